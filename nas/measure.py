@@ -1,0 +1,76 @@
+"""Programs to measure, and their rows: appended one by one, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from search_spaces import Space, Subnet, format_heads
+
+Program = tuple[Subnet, tuple[int, ...]]
+
+
+class Measurable(Protocol):
+    """A device that runs a program and returns its row."""
+
+    def measure(self, space: Any, subnet: Subnet, heads: tuple[int, ...]) -> dict[str, Any]: ...
+
+
+def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
+    """For every sampled subnet each single exit, and all exits together; in random order.
+
+    Random order keeps a slow drift of the machine from looking like an effect of size.
+    """
+    rng = np.random.default_rng(seed)
+    last = space.n_exits
+    sets = [(k,) for k in range(last + 1)] + [tuple(range(last + 1))] * (last > 0)
+    subnets = space.subnets(space.sample_spread(n_subnets, rng))
+    listed = list(dict.fromkeys((subnet, heads) for subnet in subnets for heads in sets))
+    return [listed[i] for i in rng.permutation(len(listed))]
+
+
+def measure_rows(
+    device: Measurable, space: Space, todo: list[Program], out: Path
+) -> Iterator[dict[str, Any]]:
+    """Measure what `out` does not hold yet; every row is on disk before it is yielded."""
+    done = _measured(out)
+    for subnet, heads in todo:
+        if (str(subnet), format_heads(heads)) in done:
+            continue
+        row = device.measure(space, subnet, heads)
+        _append(out, row)
+        yield row
+
+
+def _measured(out: Path) -> set[tuple[str, str]]:
+    """Programs whose complete line is in `out`; a torn last line is cut off."""
+    if not out.exists():
+        return set()
+    data = out.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        _replace(out, lambda tmp: tmp.write_bytes(whole))
+    rows = csv.DictReader(whole.decode().splitlines())
+    return {(row["subnet"], row["heads"]) for row in rows}
+
+
+def _append(out: Path, row: dict[str, Any]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not out.exists() or out.stat().st_size == 0
+    with out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    write(temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,32 @@
+"""What can be chosen: subnets, exits, clocks; their operators and features. Needs numpy alone."""
+
+from search_spaces.catalog import get_space, space_from_dict, space_names
+from search_spaces.dvfs import DvfsLevel
+from search_spaces.encoding import encode, feature_names
+from search_spaces.errors import InputError
+from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, parse_heads
+from search_spaces.nasbench201 import NASBench201Space
+from search_spaces.operators import Operators
+from search_spaces.resnet import ResNetSpace
+from search_spaces.space import GeneGroup, Space
+from search_spaces.subnet import Subnet
+
+__all__ = [
+    "DvfsLevel",
+    "ExitPolicy",
+    "GeneGroup",
+    "InputError",
+    "NASBench201Space",
+    "Operators",
+    "PolicyGrid",
+    "ResNetSpace",
+    "Space",
+    "Subnet",
+    "encode",
+    "feature_names",
+    "format_heads",
+    "get_space",
+    "parse_heads",
+    "space_from_dict",
+    "space_names",
+]

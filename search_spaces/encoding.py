@@ -1,0 +1,41 @@
+"""A population of programs as a feature matrix for cost predictors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.space import Genes, Space
+
+
+def feature_names(space: Space) -> list[str]:
+    """Names of the columns of `encode`: genes, heads, then work counted from the operators."""
+    heads = [f"head{k}" for k in range(space.n_exits + 1)]
+    work = ["mmacs", "moved_melements", "mparams", "n_kernels"]
+    stages = [f"{w}_stage{s}" for w in ("mmacs", "n_kernels") for s in range(space.n_exits + 1)]
+    return [*space.gene_names, *heads, *work, *stages]
+
+
+def encode(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Features `(n, features)` of the programs `heads` of canonical `genes`, row by row.
+
+    `heads` is `(n, n_exits + 1)` or one row for all. A program stops at its deepest exit, so genes
+    behind it are set to 0: programs that compute the same have the same features.
+    """
+    heads = np.broadcast_to(heads, (len(genes), space.n_exits + 1))
+    operators = space.operators(genes, heads)
+    macs, present = operators.macs / 1e6, operators.present
+    stage = np.array(operators.stages)
+    per_stage = [
+        work[:, stage == s].sum(axis=1)
+        for work in (macs, present)
+        for s in range(space.n_exits + 1)
+    ]
+    totals = [
+        macs.sum(axis=1),
+        operators.elements_moved.sum(axis=1) / 1e6,
+        operators.params.sum(axis=1) / 1e6,
+        present.sum(axis=1),
+    ]
+    used = genes * space.used_genes(heads)
+    return np.column_stack([used, heads, *totals, *per_stage]).astype(np.float64)

@@ -1,0 +1,5 @@
+"""The one base of errors that a user can mend."""
+
+
+class InputError(ValueError):
+    """What was given cannot be used: one line with what was asked, what was found, what to do."""

@@ -1,0 +1,144 @@
+"""Early exits: policies, the fixed grid of policies, and the programs whose cost they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.errors import InputError
+
+THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # calibrated max softmax
+
+
+@dataclass(frozen=True)
+class ExitPolicy:
+    """Which early exits are asked, and the calibrated confidence at which a sample leaves there."""
+
+    after: tuple[int, ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.after) != len(self.thresholds):
+            raise InputError(
+                f"a policy needs one threshold per exit, got exits {self.after} "
+                f"and thresholds {self.thresholds}"
+            )
+        if list(self.after) != sorted(set(self.after)):
+            raise InputError(f"exits must rise along the depth, got {self.after}")
+
+    def __str__(self) -> str:
+        """`0@0.9+2@0.7`, or `none`."""
+        pairs = zip(self.after, self.thresholds, strict=True)
+        return "+".join(f"{k}@{t:g}" for k, t in pairs) or "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"after": list(self.after), "thresholds": list(self.thresholds)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ExitPolicy:
+        return cls(tuple(values["after"]), tuple(values["thresholds"]))
+
+
+def format_heads(heads: Iterable[int]) -> str:
+    """The `heads` column of a measurement row, `0+2+3`."""
+    return "+".join(map(str, sorted(heads)))
+
+
+def parse_heads(text: str, n_exits: int) -> tuple[int, ...]:
+    """The exits of a `heads` cell; empty means all of them. InputError for anything else."""
+    if not text.strip():
+        return tuple(range(n_exits + 1))
+    try:
+        heads = sorted({int(part) for part in text.split("+")})
+    except ValueError:
+        raise InputError(f"heads must look like 0+2, got {text!r}") from None
+    if heads[0] < 0 or heads[-1] > n_exits:
+        raise InputError(f"heads must lie in 0..{n_exits}, got {text!r}")
+    return tuple(heads)
+
+
+@dataclass(frozen=True)
+class PolicyGrid:
+    """All policies over `n_exits` early exits with one of `thresholds` or none at each.
+
+    Policy 0 takes no early exit. A *program* is the trunk up to the deepest of a set of exits plus
+    the heads of the whole set; `programs` lists every non-empty set as a row of booleans
+    `(n_programs, n_exits + 1)`. `route[p, k]` is the program that a sample has run when it leaves
+    at exit k under policy p, or -1 where policy p does not ask exit k.
+    """
+
+    n_exits: int
+    thresholds: tuple[float, ...] = THRESHOLDS
+    levels: NDArray[np.int64] = field(init=False, repr=False)  # (P, n_exits), 0 = exit not asked
+    programs: NDArray[np.bool_] = field(init=False, repr=False)
+    route: NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n = self.n_exits
+        grid = list(product(range(len(self.thresholds) + 1), repeat=n))
+        levels = np.array(grid, dtype=np.int64).reshape(len(grid), n)
+        asked = np.concatenate([levels > 0, np.ones((len(levels), 1), dtype=bool)], axis=1)
+        bits = 1 << np.arange(n + 1)
+        programs = (np.arange(1, 1 << (n + 1))[:, None] & bits) > 0
+        route = np.where(asked, np.cumsum(asked * bits, axis=1) - 1, -1)
+        for name, value in (("levels", levels), ("programs", programs), ("route", route)):
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def __getitem__(self, index: int) -> ExitPolicy:
+        row = self.levels[index]
+        after = np.flatnonzero(row)
+        chosen = (self.thresholds[level - 1] for level in row[after])
+        return ExitPolicy(tuple(after.tolist()), tuple(chosen))
+
+    def index(self, policy: ExitPolicy) -> int:
+        """The row of `policy`; InputError where the grid does not hold it."""
+        row = np.zeros(self.n_exits, dtype=np.int64)
+        for k, threshold in zip(policy.after, policy.thresholds, strict=True):
+            row[k] = self.thresholds.index(threshold) + 1
+        return int(row @ (len(self.thresholds) + 1) ** np.arange(self.n_exits)[::-1])
+
+    def n_decisions(self) -> NDArray[np.int64]:
+        """Confidence checks done by a sample that leaves at exit k, `(P, n_exits + 1)`."""
+        asked = np.concatenate([self.levels > 0, np.zeros((len(self), 1), dtype=bool)], axis=1)
+        return np.cumsum(asked, axis=1)
+
+    def response(
+        self, confidence: NDArray[np.floating], correct: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Top-1 error in percent `(P,)` and exit rates `(P, n_exits + 1)` of every policy.
+
+        `confidence` and `correct` are `(images, n_exits + 1)`. Images are counted once per cell of
+        reached thresholds; every policy is then a sum over cells, so one pass gives all of them.
+        """
+        reached = np.searchsorted(self.thresholds, confidence[:, : self.n_exits], side="right")
+        n_levels = len(self.thresholds) + 1
+        cell = reached @ n_levels ** np.arange(self.n_exits)[::-1] if self.n_exits else 0
+        cell = np.broadcast_to(cell, len(confidence))
+        leaves = self._leaves()
+        count = np.bincount(cell, minlength=len(self)).astype(float)
+        rates = np.stack([leaf @ count for leaf in leaves], axis=1) / len(confidence)
+        right = sum(
+            leaf @ np.bincount(cell, weights=correct[:, k], minlength=len(self))
+            for k, leaf in enumerate(leaves)
+        )
+        return 100 * (1 - right / len(confidence)), rates
+
+    def _leaves(self) -> list[NDArray[np.float64]]:
+        """For every exit, the 0/1 matrix (policy, cell): samples of the cell leave there."""
+        still = np.ones((len(self), len(self)), dtype=bool)
+        leaves = []
+        for k in range(self.n_exits):
+            asked = self.levels[:, k, None]
+            out = still & (asked > 0) & (self.levels[None, :, k] >= asked)
+            leaves.append(out.astype(float))
+            still &= ~out
+        return [*leaves, still.astype(float)]
+

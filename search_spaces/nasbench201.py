@@ -1,0 +1,77 @@
+"""NAS-Bench-201: a cell of six edges with five operators each, 15,625 networks for 32x32 images.
+
+Dong and Yang, 2020 (arXiv:2001.00326). It has no early exits and no supernet here: accuracies come
+as a table, which makes it the space for exhaustive truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.errors import InputError
+from search_spaces.operators import Operators, Slot
+from search_spaces.space import GeneGroup, Genes, Space
+from search_spaces.subnet import Subnet
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # source and target node, in string order
+WIDTHS, SIDES, N_CELLS = (16, 32, 64), (32, 16, 8), 5
+
+
+@dataclass(frozen=True)
+class NASBench201Space(Space):
+    """Genes `op0..op5` index OPERATIONS, in the order of the benchmark's architecture strings."""
+
+    name: str = "nasbench201"
+    n_classes: int = 10
+
+    @property
+    def groups(self) -> tuple[GeneGroup, ...]:  # type: ignore[override]
+        return (GeneGroup("o", "op", (tuple(range(len(OPERATIONS))),) * len(EDGES)),)
+
+    @property
+    def largest(self) -> Genes:
+        """Every edge a 3x3 convolution."""
+        return np.full((1, len(EDGES)), OPERATIONS.index("nor_conv_3x3"), dtype=np.int64)
+
+    @property
+    def smallest(self) -> Genes:
+        """One skip connection from input to output, nothing else."""
+        genes = np.zeros((1, len(EDGES)), dtype=np.int64)
+        genes[0, EDGES.index((0, 3))] = OPERATIONS.index("skip_connect")
+        return genes
+
+    def parse(self, text: str) -> Subnet:
+        """Our string `o3.3.1.3.0.4` or the benchmark's own `|nor_conv_3x3~0|+|...`."""
+        if "|" not in text:
+            return super().parse(text)
+        names = [part.split("~")[0] for part in text.replace("+", "").split("|") if part]
+        unknown = [n for n in names if n not in OPERATIONS]
+        if unknown or len(names) != len(EDGES):
+            found = unknown[0] if unknown else f"{len(names)} edges"
+            raise InputError(f"{text!r} is no NAS-Bench-201 cell: found {found}")
+        return self.subnet([OPERATIONS.index(n) for n in names])
+
+    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+        """Stem, 15 cells, two residual reductions, classifier; edges become conv or pool slots."""
+        del heads  # one program only
+        slots = [Slot("conv", 0, 3, WIDTHS[0], 3, 32, 32)]
+        for stage, (width, side) in enumerate(zip(WIDTHS, SIDES, strict=True)):
+            if stage:
+                half = WIDTHS[stage - 1]
+                slots.append(Slot("conv", 0, half, width, 3, 2 * side, side))
+                slots.append(Slot("conv", 0, width, width, 3, side, side, residual=True))
+                slots.append(Slot("pool", 0, half, half, 2, 2 * side, side))
+                slots.append(Slot("conv", 0, half, width, 1, side, side))
+            for _ in range(N_CELLS):
+                for edge in range(len(EDGES)):
+                    kernel = np.select([genes[:, edge] == 2, genes[:, edge] == 3], [1, 3], 0)
+                    conv, pool = width * (kernel > 0), width * (genes[:, edge] == 4)
+                    slots.append(Slot("conv", 0, width, conv, kernel, side, side))
+                    slots.append(Slot("pool", 0, width, pool, 3, side, side))
+        slots.append(Slot("pool", 0, WIDTHS[-1], WIDTHS[-1], SIDES[-1], SIDES[-1], 1))
+        slots.append(Slot("linear", 0, WIDTHS[-1], self.n_classes, 1, 1, 1))
+        return Operators.stack(slots)

@@ -1,0 +1,174 @@
+"""Elastic ResNet for small images: per-stage depth and width, per-block expand ratio, exits.
+
+Basic blocks (He et al., 2016, arXiv:1512.03385) of two dense 3x3 convolutions whose inner width is
+`expand` percent of the stage width; slimmable widths as in Yu et al., 2019 (arXiv:1812.08928); one
+early exit behind every stage but the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.operators import Operators, Slot
+from search_spaces.space import GeneGroup, Genes, Space
+
+
+@dataclass(frozen=True)
+class ResNetSpace(Space):
+    """Stages at `strides`; every stage owns `max(depths)` block slots.
+
+    Genes: `depth0..` blocks kept per stage, `width0..` channels per stage, `expand0..` percent per
+    block slot (0 where the depth skips the slot). The stem has the width of the first stage.
+    """
+
+    name: str
+    resolution: int
+    in_channels: int
+    n_classes: int
+    widths: tuple[tuple[int, ...], ...]
+    depths: tuple[int, ...]
+    expands: tuple[int, ...]
+    strides: tuple[int, ...]
+    head_widths: tuple[int, ...]  # channels inside the heads of the early exits
+    head_side: int = 8  # early heads pool their input to at most this side before their convolution
+
+    @property
+    def n_stages(self) -> int:
+        return len(self.widths)
+
+    @property
+    def n_exits(self) -> int:  # type: ignore[override]
+        return self.n_stages - 1
+
+    @property
+    def slots(self) -> int:
+        """Block slots of one stage."""
+        return max(self.depths)
+
+    @property
+    def groups(self) -> tuple[GeneGroup, ...]:  # type: ignore[override]
+        n = self.n_stages
+        return (
+            GeneGroup("d", "depth", (self.depths,) * n),
+            GeneGroup("w", "width", self.widths),
+            GeneGroup("e", "expand", (self.expands,) * (n * self.slots)),
+        )
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Side of the feature map of every stage."""
+        return tuple((self.resolution // np.cumprod(self.strides)).tolist())
+
+    def head_sides(self, stage: int) -> tuple[int, int]:
+        """Side of an early head's pooled input and of its stride-2 convolution's output."""
+        pooled = min(self.head_side, self.sides[stage])
+        return pooled, (pooled + 1) // 2
+
+    def mid_width(self, width: Any, expand: Any) -> Any:
+        """Channels inside a block: `expand` percent of `width`, a multiple of 4, at least 4."""
+        return np.maximum(4, np.asarray(width) * expand // 400 * 4)
+
+    def active(self, genes: Genes) -> NDArray[np.bool_]:
+        n = self.n_stages
+        slot = np.arange(self.slots)
+        kept = (slot < genes[:, :n, None]).reshape(len(genes), -1)
+        return np.concatenate([np.ones((len(genes), 2 * n), dtype=bool), kept], axis=1)
+
+    def reached(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which stages the programs compute: all up to their deepest exit, `(n, n_stages)`."""
+        return np.logical_or.accumulate(heads[:, ::-1], axis=1)[:, ::-1]
+
+    def used_genes(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        stages = self.reached(heads)
+        return np.concatenate([stages, stages, np.repeat(stages, self.slots, axis=1)], axis=1)
+
+    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+        n = self.n_stages
+        heads = np.broadcast_to(heads, (len(genes), n))
+        reached = self.reached(heads)
+        depth, width = genes[:, :n], genes[:, n : 2 * n]
+        expand = genes[:, 2 * n :].reshape(len(genes), n, self.slots)
+        slots = [
+            Slot("conv", 0, self.in_channels, width[:, 0], 3, self.resolution, self.resolution)
+        ]
+        for s in range(n):
+            slots += self._stage_slots(s, depth[:, s], width, expand[:, s], reached[:, s])
+            slots += self._head_slots(s, width[:, s], heads[:, s])
+        return Operators.stack(slots)
+
+    def _stage_slots(
+        self, s: int, depth: Genes, width: Genes, expand: Genes, reached: NDArray[np.bool_]
+    ) -> list[Slot]:
+        side = self.sides[s]
+        side_in = side * self.strides[s]
+        slots = []
+        for b in range(self.slots):
+            on = reached & (b < depth)
+            c_in = width[:, max(s - 1, 0)] if b == 0 else width[:, s]
+            first_side = side_in if b == 0 else side
+            mid = self.mid_width(width[:, s], expand[:, b]) * on
+            out = width[:, s] * on
+            if b == 0 and self.projects(s):
+                slots.append(Slot("conv", s, c_in, out, 1, side_in, side))
+            slots.append(Slot("conv", s, c_in, mid, 3, first_side, side))
+            slots.append(Slot("conv", s, mid, out, 3, side, side, residual=True))
+        return slots
+
+    def projects(self, stage: int) -> bool:
+        """Whether the stage's first block has a 1x1 convolution on its shortcut."""
+        return stage > 0 or self.strides[0] != 1
+
+    def _head_slots(self, s: int, width: Genes, on: NDArray[np.bool_]) -> list[Slot]:
+        side = self.sides[s]
+        if s == self.n_exits:
+            return [
+                Slot("pool", s, width, width * on, side, side, 1),
+                Slot("linear", s, width, self.n_classes * on, 1, 1, 1),
+            ]
+        pooled, inner = self.head_sides(s)
+        hidden = self.head_widths[s]
+        slots = [
+            Slot("conv", s, width, hidden * on, 3, pooled, inner),
+            Slot("pool", s, hidden, hidden * on, inner, inner, 1),
+            Slot("linear", s, hidden, self.n_classes * on, 1, 1, 1),
+        ]
+        if pooled < side:
+            slots.insert(0, Slot("pool", s, width, width * on, side // pooled, side, pooled))
+        return slots
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": "resnet", **asdict(self)}
+
+
+def resnet_cifar(n_classes: int = 10) -> ResNetSpace:
+    """32x32 colour images: 4.0 million subnets from about 4 to 100 million MACs."""
+    return ResNetSpace(
+        name="resnet-cifar",
+        resolution=32,
+        in_channels=3,
+        n_classes=n_classes,
+        widths=((8, 12, 16), (24, 32, 40, 56), (48, 72, 96, 128), (96, 144, 192, 256)),
+        depths=(1, 2),
+        expands=(50, 75, 100),
+        strides=(1, 2, 2, 2),
+        head_widths=(48, 64, 96),
+    )
+
+
+def resnet_digits() -> ResNetSpace:
+    """scikit-learn's 8x8 grey digits: small enough to train in seconds, with the same structure."""
+    return ResNetSpace(
+        name="resnet-digits",
+        resolution=8,
+        in_channels=1,
+        n_classes=10,
+        widths=((8, 16), (16, 24), (24, 32), (32, 48)),
+        depths=(1, 2),
+        expands=(50, 100),
+        strides=(1, 2, 1, 2),
+        head_widths=(16, 16, 24),
+    )

@@ -1,0 +1,41 @@
+"""Batch-norm statistics of one subnet, measured on training images."""
+
+from __future__ import annotations
+
+import torch
+from search_spaces import Subnet
+from torch import Tensor
+
+from supernets.elastic import ElasticBatchNorm2d, Statistics
+from supernets.resnet import ResNetSupernet
+
+
+@torch.no_grad()
+def calibrate(
+    supernet: ResNetSupernet, subnet: Subnet, images: Tensor, *, batch_size: int = 500
+) -> Statistics:
+    """Mean and biased variance of every batch-norm layer that `subnet` uses, over `images`.
+
+    `images` is (N, C, H, H), normalised as in training and not augmented. Statistics of batches are
+    weighted by their size, as once-for-all does (Cai et al., 2020, arXiv:1908.09791).
+    """
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def record(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+        var, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        old = sums.get(layer.key, (torch.zeros_like(mean), torch.zeros_like(var)))
+        sums[layer.key] = (old[0] + len(x) * mean, old[1] + len(x) * var)
+        return layer(x, mean, var)
+
+    for batch in images.split(batch_size):
+        supernet(batch, subnet, norm=record)
+    return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
+
+
+def store_largest(supernet: ResNetSupernet, images: Tensor) -> None:
+    """Make the statistics of the largest subnet the defaults of every layer."""
+    largest = supernet.space.subnet(supernet.space.largest)
+    statistics = calibrate(supernet, largest, images)
+    for key, layer in supernet.norms():
+        layer.running_mean.copy_(statistics[key][0])
+        layer.running_var.copy_(statistics[key][1])

@@ -1,0 +1,81 @@
+"""A trained supernet as one safetensors file: weights, space, data set, history."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from search_spaces import InputError, ResNetSpace, space_from_dict
+from torch import Tensor
+
+from supernets.resnet import ResNetSupernet
+
+SCHEMA = "nas.supernet/1"
+
+
+class CheckpointError(InputError):
+    """A checkpoint cannot be used; the message says why and what to do."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write a safetensors file beside `path` and rename it; `metadata` becomes one JSON string."""
+    data = save({k: v.contiguous() for k, v in tensors.items()}, {"json": json.dumps(metadata)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a file of ours; CheckpointError for anything else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("json", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is no readable safetensors file: {error}") from None
+    if metadata.get("schema") != schema:
+        raise CheckpointError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")
+    return tensors, metadata
+
+
+def save_supernet(
+    supernet: ResNetSupernet, path: Path, *, half: bool = False, **metadata: Any
+) -> None:
+    """Write weights (fp16 when `half`), space and `metadata` to `path`."""
+    dtype = torch.float16 if half else torch.float32
+    tensors = {k: v.detach().to(dtype) for k, v in supernet.state_dict().items()}
+    described = {"schema": SCHEMA, "space": supernet.space.to_dict(), **metadata}
+    write_tensors(path, tensors, described)
+
+
+def load_supernet(path: Path) -> tuple[ResNetSupernet, dict[str, Any]]:
+    """The supernet of a checkpoint in eval mode, float32, and its metadata.
+
+    CheckpointError: the file is absent, truncated, of another schema or of another space.
+    """
+    tensors, metadata = read_tensors(path, SCHEMA)
+    space = space_from_dict(metadata["space"])
+    if not isinstance(space, ResNetSpace):
+        raise CheckpointError(f"{path} holds a space of kind {type(space).__name__}")
+    supernet = ResNetSupernet(space)
+    try:
+        supernet.load_state_dict({k: v.float() for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit its space: {error}") from None
+    supernet.to(memory_format=torch.channels_last)
+    return supernet.eval(), metadata
+
+
+def sha256(path: Path) -> str:
+    """The checksum by which weights, tables and predictors know each other."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,95 @@
+"""Layers whose width is an argument: weights are sliced views of the largest layer.
+
+The first `c` channels serve every width (Yu et al., 2019, arXiv:1812.08928).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ElasticConv2d(nn.Module):
+    """A convolution without bias of any width up to `c_in` and `c_out`, padded to keep the side."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.stride, self.padding = stride, kernel // 2
+        self.weight = nn.Parameter(torch.empty(c_out, c_in, kernel, kernel))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor, c_out: int) -> Tensor:
+        """Map (N, C, H, W) to (N, c_out, ceil(H / stride), ceil(W / stride)), with C <= c_in."""
+        return F.conv2d(
+            x, self.weight[:c_out, : x.shape[1]], stride=self.stride, padding=self.padding
+        )
+
+
+class ElasticLinear(nn.Module):
+    """A linear layer of any input width up to `c_in`."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(c_out, c_in))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C) to (N, c_out), with C <= c_in."""
+        return F.linear(x, self.weight[:, : x.shape[1]], self.bias)
+
+
+class ElasticBatchNorm2d(nn.Module):
+    """Scale, shift and the statistics of the largest subnet; a `Norm` decides which are used.
+
+    Statistics differ between subnets that share weights, so none are updated while training;
+    `supernets.calibrate` measures them for one subnet.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    eps = 1e-5
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.key = ""  # the layer's name in its supernet, set there
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor, mean: Tensor | None = None, var: Tensor | None = None) -> Tensor:
+        """Normalise (N, C, H, W) by the given statistics (C,), or by those of the batch."""
+        c = x.shape[1]
+        weight, bias = self.weight[:c], self.bias[:c]
+        return F.batch_norm(x, mean, var, weight, bias, mean is None, 0.0, self.eps)
+
+
+Norm = Callable[[ElasticBatchNorm2d, Tensor], Tensor]
+"""How one batch-norm layer normalises one tensor: passed down a forward call, never stored."""
+
+Statistics = dict[str, tuple[Tensor, Tensor]]
+"""Mean and variance (C,) by batch-norm key: what a subnet needs besides the shared weights."""
+
+
+def batch_norm(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+    """The training norm: statistics of the batch."""
+    return layer(x)
+
+
+def running_norm(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+    """The default in eval mode: the statistics of the largest subnet, sliced."""
+    c = x.shape[1]
+    return layer(x, layer.running_mean[:c], layer.running_var[:c])
+
+
+def cached_norm(statistics: Statistics) -> Norm:
+    """The norm of one calibrated subnet."""
+
+    def norm(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+        return layer(x, *statistics[layer.key])
+
+    return norm

@@ -1,0 +1,163 @@
+"""From trained weights to accuracy: exit logits, temperatures, tables over all policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from search_spaces import PolicyGrid, Subnet
+from torch import Tensor
+
+from supernets.calibrate import calibrate
+from supernets.checkpoint import read_tensors, write_tensors
+from supernets.elastic import Statistics, cached_norm
+from supernets.resnet import ResNetSupernet
+
+SCHEMA = "nas.accuracy/1"
+SAVE_EVERY = 25  # subnets between two writes of a table in progress
+
+
+@torch.inference_mode()
+def exit_logits(
+    supernet: ResNetSupernet,
+    subnet: Subnet,
+    images: Tensor,
+    statistics: Statistics,
+    *,
+    batch_size: int = 500,
+) -> Tensor:
+    """Logits (exits, N, classes) of normalised images (N, C, H, H), with calibrated batch norm."""
+    norm = cached_norm(statistics)
+    batches = [
+        torch.stack(supernet(b, subnet, norm=norm)).float() for b in images.split(batch_size)
+    ]
+    return torch.cat(batches, dim=1)
+
+
+def fit_temperatures(logits: Tensor, labels: Tensor) -> list[float]:
+    """One temperature per exit that minimises the cross-entropy (Guo et al., 2017).
+
+    `logits` is (exits, N, classes). Found on a fixed grid of 200 steps from 0.25 to 4.
+    """
+    grid = torch.logspace(np.log10(0.25), np.log10(4), 200)
+    chosen = []
+    for exit_logit in logits:
+        losses = [torch.nn.functional.cross_entropy(exit_logit / t, labels) for t in grid]
+        chosen.append(round(float(grid[torch.stack(losses).argmin()]), 4))
+    return chosen
+
+
+def confidence_and_correct(
+    logits: Tensor, labels: Tensor, temperatures: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Calibrated max softmax and correctness of every image at every exit, both (N, exits)."""
+    scale = torch.tensor(temperatures).view(-1, 1, 1)
+    confidence = (logits / scale).softmax(dim=2).amax(dim=2)
+    correct = logits.argmax(dim=2) == labels
+    return confidence.T.numpy(), correct.T.numpy()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Images to evaluate on and to calibrate with, both normalised."""
+
+    images: Tensor
+    labels: Tensor
+    bn_images: Tensor
+    split: str
+
+    def logits(self, supernet: ResNetSupernet, subnet: Subnet) -> Tensor:
+        """Logits (exits, N, classes) after recalibrating batch norm for `subnet`."""
+        return exit_logits(supernet, subnet, self.images, calibrate(supernet, subnet, self.bn_images))
+
+
+def accuracy_table(
+    supernet: ResNetSupernet,
+    subnets: Sequence[Subnet],
+    data: Evaluation,
+    grid: PolicyGrid,
+    temperatures: Sequence[float],
+    out: Path,
+    supernet_sha256: str,
+) -> Iterator[int]:
+    """Evaluate `subnets` over all policies of `grid` into `out` (`nas.accuracy/1`).
+
+    Every subnet is one forward pass per image after its batch norm was recalibrated. Yields the
+    number of subnets done; a rerun keeps the rows that `out` already holds for these weights.
+    """
+    error, rate = _rows_done(out, supernet_sha256)
+    for i, subnet in enumerate(subnets, start=1):
+        if str(subnet) not in error:
+            logits = data.logits(supernet, subnet)
+            seen = confidence_and_correct(logits, data.labels, temperatures)
+            error[str(subnet)], rate[str(subnet)] = grid.response(*seen)
+            if i % SAVE_EVERY == 0:
+                _write(out, error, rate, data, grid, temperatures, supernet_sha256)
+        yield i
+    _write(out, error, rate, data, grid, temperatures, supernet_sha256)
+
+
+Rows = dict[str, NDArray[np.floating]]
+
+
+def _rows_done(out: Path, supernet_sha256: str) -> tuple[Rows, Rows]:
+    if not out.exists():
+        return {}, {}
+    tensors, metadata = read_tensors(out, SCHEMA)
+    if metadata["supernet_sha256"] != supernet_sha256:
+        return {}, {}
+    names = metadata["subnets"]
+    error = dict(zip(names, tensors["top1_error_pct"].numpy(), strict=True))
+    rate = dict(zip(names, tensors["exit_rate"].numpy(), strict=True))
+    return error, rate
+
+
+def _write(
+    out: Path,
+    error: Rows,
+    rate: Rows,
+    data: Evaluation,
+    grid: PolicyGrid,
+    temperatures: Sequence[float],
+    supernet_sha256: str,
+) -> None:
+    tensors = {
+        "top1_error_pct": torch.tensor(np.array(list(error.values())), dtype=torch.float32),
+        "exit_rate": torch.tensor(np.array(list(rate.values())), dtype=torch.float16),
+    }
+    described = {
+        "schema": SCHEMA,
+        "subnets": list(error),
+        "n_exits": grid.n_exits,
+        "thresholds": grid.thresholds,
+        "policies": "every exit takes no threshold or one of `thresholds`; last exit fastest",
+        "source": "measured",
+        "split": data.split,
+        "n_images": len(data.labels),
+        "n_bn_images": len(data.bn_images),
+        "supernet_sha256": supernet_sha256,
+        "temperatures": list(temperatures),
+    }
+    write_tensors(out, tensors, described)
+
+
+def test_accuracy(
+    supernet: ResNetSupernet,
+    subnet: Subnet,
+    data: Evaluation,
+    grid: PolicyGrid,
+    temperatures: Sequence[float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Top-1 error (P,) and exit rates (P, exits) of one subnet over all policies."""
+    logits = data.logits(supernet, subnet)
+    return grid.response(*confidence_and_correct(logits, data.labels, temperatures))
+
+
+def describe(metadata: dict[str, object]) -> str:
+    """A checkpoint's metadata as indented JSON, for `nas supernet info`."""
+    return json.dumps(metadata, indent=2)
