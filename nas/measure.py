@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
 from search_spaces import Space, Subnet, format_heads
 
 Program = tuple[Subnet, tuple[int, ...]]

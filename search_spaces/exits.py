@@ -141,4 +141,3 @@ class PolicyGrid:
             leaves.append(out.astype(float))
             still &= ~out
         return [*leaves, still.astype(float)]
-

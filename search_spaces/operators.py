@@ -15,8 +15,8 @@ class Operators:
     """Every operator slot of `n` programs; an absent operator has `c_out == 0`.
 
     `kinds` names the slot ("conv", "pool", "linear"); the arrays are `(n, slots)`: channels, kernel
-    width, and the side of the square input and output. A `conv` counts as fused with its batch norm,
-    activation and residual addition; `residual` marks those that read a second input.
+    width, and the side of the square input and output. A `conv` counts as fused with its batch
+    norm, activation and residual addition; `residual` marks those that read a second input.
     """
 
     kinds: tuple[str, ...]

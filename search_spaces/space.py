@@ -152,7 +152,9 @@ class Space:
         try:
             row = [int(v) for values in parts.values() for v in values]
         except ValueError:
-            raise InputError(f"{text!r} is no subnet of {self.name}: expected {self.example!r}") from None
+            raise InputError(
+                f"{text!r} is no subnet of {self.name}: expected {self.example!r}"
+            ) from None
         return self.subnet(row)
 
     def parse_all(self, texts: Sequence[str]) -> Genes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from search_spaces import Subnet
 from torch import Tensor
 
+from search_spaces import Subnet
 from supernets.elastic import ElasticBatchNorm2d, Statistics
 from supernets.resnet import ResNetSupernet
 

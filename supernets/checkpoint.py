@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from search_spaces import InputError, ResNetSpace, space_from_dict
 from torch import Tensor
 
+from search_spaces import InputError, ResNetSpace, space_from_dict
 from supernets.resnet import ResNetSupernet
 
 SCHEMA = "nas.supernet/1"

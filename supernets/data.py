@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from search_spaces import InputError
 from torch import Tensor
+
+from search_spaces import InputError
 
 N_VALIDATION = 5000
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -117,7 +118,7 @@ def digits() -> Dataset:
 def augment(images: Tensor, rng: torch.Generator, *, flip: bool, pad: int, cutout: int) -> Tensor:
     """Random crop after zero padding, mirror, and a square of zeros (DeVries and Taylor, 2017).
 
-    `images` is uint8 (N, C, H, H); so is the result. `cutout` is the side of the square, 0 for none.
+    `images` and the result are uint8 (N, C, H, H). `cutout` is the side of the square, 0 for none.
     """
     n, _, side, _ = images.shape
     if pad:

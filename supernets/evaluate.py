@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from search_spaces import PolicyGrid, Subnet
 from torch import Tensor
 
+from search_spaces import PolicyGrid, Subnet
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
 from supernets.elastic import Statistics, cached_norm
@@ -73,7 +73,9 @@ class Evaluation:
 
     def logits(self, supernet: ResNetSupernet, subnet: Subnet) -> Tensor:
         """Logits (exits, N, classes) after recalibrating batch norm for `subnet`."""
-        return exit_logits(supernet, subnet, self.images, calibrate(supernet, subnet, self.bn_images))
+        return exit_logits(
+            supernet, subnet, self.images, calibrate(supernet, subnet, self.bn_images)
+        )
 
 
 def accuracy_table(

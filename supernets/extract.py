@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from search_spaces import ResNetSpace, Subnet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from search_spaces import ResNetSpace, Subnet
 from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticLinear, Statistics
 from supernets.resnet import ResNetSupernet
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch.nn.functional as F
-from search_spaces import ResNetSpace, Subnet
 from torch import Tensor, nn
 
+from search_spaces import ResNetSpace, Subnet
 from supernets.blocks import ElasticBasicBlock
 from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm, batch_norm, running_norm
 from supernets.exits import ExitHead, FinalHead

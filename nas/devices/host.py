@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from search_spaces import ResNetSpace, Subnet, format_heads
 
 N_WARMUP = 5
@@ -39,6 +40,7 @@ class HostDevice:
     def measure(self, space: ResNetSpace, subnet: Subnet, heads: Sequence[int]) -> dict[str, Any]:
         """One measured row of the program (`subnet`, `heads`). Weights are random: they cost alike."""
         import torch
+
         from supernets import StaticResNet
 
         torch.set_num_threads(self.threads)

@@ -27,9 +27,9 @@ SCHEMA = "nas.training/1"
 class TrainSettings:
     """Everything that decides the result of a training run."""
 
-    epochs: int = 50
+    epochs: int = 32
     batch_size: int = 256
-    lr: float = 0.3
+    lr: float = 0.25
     weight_decay: float = 5e-4
     momentum: float = 0.9
     warmup_epochs: float = 2.0

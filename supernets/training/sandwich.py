@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from search_spaces import Subnet
 from torch import Tensor
 
+from search_spaces import Subnet
 from supernets.resnet import ResNetSupernet
 
 
@@ -29,9 +29,9 @@ def sandwich_step(
 ) -> float:
     """Accumulate the gradients of one batch; returns the cross-entropy of the largest subnet.
 
-    `images` (N, C, H, H) are normalised, `labels` (N,). `exit_weight` scales the loss of every early
-    exit against 1 for the last; `distil_weight` is the share of the teacher in the exits of the
-    largest subnet (its last exit has labels alone).
+    `images` (N, C, H, H) are normalised, `labels` (N,). `exit_weight` scales the loss of every
+    early exit against 1 for the last; `distil_weight` is the share of the teacher in the exits of
+    the largest subnet (its last exit has labels alone).
     """
     space = supernet.space
 
@@ -46,9 +46,7 @@ def sandwich_step(
     loss = hard
     for early in logits[:-1]:
         taught = distil_weight * F.cross_entropy(early, teacher)
-        loss = loss + exit_weight * (
-            taught + (1 - distil_weight) * F.cross_entropy(early, labels)
-        )
+        loss = loss + exit_weight * (taught + (1 - distil_weight) * F.cross_entropy(early, labels))
     loss.backward()
     students = [space.smallest, *space.sample(n_random, rng)[:, None]]
     for genes in students:

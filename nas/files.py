@@ -1,0 +1,27 @@
+"""Files that are whole or absent: written aside, then renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from search_spaces import InputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text`; a killed process leaves the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder` and check that it can be written; InputError says why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
