@@ -102,6 +102,11 @@ class PolicyGrid:
         """The row of `policy`; InputError where the grid does not hold it."""
         row = np.zeros(self.n_exits, dtype=np.int64)
         for k, threshold in zip(policy.after, policy.thresholds, strict=True):
+            if not 0 <= k < self.n_exits or threshold not in self.thresholds:
+                raise InputError(
+                    f"the grid has exits 0 to {self.n_exits - 1} and thresholds {self.thresholds}, "
+                    f"got {policy}"
+                )
             row[k] = self.thresholds.index(threshold) + 1
         return int(row @ (len(self.thresholds) + 1) ** np.arange(self.n_exits)[::-1])
 

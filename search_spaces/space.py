@@ -47,6 +47,10 @@ class Space:
     def gene_names(self) -> tuple[str, ...]:
         return tuple(f"{g.name}{i}" for g in self.groups for i in range(len(g.choices)))
 
+    def named_choices(self) -> dict[str, tuple[int, ...]]:
+        """Gene name -> allowed values, in gene order."""
+        return dict(zip(self.gene_names, self.choices, strict=True))
+
     def active(self, genes: Genes) -> NDArray[np.bool_]:
         """Which genes count, `(n, genes)`; the others belong to skipped blocks."""
         return np.ones(genes.shape, dtype=bool)
@@ -146,11 +150,12 @@ class Space:
 
     def parse(self, text: str) -> Subnet:
         """The subnet that `str` wrote; InputError says what is wrong with `text`."""
-        parts = {p[:1]: p[1:].split(".") for p in text.strip().split("-")}
-        if list(parts) != [g.letter for g in self.groups]:
+        parts = [(p[:1], p[1:].split(".")) for p in text.strip().split("-")]
+        shape = [(letter, len(values)) for letter, values in parts]
+        if shape != [(g.letter, len(g.choices)) for g in self.groups]:
             raise InputError(f"{text!r} is no subnet of {self.name}: expected {self.example!r}")
         try:
-            row = [int(v) for values in parts.values() for v in values]
+            row = [int(v) for _, values in parts for v in values]
         except ValueError:
             raise InputError(
                 f"{text!r} is no subnet of {self.name}: expected {self.example!r}"

@@ -1,16 +1,35 @@
 """Weight-sharing networks: train once, run any subnet. Needs torch, numpy and safetensors alone."""
 
 from supernets.calibrate import calibrate
-from supernets.checkpoint import CheckpointError, load_supernet, save_supernet
+from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
+from supernets.data import DataError, Dataset, load_dataset
+from supernets.elastic import cached_norm
+from supernets.evaluate import (
+    Evaluation,
+    accuracy_table,
+    exit_logits,
+    fit_temperatures,
+    policy_accuracy,
+)
 from supernets.extract import StaticResNet, extract
 from supernets.resnet import ResNetSupernet
 
 __all__ = [
     "CheckpointError",
+    "DataError",
+    "Dataset",
+    "Evaluation",
     "ResNetSupernet",
     "StaticResNet",
+    "accuracy_table",
+    "cached_norm",
     "calibrate",
+    "exit_logits",
     "extract",
+    "fit_temperatures",
+    "load_dataset",
     "load_supernet",
+    "policy_accuracy",
     "save_supernet",
+    "sha256",
 ]

@@ -121,7 +121,7 @@ def augment(images: Tensor, rng: torch.Generator, *, flip: bool, pad: int, cutou
     `images` and the result are uint8 (N, C, H, H). `cutout` is the side of the square, 0 for none.
     """
     n, _, side, _ = images.shape
-    if pad:
+    if pad or flip:
         padded = torch.nn.functional.pad(images, (pad,) * 4)
         offset = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=rng)
         rows, columns = offset + torch.arange(side)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from torch import Tensor
 from search_spaces import PolicyGrid, Subnet
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
+from supernets.data import Dataset, Split
 from supernets.elastic import Statistics, cached_norm
 from supernets.resnet import ResNetSupernet
 
 SCHEMA = "nas.accuracy/1"
+N_CALIBRATION = 2000  # training images for batch-norm statistics, as once-for-all
 SAVE_EVERY = 25  # subnets between two writes of a table in progress
 
 
@@ -71,6 +72,13 @@ class Evaluation:
     bn_images: Tensor
     split: str
 
+    @classmethod
+    def of(cls, dataset: Dataset, split: str) -> Evaluation:
+        """The `validation` or `test` split, calibrated with the first N_CALIBRATION images."""
+        part: Split = getattr(dataset, split)
+        bn_images = dataset.normalise(dataset.train.images[:N_CALIBRATION])
+        return cls(dataset.normalise(part.images), part.labels, bn_images, split)
+
     def logits(self, supernet: ResNetSupernet, subnet: Subnet) -> Tensor:
         """Logits (exits, N, classes) after recalibrating batch norm for `subnet`."""
         return exit_logits(
@@ -90,53 +98,33 @@ def accuracy_table(
     """Evaluate `subnets` over all policies of `grid` into `out` (`nas.accuracy/1`).
 
     Every subnet is one forward pass per image after its batch norm was recalibrated. Yields the
-    number of subnets done; a rerun keeps the rows that `out` already holds for these weights.
+    number of subnets done; a rerun keeps the rows that `out` already holds for the same weights,
+    images and policies.
     """
-    error, rate = _rows_done(out, supernet_sha256)
+    described = _described(data, grid, temperatures, supernet_sha256)
+    error, rate = _rows_done(out, described)
     for i, subnet in enumerate(subnets, start=1):
         if str(subnet) not in error:
             logits = data.logits(supernet, subnet)
             seen = confidence_and_correct(logits, data.labels, temperatures)
             error[str(subnet)], rate[str(subnet)] = grid.response(*seen)
             if i % SAVE_EVERY == 0:
-                _write(out, error, rate, data, grid, temperatures, supernet_sha256)
+                _write(out, error, rate, described)
         yield i
-    _write(out, error, rate, data, grid, temperatures, supernet_sha256)
+    _write(out, error, rate, described)
 
 
 Rows = dict[str, NDArray[np.floating]]
 
 
-def _rows_done(out: Path, supernet_sha256: str) -> tuple[Rows, Rows]:
-    if not out.exists():
-        return {}, {}
-    tensors, metadata = read_tensors(out, SCHEMA)
-    if metadata["supernet_sha256"] != supernet_sha256:
-        return {}, {}
-    names = metadata["subnets"]
-    error = dict(zip(names, tensors["top1_error_pct"].numpy(), strict=True))
-    rate = dict(zip(names, tensors["exit_rate"].numpy(), strict=True))
-    return error, rate
-
-
-def _write(
-    out: Path,
-    error: Rows,
-    rate: Rows,
-    data: Evaluation,
-    grid: PolicyGrid,
-    temperatures: Sequence[float],
-    supernet_sha256: str,
-) -> None:
-    tensors = {
-        "top1_error_pct": torch.tensor(np.array(list(error.values())), dtype=torch.float32),
-        "exit_rate": torch.tensor(np.array(list(rate.values())), dtype=torch.float16),
-    }
-    described = {
+def _described(
+    data: Evaluation, grid: PolicyGrid, temperatures: Sequence[float], supernet_sha256: str
+) -> dict[str, object]:
+    """Everything that decides a row besides its subnet."""
+    return {
         "schema": SCHEMA,
-        "subnets": list(error),
         "n_exits": grid.n_exits,
-        "thresholds": grid.thresholds,
+        "thresholds": list(grid.thresholds),
         "policies": "every exit takes no threshold or one of `thresholds`; last exit fastest",
         "source": "measured",
         "split": data.split,
@@ -145,10 +133,29 @@ def _write(
         "supernet_sha256": supernet_sha256,
         "temperatures": list(temperatures),
     }
-    write_tensors(out, tensors, described)
 
 
-def test_accuracy(
+def _rows_done(out: Path, described: dict[str, object]) -> tuple[Rows, Rows]:
+    if not out.exists():
+        return {}, {}
+    tensors, metadata = read_tensors(out, SCHEMA)
+    if any(metadata.get(key) != value for key, value in described.items()):
+        return {}, {}
+    names = metadata["subnets"]
+    error = dict(zip(names, tensors["top1_error_pct"].numpy(), strict=True))
+    rate = dict(zip(names, tensors["exit_rate"].numpy(), strict=True))
+    return error, rate
+
+
+def _write(out: Path, error: Rows, rate: Rows, described: dict[str, object]) -> None:
+    tensors = {
+        "top1_error_pct": torch.tensor(np.array(list(error.values())), dtype=torch.float32),
+        "exit_rate": torch.tensor(np.array(list(rate.values())), dtype=torch.float16),
+    }
+    write_tensors(out, tensors, {**described, "subnets": list(error)})
+
+
+def policy_accuracy(
     supernet: ResNetSupernet,
     subnet: Subnet,
     data: Evaluation,
@@ -158,8 +165,3 @@ def test_accuracy(
     """Top-1 error (P,) and exit rates (P, exits) of one subnet over all policies."""
     logits = data.logits(supernet, subnet)
     return grid.response(*confidence_and_correct(logits, data.labels, temperatures))
-
-
-def describe(metadata: dict[str, object]) -> str:
-    """A checkpoint's metadata as indented JSON, for `nas supernet info`."""
-    return json.dumps(metadata, indent=2)

@@ -1,0 +1,45 @@
+"""The entry point: commands by name, a user's mistakes as one line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from nas.cli.devices import devices
+from nas.cli.measure import measure
+from nas.cli.predictor import predictor
+from nas.cli.report import report
+from nas.cli.search import search
+from nas.cli.spaces import spaces
+from nas.cli.supernet import supernet
+from search_spaces.errors import InputError
+
+app = typer.Typer(
+    name="nas",
+    help="From one set of weights to a table of what to run at every clock of a device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (search, devices, spaces, measure, report):
+    app.command()(command)
+app.add_typer(predictor, name="predictor")
+app.add_typer(supernet, name="supernet")
+
+
+def main() -> None:
+    """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C."""
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; what was done so far is kept", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

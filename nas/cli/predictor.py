@@ -1,0 +1,134 @@
+"""`nas predictor`: train, transfer, evaluate and use cost predictors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+predictor = typer.Typer(
+    help="Train and transfer cost predictors.", no_args_is_help=True, add_completion=False
+)
+Rows = Annotated[Path, typer.Option(help="Measured rows (CSV or Parquet).")]
+SpaceName = Annotated[str, typer.Option(help="Search space of the rows.")]
+
+
+@predictor.command()
+def train(
+    rows: Rows,
+    space: SpaceName,
+    out: Annotated[Path, typer.Option(help="Folder for latency_ms.ubj and its JSON.")],
+    quantity: Annotated[str, typer.Option(help="latency_ms or energy_mj.")] = "latency_ms",
+) -> None:
+    """Train an XGBoost predictor and print its quality on held-out subnets.
+
+    Example: `nas predictor train --rows rows.csv --space resnet-cifar --out mypredictor`
+    """
+    from nas.files import prepare_folder
+    from nas.fit import QUANTITIES, held_out, training_data
+    from predictors import save_predictor
+    from search_spaces import InputError, get_space
+
+    if quantity not in QUANTITIES:
+        raise InputError(f"--quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
+    prepare_folder(out)
+    found = get_space(space)
+    X, y, subnets, about = training_data(rows, found, quantity)
+    quality = held_out(QUANTITIES[quantity](), X, y, subnets)
+    save_predictor(QUANTITIES[quantity]().fit(X, y), out, found, **about, **quality)
+    print(
+        f"{quantity}: {len(y)} {about['source']} rows; held-out subnets: "
+        f"MAPE {quality['mape_pct']:.2f} %, rank correlation {quality['srcc']:.4f}"
+    )
+
+
+@predictor.command()
+def evaluate(
+    model: Annotated[Path, typer.Option(help="Folder of `nas predictor train`.")],
+    rows: Rows,
+    space: SpaceName,
+    quantity: Annotated[str, typer.Option(help="latency_ms or energy_mj.")] = "latency_ms",
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Compare a saved predictor with rows that it was not trained on."""
+    from nas.cli.output import print_json
+    from nas.fit import training_data
+    from predictors import kendall_tau, load_predictor, mape_pct, srcc
+    from search_spaces import get_space
+
+    found = get_space(space)
+    loaded = load_predictor(model, quantity, found)
+    X, y, _, about = training_data(rows, found, quantity)
+    predicted = loaded.predict(X)
+    quality = {
+        "quantity": quantity,
+        "n_rows": len(y),
+        "source": about["source"],
+        "mape_pct": mape_pct(y, predicted),
+        "srcc": srcc(y, predicted),
+        "kendall_tau": kendall_tau(y, predicted),
+    }
+    if json:
+        print_json(quality)
+        return
+    print(
+        f"{quantity}: {len(y)} {about['source']} rows: MAPE {quality['mape_pct']:.2f} %, "
+        f"rank correlation {quality['srcc']:.4f}, Kendall tau {quality['kendall_tau']:.4f}"
+    )
+
+
+@predictor.command()
+def predict(
+    model: Annotated[Path, typer.Option(help="Folder of `nas predictor train`.")],
+    space: SpaceName,
+    subnet: Annotated[list[str], typer.Option(help="A subnet's string; repeat for more.")],
+    heads: Annotated[str, typer.Option(help="Exits that are computed, `0+2`; empty: all.")] = "",
+    quantity: Annotated[str, typer.Option(help="latency_ms or energy_mj.")] = "latency_ms",
+) -> None:
+    """Predict the cost of subnets on the device of the predictor."""
+    import numpy as np
+
+    from predictors import load_predictor
+    from search_spaces import encode, get_space, parse_heads
+
+    found = get_space(space)
+    loaded = load_predictor(model, quantity, found)
+    asked = np.zeros((1, found.n_exits + 1), dtype=bool)
+    asked[0, list(parse_heads(heads, found.n_exits))] = True
+    for text, cost in zip(
+        subnet, loaded.predict(encode(found, found.parse_all(subnet), asked)), strict=True
+    ):
+        print(f"{text} {quantity} {cost:.5g} (predicted)")
+
+
+@predictor.command()
+def transfer(
+    rows: Annotated[Path, typer.Option(help="Few rows measured on the target.")],
+    space: SpaceName,
+    device: Annotated[str, typer.Option(help="The target; `nas devices` lists the names.")],
+    proxy: Annotated[str, typer.Option(help="auto, a device name, or a file of rows.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Judge a proxy for a target: held-out rank correlation, MAPE, go or no-go.
+
+    Example: `nas predictor transfer --rows target.csv --space resnet-cifar --device xavier-nx`
+    """
+    from nas.cli.output import print_json
+    from nas.cli.tables import quality
+    from nas.devices import get_device
+    from nas.search import load_proxy, target_costs, user_rows
+    from search_spaces import get_space
+
+    found = get_space(space)
+    costs = target_costs(
+        found, get_device(device), load_proxy(found, proxy), user_rows(found, rows)
+    )
+    entries = {name: report.to_dict() for name, report in costs.reports.items()}
+    if json:
+        print_json(entries)
+        return
+    from rich.console import Console
+
+    for name, entry in entries.items():
+        Console(highlight=False).print(f"{name}: {quality(entry)}")

@@ -1,0 +1,121 @@
+"""`nas search`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def search(
+    device: Annotated[str, typer.Option(help="Target; `nas devices` lists the names.")],
+    power_mode: Annotated[str | None, typer.Option(help="Power mode of the target.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Inference backend of the target.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16 or int8.")] = None,
+    batch: Annotated[int, typer.Option(help="Images per inference.")] = 1,
+    supernet: Annotated[str, typer.Option(help="Name from the zoo, or a folder.")] = "auto",
+    space: Annotated[str | None, typer.Option(help="Space without a supernet.")] = None,
+    accuracy_table: Annotated[
+        Path | None, typer.Option(help="CSV `subnet, top1_error_pct` for --space.")
+    ] = None,
+    proxy: Annotated[str, typer.Option(help="auto, a device name, or a file of rows.")] = "auto",
+    measurements: Annotated[
+        Path | None, typer.Option(help="Rows measured on the target (CSV or Parquet).")
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="Only write the rows to measure on the target, then stop.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Target rows.")] = 24,
+    trials: Annotated[int, typer.Option(help="Subnets to search.")] = 1000,
+    points: Annotated[int, typer.Option(help="Points kept per level.")] = 24,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Expected latency.")] = None,
+    max_worst_latency_ms: Annotated[float | None, typer.Option(help="No exit taken.")] = None,
+    max_energy_mj: Annotated[float | None, typer.Option(help="Energy per inference.")] = None,
+    max_error_pct: Annotated[float | None, typer.Option(help="Top-1 error.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many generations without a new point.")
+    ] = None,
+    storage: Annotated[str | None, typer.Option(help="Optuna database URL.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Images: verify the points on the test split.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; runs/DEVICE without it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print pareto.json.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+) -> None:
+    """Find subnet, exits and clocks: one Pareto set per DVFS level of a device.
+
+    Example: `nas search --device xavier-nx --out runs/xavier-nx`
+    """
+    from nas.cli.output import command_line, console, print_json
+    from nas.search import Bounds, SearchSettings, plan_search, run_search, write_plan
+    from search_spaces import InputError
+
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; give one of them")
+    settings = SearchSettings(
+        device=device,
+        out=out or Path("runs") / Path(device).stem,
+        supernet=supernet,
+        space=space,
+        accuracy_table=accuracy_table,
+        power_mode=power_mode,
+        backend=backend,
+        precision=precision,
+        batch=batch,
+        proxy=proxy,
+        measurements=measurements,
+        n_target_rows=samples,
+        n_trials=trials,
+        n_points=points,
+        patience=patience,
+        bounds=Bounds(max_error_pct, max_latency_ms, max_worst_latency_ms, max_energy_mj),
+        storage=storage,
+        data=data,
+        seed=seed,
+        command=command_line(),
+    )
+    log = console(quiet=quiet)
+    if plan is not None:
+        rows = plan_search(settings)
+        write_plan(rows, plan)
+        log.print(f"{len(rows)} rows to measure in {plan}; fill in latency_ms and energy_mj, then")
+        log.print(f"nas search --device {device} --measurements {plan}")
+        return
+    with _Screen(log, trials) as screen:
+        table = run_search(settings, resume=resume, overwrite=overwrite, listener=screen)
+    if json:
+        print_json(table.content)
+    elif not quiet:
+        from nas.cli.tables import print_result
+
+        print_result(table)
+    log.print(f"files: {settings.out}/pareto.json, pareto.csv, report.html, study.journal")
+
+
+class _Screen:
+    """Draws what a search reports: a line per stage, a bar for the generations."""
+
+    def __init__(self, log: Any, n_trials: int) -> None:
+        from nas.cli.output import progress
+
+        self.log, self.bar = log, progress(log)
+        self.task = self.bar.add_task("search", total=n_trials, note="", visible=False)
+
+    def __enter__(self) -> _Screen:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.bar.stop()
+
+    def stage(self, text: str) -> None:
+        self.log.print(text)
+
+    def generation(self, generation: Any) -> None:
+        note = f"{generation.n_configurations:,} configurations, {generation.n_points} on fronts"
+        self.bar.update(self.task, completed=generation.n_trials, note=note, visible=True)

@@ -1,0 +1,54 @@
+"""`nas spaces`: what can be searched."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def spaces(
+    name: Annotated[str | None, typer.Argument(help="A space; all are listed without it.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """List search spaces, or describe one. Example: `nas spaces resnet-cifar`."""
+    from rich.table import Table
+
+    from nas.cli.output import print_json
+    from search_spaces import get_space, space_names
+
+    described = [_describe(n) for n in ([name] if name else space_names())]
+    if json:
+        print_json(described if name is None else described[0])
+        return
+    from rich.console import Console
+
+    out = Console(highlight=False)
+    table = Table("space", "genes", "exits", "MMACs (smallest to largest)", "example")
+    for row in described:
+        size = f"{row['smallest_mmacs']:.2f} to {row['largest_mmacs']:.1f}"
+        genes = str(len(row["genes"]))
+        table.add_row(row["name"], genes, str(row["n_exits"]), size, row["example"])
+    out.print(table)
+    if name:
+        choices = Table("gene", "choices")
+        for gene, values in get_space(name).named_choices().items():
+            choices.add_row(gene, ", ".join(map(str, values)))
+        out.print(choices)
+
+
+def _describe(name: str) -> dict:  # type: ignore[type-arg]
+    import numpy as np
+
+    from search_spaces import get_space
+
+    space = get_space(name)
+    heads = np.eye(space.n_exits + 1, dtype=bool)[[-1]]
+    return {
+        "name": space.name,
+        "n_exits": space.n_exits,
+        "genes": {gene: list(values) for gene, values in space.named_choices().items()},
+        "smallest_mmacs": float(space.operators(space.smallest, heads).macs.sum() / 1e6),
+        "largest_mmacs": float(space.operators(space.largest, heads).macs.sum() / 1e6),
+        "example": space.example,
+    }

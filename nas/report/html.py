@@ -1,0 +1,117 @@
+"""pareto.json as one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from nas.files import write_text
+from search_spaces import ExitPolicy
+
+Point = dict[str, Any]  # a point or baseline of pareto.json
+
+SOURCES = {
+    "top1_error_pct": "error_source",
+    "latency_ms": "latency_source",
+    "energy_mj": "energy_source",
+}
+
+
+def write_report(
+    pareto: Mapping[str, Any],
+    out: Path,
+    *,
+    knees: Mapping[int, str],
+    target_rows: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Write the parsed pareto.json to `out` as a page.
+
+    `knees` maps a level to the id of its knee point. `target_rows` hold what the target measured and
+    what the predictor says of it: subnet, heads, gpu_mhz, latency_ms, energy_mj, source,
+    predicted_latency_ms, predicted_energy_mj.
+    """
+    rows = list(target_rows or ())
+    baselines = baselines_by_level(pareto)
+    decisions = {key: p.get("decision") for key, p in (pareto.get("predictors") or {}).items() if p}
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            pareto=pareto,
+            levels=level_rows(pareto, knees, baselines),
+            verified=[p for p in pareto["points"] if p.get("verified")],
+            simulated=any("simulated" in source for source in sources(pareto, rows)),
+            no_go=[key for key, decision in decisions.items() if decision == "no-go"],
+            n_target_rows=len(rows),
+            data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
+        )
+    )
+    write_text(out, page)
+
+
+def baselines_by_level(pareto: Mapping[str, Any]) -> dict[int, dict[str, Point]]:
+    """The `largest` and the `smallest` baseline of every level that has some."""
+    found: dict[int, dict[str, Point]] = {}
+    for point in pareto.get("baselines") or ():
+        found.setdefault(point["level"], {})[point["name"]] = point
+    return found
+
+
+def level_rows(
+    pareto: Mapping[str, Any],
+    knees: Mapping[int, str],
+    baselines: Mapping[int, Mapping[str, Point]],
+) -> list[dict[str, Any]]:
+    """One row per level: its clocks, number of points, knee point, savings in percent.
+
+    `saved[key]` is the pair of savings against the largest baseline at the same level and at the
+    top clock; None where a figure is missing.
+    """
+    by_id = {point["id"]: point for point in pareto["points"]}
+    top = max((level["level"] for level in pareto["levels"]), default=0)
+    rows = []
+    for level in pareto["levels"]:
+        number = level["level"]
+        knee = by_id.get(knees.get(number, ""))
+        rivals = [baselines.get(n, {}).get("largest") for n in (number, top)]
+        saved = {
+            key: [saving_pct(knee, rival, key) for rival in rivals]
+            for key in ("latency_ms", "energy_mj")
+        }
+        n_points = sum(point["level"] == number for point in pareto["points"])
+        rows.append({**level, "n_points": n_points, "knee": knee, "saved": saved})
+    return rows
+
+
+def saving_pct(point: Point | None, baseline: Point | None, key: str) -> float | None:
+    """How much less of `key` the point costs than the baseline, in percent; negative is more."""
+    if not point or not baseline or point.get(key) is None or not baseline.get(key):
+        return None
+    return 100 * (1 - point[key] / baseline[key])
+
+
+def sources(pareto: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The provenance of every figure in the report."""
+    for point in [pareto["device"], *pareto["points"], *(pareto.get("baselines") or ())]:
+        yield from (point.get(name) or "" for name in SOURCES.values())
+    yield from (row.get("source") or "" for row in rows)
+
+
+def short(value: object, digits: int = 3) -> str:
+    """`value` with that many significant digits and no exponent; an en dash where it is missing."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{decimals}f}"
+
+
+def _environment() -> Environment:
+    loader = PackageLoader("nas", "report")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["short"] = short
+    environment.filters["exits"] = lambda exits: str(ExitPolicy.from_dict(exits))
+    return environment

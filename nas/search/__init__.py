@@ -1,0 +1,24 @@
+"""Optuna chooses subnets; every exit policy at every DVFS level of each is scored at once."""
+
+from nas.search.costs import target_costs
+from nas.search.inner import Scorer, Scores
+from nas.search.objectives import Bounds
+from nas.search.proxy import load_proxy
+from nas.search.run import plan_search, run_search
+from nas.search.sampler import GenerationSampler
+from nas.search.settings import SearchSettings
+from nas.search.target import user_rows, write_plan
+
+__all__ = [
+    "Bounds",
+    "GenerationSampler",
+    "Scorer",
+    "Scores",
+    "SearchSettings",
+    "load_proxy",
+    "plan_search",
+    "run_search",
+    "target_costs",
+    "user_rows",
+    "write_plan",
+]

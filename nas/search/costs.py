@@ -1,0 +1,170 @@
+"""Latency and energy of any program on the target: proxy -> few target rows -> every level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nas.search.inner import Floats
+from nas.search.proxy import Proxy
+from predictors import (
+    MonotoneTransfer,
+    ScaledModel,
+    TransferReport,
+    genes_and_heads,
+    transfer_report,
+)
+from search_spaces import DvfsLevel, InputError, Space
+from search_spaces.space import Genes
+
+PREDICTED, ON_SIMULATED = "predicted", "predicted (simulated)"
+SCALED = "predicted (scaled simulation)"
+
+
+@dataclass(frozen=True)
+class TargetCosts:
+    """`costs(genes, programs)`: latency and energy `(n, programs, L)` on the target."""
+
+    space: Space
+    latency: Callable[[Genes, NDArray[np.bool_]], Floats]  # programs row by row -> (m, L)
+    energy: Callable[[Genes, NDArray[np.bool_]], Floats] | None
+    latency_source: str
+    energy_source: str | None
+    reports: dict[str, TransferReport]
+
+    def __call__(self, genes: Genes, programs: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        rows = np.repeat(genes, len(programs), axis=0)
+        heads = np.tile(programs, (len(genes), 1))
+        latency = self.latency(rows, heads)
+        shape = (len(genes), len(programs), latency.shape[1])
+        energy = self.energy(rows, heads) if self.energy else np.zeros_like(latency)
+        return latency.reshape(shape), energy.reshape(shape)
+
+
+def with_clock(rows: pd.DataFrame, levels: list[DvfsLevel]) -> pd.DataFrame:
+    """`rows` with a `clock_mhz` column, from their own clock or from their level's."""
+    clocks = np.array([level.clock_mhz for level in levels])
+    column = "gpu_mhz" if levels[0].gpu_mhz is not None else "cpu_mhz"
+    clock = rows[column] if column in rows else pd.Series(np.nan, index=rows.index)
+    if "level" in rows:
+        known = rows["level"].dropna().astype(int)
+        if len(known) and not known.between(0, len(levels) - 1).all():
+            raise InputError(
+                f"the measured rows name level {known.max()}, the device has levels "
+                f"0 to {len(levels) - 1} in this power mode"
+            )
+        clock = clock.fillna(known.map(dict(enumerate(clocks))))
+    if clock.isna().any():
+        raise InputError(f"measured rows need {column} or level in every row")
+    return rows.assign(clock_mhz=clock.astype(float))
+
+
+def target_costs(space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) -> TargetCosts:
+    """Fit the costs of `device` from `rows` measured (or simulated) on it.
+
+    Every quantity goes through the monotone transfer where the rows know it at two clocks or the
+    device has one level, and the held-out ranks say "go". Where they do not, the analytic model of
+    the device scaled to the rows predicts, and the source says so.
+    """
+    rows = with_clock(rows, device.levels)
+    fit = _Fit(space, device, proxy, rows)
+    latency, latency_source = fit.quantity("latency_ms")
+    assert latency is not None  # rows always hold latency
+    energy, energy_source = fit.quantity("energy_mj")
+    return TargetCosts(space, latency, energy, latency_source, energy_source, fit.reports)
+
+
+class _Fit:
+    """One fit of both quantities; they share the rows, the proxy and the leave-out report."""
+
+    def __init__(self, space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) -> None:
+        self.space, self.device, self.rows = space, device, rows
+        self.genes, self.heads = genes_and_heads(rows, space)
+        self.clock = rows["clock_mhz"].to_numpy()
+        self.clocks = np.array([level.clock_mhz for level in device.levels])
+        self.proxy = proxy
+        simulated = "source" in rows and (rows["source"] == "simulated").any()
+        self.source = ON_SIMULATED if simulated else PREDICTED
+        self.has_model = hasattr(device, "cost")
+        self.h = proxy.latency_ms(self.genes, self.heads)
+        latency = rows["latency_ms"].to_numpy()
+        energy = self._energy_column()
+        knee, rise = getattr(device, "voltage_knee", (None, None))
+        transfer = MonotoneTransfer(knee_ghz=knee, rise_per_ghz=rise)
+        self.transfer = transfer.fit(self.h, self.clock, latency, energy)
+        self.reports = transfer_report(
+            self.h,
+            self.clock,
+            latency,
+            energy,
+            subnets=rows["subnet"].to_numpy(),
+            proxy=proxy.name,
+            n_proxy_rows=proxy.n_rows,
+            transfer=transfer,
+        )
+
+    def _energy_column(self) -> Floats | None:
+        energy = self.rows.get("energy_mj")
+        return None if energy is None or energy.isna().all() else energy.to_numpy(dtype=float)
+
+    def quantity(self, name: str) -> tuple[Any, Any]:
+        """A function (genes, heads) -> (m, L) and its provenance; (None, None) if nobody knows."""
+        report = self.reports.get(name)
+        covered = report is not None and self._covers_clocks(name)
+        if report is not None and covered and report.decision == "go":
+            return self._through_proxy(name), self.source
+        if self.has_model:
+            return self._through_model(name)
+        if report is None:
+            return None, None
+        return self._through_proxy(name), self.source  # no model to fall back on: say no-go, go on
+
+    def _covers_clocks(self, name: str) -> bool:
+        seen = self.rows[self.rows[name].notna()]["clock_mhz"].nunique()
+        return seen >= 2 or len(self.clocks) == 1
+
+    def _through_proxy(self, name: str) -> Callable[[Genes, NDArray[np.bool_]], Floats]:
+        transfer = self.transfer
+        predict = transfer.predict if name == "latency_ms" else transfer.predict_energy
+
+        def costs(genes: Genes, heads: NDArray[np.bool_]) -> Floats:
+            h = self.proxy.latency_ms(genes, heads)
+            return predict(h[:, None], self.clocks)
+
+        return costs
+
+    def _through_model(self, name: str) -> tuple[Any, str]:
+        """The analytic model, scaled to the rows that hold this quantity."""
+        column = 0 if name == "latency_ms" else 1
+        simulate = self.device.cost
+        level = np.abs(self.clocks - self.clock[:, None]).argmin(axis=1)
+        operators = self.space.operators(self.genes, self.heads)
+        model = simulate(operators)[column][np.arange(len(level)), level]
+        known = (
+            self.rows[name].to_numpy(dtype=float)
+            if name in self.rows
+            else np.full_like(model, np.nan)
+        )
+        seen = ~np.isnan(known)
+        if not seen.any():  # energy that the rows lack: the model's power at the predicted latency
+            return (lambda g, h: simulate(self.space.operators(g, h))[column]), "simulated"
+        scaled = ScaledModel().fit(model[seen], known[seen])
+        fallback = scaled_report(
+            name,
+            model[seen],
+            known[seen],
+            self.clock[seen],
+            subnets=self.rows["subnet"].to_numpy()[seen],
+            model=f"analytic model of {self.device.name}",
+        )
+        self.reports[name] = replace(fallback, decision=self._decision(name))
+        return (lambda g, h: scaled.predict(simulate(self.space.operators(g, h))[column])), SCALED
+
+    def _decision(self, name: str) -> str:
+        """What the proxy's own report said; rows at one clock leave it as it was."""
+        return self.reports[name].decision if name in self.reports else "no-go"

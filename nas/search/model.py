@@ -1,0 +1,68 @@
+"""What is searched: a space, its accuracies, and the supernet behind them if there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.search.inner import Floats
+from nas.search.settings import SearchSettings
+from nas.zoo import supernet_folder
+from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
+from search_spaces import InputError, PolicyGrid, Space, get_space
+from search_spaces.space import Genes
+
+
+@dataclass(frozen=True)
+class KnownAccuracy:
+    """Error and exit rates: evaluated subnets use their own row, others the predictor."""
+
+    table: AccuracyTable
+    predictor: AccuracyPredictor
+
+    @property
+    def grid(self) -> PolicyGrid:
+        return self.table.grid
+
+    def __call__(self, genes: Genes) -> tuple[Floats, Floats, np.ndarray]:
+        return lookup(self.table, self.predictor, genes)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is searched: a space, its accuracies, and the supernet behind them if there is one."""
+
+    space: Space
+    accuracy: KnownAccuracy
+    supernet: dict[str, Any] | None
+    folder: Path | None
+
+
+def load_model(settings: SearchSettings) -> Model:
+    """The supernet's space and accuracies, or a space with a table of the user's."""
+    if settings.space is not None and settings.accuracy_table is not None:
+        space = get_space(settings.space)
+        table = read_accuracy_table(settings.accuracy_table, space)
+        return Model(space, KnownAccuracy(table, AccuracyPredictor(space).fit(table)), None, None)
+    from supernets import load_supernet, sha256
+
+    folder = supernet_folder(settings.supernet)
+    supernet, metadata = load_supernet(folder / "weights.safetensors")
+    checksum = sha256(folder / "weights.safetensors")
+    table = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
+    if table.supernet_sha256 != checksum:
+        raise InputError(
+            f"{folder} does not fit together: its accuracy table belongs to other weights "
+            f"({table.supernet_sha256[:12]}, not {checksum[:12]}); run `nas supernet evaluate`"
+        )
+    predictor = AccuracyPredictor.load(folder / "predictor", supernet.space)
+    described = {
+        "name": folder.name,
+        "sha256": checksum,
+        "dataset": metadata["dataset"],
+        "space": supernet.space.name,
+    }
+    return Model(supernet.space, KnownAccuracy(table, predictor), described, folder)

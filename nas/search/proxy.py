@@ -1,0 +1,73 @@
+"""The proxy: a device that many programs were measured on, turned into a latency predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.devices import device_names, get_device
+from predictors import LatencyPredictor, genes_and_heads, read_rows
+from search_spaces import Space, encode
+from search_spaces.space import Genes
+
+ANALYTIC_HOST = "x86-cpu"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """`latency_ms(genes (n, g), heads (n, E + 1)) -> (n,)` on the proxy device."""
+
+    name: str
+    source: str  # of the rows it was learned from
+    n_rows: int
+    n_subnets: int
+    latency_ms: Callable[[Genes, NDArray[np.bool_]], NDArray[np.float64]]
+
+
+def load_proxy(space: Space, choice: str) -> Proxy:
+    """The proxy that `--proxy` names: bundled rows, a file of rows, or an analytic device.
+
+    `auto` takes the bundled rows of the space, and the analytic host where there are none.
+    """
+    bundled = files("nas.devices") / "proxies" / f"{space.name}-host.csv"
+    if choice == "auto" and bundled.is_file():
+        return _measured(space, Path(str(bundled)))
+    if choice == "auto":
+        return _analytic(space, ANALYTIC_HOST)
+    if choice in device_names() and choice != "host":
+        return _analytic(space, choice)
+    if choice == "host" and bundled.is_file():
+        return _measured(space, Path(str(bundled)))
+    return _measured(space, Path(choice))
+
+
+def _measured(space: Space, path: Path) -> Proxy:
+    """XGBoost on the log latency of measured rows."""
+    rows = read_rows(path, space)
+    genes, heads = genes_and_heads(rows, space)
+    predictor = LatencyPredictor().fit(encode(space, genes, heads), rows["latency_ms"].to_numpy())
+    host = rows["host"].iloc[0] if "host" in rows else ""
+    return Proxy(
+        name=f"{rows['device'].iloc[0]} ({host})" if host else str(rows["device"].iloc[0]),
+        source=rows["source"].iloc[0] if "source" in rows else "measured",
+        n_rows=len(rows),
+        n_subnets=rows["subnet"].nunique(),
+        latency_ms=lambda g, h: predictor.predict(encode(space, g, h)).astype(np.float64),
+    )
+
+
+def _analytic(space: Space, name: str) -> Proxy:
+    """The analytic model of a device at its top level."""
+    device = get_device(name)
+    return Proxy(
+        name=device.name,
+        source="simulated",
+        n_rows=0,
+        n_subnets=0,
+        latency_ms=lambda g, h: device.cost(space.operators(g, h))[0][:, -1],
+    )

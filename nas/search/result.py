@@ -1,0 +1,164 @@
+"""From archives to `pareto.json`: the points a person gets, each with where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
+from nas.search.archive import Archive
+from nas.search.inner import Scorer, Scores
+from search_spaces import DvfsLevel, ExitPolicy, Space
+from search_spaces.space import Genes
+
+UNITS = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
+LIBRARIES = ("nas", "numpy", "optuna", "scikit-learn", "xgboost", "torch")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Words for the figures of one run."""
+
+    latency: str
+    energy: str | None  # None: the target has no source of energy
+    latency_interval_log: tuple[float, float] | None
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return OBJECTIVES if self.energy else OBJECTIVES[:2]
+
+
+class PointMaker:
+    """Builds the rows of the result from scores."""
+
+    def __init__(
+        self, space: Space, scorer: Scorer, levels: Sequence[DvfsLevel], provenance: Provenance
+    ) -> None:
+        self.space, self.scorer, self.levels = space, scorer, levels
+        self.provenance = provenance
+
+    def point(
+        self, genes: Genes, scores: Scores, row: int, policy: int, level: int
+    ) -> dict[str, Any]:
+        """One configuration: subnet `row` of a scored population, a policy and a level."""
+        subnet = self.space.subnet(genes[row])
+        exits = self.scorer.grid[policy]
+        macs, params = self._size(genes[row : row + 1], exits)
+        latency = float(scores.latency_ms[row, policy, level])
+        interval = self.provenance.latency_interval_log
+        return {
+            "id": point_id(level, str(subnet), exits),
+            "level": level,
+            "subnet": str(subnet),
+            "exits": exits.to_dict(),
+            "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
+            "error_source": "measured" if scores.measured[row] else "predicted",
+            "latency_ms": _digits(latency),
+            "latency_worst_ms": _digits(scores.worst_ms[row, policy, level]),
+            "latency_interval_ms": interval and [_digits(latency * np.exp(x)) for x in interval],
+            "latency_source": self.provenance.latency,
+            "energy_mj": self.provenance.energy and _digits(scores.energy_mj[row, policy, level]),
+            "energy_source": self.provenance.energy,
+            "exit_rates": [round(float(r), 4) for r in scores.rates[row, policy]],
+            "macs": macs,
+            "params": params,
+        }
+
+    def _size(self, genes: Genes, exits: ExitPolicy) -> tuple[int, int]:
+        """MACs when no early exit is taken, and weights, of the asked program."""
+        heads = np.zeros((1, self.space.n_exits + 1), dtype=bool)
+        heads[0, [*exits.after, self.space.n_exits]] = True
+        operators = self.space.operators(genes, heads)
+        return int(operators.macs.sum()), int(operators.params.sum())
+
+    def fronts(self, archive: Archive, n_points: int) -> list[dict[str, Any]]:
+        """At most `n_points` representatives of every level's front, by rising error."""
+        population = archive.population()
+        points = []
+        for level, front in enumerate(archive.fronts):
+            costs = front.costs[:, : len(self.provenance.objectives)]
+            kept = spread(costs, n_points)
+            genes = population[front.subnet[kept]]
+            scores = self.scorer(genes)
+            found = [
+                self.point(genes, scores, row, int(policy), level)
+                for row, policy in enumerate(front.policy[kept])
+            ]
+            points += sorted(found, key=lambda p: (p["top1_error_pct"], p["latency_ms"], p["id"]))
+        return points
+
+    def baselines(self) -> list[dict[str, Any]]:
+        """The largest and the smallest subnet without early exits, at every level."""
+        genes = np.concatenate([self.space.largest, self.space.smallest])
+        scores = self.scorer(genes)
+        return [
+            {"name": name, **self.point(genes, scores, row, 0, level)}
+            for row, name in enumerate(("largest", "smallest"))
+            for level in range(len(self.levels))
+        ]
+
+
+def point_id(level: int, subnet: str, exits: ExitPolicy) -> str:
+    """A name that depends on the configuration alone, so it is stable from run to run."""
+    text = f"{level}|{subnet}|{exits}"
+    return f"L{level:02d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def assemble(
+    maker: PointMaker,
+    archive: Archive,
+    *,
+    n_points: int,
+    device: dict[str, Any],
+    supernet: dict[str, Any] | None,
+    space: str,
+    predictors: dict[str, Any],
+    command: str,
+    seed: int,
+) -> ParetoTable:
+    """The whole content of `pareto.json`."""
+    points, baselines = maker.fronts(archive, n_points), maker.baselines()
+    names = maker.provenance.objectives
+    costs = np.array([[p[n] for n in names] for p in points])
+    everything = np.array([[p[n] for n in names] for p in [*points, *baselines]])
+    reference = [_digits(1.1 * x) for x in everything.max(axis=0)]
+    level_of = np.array([p["level"] for p in points])
+    volumes = [
+        _digits(hypervolume(costs[level_of == level], reference))
+        for level in range(len(maker.levels))
+    ]
+    return ParetoTable(
+        {
+            "schema": SCHEMA,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "command": command,
+            "seed": seed,
+            "versions": {name: version(name) for name in LIBRARIES},
+            "device": device,
+            "space": space,
+            "supernet": supernet,
+            "objectives": [{"name": n, "unit": UNITS[n]} for n in names],
+            "search": {
+                "n_subnets": archive.n_subnets,
+                "n_configurations": archive.n_configurations,
+                "front_sizes": [len(front.costs) for front in archive.fronts],
+            },
+            "predictors": predictors,
+            "reference": {"point": reference, "hypervolume": volumes},
+            "levels": [level.to_dict() for level in maker.levels],
+            "points": points,
+            "baselines": baselines,
+            "front": [p["id"] for p, on in zip(points, non_dominated(costs), strict=True) if on],
+        }
+    )
+
+
+def _digits(value: float) -> float:
+    """Six significant digits: files stay readable and equal across machines."""
+    return float(f"{float(value):.6g}")

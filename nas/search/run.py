@@ -1,0 +1,208 @@
+"""`nas search` as a function: one call from a device's name to the files of a result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.devices import get_device
+from nas.files import prepare_folder, write_text
+from nas.pareto import ParetoTable
+from nas.search import study as study_
+from nas.search.costs import TargetCosts, target_costs
+from nas.search.inner import Scorer
+from nas.search.journal import exclusive
+from nas.search.model import Model, load_model
+from nas.search.proxy import Proxy, load_proxy
+from nas.search.result import PointMaker, Provenance, assemble
+from nas.search.sampler import GenerationSampler
+from nas.search.settings import SearchSettings
+from nas.search.target import plan_rows, target_rows, user_rows
+from search_spaces import InputError, Space
+from search_spaces.space import Genes
+
+N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
+
+
+class Listener:
+    """Where a search reports what it does; the command line draws it."""
+
+    def stage(self, text: str) -> None: ...
+
+    def generation(self, generation: study_.Generation) -> None: ...
+
+
+def run_search(
+    settings: SearchSettings,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> ParetoTable:
+    """Search and write `pareto.json`, `pareto.csv`, `report.html` and the study into `out`.
+
+    Raises InputError for whatever the user can mend; `out` then holds no half-written result.
+    """
+    listener = listener or Listener()
+    model = load_model(settings)
+    device = _device(settings)
+    proxy = load_proxy(model.space, settings.proxy)
+    with ExitStack() as stack:
+        _claim(settings, stack, resume=resume, overwrite=overwrite)
+        listener.stage(f"proxy {proxy.name}: {proxy.n_rows} {proxy.source} rows")
+        rows = _target_rows(settings, model.space, device, proxy)
+        costs = target_costs(model.space, device, proxy, rows)
+        scorer = Scorer(model.accuracy, costs, device.decision_ms)
+        _check_bounds(settings, model.space, scorer)
+        listener.stage("search")
+        sampler = GenerationSampler(model.space, seed=settings.seed, population=settings.population)
+        study = study_.open_study(settings.storage, settings.out / "study.journal", sampler)
+        archive = study_.run(
+            study,
+            sampler,
+            scorer,
+            settings.bounds,
+            len(device.levels),
+            settings.n_trials,
+            patience=settings.patience,
+            on_generation=listener.generation,
+        )
+        if not archive.n_points:
+            raise InputError(
+                f"no configuration of {archive.n_subnets} subnets meets all bounds together: "
+                f"{_closest(archive, scorer, settings)}; relax one of them"
+            )
+        listener.stage("result")
+        maker = PointMaker(model.space, scorer, device.levels, _provenance(costs))
+        table = assemble(
+            maker,
+            archive,
+            n_points=settings.n_points,
+            device=_describe(device, costs),
+            supernet=model.supernet,
+            space=model.space.name,
+            predictors={name: report.to_dict() for name, report in costs.reports.items()},
+            command=settings.command,
+            seed=settings.seed,
+        )
+        if settings.data is not None:
+            listener.stage("verify on test images")
+            _verify(table, model, settings.data)
+        _write(table, settings.out, _compared(rows, model.space, costs, device))
+    return table
+
+
+def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:
+    """The rows that `--plan` writes: what to measure on the target."""
+    model = load_model(settings)
+    proxy = load_proxy(model.space, settings.proxy)
+    rng = np.random.default_rng(settings.seed)
+    return plan_rows(model.space, _device(settings), proxy, settings.n_target_rows, rng)
+
+
+def _device(settings: SearchSettings) -> Any:
+    return get_device(
+        settings.device,
+        backend=settings.backend,
+        precision=settings.precision,
+        batch=settings.batch,
+        power_mode=settings.power_mode,
+    )
+
+
+def _claim(settings: SearchSettings, stack: ExitStack, *, resume: bool, overwrite: bool) -> None:
+    """Take `out` for this run: new, resumed with the same settings, or overwritten."""
+    out, state = settings.out, settings.out / "run.json"
+    if state.exists() and not (resume or overwrite):
+        raise InputError(f"{out} already holds a run; give --resume to go on or --overwrite")
+    prepare_folder(out)
+    stack.enter_context(exclusive(out))
+    wanted = settings.fingerprint()
+    if overwrite:
+        for name in ("run.json", "target_rows.csv", "study.journal", "pareto.json", "pareto.csv"):
+            (out / name).unlink(missing_ok=True)
+        (out / "report.html").unlink(missing_ok=True)
+    elif state.exists():
+        found = json.loads(state.read_text())
+        changed = [k for k in wanted if found.get(k) != json.loads(json.dumps(wanted[k]))]
+        if changed:
+            raise InputError(
+                f"{out} holds a run with another {', '.join(changed)}; "
+                "resume with the same settings or choose another --out"
+            )
+    write_text(state, json.dumps(wanted, indent=1) + "\n")
+
+
+def _target_rows(settings: SearchSettings, space: Space, device: Any, proxy: Proxy) -> Any:
+    path = settings.out / "target_rows.csv"
+    if settings.measurements is not None:
+        rows = user_rows(space, settings.measurements)
+        shutil.copyfile(settings.measurements, path.with_name(path.name + ".tmp"))
+        path.with_name(path.name + ".tmp").replace(path)
+        return rows
+    rng = np.random.default_rng(settings.seed)
+    planned = plan_rows(space, device, proxy, settings.n_target_rows, rng)
+    return target_rows(space, device, planned, path)
+
+
+def _probes(settings: SearchSettings, space: Space) -> Genes:
+    sample = space.sample_spread(N_PROBES, np.random.default_rng(settings.seed))
+    return np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
+
+
+def _check_bounds(settings: SearchSettings, space: Space, scorer: Scorer) -> None:
+    settings.bounds.check_reachable(scorer(_probes(settings, space)))
+
+
+def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:
+    excess = min(float(settings.bounds.violation(scorer(genes)).min()) for genes in archive.genes)
+    return f"the closest one exceeds a bound by {100 * excess:.1f} %"
+
+
+def _provenance(costs: TargetCosts) -> Provenance:
+    report = costs.reports.get("latency_ms")
+    interval = report.interval_log if report else None
+    return Provenance(costs.latency_source, costs.energy_source, interval)
+
+
+def _describe(device: Any, costs: TargetCosts) -> dict[str, Any]:
+    names = ("name", "processor", "backend", "precision", "batch", "power_mode")
+    sources = {"latency_source": costs.latency_source, "energy_source": costs.energy_source}
+    return {name: getattr(device, name) for name in names} | sources
+
+
+def _compared(rows: Any, space: Space, costs: TargetCosts, device: Any) -> list[dict[str, Any]]:
+    """The target rows beside what the fitted model says of them, for the report."""
+    from nas.search.costs import with_clock
+    from predictors import genes_and_heads
+
+    rows = with_clock(rows, device.levels)
+    genes, heads = genes_and_heads(rows, space)
+    clocks = np.array([level.clock_mhz for level in device.levels])
+    level = np.abs(clocks - rows["clock_mhz"].to_numpy()[:, None]).argmin(axis=1)
+    index = np.arange(len(level))
+    compared = rows.assign(predicted_latency_ms=costs.latency(genes, heads)[index, level])
+    if costs.energy:
+        compared = compared.assign(predicted_energy_mj=costs.energy(genes, heads)[index, level])
+    return json.loads(compared.to_json(orient="records"))
+
+
+def _verify(table: ParetoTable, model: Model, data: Path) -> None:
+    from nas.search.verify import verify
+
+    if model.folder is None:
+        raise InputError("--data verifies a supernet's points; this space has a table alone")
+    verify(table, model.folder, model.accuracy.table, data)
+
+
+def _write(table: ParetoTable, out: Path, rows: list[dict[str, Any]]) -> None:
+    from nas.report import write_report
+
+    table.write_json(out / "pareto.json")
+    table.write_csv(out / "pareto.csv")
+    write_report(table.content, out / "report.html", knees=table.knees(), target_rows=rows)

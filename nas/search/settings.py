@@ -1,0 +1,64 @@
+"""What one search is asked to do: flat, typed, without knowledge of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.search.objectives import Bounds
+from search_spaces import InputError
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Inputs of `nas.search.run.search`; paths are read, names are looked up there."""
+
+    device: str
+    out: Path
+    supernet: str = "auto"
+    space: str | None = None
+    accuracy_table: Path | None = None
+    power_mode: str | None = None
+    backend: str | None = None
+    precision: str | None = None
+    batch: int = 1
+    proxy: str = "auto"
+    measurements: Path | None = None
+    n_target_rows: int = 24
+    n_trials: int = 1000
+    population: int = 100
+    n_points: int = 24
+    patience: int | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    storage: str | None = None
+    data: Path | None = None
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        for option, value, least in (
+            ("--trials", self.n_trials, 1),
+            ("--samples", self.n_target_rows, 8),
+            ("--points", self.n_points, 5),
+            ("--batch", self.batch, 1),
+            ("--patience", self.patience or 1, 1),
+        ):
+            if value < least:
+                raise InputError(f"{option} must be at least {least}, got {value}")
+        if self.seed < 0:
+            raise InputError(f"--seed must be 0 or more, got {self.seed}")
+        if (self.space is None) != (self.accuracy_table is None):
+            raise InputError(
+                "--space and --accuracy-table belong together: a space without a supernet needs "
+                "the accuracies of its subnets as a table"
+            )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must not change between a run and its `--resume`."""
+        free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
+        return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,133 @@
+"""The outer search: generations of subnets, scored as one batch and recorded in an Optuna study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.pareto import OBJECTIVES
+from nas.search.archive import Archive
+from nas.search.inner import Scorer, Scores
+from nas.search.journal import repair
+from nas.search.objectives import Bounds, trial_values, trial_violation
+from nas.search.sampler import CONSTRAINT, GenerationSampler, trial_genes, trial_params
+from search_spaces import InputError
+from search_spaces.space import Genes
+
+STUDY_NAME = "nas"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a progress bar shows after a generation."""
+
+    n_trials: int
+    n_points: int
+    n_configurations: int
+
+
+def open_study(storage: str | None, journal: Path, sampler: GenerationSampler) -> optuna.Study:
+    """The study in `journal`, or in the database `storage`; made where it does not exist yet."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    backend: BaseStorage
+    if storage is None:
+        if journal.exists():
+            repair(journal)
+        backend = JournalStorage(JournalFileBackend(str(journal)))
+    else:
+        try:
+            backend = RDBStorage(storage)
+        except Exception as error:  # SQLAlchemy raises many kinds
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot open --storage {storage}: {reason}") from None
+    study = optuna.create_study(
+        study_name=STUDY_NAME,
+        storage=backend,
+        sampler=sampler,
+        directions=["minimize"] * len(OBJECTIVES),
+        load_if_exists=True,
+    )
+    if study.metric_names is None:
+        study.set_metric_names(list(OBJECTIVES))
+    return study
+
+
+def run(
+    study: optuna.Study,
+    sampler: GenerationSampler,
+    scorer: Scorer,
+    bounds: Bounds,
+    n_levels: int,
+    n_trials: int,
+    *,
+    patience: int | None = None,
+    on_generation: Callable[[Generation], None] = lambda generation: None,
+) -> Archive:
+    """Search until the study holds `n_trials` subnets; returns the archive of all of them.
+
+    Trials that the study already holds are scored again, not searched again: the same archive
+    comes out whether or not the run was interrupted. `patience` stops after that many generations
+    in which no level's front changed.
+    """
+    middle = n_levels // 2
+    archive = Archive(n_levels, bounds)
+    quiet = 0
+    while archive.n_subnets < n_trials:
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        done = archive.n_subnets
+        number, genes = sampler.generation(trials[:done])
+        genes = genes[: n_trials - number * sampler.population]
+        if not len(genes):
+            break  # the space is exhausted
+        recorded = trials[done : done + len(genes)]
+        _check_prefix(sampler, genes, recorded)
+        scores = scorer(genes)
+        _record(study, sampler, genes, scores, bounds, middle, skip=len(recorded))
+        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
+        archive.add(genes, scores)
+        after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
+        on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
+        quiet = quiet + 1 if before == after else 0
+        if len(genes) < sampler.population or (patience and quiet >= patience):
+            break
+    return archive
+
+
+def _check_prefix(sampler: GenerationSampler, genes: Genes, recorded: list[FrozenTrial]) -> None:
+    """A killed generation leaves its first trials; anything else is not ours to continue."""
+    if not np.array_equal(trial_genes(sampler.space, recorded), genes[: len(recorded)]):
+        raise InputError(
+            "the study holds trials that this search with this seed did not make; "
+            "use another --out or --storage, or --overwrite"
+        )
+
+
+def _record(
+    study: optuna.Study,
+    sampler: GenerationSampler,
+    genes: Genes,
+    scores: Scores,
+    bounds: Bounds,
+    middle: int,
+    *,
+    skip: int,
+) -> None:
+    """Add the trials of one generation, all but the first `skip`, which the study holds."""
+    values = trial_values(scores, middle)[skip:].tolist()
+    violation = trial_violation(bounds, scores)[skip:].tolist()
+    params = trial_params(sampler.space, genes[skip:])
+    distributions: dict[str, BaseDistribution] = sampler.distributions
+    study.add_trials(
+        create_trial(
+            values=v, params=p, distributions=distributions, system_attrs={CONSTRAINT: [c]}
+        )
+        for v, p, c in zip(values, params, violation, strict=True)
+    )

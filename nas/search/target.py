@@ -1,0 +1,98 @@
+"""The few rows that are measured on the target: which programs, where they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nas.files import write_text
+from nas.search.proxy import Proxy
+from predictors import check_target_rows, read_rows
+from search_spaces import DvfsLevel, Space, format_heads
+from search_spaces.space import Genes
+
+PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
+
+
+def choose_levels(levels: list[DvfsLevel]) -> list[DvfsLevel]:
+    """The lowest, the middle and the top level: the law of the clocks is fitted between them."""
+    indices = sorted({0, len(levels) // 2, len(levels) - 1})
+    return [levels[i] for i in indices]
+
+
+def choose_programs(
+    space: Space, proxy: Proxy, n: int, rng: np.random.Generator
+) -> tuple[Genes, NDArray[np.bool_]]:
+    """`n` programs of different subnets, evenly spread over the log latency on the proxy."""
+    genes = np.unique(space.sample_spread(max(256, 8 * n), rng), axis=0)
+    genes = genes[rng.permutation(len(genes))]
+    heads = np.zeros((len(genes), space.n_exits + 1), dtype=bool)
+    deepest = rng.integers(0, space.n_exits + 1, len(genes))
+    heads[np.arange(len(genes)), deepest] = True
+    heads[::2] = np.arange(space.n_exits + 1) <= deepest[::2, None]
+    log_ms = np.log(proxy.latency_ms(genes, heads))
+    left = set(range(len(genes)))
+    chosen = []
+    for wanted in np.linspace(log_ms.min(), log_ms.max(), min(n, len(genes))):
+        index = min(left, key=lambda i: (abs(log_ms[i] - wanted), i))
+        left.remove(index)
+        chosen.append(index)
+    return genes[chosen], heads[chosen]
+
+
+def plan_rows(
+    space: Space, device: Any, proxy: Proxy, n_rows: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Rows to measure, with empty cost cells: the same programs at every chosen level."""
+    levels = choose_levels(device.levels)
+    genes, heads = choose_programs(space, proxy, -(-n_rows // len(levels)), rng)
+    return [
+        {
+            "space": space.name,
+            "subnet": str(subnet),
+            "heads": format_heads(np.flatnonzero(asked).tolist()),
+            "device": device.name,
+            "level": level.level,
+            "gpu_mhz": level.gpu_mhz,
+            "cpu_mhz": level.cpu_mhz,
+            "emc_mhz": level.emc_mhz,
+            "power_mode": device.power_mode,
+            "processor": device.processor,
+            "backend": device.backend,
+            "precision": device.precision,
+            "batch": device.batch,
+            **dict.fromkeys(PLAN_COLUMNS),
+        }
+        for level in levels
+        for subnet, asked in zip(space.subnets(genes), heads, strict=True)
+    ][:n_rows]
+
+
+def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write planned rows as CSV."""
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def target_rows(
+    space: Space, device: Any, planned: list[dict[str, Any]], path: Path
+) -> pd.DataFrame:
+    """The planned rows with their costs; read from `path` if an earlier run wrote them there."""
+    if not path.exists():
+        rows = []
+        for plan in planned:
+            heads = tuple(int(k) for k in plan["heads"].split("+"))
+            subnet = space.parse(plan["subnet"])
+            rows.append(plan | device.measure(space, subnet, heads, plan["level"]))
+        write_plan(rows, path)
+    return read_rows(path, space)
+
+
+def user_rows(space: Space, path: Path) -> pd.DataFrame:
+    """The rows of `--measurements`; TableError where they are too few or wrong."""
+    rows = read_rows(path, space)
+    check_target_rows(rows)
+    return rows

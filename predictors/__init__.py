@@ -1,0 +1,37 @@
+"""Costs and accuracies of subnets that were not measured: learned, transferred, judged."""
+
+from predictors.accuracy import AccuracyPredictor, lookup
+from predictors.accuracy_table import AccuracyTable, read_accuracy_table
+from predictors.artifacts import ArtifactError, load_predictor, save_predictor
+from predictors.boosted import EnergyPredictor, LatencyPredictor
+from predictors.cells import TableError
+from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from predictors.report import TransferReport, scaled_report, transfer_report
+from predictors.table import check_target_rows, genes_and_heads, read_rows
+from predictors.transfer import MonotoneTransfer, ScaledModel
+
+__all__ = [
+    "AccuracyPredictor",
+    "AccuracyTable",
+    "ArtifactError",
+    "EnergyPredictor",
+    "LatencyPredictor",
+    "MonotoneTransfer",
+    "ScaledModel",
+    "TableError",
+    "TransferReport",
+    "check_target_rows",
+    "genes_and_heads",
+    "kendall_tau",
+    "load_predictor",
+    "lookup",
+    "mape_pct",
+    "read_accuracy_table",
+    "read_rows",
+    "save_predictor",
+    "scaled_report",
+    "srcc",
+    "srcc_within",
+    "srcc_within_interval",
+    "transfer_report",
+]

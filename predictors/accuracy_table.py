@@ -1,0 +1,162 @@
+"""Accuracy tables: error and exit rates of evaluated subnets under every exit policy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from predictors.cells import TableError, canonical_subnets, numbers, read_cells
+from search_spaces import InputError, PolicyGrid, Space
+from search_spaces.space import Genes
+
+SCHEMA = "nas.accuracy/1"
+SUM_TOLERANCE = 0.01  # rates are stored in half precision
+
+
+@dataclass(frozen=True)
+class AccuracyTable:
+    """`n` evaluated subnets, `P` policies, `E` early exits; row i belongs to subnet i."""
+
+    genes: Genes  # (n, genes), canonical
+    grid: PolicyGrid
+    top1_error_pct: NDArray[np.float32]  # (n, P)
+    exit_rate: NDArray[np.float32]  # (n, P, E + 1), sums to 1
+    split: str | None = None
+    n_images: int | None = None
+    supernet_sha256: str | None = None
+    temperatures: tuple[float, ...] = ()
+    source: str = "measured"
+    sha256: str | None = None  # of the file
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+    def __getitem__(self, rows: NDArray) -> AccuracyTable:
+        """The table of some rows, given by their numbers or a mask."""
+        return replace(
+            self,
+            genes=self.genes[rows],
+            top1_error_pct=self.top1_error_pct[rows],
+            exit_rate=self.exit_rate[rows],
+        )
+
+    @cached_property
+    def row_of(self) -> dict[bytes, int]:
+        """Row by the bytes of its genes."""
+        return {row.tobytes(): i for i, row in enumerate(self.genes)}
+
+    def rows(self, genes: Genes) -> NDArray[np.int64]:
+        """The row of each canonical subnet `(n, genes)`, or -1 where it was not evaluated."""
+        genes = np.ascontiguousarray(genes, dtype=np.int64)
+        return np.array([self.row_of.get(row.tobytes(), -1) for row in genes], dtype=np.int64)
+
+
+def read_accuracy_table(path: Path | str, space: Space) -> AccuracyTable:
+    """The table of a `nas.accuracy/1` file, or of a CSV where `space` has no early exits.
+
+    TableError: absent, truncated, of another schema or space, or with values out of range.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, space)
+    if space.n_exits:
+        raise TableError(
+            f"{path}: {space.name} has early exits, so its table must be a .safetensors file; "
+            "evaluate the supernet to get one"
+        )
+    return _read_text(path, space)
+
+
+def _read_safetensors(path: Path, space: Space) -> AccuracyTable:
+    arrays, described = _open(path)
+    try:
+        grid = PolicyGrid(int(described["n_exits"]), tuple(described["thresholds"]))
+        error, rate = arrays["top1_error_pct"], arrays["exit_rate"].astype(np.float32)
+        genes = space.parse_all(described["subnets"])
+        about = {
+            "split": described["split"],
+            "n_images": int(described["n_images"]),
+            "supernet_sha256": described["supernet_sha256"],
+            "temperatures": tuple(map(float, described["temperatures"])),
+            "source": described["source"],
+        }
+    except KeyError as missing:
+        raise TableError(f"{path} lacks {missing}; evaluate the supernet again") from None
+    except (InputError, TypeError, ValueError) as fault:
+        raise TableError(f"{path} does not fit {space.name}: {fault}") from None
+    if described.get("space", space.name) != space.name or grid.n_exits != space.n_exits:
+        raise TableError(
+            f"{path} is a table of {described.get('space', 'another space')} with "
+            f"{grid.n_exits} early exits; {space.name} has {space.n_exits}"
+        )
+    if len(np.unique(genes, axis=0)) < len(genes):
+        raise TableError(f"{path} holds a subnet twice; evaluate the supernet again")
+    _check_values(path, error, rate, (len(genes), len(grid)), grid)
+    rate = rate / rate.sum(axis=2, keepdims=True)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return AccuracyTable(genes, grid, error.astype(np.float32), rate, sha256=sha256, **about)
+
+
+def _open(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="np") as file:
+            described = json.loads((file.metadata() or {}).get("json", "{}"))
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise TableError(f"{path} does not exist") from None
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise TableError(f"{path} is no readable safetensors file: {error}") from None
+    schema = described.get("schema") if isinstance(described, dict) else None
+    if schema != SCHEMA:
+        raise TableError(f"{path} has schema {schema!r}, expected {SCHEMA!r}")
+    return arrays, described
+
+
+def _check_values(
+    path: Path, error: NDArray, rate: NDArray, shape: tuple[int, int], grid: PolicyGrid
+) -> None:
+    wanted = {"top1_error_pct": shape, "exit_rate": (*shape, grid.n_exits + 1)}
+    for name, array in (("top1_error_pct", error), ("exit_rate", rate)):
+        if array.shape != wanted[name] or not len(array):
+            raise TableError(f"{path}: {name} has shape {array.shape}, expected {wanted[name]}")
+    if not ((error >= 0) & (error <= 100)).all():  # NaN compares false
+        raise TableError(f"{path}: top1_error_pct holds values outside 0..100")
+    if not (rate >= 0).all() or (np.abs(rate.sum(axis=2) - 1) > SUM_TOLERANCE).any():
+        raise TableError(f"{path}: exit_rate holds rows that are negative or do not sum to 1")
+
+
+def _read_text(path: Path, space: Space) -> AccuracyTable:
+    """A CSV or Parquet table `subnet, top1_error_pct[, source]` of a space without exits."""
+    cells = read_cells(path, ("subnet", "top1_error_pct"))
+    subnets = canonical_subnets(cells, space, path)
+    errors = numbers(cells, "top1_error_pct", path, positive=False, required=True)
+    first: dict[str, int] = {}
+    for line, subnet, error in zip(cells.index, subnets, errors, strict=True):
+        if error > 100:
+            raise TableError(f"{path} line {line}: top1_error_pct must be at most 100, got {error}")
+        seen = first.setdefault(subnet, line)
+        if errors[seen] != error:
+            raise TableError(
+                f"{path} line {line}: top1_error_pct of {subnet} is {error:g}, "
+                f"but {errors[seen]:g} on line {seen}"
+            )
+    sources = cells["source"].unique().tolist() if "source" in cells else ["measured"]
+    if len(sources) > 1:
+        raise TableError(f"{path}: source must be one word for all rows, found {sources}")
+    kept = list(first.values())
+    return AccuracyTable(
+        genes=space.parse_all(list(first)),
+        grid=PolicyGrid(0),
+        top1_error_pct=errors[kept].to_numpy(np.float32)[:, None],
+        exit_rate=np.ones((len(kept), 1, 1), dtype=np.float32),
+        source=sources[0] or "measured",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )

@@ -1,0 +1,140 @@
+"""Fitted predictors on disk: models in open formats and one JSON sidecar that vouches for them.
+
+The sidecar is written last and holds every file's checksum, so files of two different saves, or of
+a save that was killed half-way, are refused instead of mixed. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xgboost
+from xgboost import XGBRegressor
+from xgboost.core import XGBoostError
+
+from predictors.boosted import EnergyPredictor, LatencyPredictor
+from search_spaces import InputError, Space, feature_names
+
+SCHEMA = "nas.predictor/1"
+UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
+
+
+class ArtifactError(InputError):
+    """A saved predictor cannot be used; the message says why and what to do."""
+
+
+def save_predictor(
+    predictor: LatencyPredictor | EnergyPredictor, folder: Path | str, space: Space, **about: Any
+) -> None:
+    """Write `QUANTITY.ubj` and `QUANTITY.json` into `folder`.
+
+    `about` joins the sidecar: the device, backend and source of the training rows.
+    """
+    names = feature_names(space)
+    if predictor.n_features_in_ != len(names):
+        raise ValueError(
+            f"{space.name} has {len(names)} features, the predictor {predictor.n_features_in_}"
+        )
+    described = {
+        "schema": SCHEMA,
+        "quantity": predictor.quantity,
+        "unit": UNITS[predictor.quantity],
+        "output": "natural logarithm of the quantity",
+        "space": space.name,
+        "feature_names": names,
+        "n_rows": predictor.n_rows_,
+        "settings": predictor.get_params(),
+        "versions": {"xgboost": xgboost.__version__},
+    }
+    files = {"ubj": dump_trees(predictor.model_)}
+    write_artifact(Path(folder), predictor.quantity, files, about | described)
+
+
+def load_predictor(
+    folder: Path | str, quantity: str, space: Space
+) -> LatencyPredictor | EnergyPredictor:
+    """The predictor of `quantity` that `save_predictor` wrote for `space`."""
+    files, described = read_artifact(Path(folder), quantity, SCHEMA, ("settings", "n_rows"), space)
+    kind = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}[quantity]
+    predictor = kind(**described["settings"])
+    predictor.model_ = load_trees(files["ubj"])
+    predictor.n_features_in_ = len(described["feature_names"])
+    predictor.n_rows_ = described["n_rows"]
+    return predictor
+
+
+def write_artifact(
+    folder: Path, name: str, files: Mapping[str, bytes], described: Mapping[str, Any]
+) -> None:
+    """Write `NAME.suffix` for each of `files` by suffix, then the sidecar `NAME.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checksums = {}
+    for suffix, data in files.items():
+        _replace(folder / f"{name}.{suffix}", data)
+        checksums[suffix] = hashlib.sha256(data).hexdigest()
+    text = json.dumps({**described, "sha256": checksums}, indent=1)
+    _replace(folder / f"{name}.json", text.encode())
+
+
+def read_artifact(
+    folder: Path, name: str, schema: str, fields: Sequence[str], space: Space
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Files by suffix, and the sidecar of `NAME` with at least `fields`.
+
+    ArtifactError unless the schema, the space, its features and every checksum fit.
+    """
+    sidecar = folder / f"{name}.json"
+    try:
+        described = json.loads(sidecar.read_bytes())
+        found = described.get("schema")
+    except OSError as error:
+        raise ArtifactError(f"cannot read {sidecar}: {error.strerror}") from None
+    except (ValueError, AttributeError):
+        raise ArtifactError(f"{sidecar} is no JSON object; save the predictor again") from None
+    if found != schema:
+        raise ArtifactError(f"{sidecar} has schema {found!r}, expected {schema!r}")
+    missing = [f for f in ("space", "feature_names", "sha256", *fields) if f not in described]
+    if missing:
+        raise ArtifactError(f"{sidecar} lacks {missing[0]!r}; save the predictor again")
+    if described["space"] != space.name:
+        raise ArtifactError(f"{sidecar} is for space {described['space']}, asked {space.name}")
+    if described["feature_names"] != feature_names(space):
+        raise ArtifactError(f"{sidecar} has other features than {space.name} today; fit it again")
+    checksums = described["sha256"].items()
+    return {s: _checked(folder / f"{name}.{s}", sha256) for s, sha256 in checksums}, described
+
+
+def dump_trees(model: XGBRegressor) -> bytes:
+    """The trees as UBJ."""
+    return bytes(model.get_booster().save_raw("ubj"))
+
+
+def load_trees(data: bytes) -> XGBRegressor:
+    """The model of `dump_trees`, on one thread."""
+    model = XGBRegressor(n_jobs=1)
+    try:
+        model.load_model(bytearray(data))
+    except XGBoostError:
+        raise ArtifactError("the UBJ file holds no XGBoost model; save it again") from None
+    return model
+
+
+def _checked(path: Path, sha256: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtifactError(f"{path} differs from its checksum in the sidecar; save it again")
+    return data
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

@@ -1,0 +1,144 @@
+"""Whether a transfer can be trusted: every subnet is predicted from the rows of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+
+from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
+from predictors.transfer import MonotoneTransfer, ScaledModel
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+GO_SRCC = 0.8  # the lower end of the interval must reach this
+COVERAGE = 0.9  # of both intervals
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """Held-out quality of one quantity; ranks are compared within a DVFS level only."""
+
+    quantity: str
+    proxy: str
+    n_proxy_rows: int
+    n_target_rows: int
+    srcc: float  # mean over levels; NaN where no level can be ranked
+    srcc_interval: tuple[float, float]
+    mape_pct: float
+    decision: str  # "go" or "no-go"
+    interval_log: tuple[float, float]  # of log(measured / predicted): a prediction's interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `predictors` entry of `pareto.json`; NaN becomes None."""
+        entry = asdict(self)
+        del entry["quantity"], entry["interval_log"]
+        entry["srcc"] = _or_none(self.srcc)
+        entry["srcc_interval"] = [_or_none(end) for end in self.srcc_interval]
+        return entry
+
+
+def transfer_report(
+    h: ArrayLike,
+    clock_mhz: ArrayLike,
+    latency_ms: ArrayLike,
+    energy_mj: ArrayLike | None = None,
+    *,
+    subnets: ArrayLike,
+    proxy: str,
+    n_proxy_rows: int,
+    transfer: MonotoneTransfer | None = None,
+) -> dict[str, TransferReport]:
+    """Reports of `latency_ms` and, where measured, `energy_mj`, from rows (n,) named by `subnets`.
+
+    `transfer` is refitted without each subnet in turn; the one passed in stays as it is.
+    """
+    h, t = np.asarray(h, dtype=float), np.asarray(latency_ms, dtype=float)
+    f, names = np.broadcast_to(np.asarray(clock_mhz, dtype=float), t.shape), np.asarray(subnets)
+    estimator = MonotoneTransfer() if transfer is None else transfer
+    about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
+
+    def latency(train: Mask, test: Mask) -> Floats:
+        return clone(estimator).fit(h[train], f[train], t[train]).predict(h[test], f[test])
+
+    predicted = leave_subnet_out(latency, names)
+    reports = {"latency_ms": _report("latency_ms", t, predicted, f, names, **about)}
+    if energy_mj is None or np.isnan(energy_mj).all():
+        return reports
+    energy = np.asarray(energy_mj, dtype=float)
+
+    def joules(train: Mask, test: Mask) -> Floats:
+        fitted = clone(estimator).fit(h[train], f[train], t[train], energy[train])
+        return fitted.predict_energy(h[test], f[test])
+
+    predicted, seen = leave_subnet_out(joules, names), ~np.isnan(energy)
+    reports["energy_mj"] = _report(
+        "energy_mj", energy[seen], predicted[seen], f[seen], names[seen], **about
+    )
+    return reports
+
+
+def scaled_report(
+    quantity: str,
+    model_cost: ArrayLike,
+    cost: ArrayLike,
+    clock_mhz: ArrayLike,
+    *,
+    subnets: ArrayLike,
+    model: str,
+) -> TransferReport:
+    """How good the fallback is: `ScaledModel` on the analytic model called `model`, held out."""
+    x, y, names = np.asarray(model_cost, float), np.asarray(cost, float), np.asarray(subnets)
+    f = np.broadcast_to(np.asarray(clock_mhz, dtype=float), y.shape)
+    predicted = leave_subnet_out(
+        lambda train, test: ScaledModel().fit(x[train], y[train]).predict(x[test]), names
+    )
+    return _report(quantity, y, predicted, f, names, proxy=model, n_proxy_rows=0)
+
+
+def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray) -> Floats:
+    """Predictions (n,) of every row by `fit_predict(train, test)` without the row's subnet."""
+    names = np.unique(subnets)
+    if len(names) < 2:
+        raise ValueError(f"leaving a subnet out needs at least 2 subnets, got {len(names)}")
+    predicted = np.empty(len(subnets))
+    for name in names:
+        test = subnets == name
+        predicted[test] = fit_predict(~test, test)
+    return predicted
+
+
+def _report(
+    quantity: str,
+    measured: Floats,
+    predicted: Floats,
+    clock_mhz: Floats,
+    subnets: NDArray,
+    *,
+    proxy: str,
+    n_proxy_rows: int,
+) -> TransferReport:
+    interval = srcc_within_interval(measured, predicted, clock_mhz, subnets, confidence=COVERAGE)
+    tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
+    # Weibull's ranks i / (n + 1) give few rows wide tails, as a new row needs.
+    low, high = np.quantile(np.log(measured / predicted), tails, method="weibull").tolist()
+    return TransferReport(
+        quantity=quantity,
+        proxy=proxy,
+        n_proxy_rows=n_proxy_rows,
+        n_target_rows=len(measured),
+        srcc=srcc_within(measured, predicted, clock_mhz),
+        srcc_interval=interval,
+        mape_pct=mape_pct(measured, predicted),
+        decision="go" if interval[0] >= GO_SRCC else "no-go",
+        interval_log=(low, high),
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

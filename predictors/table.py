@@ -1,0 +1,71 @@
+"""Measurement rows: what a device needed for a program at a clock setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictors.cells import TableError, canonical_subnets, numbers, read_cells, whole_numbers
+from search_spaces import InputError, Space, parse_heads
+from search_spaces.space import Genes
+
+REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
+POSITIVE = ("gpu_mhz", "cpu_mhz", "emc_mhz", "latency_p95_ms", "energy_mj", "power_w")
+WHOLE = {"level": 0, "batch": 1, "n_runs": 1}  # and the least value of each
+MIN_TARGET_ROWS, MIN_TARGET_SUBNETS = 8, 5
+
+
+def read_rows(path: Path | str, space: Space) -> pd.DataFrame:
+    """Checked rows of a CSV or Parquet file that was measured on `space`.
+
+    Needs the columns REQUIRED; columns that are not ours are kept as text. Numeric columns become
+    numbers (NaN where an optional cell is empty) and `subnet` gets its canonical spelling.
+    TableError names the first fault by line (CSV, the header is line 1) or row (Parquet).
+    """
+    path = Path(path)
+    rows = read_cells(path, REQUIRED)
+    for line, name in rows["space"].items():
+        if name != space.name:
+            raise TableError(f"{path} line {line}: space must be {space.name}, got {name!r}")
+    rows["subnet"] = canonical_subnets(rows, space, path)
+    if "heads" in rows:
+        _check_heads(rows, space, path)
+    rows["latency_ms"] = numbers(rows, "latency_ms", path, positive=True, required=True)
+    for column in rows.columns.intersection(POSITIVE):
+        rows[column] = numbers(rows, column, path, positive=True, required=False)
+    for column in rows.columns.intersection(list(WHOLE)):
+        rows[column] = whole_numbers(rows, column, path, least=WHOLE[column])
+    clocks = rows[rows.columns.intersection(["gpu_mhz", "level"])]
+    for line in rows.index[clocks.isna().all(axis=1)]:
+        raise TableError(f"{path} line {line}: gpu_mhz or level must be given, got empty cells")
+    return rows.reset_index(drop=True)
+
+
+def _check_heads(rows: pd.DataFrame, space: Space, path: Path) -> None:
+    for line, text in rows["heads"].items():
+        try:
+            parse_heads(text, space.n_exits)
+        except InputError as error:
+            raise TableError(f"{path} line {line}: {error}") from None
+
+
+def genes_and_heads(rows: pd.DataFrame, space: Space) -> tuple[Genes, NDArray[np.bool_]]:
+    """Genes `(n, genes)` and heads `(n, n_exits + 1)` of checked rows; no heads means all."""
+    heads = np.ones((len(rows), space.n_exits + 1), dtype=bool)
+    if "heads" in rows:
+        for i, text in enumerate(rows["heads"]):
+            heads[i] = np.isin(np.arange(space.n_exits + 1), parse_heads(text, space.n_exits))
+    return space.parse_all(rows["subnet"].tolist()), heads
+
+
+def check_target_rows(rows: pd.DataFrame) -> None:
+    """TableError unless a transfer can be fitted and judged on `rows`."""
+    n_subnets = rows["subnet"].nunique()
+    if len(rows) < MIN_TARGET_ROWS or n_subnets < MIN_TARGET_SUBNETS:
+        raise TableError(
+            f"a transfer needs at least {MIN_TARGET_ROWS} rows with {MIN_TARGET_SUBNETS} distinct "
+            f"subnets, got {len(rows)} rows with {n_subnets}; measure more programs"
+        )

@@ -1,0 +1,319 @@
+"""The report: one file, no network, nothing from the data can become code."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.report import write_report
+from nas.report.html import baselines_by_level, level_rows, saving_pct, short
+from search_spaces import ResNetSpace, get_space
+
+HOSTILE = "</script><b>bold</b><!--"
+
+
+def synthetic_pareto(n_levels: int = 4, n_points: int = 12) -> dict[str, Any]:
+    """A pareto.json as the contract describes it, with the shapes of a GPU whose clock is scaled."""
+    space = get_space("resnet-cifar")
+    rng = np.random.default_rng(0)
+    levels = [
+        {"level": i, "gpu_mhz": mhz, "cpu_mhz": 1420.8, "emc_mhz": 1866.0, "power_mode": "20W"}
+        for i, mhz in enumerate(np.linspace(114.75, 1109.25, n_levels).tolist())
+    ]
+    subnets = space.sample_spread(n_points, rng)
+    points = [
+        _point(space, f"p{level['level']}-{i}", level, genes, with_exits=i % 3 > 0)
+        for level in levels
+        for i, genes in enumerate(subnets[2:])
+    ]
+    points[1]["verified"] = {
+        "top1_error_pct": points[1]["top1_error_pct"] + 0.4,
+        "exit_rates": points[1]["exit_rates"],
+        "n_images": 10_000,
+        "split": "test",
+    }
+    ends = {"largest": space.largest[0], "smallest": space.smallest[0]}
+    return {
+        "schema": "nas.pareto/1",
+        "created": "2025-01-01T00:00:00Z",
+        "command": "nas search --device xavier-nx --seed 0",
+        "seed": 0,
+        "versions": {"nas": "0.1.0", "torch": "2.11.0"},
+        "device": {
+            "name": "xavier-nx",
+            "processor": "gpu",
+            "backend": "tensorrt",
+            "precision": "fp16",
+            "batch": 1,
+            "power_mode": "20W",
+            "latency_source": "predicted (simulated)",
+            "energy_source": "predicted (simulated)",
+        },
+        "space": space.name,
+        "supernet": {"name": "resnet-cifar10", "sha256": "0" * 64, "dataset": "cifar10"},
+        "objectives": [
+            {"name": "top1_error_pct", "unit": "%"},
+            {"name": "latency_ms", "unit": "ms"},
+        ],
+        "predictors": {
+            "latency_ms": _predictor(0.94, [0.88, 0.97], "go"),
+            "energy_mj": _predictor(0.71, [0.52, 0.83], "no-go"),
+        },
+        "reference": {"point": [100.0, 50.0, 200.0], "hypervolume": [1.0] * n_levels},
+        "levels": levels,
+        "points": points,
+        "baselines": [
+            {
+                "name": name,
+                **_point(space, f"{name}-{level['level']}", level, genes, with_exits=False),
+            }
+            for level in levels
+            for name, genes in ends.items()
+        ],
+        "front": [points[-1]["id"]],
+    }
+
+
+def _predictor(srcc: float, interval: list[float], decision: str) -> dict[str, Any]:
+    return {
+        "proxy": "host",
+        "n_proxy_rows": 320,
+        "n_target_rows": 24,
+        "srcc": srcc,
+        "srcc_interval": interval,
+        "mape_pct": 6.3,
+        "decision": decision,
+    }
+
+
+def _point(
+    space: ResNetSpace, name: str, level: dict[str, Any], genes: np.ndarray, *, with_exits: bool
+) -> dict[str, Any]:
+    """Latency falls with the clock, energy has its minimum in between, accuracy rises with MACs."""
+    mmacs = float(space.operators(genes[None], np.array([[0, 0, 0, 1]], bool)).macs.sum()) / 1e6
+    worst_ms = 600 * (0.4 + mmacs / 40) / level["gpu_mhz"]
+    mean_ms = worst_ms * (0.7 if with_exits else 1.0)
+    power_w = 2.5 + 9 * (level["gpu_mhz"] / 1109) ** 3
+    return {
+        "id": name,
+        "level": level["level"],
+        "subnet": str(space.subnet(genes)),
+        "exits": {"after": [1], "thresholds": [0.9]}
+        if with_exits
+        else {"after": [], "thresholds": []},
+        "top1_error_pct": 6 + 30 / (1 + mmacs) + 0.6 * with_exits,
+        "error_source": "measured" if with_exits else "predicted",
+        "latency_ms": mean_ms,
+        "latency_worst_ms": worst_ms,
+        "latency_interval_ms": [0.9 * mean_ms, 1.1 * mean_ms],
+        "latency_source": "predicted (simulated)",
+        "energy_mj": mean_ms * power_w,
+        "energy_source": "predicted (simulated)",
+        "exit_rates": [0.0, 0.55, 0.0, 0.45] if with_exits else [0.0, 0.0, 0.0, 1.0],
+        "macs": round(1e6 * mmacs),
+        "params": 1_000_000,
+        "verified": None,
+    }
+
+
+def synthetic_rows(pareto: dict[str, Any]) -> list[dict[str, Any]]:
+    """Target rows with predictions that are a little off."""
+    clock = {level["level"]: level["gpu_mhz"] for level in pareto["levels"]}
+    rng = np.random.default_rng(1)
+    return [
+        {
+            "subnet": p["subnet"],
+            "heads": "3",
+            "gpu_mhz": clock[p["level"]],
+            "latency_ms": p["latency_ms"],
+            "energy_mj": p["energy_mj"],
+            "source": "simulated",
+            "predicted_latency_ms": p["latency_ms"] * float(np.exp(rng.normal(0, 0.07))),
+            "predicted_energy_mj": p["energy_mj"] * float(np.exp(rng.normal(0, 0.1))),
+        }
+        for p in pareto["points"][::2]
+    ]
+
+
+def knees_of(pareto: dict[str, Any]) -> dict[int, str]:
+    """Any point of every level; the definition of a knee is tested with `nas.pareto`."""
+    return {point["level"]: point["id"] for point in pareto["points"]}
+
+
+class Page(HTMLParser):
+    """The tags, attributes, visible text and scripts of a report."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text, self.script, self._inside = "", "", ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.script += data
+        elif self._inside != "style":
+            self.text += data
+
+
+def written(tmp_path: Path, pareto: dict[str, Any], **keywords: Any) -> str:
+    out = tmp_path / "report.html"
+    write_report(pareto, out, knees=knees_of(pareto), **keywords)
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_report_is_self_contained(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    html = written(tmp_path, pareto, target_rows=synthetic_rows(pareto))
+    page = Page(html)
+    assert not {"link", "img", "iframe", "object", "base"} & set(page.tags)
+    assert not {"src", "href", "srcset", "action"} & {name for name, _ in page.attributes}
+    assert not re.search(r"https?:|//[a-z]|@import|url\(|\bimport\b|fetch\(", html)
+    assert "default-src 'none'" in html
+
+
+def test_every_level_point_and_provenance_is_there(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    page = Page(written(tmp_path, pareto))
+    for level in pareto["levels"]:
+        assert f"Show level {level['level']}" in [value for _, value in page.attributes]
+        assert f"GPU {level['gpu_mhz']:,.1f}"[:8] in page.text
+    for point in [*pareto["points"], *pareto["baselines"]]:
+        assert json.dumps(point["id"]) in page.script
+    for source in ("measured", "predicted", "predicted (simulated)"):
+        assert source in page.text
+    badges = {value for name, value in page.attributes if name == "class" and value}
+    assert {"src measured", "src predicted", "src simulated"} <= badges
+
+
+def test_simulated_figures_and_a_no_go_are_announced(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    text = " ".join(Page(written(tmp_path, pareto)).text.split())
+    assert "Some figures are simulated." in text
+    assert "No-go for energy. The proxy host does not rank" in text
+    assert "No-go for latency" not in text
+
+
+def test_measured_figures_need_no_banner(tmp_path: Path) -> None:
+    pareto = json.loads(json.dumps(synthetic_pareto()).replace("predicted (simulated)", "measured"))
+    pareto["predictors"] = None
+    text = Page(written(tmp_path, pareto)).text
+    assert "simulated" not in text
+    assert "No-go" not in text
+
+
+def test_text_from_the_data_never_becomes_markup(tmp_path: Path) -> None:
+    plain = synthetic_pareto()
+    hostile = copy.deepcopy(plain)
+    hostile["command"] = hostile["device"]["name"] = hostile["points"][0]["subnet"] = HOSTILE
+    hostile["points"][0]["error_source"] = HOSTILE
+    knees = knees_of(plain) | {0: plain["points"][0]["id"]}
+    tags = []
+    for pareto in (plain, hostile):
+        write_report(pareto, tmp_path / "report.html", knees=knees)
+        html = (tmp_path / "report.html").read_text()
+        tags.append(Page(html).tags)
+    assert "</script><b>" not in html
+    assert tags[0] == tags[1]
+
+
+def test_the_embedded_data_reads_back(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    pareto["command"] = HOSTILE
+    script = Page(written(tmp_path, pareto)).script
+    line = next(row for row in script.splitlines() if row.startswith("const {pareto"))
+    assert json.loads(line.split("= ", 1)[1].rstrip(";"))["pareto"] == pareto
+
+
+def test_absent_figures_are_dashes(tmp_path: Path) -> None:
+    """A CPU target with an accuracy table alone, no energy, no interval, nothing verified."""
+    pareto = synthetic_pareto(n_levels=1)
+    pareto |= {
+        "supernet": None,
+        "predictors": {"latency_ms": None},
+        "baselines": [],
+        "versions": None,
+    }
+    pareto["levels"][0] |= {"gpu_mhz": None, "emc_mhz": None}
+    pareto["device"] |= {"power_mode": None, "energy_source": None}
+    for point in pareto["points"]:
+        point |= {"energy_mj": None, "energy_source": None, "latency_interval_ms": None}
+        point |= {"macs": None, "verified": None, "exit_rates": None}
+    text = " ".join(Page(written(tmp_path, pareto, target_rows=None)).text.split())
+    assert "None" not in text
+    assert "accuracy table only" in text
+    assert "GPU" not in text
+    assert "Verified against predicted" not in text
+
+
+def test_a_level_without_points_has_a_row(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    pareto["points"] = [p for p in pareto["points"] if p["level"] != 2]
+    assert "no point" in Page(written(tmp_path, pareto)).text
+
+
+def test_savings_are_against_the_largest_baseline() -> None:
+    pareto = synthetic_pareto()
+    baselines = baselines_by_level(pareto)
+    assert [baselines[0][name]["id"] for name in ("smallest", "largest")] == [
+        "smallest-0",
+        "largest-0",
+    ]
+    row = level_rows(pareto, knees_of(pareto), baselines)[1]
+    knee = row["knee"]
+    same, top = (next(b for b in pareto["baselines"] if b["id"] == f"largest-{i}") for i in (1, 3))
+    assert row["saved"]["energy_mj"] == pytest.approx(
+        [100 - 100 * knee["energy_mj"] / b["energy_mj"] for b in (same, top)]
+    )
+
+
+def test_a_saving_needs_both_figures() -> None:
+    assert saving_pct({"energy_mj": 30.0}, {"energy_mj": 40.0}, "energy_mj") == pytest.approx(25)
+    assert saving_pct({"energy_mj": None}, {"energy_mj": 40.0}, "energy_mj") is None
+    assert saving_pct({"energy_mj": 30.0}, None, "energy_mj") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234.5, "1,234"),
+        (12.345, "12.3"),
+        (0.01234, "0.0123"),
+        (0, "0"),
+        (None, "–"),
+        (np.nan, "–"),
+    ],
+)
+def test_short_numbers_have_no_exponent(value: float | None, text: str) -> None:
+    assert short(value) == text
+
+
+def test_a_failed_write_leaves_the_old_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "report.html"
+    out.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(synthetic_pareto(), out, knees={})
+    assert out.read_text() == "old"
