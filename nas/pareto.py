@@ -20,24 +20,12 @@ from search_spaces import InputError
 
 SCHEMA = "nas.pareto/1"
 OBJECTIVES = ("top1_error_pct", "latency_ms", "energy_mj")
-CSV_COLUMNS = [
-    "id",
-    "level",
-    "gpu_mhz",
-    "cpu_mhz",
-    "emc_mhz",
-    "subnet",
-    "exits",
-    "top1_error_pct",
-    "error_source",
-    "latency_ms",
-    "latency_worst_ms",
-    "latency_source",
-    "energy_mj",
-    "energy_source",
-    "macs",
-    "params",
-]
+CSV_COLUMNS = (
+    *("id", "level", "gpu_mhz", "cpu_mhz", "emc_mhz", "subnet", "exits"),
+    *("top1_error_pct", "error_source"),
+    *("latency_ms", "latency_worst_ms", "latency_source"),
+    *("energy_mj", "energy_source", "macs", "params"),
+)
 
 Costs = NDArray[np.float64]
 

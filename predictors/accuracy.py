@@ -19,6 +19,7 @@ from predictors.accuracy_table import AccuracyTable
 from predictors.artifacts import (
     ArtifactError,
     dump_trees,
+    faults_named,
     load_trees,
     read_artifact,
     write_artifact,
@@ -29,15 +30,7 @@ from search_spaces.space import Genes
 
 SCHEMA = "nas.accuracy_predictor/1"
 NAME = "accuracy_predictor"
-FIELDS = [
-    "regressor",
-    "n_components",
-    "n_exits",
-    "thresholds",
-    "n_rows",
-    "supernet_sha256",
-    "table_sha256",
-]
+MIN_ROWS_TO_COMPARE = 12
 MAX_KERNEL_ROWS = 1500  # its eigendecompositions then take seconds
 
 Floats = NDArray[np.float32]
@@ -126,35 +119,36 @@ class AccuracyPredictor(BaseEstimator):
     @classmethod
     def load(cls, folder: Path | str, space: Space) -> Self:
         """What `save` wrote for `space`; ArtifactError (an InputError) for anything else."""
-        files, described = read_artifact(Path(folder), NAME, SCHEMA, FIELDS, space)
-        kind = described["regressor"]
-        predictor = cls(space, regressor=kind, n_components=described["n_components"])
-        predictor.grid_ = PolicyGrid(described["n_exits"], tuple(described["thresholds"]))
-        predictor.kind_, predictor.n_rows_ = kind, described["n_rows"]
-        predictor.supernet_sha256_ = described["supernet_sha256"]
-        predictor.table_sha256_ = described["table_sha256"]
-        arrays = safetensors.numpy.load(files["safetensors"])
-        predictor.scale_, predictor.mean_ = arrays["scale"], arrays["mean"]
-        predictor.components_ = arrays["components"]
-        if kind == "kernel":
-            learned = {k[7:]: v for k, v in arrays.items() if k.startswith("kernel.")}
-            predictor.model_ = KernelRegressor.from_arrays(learned)
-        else:
-            predictor.model_ = load_trees(files["ubj"])
+        files, described = read_artifact(Path(folder), NAME, SCHEMA, space)
+        with faults_named(Path(folder) / f"{NAME}.json"):
+            kind = described["regressor"]
+            predictor = cls(space, regressor=kind, n_components=described["n_components"])
+            predictor.grid_ = PolicyGrid(described["n_exits"], tuple(described["thresholds"]))
+            predictor.kind_, predictor.n_rows_ = kind, described["n_rows"]
+            predictor.supernet_sha256_ = described["supernet_sha256"]
+            predictor.table_sha256_ = described["table_sha256"]
+            arrays = safetensors.numpy.load(files["safetensors"])
+            predictor.scale_, predictor.mean_ = arrays["scale"], arrays["mean"]
+            predictor.components_ = arrays["components"]
+            if kind == "kernel":
+                learned = {k[7:]: v for k, v in arrays.items() if k.startswith("kernel.")}
+                predictor.model_ = KernelRegressor.from_arrays(learned)
+            else:
+                predictor.model_ = load_trees(files["ubj"])
         return predictor
 
     def _features(self, genes: Genes) -> NDArray[np.float64]:
         return encode(self.space, genes, np.ones((1, self.space.n_exits + 1), dtype=bool))
 
     def _better_kind(self, table: AccuracyTable) -> str:
+        if len(table) < MIN_ROWS_TO_COMPARE:
+            return "kernel"
         if len(table) > MAX_KERNEL_ROWS:
             return "xgboost"
-        gap = {
-            kind: clone(self)
-            .set_params(regressor=kind)
-            .cross_validate(table, n_splits=3)["mae_pct"]
-            for kind in ("kernel", "xgboost")
-        }
+        gap = {}
+        for kind in ("kernel", "xgboost"):
+            candidate = clone(self).set_params(regressor=kind)
+            gap[kind] = candidate.cross_validate(table, n_splits=3)["mae_pct"]
         return min(gap, key=gap.__getitem__)
 
 

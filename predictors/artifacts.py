@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,13 @@ def load_predictor(
     folder: Path | str, quantity: str, space: Space
 ) -> LatencyPredictor | EnergyPredictor:
     """The predictor of `quantity` that `save_predictor` wrote for `space`."""
-    files, described = read_artifact(Path(folder), quantity, SCHEMA, ("settings", "n_rows"), space)
+    files, described = read_artifact(Path(folder), quantity, SCHEMA, space)
     kind = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}[quantity]
-    predictor = kind(**described["settings"])
-    predictor.model_ = load_trees(files["ubj"])
-    predictor.n_features_in_ = len(described["feature_names"])
-    predictor.n_rows_ = described["n_rows"]
+    with faults_named(Path(folder) / f"{quantity}.json"):
+        predictor = kind(**described["settings"])
+        predictor.model_ = load_trees(files["ubj"])
+        predictor.n_features_in_ = len(described["feature_names"])
+        predictor.n_rows_ = described["n_rows"]
     return predictor
 
 
@@ -82,31 +84,38 @@ def write_artifact(
 
 
 def read_artifact(
-    folder: Path, name: str, schema: str, fields: Sequence[str], space: Space
+    folder: Path, name: str, schema: str, space: Space
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Files by suffix, and the sidecar of `NAME` with at least `fields`.
-
-    ArtifactError unless the schema, the space, its features and every checksum fit.
-    """
+    """Files by suffix and the sidecar of `NAME`; ArtifactError unless all fit `space`."""
     sidecar = folder / f"{name}.json"
     try:
         described = json.loads(sidecar.read_bytes())
-        found = described.get("schema")
     except OSError as error:
         raise ArtifactError(f"cannot read {sidecar}: {error.strerror}") from None
-    except (ValueError, AttributeError):
-        raise ArtifactError(f"{sidecar} is no JSON object; save the predictor again") from None
-    if found != schema:
-        raise ArtifactError(f"{sidecar} has schema {found!r}, expected {schema!r}")
-    missing = [f for f in ("space", "feature_names", "sha256", *fields) if f not in described]
-    if missing:
-        raise ArtifactError(f"{sidecar} lacks {missing[0]!r}; save the predictor again")
-    if described["space"] != space.name:
-        raise ArtifactError(f"{sidecar} is for space {described['space']}, asked {space.name}")
-    if described["feature_names"] != feature_names(space):
-        raise ArtifactError(f"{sidecar} has other features than {space.name} today; fit it again")
-    checksums = described["sha256"].items()
-    return {s: _checked(folder / f"{name}.{s}", sha256) for s, sha256 in checksums}, described
+    except ValueError:
+        raise ArtifactError(f"{sidecar} is no JSON; save the predictor again") from None
+    with faults_named(sidecar):
+        if described["schema"] != schema:
+            found = described["schema"]
+            raise ArtifactError(f"{sidecar} has schema {found!r}, expected {schema!r}")
+        if described["space"] != space.name:
+            raise ArtifactError(f"{sidecar} is for space {described['space']}, asked {space.name}")
+        if described["feature_names"] != feature_names(space):
+            raise ArtifactError(f"{sidecar} has other features than {space.name}; fit it again")
+        checksums = described["sha256"].items()
+        return {s: _checked(folder / f"{name}.{s}", sha256) for s, sha256 in checksums}, described
+
+
+@contextmanager
+def faults_named(sidecar: Path) -> Iterator[None]:
+    """Turn what a damaged sidecar causes into one ArtifactError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as fault:
+        reason = f"{type(fault).__name__}: {fault}"
+        raise ArtifactError(f"{sidecar} is damaged ({reason}); save the predictor again") from None
 
 
 def dump_trees(model: XGBRegressor) -> bytes:

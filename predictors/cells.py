@@ -54,7 +54,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 f"{path} line {line} has {len(row)} cells, its header has {len(header)}"
             )
     body = [[cell.strip() for cell in row] for row in rows.values()]
-    return pd.DataFrame(body, index=list(rows), columns=header, dtype=object)
+    return pd.DataFrame(body, index=list(rows), columns=header, dtype=str)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these
         raise TableError(f"{path} is no readable Parquet file: {error}") from None
     frame.index = pd.RangeIndex(1, len(frame) + 1)
-    return frame.astype(object).where(frame.notna(), "").map(str)
+    return frame.astype(object).where(frame.notna(), "").map(str).astype(str)
 
 
 def numbers(

@@ -2,7 +2,7 @@
 
 t = ((e^a h^b / f)^p + (e^c h^d)^p)^(1/p) in ms, with h the proxy's ms and f the clock in GHz: one
 term waits for the clock, the other (memory, dispatch) does not, and they overlap. p = 1 adds them,
-p = inf takes the larger; layers on Jetson TX2 and Xavier NX gave 2.5 to 3.7 (docs: device model).
+p = inf takes the larger; our fits to clock sweeps of Jetson TX2 and Xavier NX gave 2.1 to 3.7.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from scipy.special import expit
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ class LatencyLaw:
     def clocked_share(self, h: Floats, f_ghz: Floats) -> Floats:
         """How far the clock decides, in [0, 1]: minus the elasticity of t in f."""
         clocked, free = self._terms(np.log(h), np.log(f_ghz))
-        return _sigmoid(self.p * (clocked - free))
+        return expit(self.p * (clocked - free))
 
     def _terms(self, log_h: Floats, log_f: Floats) -> tuple[Floats, Floats]:
         return self.a + self.b * log_h - log_f, self.c + self.d * log_h
@@ -93,11 +94,7 @@ def _jacobian(theta: Floats, x: Floats, log_f: Floats, log_t: Floats) -> Floats:
     p = np.exp(log_p)
     clocked, free = a + b * x - log_f, c + d * x
     fitted = np.logaddexp(p * clocked, p * free) / p
-    w = _sigmoid(p * (clocked - free))
+    w = expit(p * (clocked - free))
     by_log_p = w * clocked + (1 - w) * free - fitted
     rows = np.column_stack([w, w * x, 1 - w, (1 - w) * x, by_log_p])
     return np.concatenate([rows, _PRIOR])
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return np.exp(-np.logaddexp(0, -x))

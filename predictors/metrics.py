@@ -20,6 +20,7 @@ def mape_pct(y: ArrayLike, predicted: ArrayLike) -> float:
 
 def srcc(y: ArrayLike, predicted: ArrayLike) -> float:
     """Spearman rank correlation of (n,) values; NaN where either side is constant."""
+    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
     if np.ptp(y) == 0 or np.ptp(predicted) == 0:
         return float("nan")
     return float(spearmanr(y, predicted).statistic)
@@ -27,6 +28,7 @@ def srcc(y: ArrayLike, predicted: ArrayLike) -> float:
 
 def kendall_tau(y: ArrayLike, predicted: ArrayLike) -> float:
     """Kendall's tau-b of (n,) values; NaN where either side is constant."""
+    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
     return float(kendalltau(y, predicted).statistic)
 
 

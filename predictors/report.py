@@ -54,9 +54,10 @@ def transfer_report(
     n_proxy_rows: int,
     transfer: MonotoneTransfer | None = None,
 ) -> dict[str, TransferReport]:
-    """Reports of `latency_ms` and, where measured, `energy_mj`, from rows (n,) named by `subnets`.
+    """Reports of `latency_ms` and `energy_mj`, from rows (n,) named by `subnets`.
 
-    `transfer` is refitted without each subnet in turn; the one passed in stays as it is.
+    `transfer` is refitted without each subnet in turn; the one passed in stays as it is. Energy
+    may hold NaN; without two subnets that have it, its report is left out.
     """
     h, t = np.asarray(h, dtype=float), np.asarray(latency_ms, dtype=float)
     f, names = np.broadcast_to(np.asarray(clock_mhz, dtype=float), t.shape), np.asarray(subnets)
@@ -68,15 +69,16 @@ def transfer_report(
 
     predicted = leave_subnet_out(latency, names)
     reports = {"latency_ms": _report("latency_ms", t, predicted, f, names, **about)}
-    if energy_mj is None or np.isnan(energy_mj).all():
+    energy = np.full(t.shape, np.nan) if energy_mj is None else np.asarray(energy_mj, dtype=float)
+    seen = ~np.isnan(energy)
+    if len(np.unique(names[seen])) < 2:
         return reports
-    energy = np.asarray(energy_mj, dtype=float)
 
     def joules(train: Mask, test: Mask) -> Floats:
         fitted = clone(estimator).fit(h[train], f[train], t[train], energy[train])
         return fitted.predict_energy(h[test], f[test])
 
-    predicted, seen = leave_subnet_out(joules, names), ~np.isnan(energy)
+    predicted = leave_subnet_out(joules, names)
     reports["energy_mj"] = _report(
         "energy_mj", energy[seen], predicted[seen], f[seen], names[seen], **about
     )

@@ -13,7 +13,7 @@ from search_spaces import InputError, Space, parse_heads
 from search_spaces.space import Genes
 
 REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
-POSITIVE = ("gpu_mhz", "cpu_mhz", "emc_mhz", "latency_p95_ms", "energy_mj", "power_w")
+POSITIVE = ["gpu_mhz", "cpu_mhz", "emc_mhz", "latency_p95_ms", "energy_mj", "power_w"]
 WHOLE = {"level": 0, "batch": 1, "n_runs": 1}  # and the least value of each
 MIN_TARGET_ROWS, MIN_TARGET_SUBNETS = 8, 5
 

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,8 +20,9 @@ class MonotoneTransfer(BaseEstimator):
     """Target latency and energy from the proxy's latency and the target's clock.
 
     Latency follows `predictors.law`: at every clock it rises strictly with the proxy's latency, so
-    the ranking of programs is the proxy's. Energy is latency times `predictors.power`. On a CPU
-    target the clock is the CPU's.
+    the ranking of programs is the proxy's. Energy is latency times `predictors.power`, whose share
+    of the clock may fall as h rises: nothing forces energy to rise. On a CPU target the clock is
+    the CPU's.
     """
 
     def __init__(self, *, knee_ghz: float | None = None, rise_per_ghz: float | None = None) -> None:
@@ -71,8 +73,9 @@ class MonotoneTransfer(BaseEstimator):
 class ScaledModel(BaseEstimator):
     """An analytic model's cost, corrected to measured rows: log cost = alpha + beta log(model).
 
-    beta is shrunk to 1, so that few rows mostly move the scale; alpha is a median, so that one bad
-    row does not. Levels without rows are corrected like those with rows.
+    beta lies in [0.5, 1.5] and is shrunk to 1 as by a prior of deviation `slope_sd` against rows
+    of log error `noise`, so that few rows mostly move the scale. Levels without rows are corrected
+    like those with rows.
     """
 
     def __init__(self, *, slope_sd: float = 0.2, noise: float = 0.1) -> None:
@@ -82,10 +85,16 @@ class ScaledModel(BaseEstimator):
         """Learn from the model's cost and the measured cost of the same rows, both (n,)."""
         x, y = np.log(_positive(model, "model")), np.log(_positive(cost, "cost"))
         centred = x - x.mean()
-        shrink = (self.noise / self.slope_sd) ** 2
-        slope = 1 + centred @ (y - x) / (centred @ centred + shrink)
-        self.beta_ = float(np.clip(slope, 0.5, 1.5))
-        self.alpha_ = float(np.median(y - self.beta_ * x))
+
+        def residuals(theta: Floats) -> Floats:
+            prior = self.noise / self.slope_sd * (theta[1] - 1)
+            return np.append(theta[0] + theta[1] * centred - y, prior)
+
+        start = [float(np.median(y - centred)), 1.0]
+        bounds = ([-np.inf, 0.5], [np.inf, 1.5])
+        fit = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=self.noise)
+        self.beta_ = float(fit.x[1])
+        self.alpha_ = float(fit.x[0] - self.beta_ * x.mean())
         return self
 
     def predict(self, model: ArrayLike) -> Floats:

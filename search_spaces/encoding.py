@@ -24,18 +24,18 @@ def encode(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.f
     """
     heads = np.broadcast_to(heads, (len(genes), space.n_exits + 1))
     operators = space.operators(genes, heads)
-    macs, present = operators.macs / 1e6, operators.present
     stage = np.array(operators.stages)
     per_stage = [
         work[:, stage == s].sum(axis=1)
-        for work in (macs, present)
+        / scale  # integers first: no order of summation to differ in
+        for work, scale in ((operators.macs, 1e6), (operators.present, 1))
         for s in range(space.n_exits + 1)
     ]
     totals = [
-        macs.sum(axis=1),
+        operators.macs.sum(axis=1) / 1e6,
         operators.elements_moved.sum(axis=1) / 1e6,
         operators.params.sum(axis=1) / 1e6,
-        present.sum(axis=1),
+        operators.present.sum(axis=1),
     ]
     used = genes * space.used_genes(heads)
     return np.column_stack([used, heads, *totals, *per_stage]).astype(np.float64)

@@ -75,7 +75,7 @@ class ResNetSpace(Space):
     def active(self, genes: Genes) -> NDArray[np.bool_]:
         n = self.n_stages
         slot = np.arange(self.slots)
-        kept = (slot < genes[:, :n, None]).reshape(len(genes), -1)
+        kept = (slot < genes[:, :n, None]).reshape(len(genes), n * self.slots)
         return np.concatenate([np.ones((len(genes), 2 * n), dtype=bool), kept], axis=1)
 
     def reached(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -146,7 +146,7 @@ class Space:
     def genes(self, subnets: Iterable[Subnet]) -> Genes:
         """The canonical population `(n, genes)` of some subnets."""
         rows = [[v for _, values in s.groups for v in values] for s in subnets]
-        return self.check(np.array(rows, dtype=np.int64).reshape(len(rows), -1))
+        return self.check(np.array(rows, dtype=np.int64).reshape(len(rows), len(self.choices)))
 
     def parse(self, text: str) -> Subnet:
         """The subnet that `str` wrote; InputError says what is wrong with `text`."""

@@ -101,7 +101,7 @@ def accuracy_table(
     number of subnets done; a rerun keeps the rows that `out` already holds for the same weights,
     images and policies.
     """
-    described = _described(data, grid, temperatures, supernet_sha256)
+    described = _described(supernet, data, grid, temperatures, supernet_sha256)
     error, rate = _rows_done(out, described)
     for i, subnet in enumerate(subnets, start=1):
         if str(subnet) not in error:
@@ -118,11 +118,16 @@ Rows = dict[str, NDArray[np.floating]]
 
 
 def _described(
-    data: Evaluation, grid: PolicyGrid, temperatures: Sequence[float], supernet_sha256: str
+    supernet: ResNetSupernet,
+    data: Evaluation,
+    grid: PolicyGrid,
+    temperatures: Sequence[float],
+    supernet_sha256: str,
 ) -> dict[str, object]:
     """Everything that decides a row besides its subnet."""
     return {
         "schema": SCHEMA,
+        "space": supernet.space.name,
         "n_exits": grid.n_exits,
         "thresholds": list(grid.thresholds),
         "policies": "every exit takes no threshold or one of `thresholds`; last exit fastest",

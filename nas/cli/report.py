@@ -10,9 +10,7 @@ import typer
 
 def report(
     pareto: Annotated[Path, typer.Option(help="A pareto.json of `nas search`.")],
-    out: Annotated[
-        Path | None, typer.Option(help="HTML file; beside the input without it.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file; default beside it.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write only.")] = False,
 ) -> None:
     """Print the knee point of every level and write the HTML report.

@@ -30,8 +30,8 @@ def write_report(
 ) -> None:
     """Write the parsed pareto.json to `out` as a page.
 
-    `knees` maps a level to the id of its knee point. `target_rows` hold what the target measured and
-    what the predictor says of it: subnet, heads, gpu_mhz, latency_ms, energy_mj, source,
+    `knees` maps a level to the id of its knee point. `target_rows` hold what the target measured
+    and what the predictor says of it: subnet, heads, gpu_mhz, latency_ms, energy_mj, source,
     predicted_latency_ms, predicted_energy_mj.
     """
     rows = list(target_rows or ())

@@ -17,6 +17,7 @@ from predictors import (
     ScaledModel,
     TransferReport,
     genes_and_heads,
+    scaled_report,
     transfer_report,
 )
 from search_spaces import DvfsLevel, InputError, Space
@@ -145,11 +146,8 @@ class _Fit:
         level = np.abs(self.clocks - self.clock[:, None]).argmin(axis=1)
         operators = self.space.operators(self.genes, self.heads)
         model = simulate(operators)[column][np.arange(len(level)), level]
-        known = (
-            self.rows[name].to_numpy(dtype=float)
-            if name in self.rows
-            else np.full_like(model, np.nan)
-        )
+        unknown = pd.Series(np.nan, index=self.rows.index)
+        known = self.rows.get(name, unknown).to_numpy(dtype=float)
         seen = ~np.isnan(known)
         if not seen.any():  # energy that the rows lack: the model's power at the predicted latency
             return (lambda g, h: simulate(self.space.operators(g, h))[column]), "simulated"

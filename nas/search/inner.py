@@ -1,8 +1,8 @@
 """The inner search: expected cost of every exit policy at every level, exact and vectorised.
 
-A sample that leaves at exit k under a policy has run the program "trunk up to k with the heads asked
-so far" and one decision per early exit asked. The expected cost of the policy is the sum of exit
-rate x that cost; the worst case is a sample that takes no early exit.
+A sample that leaves at exit k under a policy has run the program "trunk up to k with the heads
+asked so far" and one decision per early exit asked. The expected cost of the policy is the sum of
+exit rate x that cost; the worst case is a sample that takes no early exit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Accuracy(Protocol):
     grid: PolicyGrid
 
     def __call__(self, genes: Genes) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """Error in percent (n, P), exit rates (n, P, E + 1), and which subnets were measured (n,)."""
+        """Error in percent (n, P), exit rates (n, P, E + 1), which subnets were measured (n,)."""
         ...
 
 

@@ -121,7 +121,7 @@ def trial_params(space: Space, genes: Genes) -> list[dict[str, int]]:
 def trial_genes(space: Space, trials: Sequence[FrozenTrial]) -> Genes:
     """Canonical genes `(n, genes)` of trials."""
     rows = [[t.params[name] for name in space.gene_names] for t in trials]
-    return space.canonical(np.array(rows, dtype=np.int64).reshape(len(rows), -1))
+    return space.canonical(np.array(rows, dtype=np.int64).reshape(len(rows), len(space.choices)))
 
 
 class _Population:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -95,8 +96,6 @@ def test_a_tampered_model_is_refused(saved: Path) -> None:
 
 
 def test_a_model_that_is_no_model_is_refused(saved: Path) -> None:
-    import hashlib
-
     (saved / "energy_mj.ubj").write_bytes(b"not trees")
     sidecar = saved / "energy_mj.json"
     described = json.loads(sidecar.read_text())
@@ -116,7 +115,7 @@ def test_other_spaces_and_missing_or_broken_files_are_refused(saved: Path) -> No
         load_predictor(saved, "energy_mj", SPACE)
     for text, reason in (
         ("{", "no JSON"),
-        ("[]", "no JSON"),
+        ("[]", "is damaged"),
         ('{"schema": "x/9"}', "schema 'x/9'"),
     ):
         (saved / "energy_mj.json").write_text(text)
@@ -129,5 +128,5 @@ def test_a_sidecar_that_lost_a_field_is_refused(saved: Path) -> None:
     described = json.loads(sidecar.read_text())
     del described["sha256"]
     sidecar.write_text(json.dumps(described))
-    with pytest.raises(ArtifactError, match="lacks 'sha256'"):
+    with pytest.raises(ArtifactError, match=r"energy_mj\.json is damaged \(KeyError: 'sha256'\)"):
         load_predictor(saved, "energy_mj", SPACE)
