@@ -20,7 +20,7 @@ class KernelRegressor(BaseEstimator):
     One length for all outputs and one ridge for each are chosen from a grid by the exact
     leave-one-out error, which costs one eigendecomposition per length (Rifkin and Lippert, 2007).
     Features are counts (channels, MACs, kernels) and enter as log(1 + x): what matters is their
-    ratio. On 300 once-for-all subnets that takes the held-out error from 0.27 to 0.24 percent.
+    ratio. On 300 once-for-all subnets it takes the held-out MAPE from 0.27 to 0.24 percent.
     """
 
     def fit(self, X: Floats, Y: Floats) -> Self:

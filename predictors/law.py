@@ -2,7 +2,7 @@
 
 t = ((e^a h^b / f)^p + (e^c h^d)^p)^(1/p) in ms, with h the proxy's ms and f the clock in GHz: one
 term waits for the clock, the other (memory, dispatch) does not, and they overlap. p = 1 adds them,
-p = inf takes the larger; our fits to clock sweeps of Jetson TX2 and Xavier NX gave 2.1 to 3.7.
+p = inf takes the larger; fits to clock sweeps of Jetson TX2, Nano and Xavier NX gave 2.1 to 3.7.
 """
 
 from __future__ import annotations

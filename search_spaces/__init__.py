@@ -8,13 +8,14 @@ from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, parse_head
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.operators import Operators
 from search_spaces.resnet import ResNetSpace
-from search_spaces.space import GeneGroup, Space
+from search_spaces.space import GeneGroup, Genes, Space
 from search_spaces.subnet import Subnet
 
 __all__ = [
     "DvfsLevel",
     "ExitPolicy",
     "GeneGroup",
+    "Genes",
     "InputError",
     "NASBench201Space",
     "Operators",

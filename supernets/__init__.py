@@ -7,6 +7,7 @@ from supernets.elastic import cached_norm
 from supernets.evaluate import (
     Evaluation,
     accuracy_table,
+    confidence_and_correct,
     exit_logits,
     fit_temperatures,
     policy_accuracy,
@@ -24,6 +25,7 @@ __all__ = [
     "accuracy_table",
     "cached_norm",
     "calibrate",
+    "confidence_and_correct",
     "exit_logits",
     "extract",
     "fit_temperatures",

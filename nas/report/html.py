@@ -37,18 +37,15 @@ def write_report(
     rows = list(target_rows or ())
     baselines = baselines_by_level(pareto)
     decisions = {key: p.get("decision") for key, p in (pareto.get("predictors") or {}).items() if p}
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            pareto=pareto,
-            levels=level_rows(pareto, knees, baselines),
-            verified=[p for p in pareto["points"] if p.get("verified")],
-            simulated=any("simulated" in source for source in sources(pareto, rows)),
-            no_go=[key for key, decision in decisions.items() if decision == "no-go"],
-            n_target_rows=len(rows),
-            data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
-        )
+    template = _environment().get_template("report.html")
+    page = template.render(
+        pareto=pareto,
+        levels=level_rows(pareto, knees, baselines),
+        verified=[p for p in pareto["points"] if p.get("verified")],
+        simulated=any("simulated" in source for source in sources(pareto, rows)),
+        no_go=[key for key, decision in decisions.items() if decision == "no-go"],
+        n_target_rows=len(rows),
+        data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
     )
     write_text(out, page)
 

@@ -1,0 +1,231 @@
+"""The main job, end to end on the embedded data set, and what must hold of any result."""
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+
+from nas.pareto import ParetoTable, hypervolume, read_pareto
+from search_spaces import NASBench201Space, get_space
+from tests.nas.conftest import Digits, nas
+
+TRIALS = 250
+
+
+def command(digits: Digits, out: Path, *more: object) -> list[str]:
+    fixed = ["search", "--device", "xavier-nx", "--supernet", digits.supernet]
+    return [*map(str, [*fixed, "--proxy", digits.rows, "--trials", TRIALS, "--out", out, *more])]
+
+
+def comparable(out: Path) -> dict:
+    """A result without what may differ between two runs of one seed."""
+    content = json.loads((out / "pareto.json").read_text())
+    return {k: v for k, v in content.items() if k not in ("created", "command", "versions")}
+
+
+@pytest.fixture(scope="module")
+def result(digits, tmp_path_factory) -> Path:
+    """The folder of one finished search."""
+    out = tmp_path_factory.mktemp("search") / "run"
+    done = nas(*command(digits, out))
+    assert done.code == 0, done.err
+    assert "go" in done.out
+    assert "simulated" in done.out
+    return out
+
+
+def test_every_file_is_there_and_nothing_else(result):
+    names = {p.name for p in result.iterdir()}
+    files = "pareto.json pareto.csv report.html study.journal target_rows.csv run.json run.lock"
+    assert names == set(files.split())
+    assert "<html" in (result / "report.html").read_text()
+
+
+def test_levels_hold_non_dominated_sets(result):
+    table = read_pareto(result / "pareto.json")
+    assert [level["level"] for level in table.levels] == list(range(15))
+    clocks = [level["gpu_mhz"] for level in table.levels]
+    assert clocks == sorted(clocks)
+    for level in table.levels:
+        points = table.at(level["level"])
+        assert len(points) >= 5
+        costs = table.costs(points)
+        for a, b in itertools.permutations(costs, 2):
+            assert not ((a <= b).all() and (a < b).any())
+    assert any(p["exits"]["after"] for p in table.points)
+
+
+def test_the_front_over_levels_is_that_of_all_pairs(result):
+    table = read_pareto(result / "pareto.json")
+    costs = table.costs(table.points)
+    no_worse = (costs[None] <= costs[:, None]).all(axis=2)
+    better = (costs[None] < costs[:, None]).any(axis=2)
+    free = ~(no_worse & better).any(axis=1)
+    assert set(table.content["front"]) == {
+        p["id"] for p, on in zip(table.points, free, strict=True) if on
+    }
+
+
+def test_every_figure_has_a_source_and_hypervolumes_are_those_of_the_points(result):
+    table = read_pareto(result / "pareto.json")
+    for point in [*table.points, *table.content["baselines"]]:
+        assert point["error_source"] in ("measured", "predicted")
+        assert point["latency_source"].startswith("predicted")
+        assert "simulated" in point["latency_source"] + point["energy_source"]
+        assert sum(point["exit_rates"]) == pytest.approx(1, abs=1e-3)
+        low, high = point["latency_interval_ms"]
+        assert low < high
+        assert point["latency_worst_ms"] >= point["latency_ms"] * (1 - 1e-5)
+    reference = table.content["reference"]
+    for level, volume in enumerate(reference["hypervolume"]):
+        costs = table.costs(table.at(level))
+        assert volume == pytest.approx(hypervolume(costs, reference["point"]), rel=1e-4)
+
+
+def test_the_study_opens_in_optuna(result):
+    backend = optuna.storages.journal.JournalFileBackend(str(result / "study.journal"))
+    storage = optuna.storages.JournalStorage(backend)
+    study = optuna.load_study(study_name=None, storage=storage)
+    assert len(study.trials) == TRIALS
+    genes = set(get_space("resnet-digits").gene_names)
+    assert all(set(t.params) == genes for t in study.trials)
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(digits, result, tmp_path):
+    assert nas(*command(digits, tmp_path / "again", "--quiet")).code == 0
+    assert comparable(tmp_path / "again") == comparable(result)
+    assert nas(*command(digits, tmp_path / "other", "--quiet", "--seed", 1)).code == 0
+    assert comparable(tmp_path / "other")["points"] != comparable(result)["points"]
+
+
+def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
+    """Kill a search with SIGKILL at random moments, cut its journal, then let it finish."""
+    rng = random.Random(seed)
+    for _ in range(n_kills):
+        resume = ["--resume"] if (out / "run.json").exists() else []
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nas.cli.app", *command(digits, out, "--quiet", *resume)]
+        )
+        journal = out / "study.journal"
+        size = journal.stat().st_size if journal.exists() else 0
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.stat().st_size > size:
+                break
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if journal.exists() and rng.random() < 0.5:
+            data = journal.read_bytes()
+            journal.write_bytes(data[: len(data) - rng.randint(1, 200)])
+    done = nas(*command(digits, out, "--quiet", "--resume"))
+    assert done.code == 0, done.err
+
+
+def test_two_kills_change_nothing(digits, result, tmp_path):
+    kill_and_resume(digits, tmp_path / "run", 2, seed=0)
+    assert comparable(tmp_path / "run") == comparable(result)
+
+
+@pytest.mark.slow
+def test_ten_kills_change_nothing(digits, result, tmp_path):
+    kill_and_resume(digits, tmp_path / "run", 10, seed=1)
+    assert comparable(tmp_path / "run") == comparable(result)
+
+
+def test_measured_rows_replace_the_simulated_ones(digits, tmp_path):
+    plan = tmp_path / "plan.csv"
+    assert nas(*command(digits, tmp_path / "run", "--plan", plan)).code == 0
+    assert not (tmp_path / "run").exists()
+    rows = pd.read_csv(plan)
+    assert rows["latency_ms"].isna().all()
+    size = np.linspace(1, 4, len(rows) // 3)
+    rows["latency_ms"] = np.tile(size, 3) * 1000 / rows["gpu_mhz"]
+    rows["source"] = "measured"
+    rows.to_csv(plan, index=False)
+    done = nas(*command(digits, tmp_path / "run", "--measurements", plan))
+    assert done.code == 0, done.err
+    content = comparable(tmp_path / "run")
+    assert content["device"]["latency_source"] == "predicted"
+    assert content["device"]["energy_source"] == "simulated"  # the rows hold no energy
+    assert content["predictors"]["latency_ms"]["n_target_rows"] == len(rows)
+
+
+def test_rows_at_one_clock_are_extended_by_the_model_and_say_so(digits, tmp_path):
+    plan = tmp_path / "plan.csv"
+    nas(*command(digits, tmp_path / "run", "--plan", plan))
+    rows = pd.read_csv(plan)
+    rows = rows[rows["level"] == rows["level"].max()]
+    rows["latency_ms"] = np.linspace(1, 4, len(rows))
+    rows["source"] = "measured"
+    rows.to_csv(plan, index=False)
+    done = nas(*command(digits, tmp_path / "run", "--measurements", plan))
+    assert done.code == 0, done.err
+    assert comparable(tmp_path / "run")["device"]["latency_source"] == (
+        "predicted (scaled simulation)"
+    )
+
+
+def test_ranks_that_do_not_transfer_are_a_no_go_that_completes(digits, tmp_path):
+    plan = tmp_path / "plan.csv"
+    nas(*command(digits, tmp_path / "run", "--plan", plan))
+    rows = pd.read_csv(plan)
+    shuffled = np.random.default_rng(0).permutation(len(rows) // 3)
+    rows["latency_ms"] = np.tile(1.0 + shuffled, 3) * 1000 / rows["gpu_mhz"]
+    rows["source"] = "measured"
+    rows.to_csv(plan, index=False)
+    done = nas(*command(digits, tmp_path / "run", "--measurements", plan))
+    assert done.code == 0, done.err
+    assert "no-go" in done.out
+    assert "no-go" in (tmp_path / "run" / "report.html").read_text()
+    entry = comparable(tmp_path / "run")["predictors"]["latency_ms"]
+    assert entry["decision"] == "no-go"
+
+
+def test_the_points_are_verified_on_test_images(digits, tmp_path):
+    done = nas(*command(digits, tmp_path / "run", "--data", "digits"))
+    assert done.code == 0, done.err
+    assert "verified on 300 test images" in done.out
+    for point in comparable(tmp_path / "run")["points"]:
+        assert point["verified"]["split"] == "test"
+        assert abs(point["verified"]["top1_error_pct"] - point["top1_error_pct"]) < 30
+
+
+def test_this_machine_is_a_target_too(digits, tmp_path):
+    arguments = command(digits, tmp_path / "run")
+    arguments[2] = "host"
+    done = nas(*arguments)
+    assert done.code == 0, done.err
+    content = comparable(tmp_path / "run")
+    assert [o["name"] for o in content["objectives"]] == ["top1_error_pct", "latency_ms"]
+    assert content["device"]["latency_source"] == "predicted"
+    assert content["points"][0]["energy_mj"] is None
+    assert len(content["levels"]) == 1
+
+
+def test_a_space_without_exits_and_a_table_go_through_the_same_command(tmp_path):
+    space = NASBench201Space()
+    genes = space.sample(300, np.random.default_rng(0))
+    error = 40 - 4 * (genes == 3).sum(axis=1) - 2 * (genes == 2).sum(axis=1)
+    table = pd.DataFrame({"subnet": map(str, space.subnets(genes)), "top1_error_pct": error})
+    table.drop_duplicates("subnet").to_csv(tmp_path / "table.csv", index=False)
+    done = nas(
+        *("search", "--device", "nano", "--space", "nasbench201", "--trials", 200),
+        *("--accuracy-table", tmp_path / "table.csv", "--out", tmp_path / "run"),
+    )
+    assert done.code == 0, done.err
+    table = read_pareto(tmp_path / "run" / "pareto.json")
+    assert isinstance(table, ParetoTable)
+    assert table.content["supernet"] is None
+    assert all(p["exits"] == {"after": [], "thresholds": []} for p in table.points)
+    assert "nas measure" in done.err  # the proxy is a model: one line says how to measure

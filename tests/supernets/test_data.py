@@ -1,0 +1,193 @@
+"""Reading images, and what augmentation may and may not do to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from supernets import DataError, Dataset, load_dataset
+from supernets.data import augment
+
+FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+N_PER_FILE = 4
+
+
+def records(seed: int) -> bytes:
+    """CIFAR-10's binary layout: a label byte, then 1024 red, 1024 green and 1024 blue ones."""
+    rng = np.random.default_rng(seed)
+    raw = rng.integers(0, 256, (N_PER_FILE, 3073), dtype=np.uint8)
+    raw[:, 0] %= 10
+    return raw.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A CIFAR-10 of four images per file, of which three are held out."""
+    monkeypatch.setattr("supernets.data.N_VALIDATION", 3)
+    for seed, name in enumerate(FILES):
+        (tmp_path / name).write_bytes(records(seed))
+    return tmp_path
+
+
+def flat(images: Tensor) -> set[bytes]:
+    return {image.numpy().tobytes() for image in images}
+
+
+def test_cifar_is_read_as_written(folder: Path) -> None:
+    data = load_dataset(folder)
+    assert data.name == "cifar10"
+    assert data.flip
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [17, 3, 4]
+    raw = np.frombuffer(records(5), dtype=np.uint8).reshape(-1, 3073)
+    np.testing.assert_array_equal(data.test.labels, raw[:, 0])
+    np.testing.assert_array_equal(data.test.images[2, 1, 5], raw[2, 1 + 1024 + 5 * 32 :][:32])
+    together = torch.cat([data.train.images, data.validation.images])
+    assert flat(together) == {r[1:] for i in range(5) for r in chunks(records(i))}
+
+
+def chunks(data: bytes) -> list[bytes]:
+    return [data[i : i + 3073] for i in range(0, len(data), 3073)]
+
+
+def test_the_folder_may_be_the_archives_parent(folder: Path, tmp_path: Path) -> None:
+    below = tmp_path / "up" / "cifar-10-batches-bin"
+    below.mkdir(parents=True)
+    for name in FILES:
+        (folder / name).rename(below / name)
+    assert len(load_dataset(below.parent).test) == N_PER_FILE
+
+
+def test_the_held_out_images_are_always_the_same(folder: Path) -> None:
+    a, b = load_dataset(folder), load_dataset(folder)
+    torch.testing.assert_close(a.validation.images, b.validation.images)
+
+
+def test_an_empty_folder_is_told_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no CIFAR-10 in .*: expected data_batch_1\.bin"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"incomplete: .*{name} is missing"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3072, 3073 * 2 + 5])
+def test_a_truncated_file_is_named(folder: Path, kept: int) -> None:
+    (folder / FILES[2]).write_bytes(records(2)[:kept])
+    with pytest.raises(DataError, match=rf"{FILES[2]} is truncated: {kept} bytes"):
+        load_dataset(folder)
+
+
+def test_a_label_out_of_range_is_named(folder: Path) -> None:
+    (folder / FILES[5]).write_bytes(b"\x0b" + records(5)[1:])
+    with pytest.raises(DataError, match=r"test_batch\.bin holds label 11, CIFAR-10 has 0 to 9"):
+        load_dataset(folder)
+
+
+def test_digits_are_three_disjoint_splits_of_all_classes() -> None:
+    data = load_dataset(None)
+    splits = [data.train, data.validation, data.test]
+    assert [len(split) for split in splits] == [1197, 300, 300]
+    assert all(split.images.shape[1:] == (1, 8, 8) for split in splits)
+    assert all(split.images.dtype == torch.uint8 for split in splits)
+    assert all(set(split.labels.tolist()) == set(range(10)) for split in splits)
+    assert not data.flip
+    # scikit-learn's digits hold a few equal images; they are few enough to see that splits differ
+    assert len(flat(torch.cat([s.images for s in splits]))) > 1790
+
+
+def test_normalised_training_images_have_mean_zero_and_variance_one() -> None:
+    data = load_dataset(None)
+    x = data.normalise(data.train.images)
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert x.mean().abs() < 0.01
+    assert x.std() == pytest.approx(1, abs=0.01)
+
+
+# ---- augmentation ----------------------------------------------------------------------------
+
+
+def changed(images: Tensor, seed: int = 0, **settings: object) -> Tensor:
+    arguments = {"flip": False, "pad": 0, "cutout": 0} | settings
+    return augment(images, torch.Generator().manual_seed(seed), **arguments)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Tensor:
+    """Images without a zero, no two rows or columns alike."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(1, 256, (20, 3, 8, 8), dtype=torch.uint8, generator=generator)
+
+
+def test_without_any_augmentation_images_stay(pixels: Tensor) -> None:
+    torch.testing.assert_close(changed(pixels), pixels)
+
+
+def test_a_mirrored_image_is_a_mirror_image(pixels: Tensor) -> None:
+    flipped = changed(pixels, flip=True)
+    mirrored = [torch.equal(x, y.flip(2)) for x, y in zip(flipped, pixels, strict=True)]
+    same = [torch.equal(x, y) for x, y in zip(flipped, pixels, strict=True)]
+    assert all(a != b for a, b in zip(mirrored, same, strict=True))
+    assert any(mirrored)
+    assert any(same)
+
+
+def test_a_crop_is_a_window_of_the_padded_image(pixels: Tensor) -> None:
+    crops = changed(pixels, pad=2)
+    padded = torch.nn.functional.pad(pixels, (2,) * 4)
+    offsets = set()
+    for crop, image in zip(crops, padded, strict=True):
+        found = [
+            (i, j)
+            for i in range(5)
+            for j in range(5)
+            if torch.equal(image[:, i : i + 8, j : j + 8], crop)
+        ]
+        assert len(found) == 1
+        offsets.update(found)
+    assert len(offsets) > 5
+
+
+@given(seed=st.integers(0, 2**32 - 1), side=st.integers(1, 5))
+def test_a_cutout_is_one_square_that_the_border_may_cut(seed: int, side: int) -> None:
+    images = torch.full((6, 2, 8, 8), 9, dtype=torch.uint8)
+    for image in changed(images, seed, cutout=side):
+        assert torch.equal(image[0], image[1])
+        rows, columns = (image[0] == 0).any(dim=1), (image[0] == 0).any(dim=0)
+        assert torch.equal(image[0] == 0, rows[:, None] & columns[None, :])
+        for line in (rows, columns):
+            at = line.nonzero().flatten()
+            assert 1 <= len(at) <= side
+            assert len(at) == at[-1] - at[0] + 1
+            assert len(at) == side or line[0] or line[-1]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_seed_gives_one_augmentation(seed: int) -> None:
+    images = torch.arange(2 * 64).reshape(2, 1, 8, 8).to(torch.uint8)
+    a, b = (changed(images, seed, flip=True, pad=1, cutout=2) for _ in range(2))
+    torch.testing.assert_close(a, b)
+    assert a.dtype == torch.uint8
+    assert a.shape == images.shape
+
+
+def test_augmentation_leaves_its_input_alone(pixels: Tensor) -> None:
+    before = pixels.clone()
+    changed(pixels, flip=True, pad=2, cutout=3)
+    torch.testing.assert_close(pixels, before)
+
+
+def test_a_dataset_is_frozen() -> None:
+    data = load_dataset(None)
+    assert isinstance(data, Dataset)
+    with pytest.raises(AttributeError):
+        data.name = "other"  # type: ignore[misc]
