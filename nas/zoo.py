@@ -121,7 +121,7 @@ def expected_calibration_error(
     logits: Any, labels: Any, temperatures: list[float], n_bins: int = 15
 ) -> list[float]:
     """ECE of every exit in percent, with equal-width bins (Guo et al., 2017, eq. 3)."""
-    from supernets.evaluate import confidence_and_correct
+    from supernets import confidence_and_correct
 
     confidence, correct = confidence_and_correct(logits, labels, temperatures)
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)

@@ -25,8 +25,7 @@ from predictors.artifacts import (
     write_artifact,
 )
 from predictors.kernel import KernelRegressor
-from search_spaces import PolicyGrid, Space, encode, feature_names
-from search_spaces.space import Genes
+from search_spaces import Genes, PolicyGrid, Space, encode, feature_names
 
 SCHEMA = "nas.accuracy_predictor/1"
 NAME = "accuracy_predictor"

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from predictors.cells import TableError, canonical_subnets, numbers, read_cells
-from search_spaces import InputError, PolicyGrid, Space
-from search_spaces.space import Genes
+from search_spaces import Genes, InputError, PolicyGrid, Space
 
 SCHEMA = "nas.accuracy/1"
 SUM_TOLERANCE = 0.01  # rates are stored in half precision

@@ -9,8 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predictors.cells import TableError, canonical_subnets, numbers, read_cells, whole_numbers
-from search_spaces import InputError, Space, parse_heads
-from search_spaces.space import Genes
+from search_spaces import Genes, InputError, Space, parse_heads
 
 REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
 POSITIVE = ["gpu_mhz", "cpu_mhz", "emc_mhz", "latency_p95_ms", "energy_mj", "power_w"]

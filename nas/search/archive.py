@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nas.pareto import Costs, non_dominated, normalised
 from nas.search.inner import Scores
 from nas.search.objectives import Bounds
-from search_spaces.space import Genes
+from search_spaces import Genes
 
 N_PIVOTS = 64
 

@@ -20,8 +20,7 @@ from predictors import (
     scaled_report,
     transfer_report,
 )
-from search_spaces import DvfsLevel, InputError, Space
-from search_spaces.space import Genes
+from search_spaces import DvfsLevel, Genes, InputError, Space
 
 PREDICTED, ON_SIMULATED = "predicted", "predicted (simulated)"
 SCALED = "predicted (scaled simulation)"

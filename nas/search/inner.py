@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces import PolicyGrid
-from search_spaces.space import Genes
+from search_spaces import Genes, PolicyGrid
 
 Floats = NDArray[np.float64]
 

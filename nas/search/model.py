@@ -12,8 +12,7 @@ from nas.search.inner import Floats
 from nas.search.settings import SearchSettings
 from nas.zoo import supernet_folder
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
-from search_spaces import InputError, PolicyGrid, Space, get_space
-from search_spaces.space import Genes
+from search_spaces import Genes, InputError, PolicyGrid, Space, get_space
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from nas.devices import device_names, get_device
 from predictors import LatencyPredictor, genes_and_heads, read_rows
-from search_spaces import Space, encode
-from search_spaces.space import Genes
+from search_spaces import Genes, Space, encode
 
 ANALYTIC_HOST = "x86-cpu"
 

@@ -14,8 +14,7 @@ import numpy as np
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
 from nas.search.archive import Archive
 from nas.search.inner import Scorer, Scores
-from search_spaces import DvfsLevel, ExitPolicy, Space
-from search_spaces.space import Genes
+from search_spaces import DvfsLevel, ExitPolicy, Genes, Space
 
 UNITS = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
 LIBRARIES = ("nas", "numpy", "optuna", "scikit-learn", "xgboost", "torch")

@@ -23,8 +23,7 @@ from nas.search.result import PointMaker, Provenance, assemble
 from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
 from nas.search.target import plan_rows, target_rows, user_rows
-from search_spaces import InputError, Space
-from search_spaces.space import Genes
+from search_spaces import Genes, InputError, Space
 
 N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
 

@@ -18,8 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.inner import Floats
-from search_spaces import Space
-from search_spaces.space import Genes
+from search_spaces import Genes, Space
 
 N_ATTEMPTS = 20
 CONSTRAINT = "constraints"  # the system attribute in which Optuna keeps constraint values

@@ -21,8 +21,7 @@ from nas.search.inner import Scorer, Scores
 from nas.search.journal import repair
 from nas.search.objectives import Bounds, trial_values, trial_violation
 from nas.search.sampler import CONSTRAINT, GenerationSampler, trial_genes, trial_params
-from search_spaces import InputError
-from search_spaces.space import Genes
+from search_spaces import Genes, InputError
 
 STUDY_NAME = "nas"
 

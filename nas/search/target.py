@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from nas.files import write_text
 from nas.search.proxy import Proxy
 from predictors import check_target_rows, read_rows
-from search_spaces import DvfsLevel, Space, format_heads
-from search_spaces.space import Genes
+from search_spaces import DvfsLevel, Genes, Space, format_heads
 
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
 

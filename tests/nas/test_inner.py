@@ -96,7 +96,9 @@ def test_violation_is_the_smallest_over_policies_and_levels():
 
 def test_an_unreachable_bound_names_the_best():
     best = SCORES.energy_mj.min()
-    with pytest.raises(InputError, match=rf"--max-energy-mj 0.001: the best reachable is {best:.4g}"):
+    with pytest.raises(
+        InputError, match=rf"--max-energy-mj 0.001: the best reachable is {best:.4g}"
+    ):
         Bounds(max_energy_mj=0.001).check_reachable(SCORES)
     Bounds(max_energy_mj=float(best)).check_reachable(SCORES)
 

@@ -94,9 +94,7 @@ def test_an_exhausted_space_gives_a_short_generation():
 def test_rank_is_the_length_of_the_longest_chain_above(values):
     rank = non_domination_rank(values)
     for i, row in enumerate(values):
-        above = [
-            rank[j] for j, o in enumerate(values) if (o <= row).all() and (o < row).any()
-        ]
+        above = [rank[j] for j, o in enumerate(values) if (o <= row).all() and (o < row).any()]
         assert rank[i] == (max(above) + 1 if above else 0)
 
 

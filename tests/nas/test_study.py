@@ -43,9 +43,7 @@ def test_optuna_reads_every_trial_with_its_genes_values_and_constraints(tmp_path
     journal = tmp_path / "study.journal"
     _, archive = go(journal, 25)
     backend = optuna.storages.journal.JournalFileBackend(str(journal))
-    study = optuna.load_study(
-        study_name=None, storage=optuna.storages.JournalStorage(backend)
-    )
+    study = optuna.load_study(study_name=None, storage=optuna.storages.JournalStorage(backend))
     assert len(study.trials) == 25
     assert set(study.trials[0].params) == set(SPACE.gene_names)
     assert study.metric_names == ["top1_error_pct", "latency_ms", "energy_mj"]
