@@ -6,48 +6,49 @@ import csv
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from nas.devices import Device
 from search_spaces import Space, Subnet, format_heads
 
+N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
 Program = tuple[Subnet, tuple[int, ...]]
 
 
-class Measurable(Protocol):
-    """A device that runs a program and returns its row."""
-
-    def measure(self, space: Any, subnet: Subnet, heads: tuple[int, ...]) -> dict[str, Any]: ...
-
-
 def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
-    """For every sampled subnet each single exit, and all exits together; in random order.
+    """For `n_subnets` each single exit, and all exits together; in random order.
 
     Random order keeps a slow drift of the machine from looking like an effect of size.
     """
     rng = np.random.default_rng(seed)
     last = space.n_exits
     sets = [(k,) for k in range(last + 1)] + [tuple(range(last + 1))] * (last > 0)
-    subnets = space.subnets(space.sample_spread(n_subnets, rng))
-    listed = list(dict.fromkeys((subnet, heads) for subnet in subnets for heads in sets))
+    subnets: dict[Subnet, None] = {}
+    for _ in range(N_ATTEMPTS):
+        drawn = space.subnets(space.sample_spread(n_subnets, rng))
+        subnets.update(dict.fromkeys(drawn[: n_subnets - len(subnets)] if subnets else drawn))
+        if len(subnets) >= n_subnets:
+            break
+    listed = [(subnet, heads) for subnet in subnets for heads in sets]
     return [listed[i] for i in rng.permutation(len(listed))]
 
 
 def measure_rows(
-    device: Measurable, space: Space, todo: list[Program], out: Path
-) -> Iterator[dict[str, Any]]:
-    """Measure what `out` does not hold yet; every row is on disk before it is yielded."""
+    device: Device, space: Space, todo: list[Program], out: Path, *, level: int = 0
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Measure what `out` does not hold yet; yields (rows done, row), each row already on disk."""
     done = _measured(out)
-    for subnet, heads in todo:
-        if (str(subnet), format_heads(heads)) in done:
-            continue
-        row = device.measure(space, subnet, heads)
+    wanted = device.levels[level].level
+    left = [p for p in todo if (str(p[0]), format_heads(p[1]), str(wanted)) not in done]
+    for n, (subnet, heads) in enumerate(left, start=1 + len(todo) - len(left)):
+        row = device.measure(space, subnet, heads, wanted)
         _append(out, row)
-        yield row
+        yield n, row
 
 
-def _measured(out: Path) -> set[tuple[str, str]]:
+def _measured(out: Path) -> set[tuple[str, str, str]]:
     """Programs whose complete line is in `out`; a torn last line is cut off."""
     if not out.exists():
         return set()
@@ -56,7 +57,7 @@ def _measured(out: Path) -> set[tuple[str, str]]:
     if len(whole) < len(data):
         _replace(out, lambda tmp: tmp.write_bytes(whole))
     rows = csv.DictReader(whole.decode().splitlines())
-    return {(row["subnet"], row["heads"]) for row in rows}
+    return {(row["subnet"], row["heads"], row["level"]) for row in rows}
 
 
 def _append(out: Path, row: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from nas.cli.report import report
 from nas.cli.search import search
 from nas.cli.spaces import spaces
 from nas.cli.supernet import supernet
-from search_spaces.errors import InputError
+from search_spaces import InputError
 
 app = typer.Typer(
     name="nas",

@@ -24,8 +24,8 @@ def measure(
     Example: `nas measure --device host --space resnet-cifar --out rows.csv`
     """
     from nas.cli.output import console, progress
-    from nas.devices import get_device
-    from nas.devices.host import HostDevice, busy_cores
+    from nas.devices import HostDevice, get_device
+    from nas.devices.host import busy_cores
     from nas.files import prepare_folder
     from nas.measure import measure_rows, programs
     from search_spaces import InputError, get_space

@@ -6,14 +6,16 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from search_spaces import ResNetSpace, Subnet, format_heads
+from search_spaces import DvfsLevel, ResNetSpace, Subnet, format_heads
 
 N_WARMUP = 5
+UNKNOWN_MHZ = 1000.0  # stands in where the system hides its clock; there is one level only
 
 
 def time_ms(run: Callable[[], object], *, seconds: float, min_runs: int = 20) -> list[float]:
@@ -32,13 +34,21 @@ def time_ms(run: Callable[[], object], *, seconds: float, min_runs: int = 20) ->
 class HostDevice:
     """PyTorch eager in fp32 on the CPU, batch 1; batch norm is folded, memory is channels-last."""
 
-    name, processor, backend, precision, batch = "host", "cpu", "pytorch", "fp32", 1
+    name, processor, backend, precision = "host", "cpu", "pytorch", "fp32"
+    power_mode, source = None, "measured"
 
-    def __init__(self, *, threads: int = 1, seconds: float = 0.3) -> None:
-        self.threads, self.seconds = threads, seconds
+    def __init__(self, *, threads: int = 1, seconds: float = 0.3, batch: int = 1) -> None:
+        self.threads, self.seconds, self.batch = threads, seconds, batch
+        self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]
 
-    def measure(self, space: ResNetSpace, subnet: Subnet, heads: Sequence[int]) -> dict[str, Any]:
-        """One measured row of the program (`subnet`, `heads`). Weights are random: they cost alike."""
+    def measure(
+        self, space: ResNetSpace, subnet: Subnet, heads: Sequence[int], level: int = 0
+    ) -> dict[str, Any]:
+        """One measured row of the program (`subnet`, `heads`), at the clock the machine has now.
+
+        Weights are random: they cost what trained ones cost.
+        """
+        del level  # the host's clock is left as it is
         import torch
 
         from supernets import StaticResNet
@@ -59,20 +69,21 @@ class HostDevice:
             "backend": self.backend,
             "precision": self.precision,
             "batch": self.batch,
-            "cpu_mhz": cpu_mhz(),
+            "cpu_mhz": self.levels[0].cpu_mhz,
             "latency_ms": round(float(np.median(times)), 5),
             "latency_p95_ms": round(float(np.percentile(times, 95)), 5),
             "n_runs": len(times),
-            "source": "measured",
+            "source": self.source,
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": f"{cpu_name()}, {self.threads} thread" + "s" * (self.threads > 1),
         }
 
-    def decision_ms(self, n_classes: int) -> float:
-        """Median time of one exit decision: softmax, maximum, comparison."""
+    @cached_property
+    def decision_ms(self) -> float:
+        """Median time of one exit decision: softmax, maximum, comparison of ten logits."""
         import torch
 
-        logits = torch.randn(self.batch, n_classes)
+        logits = torch.randn(self.batch, 10)
         with torch.inference_mode():
             times = time_ms(lambda: bool(logits.softmax(1).max() > 0.5), seconds=0.05)
         return float(np.median(times))

@@ -26,15 +26,12 @@ def write_report(
     out: Path,
     *,
     knees: Mapping[int, str],
-    target_rows: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the parsed pareto.json to `out` as a page.
 
-    `knees` maps a level to the id of its knee point. `target_rows` hold what the target measured
-    and what the predictor says of it: subnet, heads, gpu_mhz, latency_ms, energy_mj, source,
-    predicted_latency_ms, predicted_energy_mj.
+    `knees` maps a level to the id of its knee point.
     """
-    rows = list(target_rows or ())
+    rows = pareto.get("target_rows") or []
     baselines = baselines_by_level(pareto)
     decisions = {key: p.get("decision") for key, p in (pareto.get("predictors") or {}).items() if p}
     template = _environment().get_template("report.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from search_spaces import DvfsLevel, Genes, InputError, Space
 
 PREDICTED, ON_SIMULATED = "predicted", "predicted (simulated)"
 SCALED = "predicted (scaled simulation)"
+COMPARED = ("subnet", "heads", "gpu_mhz", "cpu_mhz", "latency_ms", "energy_mj", "source")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,19 @@ class TargetCosts:
         shape = (len(genes), len(programs), latency.shape[1])
         energy = self.energy(rows, heads) if self.energy else np.zeros_like(latency)
         return latency.reshape(shape), energy.reshape(shape)
+
+    def compare(self, rows: pd.DataFrame, levels: list[DvfsLevel]) -> list[dict[str, Any]]:
+        """The target rows beside what the model fitted to them says, for the report."""
+        rows = with_clock(rows, levels)
+        genes, heads = genes_and_heads(rows, self.space)
+        clocks = np.array([level.clock_mhz for level in levels])
+        nearest = np.abs(clocks - rows["clock_mhz"].to_numpy()[:, None]).argmin(axis=1)
+        index = np.arange(len(rows)), nearest
+        kept = rows[[c for c in COMPARED if c in rows]].copy()
+        kept["predicted_latency_ms"] = self.latency(genes, heads)[index]
+        if self.energy:
+            kept["predicted_energy_mj"] = self.energy(genes, heads)[index]
+        return json.loads(kept.to_json(orient="records", double_precision=6))
 
 
 def with_clock(rows: pd.DataFrame, levels: list[DvfsLevel]) -> pd.DataFrame:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from nas import __version__
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
 from nas.search.archive import Archive
 from nas.search.inner import Scorer, Scores
 from search_spaces import DvfsLevel, ExitPolicy, Genes, Space
 
 UNITS = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
-LIBRARIES = ("nas", "numpy", "optuna", "scikit-learn", "xgboost", "torch")
+LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def assemble(
     supernet: dict[str, Any] | None,
     space: str,
     predictors: dict[str, Any],
+    target_rows: list[dict[str, Any]],
     command: str,
     seed: int,
 ) -> ParetoTable:
@@ -138,7 +140,7 @@ def assemble(
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": command,
             "seed": seed,
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": {"nas": __version__} | {name: version(name) for name in LIBRARIES},
             "device": device,
             "space": space,
             "supernet": supernet,
@@ -149,6 +151,7 @@ def assemble(
                 "front_sizes": [len(front.costs) for front in archive.fronts],
             },
             "predictors": predictors,
+            "target_rows": target_rows,
             "reference": {"point": reference, "hypervolume": volumes},
             "levels": [level.to_dict() for level in maker.levels],
             "points": points,

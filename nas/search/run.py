@@ -86,13 +86,14 @@ def run_search(
             supernet=model.supernet,
             space=model.space.name,
             predictors={name: report.to_dict() for name, report in costs.reports.items()},
+            target_rows=costs.compare(rows, device.levels),
             command=settings.command,
             seed=settings.seed,
         )
         if settings.data is not None:
             listener.stage("verify on test images")
             _verify(table, model, settings.data)
-        _write(table, settings.out, _compared(rows, model.space, costs, device))
+        _write(table, settings.out)
     return table
 
 
@@ -175,22 +176,6 @@ def _describe(device: Any, costs: TargetCosts) -> dict[str, Any]:
     return {name: getattr(device, name) for name in names} | sources
 
 
-def _compared(rows: Any, space: Space, costs: TargetCosts, device: Any) -> list[dict[str, Any]]:
-    """The target rows beside what the fitted model says of them, for the report."""
-    from nas.search.costs import with_clock
-    from predictors import genes_and_heads
-
-    rows = with_clock(rows, device.levels)
-    genes, heads = genes_and_heads(rows, space)
-    clocks = np.array([level.clock_mhz for level in device.levels])
-    level = np.abs(clocks - rows["clock_mhz"].to_numpy()[:, None]).argmin(axis=1)
-    index = np.arange(len(level))
-    compared = rows.assign(predicted_latency_ms=costs.latency(genes, heads)[index, level])
-    if costs.energy:
-        compared = compared.assign(predicted_energy_mj=costs.energy(genes, heads)[index, level])
-    return json.loads(compared.to_json(orient="records"))
-
-
 def _verify(table: ParetoTable, model: Model, data: Path) -> None:
     from nas.search.verify import verify
 
@@ -199,9 +184,9 @@ def _verify(table: ParetoTable, model: Model, data: Path) -> None:
     verify(table, model.folder, model.accuracy.table, data)
 
 
-def _write(table: ParetoTable, out: Path, rows: list[dict[str, Any]]) -> None:
+def _write(table: ParetoTable, out: Path) -> None:
     from nas.report import write_report
 
     table.write_json(out / "pareto.json")
     table.write_csv(out / "pareto.csv")
-    write_report(table.content, out / "report.html", knees=table.knees(), target_rows=rows)
+    write_report(table.content, out / "report.html", knees=table.knees())

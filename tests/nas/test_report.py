@@ -172,15 +172,15 @@ class Page(HTMLParser):
             self.text += data
 
 
-def written(tmp_path: Path, pareto: dict[str, Any], **keywords: Any) -> str:
+def written(tmp_path: Path, pareto: dict[str, Any]) -> str:
     out = tmp_path / "report.html"
-    write_report(pareto, out, knees=knees_of(pareto), **keywords)
+    write_report(pareto, out, knees=knees_of(pareto))
     return out.read_text(encoding="utf-8")
 
 
 def test_the_report_is_self_contained(tmp_path: Path) -> None:
     pareto = synthetic_pareto()
-    html = written(tmp_path, pareto, target_rows=synthetic_rows(pareto))
+    html = written(tmp_path, pareto | {"target_rows": synthetic_rows(pareto)})
     page = Page(html)
     assert not {"link", "img", "iframe", "object", "base"} & set(page.tags)
     assert not {"src", "href", "srcset", "action"} & {name for name, _ in page.attributes}
@@ -255,7 +255,7 @@ def test_absent_figures_are_dashes(tmp_path: Path) -> None:
     for point in pareto["points"]:
         point |= {"energy_mj": None, "energy_source": None, "latency_interval_ms": None}
         point |= {"macs": None, "verified": None, "exit_rates": None}
-    text = " ".join(Page(written(tmp_path, pareto, target_rows=None)).text.split())
+    text = " ".join(Page(written(tmp_path, pareto)).text.split())
     assert "None" not in text
     assert "accuracy table only" in text
     assert "GPU" not in text

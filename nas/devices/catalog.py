@@ -1,0 +1,63 @@
+"""Names of devices, and what every device can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from nas.devices.analytic import AnalyticDevice
+from nas.devices.host import HostDevice
+from nas.devices.profile import load_profile, profile_names
+from search_spaces import DvfsLevel, InputError, Subnet
+
+
+class Device(Protocol):
+    """Something that a program can be measured on, really or by a model."""
+
+    name: str
+    processor: str
+    backend: str
+    precision: str
+    batch: int
+    power_mode: str | None
+    source: str
+    decision_ms: float
+    levels: list[DvfsLevel]
+
+    def measure(
+        self, space: Any, subnet: Subnet, heads: Sequence[int], level: int = ...
+    ) -> dict[str, Any]:
+        """One row: the program's cost at a level, with where it comes from."""
+        ...
+
+
+def device_names() -> list[str]:
+    """`host` and every profile that ships with the project."""
+    return ["host", *profile_names()]
+
+
+def get_device(
+    name: str,
+    *,
+    backend: str | None = None,
+    precision: str | None = None,
+    batch: int = 1,
+    power_mode: str | None = None,
+) -> Device:
+    """This machine for `host`, else the analytic model of a profile (a name or a TOML file)."""
+    if name != "host":
+        return AnalyticDevice(
+            load_profile(name),
+            backend=backend,
+            precision=precision,
+            batch=batch,
+            power_mode=power_mode,
+        )
+    host = HostDevice(batch=batch)
+    asked = {"backend": backend, "precision": precision, "power_mode": power_mode}
+    for option, value in asked.items():
+        if value not in (None, getattr(host, option)):
+            raise InputError(
+                f"host measures {option} {getattr(host, option) or 'as it is'}, asked {value!r}"
+            )
+    return host
