@@ -8,11 +8,16 @@ from pathlib import Path
 from search_spaces import InputError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text`; a killed process leaves the old file or the new one."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the content of `path`; a killed process leaves the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(data)
     os.replace(temporary, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` for text."""
+    write_bytes(path, text.encode())
 
 
 def prepare_folder(folder: Path) -> None:

@@ -27,7 +27,7 @@ CSV_COLUMNS = (
     *("energy_mj", "energy_source", "macs", "params"),
 )
 
-Costs = NDArray[np.float64]
+Costs = NDArray[np.floating[Any]]
 
 
 def non_dominated(costs: Costs) -> NDArray[np.bool_]:
@@ -59,7 +59,7 @@ def _covers(rows: Costs, by: Costs) -> NDArray[np.bool_]:
 
 
 def _covered(rows: Costs, front: Costs) -> NDArray[np.bool_]:
-    return _covers(rows, front).any(axis=1)
+    return np.any(_covers(rows, front), axis=1)
 
 
 def hypervolume(costs: Costs, reference: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, parse_heads
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.operators import Operators
-from search_spaces.resnet import ResNetSpace
+from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits
 from search_spaces.space import GeneGroup, Genes, Space
 from search_spaces.subnet import Subnet
 
@@ -28,6 +28,8 @@ __all__ = [
     "format_heads",
     "get_space",
     "parse_heads",
+    "resnet_cifar",
+    "resnet_digits",
     "space_from_dict",
     "space_names",
 ]

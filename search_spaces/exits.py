@@ -130,10 +130,9 @@ class PolicyGrid:
         leaves = self._leaves()
         count = np.bincount(cell, minlength=len(self)).astype(float)
         rates = np.stack([leaf @ count for leaf in leaves], axis=1) / len(confidence)
-        right = sum(
-            leaf @ np.bincount(cell, weights=correct[:, k], minlength=len(self))
-            for k, leaf in enumerate(leaves)
-        )
+        right = np.zeros(len(self))
+        for k, leaf in enumerate(leaves):
+            right += leaf @ np.bincount(cell, weights=correct[:, k], minlength=len(self))
         return 100 * (1 - right / len(confidence)), rates
 
     def _leaves(self) -> list[NDArray[np.float64]]:

@@ -72,7 +72,7 @@ def load_supernet(path: Path) -> tuple[ResNetSupernet, dict[str, Any]]:
         supernet.load_state_dict({k: v.float() for k, v in tensors.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its space: {error}") from None
-    supernet.to(memory_format=torch.channels_last)
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return supernet.eval(), metadata
 
 

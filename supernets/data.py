@@ -56,8 +56,8 @@ class Dataset:
 
 
 def load_dataset(folder: Path | None) -> Dataset:
-    """The CIFAR-10 in `folder`, or the digits when it is None. DataError says what is missing."""
-    return digits() if folder is None else cifar10(folder)
+    """CIFAR-10 from `folder`; the digits for None or `digits`. DataError says what is missing."""
+    return digits() if folder in (None, Path("digits")) else cifar10(folder)
 
 
 def cifar10(folder: Path) -> Dataset:
@@ -111,8 +111,8 @@ def digits() -> Dataset:
     images = torch.from_numpy((bunch.images * 255 / 16).astype(np.uint8)[:, None])
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
-    splits = [Split(images[i], labels[i]) for i in order.split([1197, 300, 300])]
-    return Dataset("digits", *splits, mean=(0.305,), std=(0.376,), flip=False)
+    train, validation, test = (Split(images[i], labels[i]) for i in order.split([1197, 300, 300]))
+    return Dataset("digits", train, validation, test, mean=(0.305,), std=(0.376,), flip=False)
 
 
 def augment(images: Tensor, rng: torch.Generator, *, flip: bool, pad: int, cutout: int) -> Tensor:

@@ -18,11 +18,12 @@ class ConvNorm(nn.Sequential):
     """Convolution and batch norm; `fold` turns them into one convolution with a bias."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
-        conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(c_out))
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(c_out)
 
     def fold(self) -> nn.Conv2d:
-        return fuse_conv_bn_eval(self[0].eval(), self[1].eval())  # type: ignore[arg-type]
+        return fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
 
 
 class StaticBlock(nn.Module):
@@ -120,7 +121,8 @@ def extract(
     with torch.no_grad():
         _copy_conv(supernet.stem, supernet.stem_norm, net.stem, statistics)
         for s, stage in enumerate(net.stages):
-            for b, block in enumerate(stage):  # type: ignore[arg-type]
+            for b, block in enumerate(stage.children()):
+                assert isinstance(block, StaticBlock)
                 source = supernet.stages[s][b]  # type: ignore[index]
                 _copy_conv(source.conv1, source.norm1, block.conv1, statistics)
                 _copy_conv(source.conv2, source.norm2, block.conv2, statistics)
@@ -140,7 +142,8 @@ def _copy_conv(
     target: nn.Module,
     statistics: Statistics | None,
 ) -> None:
-    plain, bn = target  # type: ignore[misc]
+    assert isinstance(target, ConvNorm)
+    plain, bn = target.conv, target.norm
     c_out, c_in = plain.weight.shape[:2]
     mean, var = norm.running_mean[:c_out], norm.running_var[:c_out]
     if statistics is not None:
@@ -148,8 +151,7 @@ def _copy_conv(
     plain.weight.copy_(conv.weight[:c_out, :c_in])
     bn.weight.copy_(norm.weight[:c_out])
     bn.bias.copy_(norm.bias[:c_out])
-    bn.running_mean.copy_(mean)
-    bn.running_var.copy_(var)
+    bn.load_state_dict({"running_mean": mean, "running_var": var}, strict=False)
 
 
 def _copy_linear(linear: ElasticLinear, target: nn.Linear) -> None:

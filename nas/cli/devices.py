@@ -90,15 +90,14 @@ def _show_profile(profile: Profile) -> None:
     for mode in profile.modes:
         levels = profile.levels(mode.name)
         top = levels[-1]
-        clocks = (top.gpu_mhz, top.cpu_mhz, top.emc_mhz)
-        shown = [f"{c:g}" if c else "-" for c in clocks]
+        shown = [f"{c:g}" if c else "-" for c in (top.gpu_mhz, top.cpu_mhz, top.emc_mhz)]
         mark = " (default)" if mode.name == profile.default_power_mode else ""
         modes.add_row(mode.name + mark, str(mode.cores), str(len(levels)), *shown)
     out.print(modes)
-    levels = Table("level", f"{profile.processor} MHz", title=profile.default_power_mode)
+    clocks = Table("level", f"{profile.processor} MHz", title=profile.default_power_mode)
     for level in profile.levels():
-        levels.add_row(str(level.level), f"{level.clock_mhz:g}")
-    out.print(levels)
+        clocks.add_row(str(level.level), f"{level.clock_mhz:g}")
+    out.print(clocks)
     constants = Table("constant", "value")
     for part in ("peak", "memory", "power", "backends"):
         for key, value in profile.model_dump()[part].items():

@@ -117,13 +117,14 @@ def transfer(
     from nas.cli.output import print_json
     from nas.cli.tables import quality
     from nas.devices import get_device
-    from nas.search import load_proxy, target_costs, user_rows
+    from nas.search import load_proxy, target_costs
+    from predictors import check_target_rows, read_rows
     from search_spaces import get_space
 
     found = get_space(space)
-    costs = target_costs(
-        found, get_device(device), load_proxy(found, proxy), user_rows(found, rows)
-    )
+    measured = read_rows(rows, found)
+    check_target_rows(measured)
+    costs = target_costs(found, get_device(device), load_proxy(found, proxy), measured)
     entries = {name: report.to_dict() for name, report in costs.reports.items()}
     if json:
         print_json(entries)

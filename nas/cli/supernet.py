@@ -34,7 +34,7 @@ def train(
     from nas.cli.output import command_line, console, progress
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
-    from search_spaces import get_space
+    from search_spaces import resnet_cifar, resnet_digits
     from supernets import ResNetSupernet, load_dataset
     from supernets.training import TrainSettings
     from supernets.training import train as run
@@ -48,7 +48,8 @@ def train(
     )
     prepare_folder(out)
     torch.manual_seed(seed)
-    net = ResNetSupernet(get_space("resnet-digits" if data is None else "resnet-cifar"))
+    space = resnet_digits() if dataset.name == "digits" else resnet_cifar()
+    net = ResNetSupernet(space)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     about = {"command": command_line(), "host": f"{host}, {torch.get_num_threads()} threads"}
     with progress(console(quiet=quiet)) as bar:

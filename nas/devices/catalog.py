@@ -14,15 +14,24 @@ from search_spaces import DvfsLevel, InputError, Subnet
 class Device(Protocol):
     """Something that a program can be measured on, really or by a model."""
 
-    name: str
-    processor: str
-    backend: str
-    precision: str
-    batch: int
-    power_mode: str | None
-    source: str
-    decision_ms: float
-    levels: list[DvfsLevel]
+    @property
+    def name(self) -> str: ...
+    @property
+    def processor(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def power_mode(self) -> str | None: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def decision_ms(self) -> float: ...
+    @property
+    def levels(self) -> list[DvfsLevel]: ...
 
     def measure(
         self, space: Any, subnet: Subnet, heads: Sequence[int], level: int = ...

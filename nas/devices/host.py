@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces import DvfsLevel, ResNetSpace, Subnet, format_heads
+from search_spaces import DvfsLevel, InputError, ResNetSpace, Subnet, format_heads
 
 N_WARMUP = 5
 UNKNOWN_MHZ = 1000.0  # stands in where the system hides its clock; there is one level only
@@ -53,8 +53,14 @@ class HostDevice:
 
         from supernets import StaticResNet
 
+        if not isinstance(space, ResNetSpace):
+            raise InputError(
+                f"this machine can run programs of the ResNet spaces, not of {space.name}; "
+                "give rows that were measured elsewhere (docs/reference.md)"
+            )
         torch.set_num_threads(self.threads)
-        net = StaticResNet(space, subnet, heads).fold().to(memory_format=torch.channels_last)
+        net = StaticResNet(space, subnet, heads).fold()
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         x = torch.randn(self.batch, space.in_channels, space.resolution, space.resolution)
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():

@@ -7,7 +7,7 @@ from nas.search.proxy import load_proxy
 from nas.search.run import plan_search, run_search
 from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
-from nas.search.target import user_rows, write_plan
+from nas.search.target import write_plan
 
 __all__ = [
     "Bounds",
@@ -19,6 +19,5 @@ __all__ = [
     "plan_search",
     "run_search",
     "target_costs",
-    "user_rows",
     "write_plan",
 ]

@@ -8,20 +8,21 @@ exit rate x that cost; the worst case is a sample that takes no early exit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces import Genes, PolicyGrid
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 class Accuracy(Protocol):
     """Error and exit rates of subnets: from a table, a predictor, or both."""
 
-    grid: PolicyGrid
+    @property
+    def grid(self) -> PolicyGrid: ...
 
     def __call__(self, genes: Genes) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Error in percent (n, P), exit rates (n, P, E + 1), which subnets were measured (n,)."""

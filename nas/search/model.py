@@ -55,7 +55,7 @@ def load_model(settings: SearchSettings) -> Model:
     if table.supernet_sha256 != checksum:
         raise InputError(
             f"{folder} does not fit together: its accuracy table belongs to other weights "
-            f"({table.supernet_sha256[:12]}, not {checksum[:12]}); run `nas supernet evaluate`"
+            f"({table.supernet_sha256}, not {checksum}); run `nas supernet evaluate`"
         )
     predictor = AccuracyPredictor.load(folder / "predictor", supernet.space)
     described = {

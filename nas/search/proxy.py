@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.devices import device_names, get_device
+from nas.devices import AnalyticDevice, load_profile, profile_names
 from predictors import LatencyPredictor, genes_and_heads, read_rows
 from search_spaces import Genes, Space, encode
 
@@ -27,6 +27,16 @@ class Proxy:
     n_subnets: int
     latency_ms: Callable[[Genes, NDArray[np.bool_]], NDArray[np.float64]]
 
+    @property
+    def described(self) -> str:
+        """What it rests on, and where that is a model, how to do better."""
+        if self.n_rows:
+            return f"{self.n_rows} {self.source} rows of {self.n_subnets} subnets"
+        return (
+            f"an analytic model ({self.source}); measured rows are better: "
+            "`nas measure --device host --space SPACE --out rows.csv`, then --proxy rows.csv"
+        )
+
 
 def load_proxy(space: Space, choice: str) -> Proxy:
     """The proxy that `--proxy` names: bundled rows, a file of rows, or an analytic device.
@@ -38,7 +48,7 @@ def load_proxy(space: Space, choice: str) -> Proxy:
         return _measured(space, Path(str(bundled)))
     if choice == "auto":
         return _analytic(space, ANALYTIC_HOST)
-    if choice in device_names() and choice != "host":
+    if choice in profile_names():
         return _analytic(space, choice)
     if choice == "host" and bundled.is_file():
         return _measured(space, Path(str(bundled)))
@@ -62,7 +72,7 @@ def _measured(space: Space, path: Path) -> Proxy:
 
 def _analytic(space: Space, name: str) -> Proxy:
     """The analytic model of a device at its top level."""
-    device = get_device(name)
+    device = AnalyticDevice(load_profile(name))
     return Proxy(
         name=device.name,
         source="simulated",

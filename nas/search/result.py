@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas import __version__
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
@@ -82,16 +83,24 @@ class PointMaker:
         population = archive.population()
         points = []
         for level, front in enumerate(archive.fronts):
-            costs = front.costs[:, : len(self.provenance.objectives)]
-            kept = spread(costs, n_points)
+            if not len(front.costs):
+                continue  # no configuration meets the bounds at this level
+            kept = spread(front.costs[:, : len(self.provenance.objectives)], n_points)
             genes = population[front.subnet[kept]]
             scores = self.scorer(genes)
             found = [
                 self.point(genes, scores, row, int(policy), level)
                 for row, policy in enumerate(front.policy[kept])
             ]
-            points += sorted(found, key=lambda p: (p["top1_error_pct"], p["latency_ms"], p["id"]))
+            points += sorted(
+                (found[i] for i in np.flatnonzero(non_dominated(self.costs(found)))),
+                key=lambda p: (p["top1_error_pct"], p["latency_ms"], p["id"]),
+            )
         return points
+
+    def costs(self, points: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
+        """The objectives of rows as they are written: rounding can make equal or dominated ones."""
+        return np.array([[p[name] for name in self.provenance.objectives] for p in points])
 
     def baselines(self) -> list[dict[str, Any]]:
         """The largest and the smallest subnet without early exits, at every level."""
@@ -126,8 +135,7 @@ def assemble(
     """The whole content of `pareto.json`."""
     points, baselines = maker.fronts(archive, n_points), maker.baselines()
     names = maker.provenance.objectives
-    costs = np.array([[p[n] for n in names] for p in points])
-    everything = np.array([[p[n] for n in names] for p in [*points, *baselines]])
+    costs, everything = maker.costs(points), maker.costs([*points, *baselines])
     reference = [_digits(1.1 * x) for x in everything.max(axis=0)]
     level_of = np.array([p["level"] for p in points])
     volumes = [

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from nas.devices import get_device
-from nas.files import prepare_folder, write_text
+from nas.files import write_bytes
 from nas.pareto import ParetoTable
 from nas.search import study as study_
 from nas.search.costs import TargetCosts, target_costs
+from nas.search.folder import claim
 from nas.search.inner import Scorer
-from nas.search.journal import exclusive
-from nas.search.model import Model, load_model
+from nas.search.model import load_model
 from nas.search.proxy import Proxy, load_proxy
 from nas.search.result import PointMaker, Provenance, assemble
 from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
-from nas.search.target import plan_rows, target_rows, user_rows
+from nas.search.target import measure_plan, plan_rows, write_plan
+from nas.search.verify import check_data, verify
+from predictors import check_target_rows, read_rows
 from search_spaces import Genes, InputError, Space
 
 N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
 
 
-class Listener:
+class Listener(Protocol):
     """Where a search reports what it does; the command line draws it."""
 
     def stage(self, text: str) -> None: ...
 
     def generation(self, generation: study_.Generation) -> None: ...
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    def stage(self, text: str) -> None:
+        pass
+
+    def generation(self, generation: study_.Generation) -> None:
+        pass
 
 
 def run_search(
@@ -47,20 +57,21 @@ def run_search(
 
     Raises InputError for whatever the user can mend; `out` then holds no half-written result.
     """
-    listener = listener or Listener()
+    listener = listener or Silent()
     model = load_model(settings)
+    check_data(model, settings.data)
     device = _device(settings)
     proxy = load_proxy(model.space, settings.proxy)
-    with ExitStack() as stack:
-        _claim(settings, stack, resume=resume, overwrite=overwrite)
-        listener.stage(f"proxy {proxy.name}: {proxy.n_rows} {proxy.source} rows")
-        rows = _target_rows(settings, model.space, device, proxy)
+    listener.stage(f"proxy {proxy.name}: {proxy.described}")
+    with claim(settings.out, settings.fingerprint(), resume=resume, overwrite=overwrite) as folder:
+        rows = _target_rows(settings, model.space, device, proxy, folder.rows)
         costs = target_costs(model.space, device, proxy, rows)
         scorer = Scorer(model.accuracy, costs, device.decision_ms)
-        _check_bounds(settings, model.space, scorer)
+        settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
+        folder.start()
         listener.stage("search")
         sampler = GenerationSampler(model.space, seed=settings.seed, population=settings.population)
-        study = study_.open_study(settings.storage, settings.out / "study.journal", sampler)
+        study = study_.open_study(settings.storage, folder.journal, sampler)
         archive = study_.run(
             study,
             sampler,
@@ -92,7 +103,7 @@ def run_search(
         )
         if settings.data is not None:
             listener.stage("verify on test images")
-            _verify(table, model, settings.data)
+            verify(table, model, settings.data)
         _write(table, settings.out)
     return table
 
@@ -115,48 +126,23 @@ def _device(settings: SearchSettings) -> Any:
     )
 
 
-def _claim(settings: SearchSettings, stack: ExitStack, *, resume: bool, overwrite: bool) -> None:
-    """Take `out` for this run: new, resumed with the same settings, or overwritten."""
-    out, state = settings.out, settings.out / "run.json"
-    if state.exists() and not (resume or overwrite):
-        raise InputError(f"{out} already holds a run; give --resume to go on or --overwrite")
-    prepare_folder(out)
-    stack.enter_context(exclusive(out))
-    wanted = settings.fingerprint()
-    if overwrite:
-        for name in ("run.json", "target_rows.csv", "study.journal", "pareto.json", "pareto.csv"):
-            (out / name).unlink(missing_ok=True)
-        (out / "report.html").unlink(missing_ok=True)
-    elif state.exists():
-        found = json.loads(state.read_text())
-        changed = [k for k in wanted if found.get(k) != json.loads(json.dumps(wanted[k]))]
-        if changed:
-            raise InputError(
-                f"{out} holds a run with another {', '.join(changed)}; "
-                "resume with the same settings or choose another --out"
-            )
-    write_text(state, json.dumps(wanted, indent=1) + "\n")
-
-
-def _target_rows(settings: SearchSettings, space: Space, device: Any, proxy: Proxy) -> Any:
-    path = settings.out / "target_rows.csv"
-    if settings.measurements is not None:
-        rows = user_rows(space, settings.measurements)
-        shutil.copyfile(settings.measurements, path.with_name(path.name + ".tmp"))
-        path.with_name(path.name + ".tmp").replace(path)
-        return rows
-    rng = np.random.default_rng(settings.seed)
-    planned = plan_rows(space, device, proxy, settings.n_target_rows, rng)
-    return target_rows(space, device, planned, path)
+def _target_rows(
+    settings: SearchSettings, space: Space, device: Any, proxy: Proxy, path: Path
+) -> pd.DataFrame:
+    """The rows at `path`, which are measured, simulated or the user's the first time."""
+    if not path.exists() and settings.measurements is not None:
+        check_target_rows(read_rows(settings.measurements, space))
+        write_bytes(path, settings.measurements.read_bytes())
+    elif not path.exists():
+        rng = np.random.default_rng(settings.seed)
+        planned = plan_rows(space, device, proxy, settings.n_target_rows, rng)
+        write_plan(measure_plan(space, device, planned), path)
+    return read_rows(path, space)
 
 
 def _probes(settings: SearchSettings, space: Space) -> Genes:
     sample = space.sample_spread(N_PROBES, np.random.default_rng(settings.seed))
     return np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
-
-
-def _check_bounds(settings: SearchSettings, space: Space, scorer: Scorer) -> None:
-    settings.bounds.check_reachable(scorer(_probes(settings, space)))
 
 
 def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:
@@ -174,14 +160,6 @@ def _describe(device: Any, costs: TargetCosts) -> dict[str, Any]:
     names = ("name", "processor", "backend", "precision", "batch", "power_mode")
     sources = {"latency_source": costs.latency_source, "energy_source": costs.energy_source}
     return {name: getattr(device, name) for name in names} | sources
-
-
-def _verify(table: ParetoTable, model: Model, data: Path) -> None:
-    from nas.search.verify import verify
-
-    if model.folder is None:
-        raise InputError("--data verifies a supernet's points; this space has a table alone")
-    verify(table, model.folder, model.accuracy.table, data)
 
 
 def _write(table: ParetoTable, out: Path) -> None:

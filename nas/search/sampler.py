@@ -168,9 +168,9 @@ class _Population:
 
 def non_domination_rank(values: Floats) -> NDArray[np.int64]:
     """Front number of every row, 0 for the non-dominated ones."""
-    no_worse = (values[:, None] <= values[None]).all(axis=2)
-    better = (values[:, None] < values[None]).any(axis=2)
-    dominates = no_worse & better
+    no_worse = np.all(values[:, None] <= values[None], axis=2)
+    better = np.any(values[:, None] < values[None], axis=2)
+    dominates = np.asarray(no_worse & better)
     rank = np.zeros(len(values), dtype=np.int64)
     left = np.ones(len(values), dtype=bool)
     for number in range(len(values)):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from nas.files import write_text
 from nas.search.proxy import Proxy
-from predictors import check_target_rows, read_rows
 from search_spaces import DvfsLevel, Genes, Space, format_heads
 
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
@@ -76,22 +75,11 @@ def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
     write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
-def target_rows(
-    space: Space, device: Any, planned: list[dict[str, Any]], path: Path
-) -> pd.DataFrame:
-    """The planned rows with their costs; read from `path` if an earlier run wrote them there."""
-    if not path.exists():
-        rows = []
-        for plan in planned:
-            heads = tuple(int(k) for k in plan["heads"].split("+"))
-            subnet = space.parse(plan["subnet"])
-            rows.append(plan | device.measure(space, subnet, heads, plan["level"]))
-        write_plan(rows, path)
-    return read_rows(path, space)
-
-
-def user_rows(space: Space, path: Path) -> pd.DataFrame:
-    """The rows of `--measurements`; TableError where they are too few or wrong."""
-    rows = read_rows(path, space)
-    check_target_rows(rows)
+def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The planned rows with the costs that `device` measures or simulates."""
+    rows = []
+    for plan in planned:
+        heads = tuple(int(k) for k in plan["heads"].split("+"))
+        subnet = space.parse(plan["subnet"])
+        rows.append(plan | device.measure(space, subnet, heads, plan["level"]))
     return rows

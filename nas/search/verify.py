@@ -5,11 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.pareto import ParetoTable
-from predictors import AccuracyTable
-from search_spaces import ExitPolicy
+from nas.search.model import Model
+from search_spaces import ExitPolicy, InputError
 
 
-def verify(table: ParetoTable, folder: Path, known: AccuracyTable, data: Path) -> None:
+def check_data(model: Model, data: Path | None) -> None:
+    """InputError where `data` cannot verify this model: said before the search, not after it."""
+    if data is None:
+        return
+    if model.folder is None or model.supernet is None:
+        raise InputError("--data verifies the points of a supernet; this space has a table alone")
+    from supernets import load_dataset
+
+    found = load_dataset(data).name
+    if found != model.supernet["dataset"]:
+        raise InputError(
+            f"--data holds {found}, the supernet was trained on {model.supernet['dataset']}"
+        )
+
+
+def verify(table: ParetoTable, model: Model, data: Path) -> None:
     """Add `verified` to every point of `table`, from the test images in `data`.
 
     Each distinct subnet is run once with its own batch-norm statistics; all of its policies follow
@@ -17,9 +32,10 @@ def verify(table: ParetoTable, folder: Path, known: AccuracyTable, data: Path) -
     """
     from supernets import Evaluation, load_dataset, load_supernet, policy_accuracy
 
-    supernet, _ = load_supernet(folder / "weights.safetensors")
-    dataset = load_dataset(data)
-    images = Evaluation.of(dataset, "test")
+    assert model.folder is not None  # check_data saw to it
+    supernet, _ = load_supernet(model.folder / "weights.safetensors")
+    images = Evaluation.of(load_dataset(data), "test")
+    known = model.accuracy.table
     responses = {}
     for text in dict.fromkeys(p["subnet"] for p in table.points):
         subnet = supernet.space.parse(text)

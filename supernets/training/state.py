@@ -53,7 +53,8 @@ class TrainingState:
         """Exponential moving average whose window grows over the first steps."""
         decay = self.settings.ema_decay
         decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
-        kept, new = list(self.average.parameters()), list(self.supernet.parameters())
+        kept: list[Tensor] = list(self.average.parameters())
+        new: list[Tensor] = list(self.supernet.parameters())
         torch._foreach_lerp_(kept, new, 1 - decay)
 
     def save(self, path: Path) -> None:
