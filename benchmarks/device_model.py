@@ -2,11 +2,12 @@
 
     python benchmarks/device_model.py
 
-Batch-1 anchors: ResNet-18 and ResNet-50 at 224 px with TensorRT fp16 (github NVIDIA-AI-IOT/torch2trt,
-README) on the boards whose efficiency was set from them, and ResNet-50 INT8 on Xavier NX (MLPerf
-inference v1.0, single stream), which was not. Sweep: an Inception classifier on Xavier NX over 15 GPU
-clocks (github iloudaros/LoudVA, concurrency 1): its size is not published, so one scale per curve is
-fitted and the shape over the clocks is compared. Figures are `published` or `simulated` as marked.
+Batch-1 anchors: ResNet-18 and ResNet-50 at 224 px with TensorRT fp16 (github
+NVIDIA-AI-IOT/torch2trt, README) on the boards whose efficiency was set from them, and ResNet-50
+INT8 on Xavier NX (MLPerf inference v1.0, single stream), which was not. Sweep: an Inception
+classifier on Xavier NX over 15 GPU clocks (github iloudaros/LoudVA, concurrency 1): its size is not
+published, so one scale per curve is fitted and the shape over the clocks is compared. Figures are
+`published` or `simulated` as marked.
 """
 
 from __future__ import annotations

@@ -27,10 +27,9 @@ def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
     sets = [(k,) for k in range(last + 1)] + [tuple(range(last + 1))] * (last > 0)
     subnets: dict[Subnet, None] = {}
     for _ in range(N_ATTEMPTS):
-        drawn = space.subnets(space.sample_spread(n_subnets, rng))
-        subnets.update(dict.fromkeys(drawn[: n_subnets - len(subnets)] if subnets else drawn))
-        if len(subnets) >= n_subnets:
-            break
+        for subnet in space.subnets(space.sample_spread(n_subnets, rng)):
+            if len(subnets) < n_subnets:
+                subnets[subnet] = None
     listed = [(subnet, heads) for subnet in subnets for heads in sets]
     return [listed[i] for i in rng.permutation(len(listed))]
 

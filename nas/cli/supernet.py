@@ -51,7 +51,7 @@ def train(
     space = resnet_digits() if dataset.name == "digits" else resnet_cifar()
     net = ResNetSupernet(space)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-    about = {"command": command_line(), "host": f"{host}, {torch.get_num_threads()} threads"}
+    about = {"command": command_line(), "host": f"{host}, {torch.get_num_threads()} CPU threads"}
     with progress(console(quiet=quiet)) as bar:
         task = bar.add_task("train", total=None, note="")
         for step in run(net, dataset, settings, out, device=device, about=about):

@@ -1,0 +1,102 @@
+"""The card of a supernet: what a person wants to know before using it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from search_spaces import Space, Subnet
+
+
+def named_accuracies(
+    supernet: Any, subnets: list[Subnet], test: Any, temperatures: list[float]
+) -> list[dict[str, Any]]:
+    """Test accuracy of both ends and three others, at every exit."""
+    named = [("largest", 0), ("smallest", 1), ("A", 2), ("B", 3), ("C", 4)]
+    rows = []
+    for name, i in named:
+        if i < len(subnets):
+            logits = test.logits(supernet, subnets[i])
+            top1 = (logits.argmax(dim=2) == test.labels).float().mean(dim=1) * 100
+            rows.append({"name": name, "subnet": str(subnets[i]), "top1": top1.tolist()})
+            rows[-1]["mmacs"] = _mmacs(supernet.space, subnets[i])
+            rows[-1]["ece"] = expected_calibration_error(logits, test.labels, temperatures)
+    return rows
+
+
+def _mmacs(space: Space, subnet: Subnet) -> float:
+    heads = np.zeros((1, space.n_exits + 1), dtype=bool)
+    heads[0, -1] = True
+    return float(space.operators(space.genes([subnet]), heads).macs.sum() / 1e6)
+
+
+def expected_calibration_error(
+    logits: Any, labels: Any, temperatures: list[float], n_bins: int = 15
+) -> list[float]:
+    """ECE of every exit in percent, with equal-width bins (Guo et al., 2017, eq. 3)."""
+    from supernets import confidence_and_correct
+
+    confidence, correct = confidence_and_correct(logits, labels, temperatures)
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    errors = []
+    for k in range(confidence.shape[1]):
+        gap = np.bincount(bins[:, k], weights=correct[:, k] - confidence[:, k], minlength=n_bins)
+        errors.append(float(100 * np.abs(gap).sum() / len(bins)))
+    return errors
+
+
+def card(
+    name: str,
+    metadata: dict[str, Any],
+    named: list[dict[str, Any]],
+    quality: dict[str, float],
+    table: Any,
+    test: Any,
+    command: str,
+) -> str:
+    """The model card in Markdown."""
+    n_exits, n_test, n_bn = len(named[0]["top1"]), len(test.labels), len(test.bn_images)
+    exits = [f"exit {k}" for k in range(n_exits - 1)] + ["final"]
+    lines = [
+        f"# {name}",
+        "",
+        f"Weight-sharing supernet of the space `{metadata['space']['name']}`, trained on "
+        f"{metadata['dataset']} for {metadata['epochs_done']} epochs "
+        f"(seed {metadata['settings']['seed']}, {metadata.get('seconds', 0) / 60:.0f} minutes).",
+        "",
+        f"- trained by `{metadata.get('command', 'nas supernet train')}` on "
+        f"{metadata.get('host', 'an unnamed machine')}",
+        f"- evaluated by `{command}`",
+        f"- weights sha256 `{table.supernet_sha256}`",
+        f"- settings: {', '.join(f'{k}={v}' for k, v in metadata['settings'].items())}",
+        "",
+        "## Test accuracy",
+        "",
+        f"Measured on the {n_test:,} test images, which served no choice; batch norm recalibrated "
+        f"on {n_bn:,} training images. Top-1 in percent when every image leaves at that exit, and "
+        "in brackets the expected calibration error in percent.",
+        "",
+        f"| subnet | MMACs | {' | '.join(exits)} |",
+        f"|---|---|{'---|' * n_exits}",
+    ]
+    for row in named:
+        cells = [f"{a:.2f} ({e:.1f})" for a, e in zip(row["top1"], row["ece"], strict=True)]
+        lines.append(
+            f"| {row['name']} `{row['subnet']}` | {row['mmacs']:.1f} | {' | '.join(cells)} |"
+        )
+    lines += [
+        "",
+        "## Accuracy table and predictor",
+        "",
+        f"`accuracy.safetensors`: {len(table.genes)} subnets x {len(table.grid)} exit policies, "
+        f"measured on {table.n_images} validation images that were not trained on; "
+        f"temperatures {', '.join(f'{t:g}' for t in table.temperatures)}.",
+        "",
+        "The predictor of subnets never evaluated, five-fold, on held-out subnets "
+        "(all policies pooled):",
+        "",
+        *(f"- {key}: {value:.3f}" for key, value in quality.items()),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""What README and how-to show is run, in order, in one folder each."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.nas.conftest import nas
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(document: str) -> list[tuple[str, str]]:
+    """Language and text of the fenced blocks."""
+    return re.findall(r"```(\w+)\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/howto.md"])
+def test_what_a_document_shows_works(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for language, text in blocks(document):
+        if language == "python":
+            exec(compile(text, document, "exec"), {})
+            continue
+        for line in text.splitlines():
+            if line.startswith("nas "):
+                done = nas(*shlex.split(line)[1:])
+                assert done.code == 0, f"{line}\n{done.err}"
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    command = next(text for _, text in blocks("README.md") if "pytest" in text).strip()
+    script = (ROOT / ".ci" / "run").read_text()
+    for part in command.split(" && "):
+        assert part in script
+
+
+def test_every_path_that_the_readme_names_exists():
+    for path in re.findall(
+        r"\]\(([\w./-]+)\)|`(\w[\w-]*/[\w./]*)`", (ROOT / "README.md").read_text()
+    ):
+        named = "".join(path)
+        if not named.startswith("runs/"):
+            assert (ROOT / named).exists(), named
