@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.card import card, named_accuracies
 from nas.files import write_text
 from search_spaces import InputError, PolicyGrid, Space, Subnet
 
@@ -72,10 +73,9 @@ def evaluate_folder(
     predictor.save(folder / "predictor")
     quality = AccuracyPredictor(space).cross_validate(known)
     test = Evaluation.of(dataset, "test")
-    named = _named_accuracies(supernet, subnets, test, grid, temperatures)
-    write_text(
-        folder / "card.md", _card(folder.name, metadata, named, quality, known, test, command)
-    )
+    named = named_accuracies(supernet, subnets, test, temperatures)
+    text = card(folder.name, metadata, named, quality, known, test, command)
+    write_text(folder / "card.md", text)
 
 
 def subnets_to_evaluate(space: Space, n: int, seed: int) -> list[Subnet]:
