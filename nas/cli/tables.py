@@ -26,9 +26,12 @@ def print_result(table: ParetoTable) -> None:
     reference = table.baseline("largest", top)
     out.print(
         f"saving: energy against the largest subnet without exits at the top clock, "
-        f"{_number(reference['energy_mj'])} mJ, {reference['latency_ms']:.4g} ms, "
+        f"{_number(reference['energy_mj'])} mJ ({reference['energy_source'] or 'unknown'}), "
+        f"{reference['latency_ms']:.4g} ms ({reference['latency_source']}), "
         f"{reference['top1_error_pct']:.2f} % error ({reference['error_source']})"
     )
+    for name in ("largest", "smallest"):
+        out.print(_least_energy(table, name))
     verified = [p for p in table.points if "verified" in p]
     if verified:
         gap = [p["verified"]["top1_error_pct"] - p["top1_error_pct"] for p in verified]
@@ -37,6 +40,21 @@ def print_result(table: ParetoTable) -> None:
             f"images: error is {sum(gap) / len(gap):+.2f} points from the table's on average, "
             f"{max(gap, key=abs):+.2f} at most"
         )
+
+
+def _least_energy(table: ParetoTable, name: str) -> str:
+    """Where a baseline's energy is lowest, and why that may be an end."""
+    rows = [b for b in table.content["baselines"] if b["name"] == name]
+    if rows[0]["energy_mj"] is None or len(rows) == 1:
+        return f"energy of the {name} subnet: unknown"
+    best = min(rows, key=lambda b: b["energy_mj"])
+    text = (
+        f"energy of the {name} subnet is lowest at level {best['level']}: "
+        f"{best['energy_mj']:.4g} mJ ({best['energy_source']})"
+    )
+    if best["launch_share"] is not None:
+        text += f"; kernel starts take {100 * best['launch_share']:.0f} % of its time (simulated)"
+    return text
 
 
 def quality(entry: dict[str, Any]) -> str:
@@ -80,7 +98,11 @@ def _levels(table: ParetoTable, top: int) -> Table:
             _number(knee["energy_mj"]),
             saving,
         )
-    shown.caption = "exits: points with early exits; ~ predicted error, others measured"
+    device = table.content["device"]
+    shown.caption = (
+        f"exits: points with early exits; error: ~ predicted, others measured; "
+        f"ms: {device['latency_source']}; mJ: {device['energy_source'] or 'unknown'}"
+    )
     return shown
 
 

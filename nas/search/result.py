@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -16,8 +16,9 @@ from nas import __version__
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
 from nas.search.archive import Archive
 from nas.search.inner import Scorer, Scores
-from search_spaces import DvfsLevel, ExitPolicy, Genes, Space
+from search_spaces import DvfsLevel, ExitPolicy, Genes, Operators, Space
 
+LaunchShare = Callable[[Operators], NDArray[np.float64]]
 UNITS = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
 
@@ -102,12 +103,21 @@ class PointMaker:
         """The objectives of rows as they are written: rounding can make equal or dominated ones."""
         return np.array([[p[name] for name in self.provenance.objectives] for p in points])
 
-    def baselines(self) -> list[dict[str, Any]]:
-        """The largest and the smallest subnet without early exits, at every level."""
+    def baselines(self, launch_share: LaunchShare | None = None) -> list[dict[str, Any]]:
+        """The largest and the smallest subnet without early exits, at every level.
+
+        `launch_share` is the device model's; it tells who is bound by kernel starts.
+        """
         genes = np.concatenate([self.space.largest, self.space.smallest])
         scores = self.scorer(genes)
+        heads = np.arange(self.space.n_exits + 1) == self.space.n_exits
+        share = launch_share and launch_share(self.space.operators(genes, heads[None]))
         return [
-            {"name": name, **self.point(genes, scores, row, 0, level)}
+            {
+                "name": name,
+                **self.point(genes, scores, row, 0, level),
+                "launch_share": None if share is None else round(float(share[row, level]), 3),
+            }
             for row, name in enumerate(("largest", "smallest"))
             for level in range(len(self.levels))
         ]
@@ -129,11 +139,12 @@ def assemble(
     space: str,
     predictors: dict[str, Any],
     target_rows: list[dict[str, Any]],
+    launch_share: LaunchShare | None,
     command: str,
     seed: int,
 ) -> ParetoTable:
     """The whole content of `pareto.json`."""
-    points, baselines = maker.fronts(archive, n_points), maker.baselines()
+    points, baselines = maker.fronts(archive, n_points), maker.baselines(launch_share)
     names = maker.provenance.objectives
     costs, everything = maker.costs(points), maker.costs([*points, *baselines])
     reference = [_digits(1.1 * x) for x in everything.max(axis=0)]

@@ -58,12 +58,13 @@ def run_search(
     Raises InputError for whatever the user can mend; `out` then holds no half-written result.
     """
     listener = listener or Silent()
+    device = _device(settings)
     model = load_model(settings)
     check_data(model, settings.data)
-    device = _device(settings)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
-    with claim(settings.out, settings.fingerprint(), resume=resume, overwrite=overwrite) as folder:
+    fingerprint = settings.fingerprint() | {"weights": (model.supernet or {}).get("sha256")}
+    with claim(settings.out, fingerprint, resume=resume, overwrite=overwrite) as folder:
         rows = _target_rows(settings, model.space, device, proxy, folder.rows)
         costs = target_costs(model.space, device, proxy, rows)
         scorer = Scorer(model.accuracy, costs, device.decision_ms)
@@ -98,6 +99,7 @@ def run_search(
             space=model.space.name,
             predictors={name: report.to_dict() for name, report in costs.reports.items()},
             target_rows=costs.compare(rows, device.levels),
+            launch_share=getattr(device, "launch_share", None),
             command=settings.command,
             seed=settings.seed,
         )

@@ -13,12 +13,13 @@ from nas.files import write_text
 from nas.search.proxy import Proxy
 from search_spaces import DvfsLevel, Genes, Space, format_heads
 
+MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
 
 
 def choose_levels(levels: list[DvfsLevel]) -> list[DvfsLevel]:
-    """The lowest, the middle and the top level: the law of the clocks is fitted between them."""
-    indices = sorted({0, len(levels) // 2, len(levels) - 1})
+    """The lowest, the top and the middle level: the law of the clocks is fitted between them."""
+    indices = dict.fromkeys((0, len(levels) - 1, len(levels) // 2))
     return [levels[i] for i in indices]
 
 
@@ -45,9 +46,10 @@ def choose_programs(
 def plan_rows(
     space: Space, device: Any, proxy: Proxy, n_rows: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Rows to measure, with empty cost cells: the same programs at every chosen level."""
+    """`n_rows` to measure, with empty cost cells: the same programs at every chosen level."""
     levels = choose_levels(device.levels)
-    genes, heads = choose_programs(space, proxy, -(-n_rows // len(levels)), rng)
+    n_programs = max(MIN_PROGRAMS, -(-n_rows // len(levels)))
+    genes, heads = choose_programs(space, proxy, n_programs, rng)
     return [
         {
             "space": space.name,

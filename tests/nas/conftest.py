@@ -1,12 +1,16 @@
 """One small supernet for all tests of the command line: trained, evaluated, measured for real."""
 
+import io
 import os
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+
+from nas.cli.app import main
 
 
 @dataclass(frozen=True)
@@ -18,17 +22,21 @@ class Result:
     err: str
 
 
-def nas(*arguments: object, timeout: float = 120) -> Result:
-    """Run the command line in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nas.cli.app", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+def nas(*arguments: object) -> Result:
+    """Run the command line in this process, which has loaded the libraries already."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with (
+        patch.object(sys, "argv", ["nas", *map(str, arguments)]),
+        patch.dict(os.environ, {"COLUMNS": "200"}),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+    return Result(int(str(code)), out.getvalue(), err.getvalue())
 
 
 @dataclass(frozen=True)
