@@ -133,7 +133,14 @@ def _target_rows(
 ) -> pd.DataFrame:
     """The rows at `path`, which are measured, simulated or the user's the first time."""
     if not path.exists() and settings.measurements is not None:
-        check_target_rows(read_rows(settings.measurements, space))
+        rows = read_rows(settings.measurements, space)
+        check_target_rows(rows)
+        others = sorted(set(rows["device"]) - {device.name})
+        if others:
+            raise InputError(
+                f"{settings.measurements} holds rows of {', '.join(others)}, "
+                f"the target is {device.name}; give rows of the target alone"
+            )
         write_bytes(path, settings.measurements.read_bytes())
     elif not path.exists():
         rng = np.random.default_rng(settings.seed)

@@ -85,6 +85,7 @@ def test_settings_that_cannot_work(digits, tmp_path, arguments, words):
         (lambda rows: rows.iloc[:0], ["no rows"]),
         (lambda rows: rows.iloc[:3], ["8 rows"]),
         (lambda rows: rows.assign(subnet="d1-w2"), ["d1-w2"]),
+        (lambda rows: rows, ["rows of host, the target is xavier-nx"]),
     ],
 )
 def test_measured_rows_that_are_wrong(digits, tmp_path, damage, words):
