@@ -88,10 +88,8 @@ def target_costs(space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) ->
     """
     rows = with_clock(rows, device.levels)
     fit = _Fit(space, device, proxy, rows)
-    latency, latency_source = fit.quantity("latency_ms")
-    assert latency is not None  # rows always hold latency
     energy, energy_source = fit.quantity("energy_mj")
-    return TargetCosts(space, latency, energy, latency_source, energy_source, fit.reports)
+    return TargetCosts(space, fit.latency, energy, fit.latency_source, energy_source, fit.reports)
 
 
 class _Fit:
@@ -122,6 +120,7 @@ class _Fit:
             n_proxy_rows=proxy.n_rows,
             transfer=transfer,
         )
+        self.latency, self.latency_source = self.quantity("latency_ms")
 
     def _energy_column(self) -> Floats | None:
         energy = self.rows.get("energy_mj")
@@ -163,8 +162,8 @@ class _Fit:
         unknown = pd.Series(np.nan, index=self.rows.index)
         known = self.rows.get(name, unknown).to_numpy(dtype=float)
         seen = ~np.isnan(known)
-        if not seen.any():  # energy that the rows lack: the model's power at the predicted latency
-            return (lambda g, h: simulate(self.space.operators(g, h))[column]), "simulated"
+        if not seen.any():
+            return self._power_of_model, SCALED
         scaled = ScaledModel().fit(model[seen], known[seen])
         fallback = scaled_report(
             name,
@@ -176,6 +175,11 @@ class _Fit:
         )
         self.reports[name] = replace(fallback, decision=self._decision(name))
         return (lambda g, h: scaled.predict(simulate(self.space.operators(g, h))[column])), SCALED
+
+    def _power_of_model(self, genes: Genes, heads: NDArray[np.bool_]) -> Floats:
+        """Energy that the rows lack: the model's power for the predicted latency."""
+        latency, energy = self.device.cost(self.space.operators(genes, heads))
+        return energy / latency * self.latency(genes, heads)
 
     def _decision(self, name: str) -> str:
         """What the proxy's own report said; rows at one clock leave it as it was."""

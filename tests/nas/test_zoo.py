@@ -1,0 +1,93 @@
+"""The supernet, the table, the predictor and the proxy rows that ship with the project."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.fit import held_out, training_data
+from nas.pareto import read_pareto
+from nas.search import SearchSettings
+from nas.search.model import load_model
+from nas.zoo import supernet_folder
+from predictors import LatencyPredictor, read_rows
+from search_spaces import Genes, Space
+from tests.nas.conftest import nas
+
+FOLDER = supernet_folder("auto")
+ROWS = Path(str(files("nas.devices"))) / "proxies" / "resnet-cifar-host.csv"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(SearchSettings("xavier-nx", Path("unused")))
+
+
+def final_mmacs(space: Space, genes: Genes) -> float:
+    heads = np.arange(space.n_exits + 1)[None] == space.n_exits
+    return float(space.operators(genes, heads).macs.sum() / 1e6)
+
+
+def test_the_space_is_large_and_wide(model):
+    space = model.space
+    assert space.n_exits >= 3
+    largest, smallest = final_mmacs(space, space.largest), final_mmacs(space, space.smallest)
+    assert 60 <= largest <= 110
+    assert smallest <= 0.05 * largest
+
+
+def test_the_table_holds_real_evaluations_of_enough_subnets(model):
+    table = model.accuracy.table
+    assert len(table) >= 500
+    assert len(table.grid) == 729
+    assert (table.source, table.split, table.n_images) == ("measured", "validation", 5000)
+    assert sum(f.stat().st_size for f in FOLDER.rglob("*")) < 20e6
+
+
+def test_evaluated_subnets_answer_with_their_own_row(model):
+    table = model.accuracy.table
+    error, rates, measured = model.accuracy(table.genes[:5])
+    assert measured.all()
+    np.testing.assert_array_equal(error, table.top1_error_pct[:5])
+    np.testing.assert_allclose(rates.sum(axis=2), 1, atol=1e-5)
+
+
+def test_the_proxy_rows_are_measured_and_can_be_learned():
+    space = load_model(SearchSettings("xavier-nx", Path("unused"))).space
+    rows = read_rows(ROWS, space)
+    assert rows["subnet"].nunique() >= 300
+    assert set(rows["source"]) == {"measured"}
+    X, y, subnets, _ = training_data(ROWS, space, "latency_ms")
+    quality = held_out(LatencyPredictor(), X, y, subnets)
+    assert quality["srcc"] > 0.99
+    assert quality["mape_pct"] < 4
+
+
+def test_the_main_job(tmp_path):
+    done = nas("search", "--device", "xavier-nx", "--trials", 300, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    table = read_pareto(tmp_path / "run" / "pareto.json")
+    assert len(table.levels) == 15
+    for level in table.levels:
+        points = table.at(level["level"])
+        assert len(points) >= 5
+        assert any(p["exits"]["after"] for p in points)
+    energy = [b["energy_mj"] for b in table.content["baselines"] if b["name"] == "largest"]
+    assert 0 < np.argmin(energy) < 14
+    assert table.content["predictors"]["latency_ms"]["n_target_rows"] == 24
+
+
+@pytest.mark.skipif("NAS_CIFAR10" not in os.environ, reason="NAS_CIFAR10 names no CIFAR-10 folder")
+def test_the_card_tells_the_accuracy_of_the_largest_subnet(model):
+    from supernets import Evaluation, load_dataset, load_supernet, policy_accuracy
+
+    supernet, _ = load_supernet(FOLDER / "weights.safetensors")
+    images = Evaluation.of(load_dataset(Path(os.environ["NAS_CIFAR10"])), "test")
+    table = model.accuracy.table
+    largest = supernet.space.subnet(supernet.space.largest)
+    error, _ = policy_accuracy(supernet, largest, images, table.grid, table.temperatures)
+    card = (FOLDER / "card.md").read_text()
+    row = next(line for line in card.splitlines() if line.startswith("| largest"))
+    assert f"{100 - error[0]:.2f} (" in row
