@@ -98,8 +98,8 @@ def _show_profile(profile: Profile) -> None:
     for level in profile.levels():
         clocks.add_row(str(level.level), f"{level.clock_mhz:g}")
     out.print(clocks)
-    constants = Table("constant", "value")
-    for part in ("peak", "memory", "power", "backends"):
-        for key, value in profile.model_dump()[part].items():
-            constants.add_row(f"{part}.{key}", str(value))
+    constants = Table("figure", "value", "status")
+    for key, value in profile.figures().items():
+        if not isinstance(value, tuple):  # the clock tables are above
+            constants.add_row(key, f"{value:g}", profile.provenance[key])
     out.print(constants)

@@ -37,10 +37,12 @@ def measure(
     target = HostDevice(threads=threads, seconds=seconds) if device == "host" else None
     if target is not None and load is not None and load > 0.5:
         log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
-    prepare_folder(out.parent)
     found = get_space(space)
     chosen = target or get_device(device)
+    if not -len(chosen.levels) <= level < len(chosen.levels):
+        raise InputError(f"{device} has levels 0 to {len(chosen.levels) - 1}, got --level {level}")
     level = range(len(chosen.levels))[level]
+    prepare_folder(out.parent)
     todo = programs(found, samples, seed)
     with progress(log) as bar:
         task = bar.add_task("measure", total=len(todo), note="")

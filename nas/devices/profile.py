@@ -6,13 +6,15 @@ import difflib
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from search_spaces import DvfsLevel, InputError
 
 Clocks = tuple[PositiveFloat, ...]
+Precision = Literal["fp32", "fp16", "int8"]
+BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 class Part(BaseModel):
@@ -39,9 +41,10 @@ class Memory(Part):
 
 
 class Power(Part):
-    """P = base + k f (1 + rise max(0, f - knee))^2 x activity; f in GHz.
+    """P = base + k f (1 + rise max(0, f - knee))^2 x activity + w_per_gb_s x traffic; f in GHz.
 
-    Activity is 1 while the processor computes and `idle_share` while it starts kernels or waits.
+    Activity is 1 while the processor computes and `idle_share` while it starts kernels or waits for
+    memory; traffic is what the program moves, in 1e9 bytes per second.
     """
 
     base_w: PositiveFloat
@@ -49,6 +52,7 @@ class Power(Part):
     knee_ghz: PositiveFloat
     rise_per_ghz: float = Field(ge=0)
     idle_share: float = Field(ge=0, le=1)
+    w_per_gb_s: float = Field(ge=0)
 
 
 class Backend(Part):
@@ -74,14 +78,15 @@ class Profile(Part):
     emc_mhz: Clocks = ()
     default_power_mode: str
     default_backend: str
-    default_precision: str
+    default_precision: Precision
     decision_ms: float = Field(ge=0)
     uncertainty: float = Field(ge=0)
     modes: tuple[PowerMode, ...] = Field(min_length=1)
-    peak: dict[str, PositiveFloat]
+    peak: dict[Precision, PositiveFloat]
     memory: Memory
     power: Power
     backends: dict[str, Backend]
+    provenance: dict[str, Literal["published", "derived", "assumed"]]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Profile:
@@ -91,6 +96,14 @@ class Profile(Part):
                 raise ValueError(f"{name} must rise")
         if not getattr(self, f"{self.processor}_mhz"):
             raise ValueError(f"a {self.processor} target needs {self.processor}_mhz")
+        names = [m.name for m in self.modes]
+        if len(set(names)) < len(names):
+            raise ValueError(f"modes must have different names, got {', '.join(names)}")
+        for mode in self.modes:
+            for name in ("gpu_mhz", "cpu_mhz", "emc_mhz"):
+                clocks, cap = getattr(self, name), getattr(mode, name.replace("_", "_max_"))
+                if clocks and not _allowed(clocks, cap):
+                    raise ValueError(f"mode {mode.name} allows no {name}: {cap:g} < {clocks[0]:g}")
         for field, known in (
             ("default_power_mode", [m.name for m in self.modes]),
             ("default_backend", list(self.backends)),
@@ -98,7 +111,18 @@ class Profile(Part):
         ):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} must be one of {', '.join(known)}")
+        if wrong := sorted(set(self.provenance) ^ set(self.figures())):
+            raise ValueError(f"provenance must name every figure once, check {', '.join(wrong)}")
         return self
+
+    def figures(self) -> dict[str, float | Clocks]:
+        """The numbers of the device and its model by dotted name, as `provenance` names them."""
+        names = ("gpu_mhz", "cpu_mhz", "emc_mhz", "decision_ms", "uncertainty")
+        found = {name: getattr(self, name) for name in names if getattr(self, name) != ()}
+        parts: dict[str, Any] = {"peak": self.peak, "memory": self.memory, "power": self.power}
+        parts |= {f"backends.{name}": backend for name, backend in self.backends.items()}
+        inside = {f"{part}.{k}": v for part, of in parts.items() for k, v in dict(of).items()}
+        return found | inside
 
     def mode(self, name: str | None) -> PowerMode:
         """The power mode called `name`, the default for None. InputError lists the modes."""

@@ -51,6 +51,8 @@ def test_unknown_names_are_answered_with_the_nearest(tmp_path):
     refused(nas("spaces", "resnet-cifra"), "resnet-cifar")
     refused(nas("search", "--device", "xavier-nx", "--supernet", "nope"), "no supernet 'nope'")
     refused(nas("search", "--device", "xavier-nx", "--power-mode", "TURBO"), "MODE_20W_6CORE")
+    rows = ("--space", "resnet-cifar", "--out", tmp_path / "x" / "rows.csv")
+    refused(nas("measure", "--device", "tx2", "--level", 99, *rows), "levels 0 to 12")
     assert not (tmp_path / "x").exists()
 
 
