@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -26,7 +27,7 @@ class GeneGroup:
     choices: tuple[tuple[int, ...], ...]
 
 
-class Space:
+class Space(ABC):
     """A finite set of architectures.
 
     A population is an int array `(n, genes)` that holds the chosen *values* (channels, percent,
@@ -59,9 +60,9 @@ class Space:
         """Which genes the programs `heads` (n, n_exits + 1) depend on, `(n, genes)`."""
         return np.ones((len(heads), len(self.choices)), dtype=bool)
 
+    @abstractmethod
     def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
         """The operators of the programs `heads` (n, n_exits + 1) of canonical `genes`."""
-        raise NotImplementedError(f"the space {self.name} lists no operators")
 
     def to_dict(self) -> dict[str, Any]:
         """What `space_from_dict` needs to build this space again."""

@@ -132,6 +132,25 @@ def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
     assert done.code == 0, done.err
 
 
+def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nas.cli.app", *command(digits, out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (out / "study.journal").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert nas(*command(digits, out, "--quiet", "--resume")).code == 0
+    assert comparable(out) == comparable(result)
+
+
 def test_two_kills_change_nothing(digits, result, tmp_path):
     kill_and_resume(digits, tmp_path / "run", 2, seed=0)
     assert comparable(tmp_path / "run") == comparable(result)
