@@ -51,7 +51,14 @@ def evaluate_folder(
     Yields (done, all); a rerun goes on where a killed one stopped.
     """
     from predictors import AccuracyPredictor, read_accuracy_table
-    from supernets import Evaluation, accuracy_table, load_dataset, load_supernet, sha256
+    from supernets import (
+        Evaluation,
+        accuracy_table,
+        bf16_pays,
+        load_dataset,
+        load_supernet,
+        sha256,
+    )
 
     weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
     supernet, metadata = load_supernet(weights)
@@ -62,7 +69,7 @@ def evaluate_folder(
         )
     space, checksum = supernet.space, sha256(weights)
     subnets = subnets_to_evaluate(space, n_subnets, seed)
-    validation = Evaluation.of(dataset, "validation")
+    validation = Evaluation.of(dataset, "validation", bf16=bf16_pays())
     temperatures = pooled_temperatures(supernet, subnets, validation)
     grid = PolicyGrid(space.n_exits)
     arguments = (validation, grid, temperatures, table, checksum)

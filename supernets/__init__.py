@@ -3,7 +3,7 @@
 from supernets.calibrate import calibrate
 from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.data import DataError, Dataset, load_dataset
-from supernets.elastic import cached_norm
+from supernets.elastic import bf16_pays, cached_norm
 from supernets.evaluate import (
     Evaluation,
     accuracy_table,
@@ -23,6 +23,7 @@ __all__ = [
     "ResNetSupernet",
     "StaticResNet",
     "accuracy_table",
+    "bf16_pays",
     "cached_norm",
     "calibrate",
     "confidence_and_correct",

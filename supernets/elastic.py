@@ -93,3 +93,10 @@ def cached_norm(statistics: Statistics) -> Norm:
         return layer(x, *statistics[layer.key])
 
     return norm
+
+
+def bf16_pays(device: str = "cpu") -> bool:
+    """Whether bf16 autocast is faster: GPUs that have it, CPUs with AVX512-BF16 or AMX."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -14,12 +14,11 @@ from torch import Tensor
 from search_spaces import PolicyGrid, Subnet
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
-from supernets.data import Dataset, Split
+from supernets.data import Dataset, Split, calibration_images
 from supernets.elastic import Statistics, cached_norm
 from supernets.resnet import ResNetSupernet
 
 SCHEMA = "nas.accuracy/1"
-N_CALIBRATION = 2000  # training images for batch-norm statistics, as once-for-all
 SAVE_EVERY = 25  # subnets between two writes of a table in progress
 
 
@@ -71,19 +70,20 @@ class Evaluation:
     labels: Tensor
     bn_images: Tensor
     split: str
+    bf16: bool = False  # autocast: half the time where the hardware multiplies it
 
     @classmethod
-    def of(cls, dataset: Dataset, split: str) -> Evaluation:
-        """The `validation` or `test` split, calibrated with the first N_CALIBRATION images."""
+    def of(cls, dataset: Dataset, split: str, *, bf16: bool = False) -> Evaluation:
+        """The `validation` or `test` split of `dataset`."""
         part: Split = getattr(dataset, split)
-        bn_images = dataset.normalise(dataset.train.images[:N_CALIBRATION])
-        return cls(dataset.normalise(part.images), part.labels, bn_images, split)
+        images = dataset.normalise(part.images)
+        return cls(images, part.labels, calibration_images(dataset), split, bf16)
 
     def logits(self, supernet: ResNetSupernet, subnet: Subnet) -> Tensor:
         """Logits (exits, N, classes) after recalibrating batch norm for `subnet`."""
-        return exit_logits(
-            supernet, subnet, self.images, calibrate(supernet, subnet, self.bn_images)
-        )
+        with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.bf16):
+            statistics = calibrate(supernet, subnet, self.bn_images)
+            return exit_logits(supernet, subnet, self.images, statistics)
 
 
 def accuracy_table(
@@ -135,6 +135,7 @@ def _described(
         "split": data.split,
         "n_images": len(data.labels),
         "n_bn_images": len(data.bn_images),
+        "precision": "bf16" if data.bf16 else "fp32",
         "supernet_sha256": supernet_sha256,
         "temperatures": list(temperatures),
     }

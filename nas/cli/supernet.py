@@ -35,7 +35,7 @@ def train(
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
     from search_spaces import resnet_cifar, resnet_digits
-    from supernets import ResNetSupernet, load_dataset
+    from supernets import ResNetSupernet, bf16_pays, load_dataset
     from supernets.training import TrainSettings
     from supernets.training import train as run
 
@@ -44,7 +44,7 @@ def train(
     dataset = load_dataset(data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = TrainSettings(
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, bf16=_bf16_pays(device)
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, bf16=bf16_pays(device)
     )
     prepare_folder(out)
     torch.manual_seed(seed)
@@ -60,15 +60,6 @@ def train(
     console(quiet=quiet).print(
         f"weights in {out}; next: nas supernet evaluate {out}" + (f" --data {data}" if data else "")
     )
-
-
-def _bf16_pays(device: str) -> bool:
-    """bf16 is faster where the hardware multiplies it: GPUs, and CPUs with AVX512-BF16 or AMX."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 @supernet.command()

@@ -15,8 +15,7 @@ from torch import Tensor
 from search_spaces import InputError
 from supernets.calibrate import store_largest
 from supernets.checkpoint import save_supernet
-from supernets.data import Dataset, augment
-from supernets.evaluate import N_CALIBRATION
+from supernets.data import Dataset, calibration_images, train_transform
 from supernets.resnet import ResNetSupernet
 from supernets.training.sandwich import sandwich_step
 from supernets.training.state import TrainingState, TrainSettings
@@ -117,18 +116,12 @@ def learning_rate(settings: TrainSettings, step: int, n_steps: int) -> float:
 def _batches(
     data: Dataset, settings: TrainSettings, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of augmented, normalised batches; the incomplete last batch is dropped.
-
-    Crops move by an eighth of the side and cutout squares have a quarter of it: 4 and 8 pixels on
-    CIFAR, as is usual there.
-    """
-    side = data.train.images.shape[-1]
+    """One epoch of augmented, normalised batches; the incomplete last batch is dropped."""
     order = torch.from_numpy(rng.permutation(len(data.train)))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     n_batches = len(order) // settings.batch_size
     for index in order[: n_batches * settings.batch_size].split(settings.batch_size):
-        images = data.train.images[index]
-        images = augment(images, generator, flip=data.flip, pad=side // 8, cutout=side // 4)
+        images = train_transform(data, data.train.images[index], generator)
         yield data.normalise(images), data.train.labels[index]
 
 
@@ -137,7 +130,7 @@ def _ship(
 ) -> None:
     """Write the averaged weights with the statistics of the largest subnet."""
     supernet = state.average.eval()
-    store_largest(supernet, data.normalise(data.train.images[:N_CALIBRATION]).to(device))
+    store_largest(supernet, calibration_images(data).to(device))
     save_supernet(
         supernet,
         out / "weights.safetensors",
