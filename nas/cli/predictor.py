@@ -125,7 +125,7 @@ def transfer(
     measured = read_rows(rows, found)
     check_target_rows(measured)
     costs = target_costs(found, get_device(device), load_proxy(found, proxy), measured)
-    entries = {name: report.to_dict() for name, report in costs.reports.items()}
+    entries = costs.entries()
     if json:
         print_json(entries)
         return

@@ -58,16 +58,21 @@ def _least_energy(table: ParetoTable, name: str) -> str:
 
 
 def quality(entry: dict[str, Any]) -> str:
-    interval = entry["srcc_interval"]
-    srcc = "rank correlation unknown"
-    if entry["srcc"] is not None and None not in interval:
-        srcc = f"rank correlation {entry['srcc']:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    """One line on a proxy: what held-out target rows say of it, and what predicts instead."""
+    said = []
+    if "srcc" in entry:
+        interval, srcc = entry["srcc_interval"], "rank correlation unknown"
+        if entry["srcc"] is not None and None not in interval:
+            srcc = f"rank correlation {entry['srcc']:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+        said.append(
+            f"proxy {entry['proxy']}, {entry['n_proxy_rows']} rows: {srcc}, MAPE "
+            f"{entry['mape_pct']:.1f} % on {entry['n_target_rows']} held-out target rows"
+        )
     colour = "green" if entry["decision"] == "go" else "yellow"
-    return (
-        f"{srcc}, MAPE {entry['mape_pct']:.1f} % on {entry['n_target_rows']} held-out target rows; "
-        f"proxy {entry['proxy']}, {entry['n_proxy_rows']} rows: "
-        f"[{colour}]{entry['decision']}[/]"
-    )
+    said.append(f"[{colour}]{entry['decision']}[/]")
+    if "fallback" in entry:
+        said.append(f"{entry['fallback']['model']}, predicts instead")
+    return "; ".join(said)
 
 
 def _levels(table: ParetoTable, top: int) -> Table:

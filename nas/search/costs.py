@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,19 @@ class TargetCosts:
     energy: Callable[[Genes, NDArray[np.bool_]], Floats] | None
     latency_source: str
     energy_source: str | None
-    reports: dict[str, TransferReport]
+    reports: dict[str, TransferReport]  # what the target rows say of the proxy
+    fallbacks: dict[str, TransferReport]  # and of the model, where it predicts in its place
+    latency_interval_log: tuple[float, float]  # 90 %, of log(true / predicted)
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The `predictors` of `pareto.json`."""
+        entries = {name: report.to_dict() for name, report in self.reports.items()}
+        for name, report in self.fallbacks.items():
+            kept = {"model": report.proxy, "srcc": report.srcc, "mape_pct": report.mape_pct}
+            entries[name]["fallback"] = kept
+        if entries["latency_ms"]["decision"] == "no-go":  # the proxy is dropped as a whole
+            entries.get("energy_mj", {})["decision"] = "no-go"
+        return entries
 
     def __call__(self, genes: Genes, programs: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         rows = np.repeat(genes, len(programs), axis=0)
@@ -89,7 +101,16 @@ def target_costs(space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) ->
     rows = with_clock(rows, device.levels)
     fit = _Fit(space, device, proxy, rows)
     energy, energy_source = fit.quantity("energy_mj")
-    return TargetCosts(space, fit.latency, energy, fit.latency_source, energy_source, fit.reports)
+    return TargetCosts(
+        space,
+        fit.latency,
+        energy,
+        fit.latency_source,
+        energy_source,
+        fit.reports,
+        fit.fallbacks,
+        fit.interval_log(),
+    )
 
 
 class _Fit:
@@ -120,6 +141,7 @@ class _Fit:
             n_proxy_rows=proxy.n_rows,
             transfer=transfer,
         )
+        self.fallbacks: dict[str, TransferReport] = {}
         self.latency, self.latency_source = self.quantity("latency_ms")
 
     def _energy_column(self) -> Floats | None:
@@ -130,7 +152,9 @@ class _Fit:
         """A function (genes, heads) -> (m, L) and its provenance; (None, None) if nobody knows."""
         report = self.reports.get(name)
         covered = report is not None and self._covers_clocks(name)
-        if report is not None and covered and report.decision == "go":
+        # energy is latency times power: a proxy whose latency does not transfer serves neither
+        go = all(r.decision == "go" for r in (report, self.reports["latency_ms"]) if r)
+        if report is not None and covered and go:
             return self._through_proxy(name), self.source
         if self.has_model:
             return self._through_model(name)
@@ -165,15 +189,14 @@ class _Fit:
         if not seen.any():
             return self._power_of_model, SCALED
         scaled = ScaledModel().fit(model[seen], known[seen])
-        fallback = scaled_report(
+        self.fallbacks[name] = scaled_report(
             name,
             model[seen],
             known[seen],
             self.clock[seen],
             subnets=self.rows["subnet"].to_numpy()[seen],
-            model=f"analytic model of {self.device.name}",
+            model=f"analytic model of {self.device.name}, scaled to the rows",
         )
-        self.reports[name] = replace(fallback, decision=self._decision(name))
         return (lambda g, h: scaled.predict(simulate(self.space.operators(g, h))[column])), SCALED
 
     def _power_of_model(self, genes: Genes, heads: NDArray[np.bool_]) -> Floats:
@@ -181,6 +204,13 @@ class _Fit:
         latency, energy = self.device.cost(self.space.operators(genes, heads))
         return energy / latency * self.latency(genes, heads)
 
-    def _decision(self, name: str) -> str:
-        """What the proxy's own report said; rows at one clock leave it as it was."""
-        return self.reports[name].decision if name in self.reports else "no-go"
+    def interval_log(self) -> tuple[float, float]:
+        """The interval of the latency: held-out rows, and what the device model itself may be off.
+
+        Rows that a model simulated cannot tell how far it is from the board; its profile does.
+        """
+        low, high = self.fallbacks.get("latency_ms", self.reports["latency_ms"]).interval_log
+        if self.source == ON_SIMULATED:
+            off = float(np.log1p(self.device.profile.uncertainty))
+            low, high = min(low, -off), max(high, off)
+        return low, high

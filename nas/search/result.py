@@ -29,7 +29,7 @@ class Provenance:
 
     latency: str
     energy: str | None  # None: the target has no source of energy
-    latency_interval_log: tuple[float, float] | None
+    latency_interval_log: tuple[float, float]
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class PointMaker:
             "error_source": "measured" if scores.measured[row] else "predicted",
             "latency_ms": _digits(latency),
             "latency_worst_ms": _digits(scores.worst_ms[row, policy, level]),
-            "latency_interval_ms": interval and [_digits(latency * np.exp(x)) for x in interval],
+            "latency_interval_ms": [_digits(latency * np.exp(x)) for x in interval],
             "latency_source": self.provenance.latency,
             "energy_mj": self.provenance.energy and _digits(scores.energy_mj[row, policy, level]),
             "energy_source": self.provenance.energy,

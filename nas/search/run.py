@@ -97,7 +97,7 @@ def run_search(
             device=_describe(device, costs),
             supernet=model.supernet,
             space=model.space.name,
-            predictors={name: report.to_dict() for name, report in costs.reports.items()},
+            predictors=costs.entries(),
             target_rows=costs.compare(rows, device.levels),
             launch_share=getattr(device, "launch_share", None),
             command=settings.command,
@@ -160,9 +160,7 @@ def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:
 
 
 def _provenance(costs: TargetCosts) -> Provenance:
-    report = costs.reports.get("latency_ms")
-    interval = report.interval_log if report else None
-    return Provenance(costs.latency_source, costs.energy_source, interval)
+    return Provenance(costs.latency_source, costs.energy_source, costs.latency_interval_log)
 
 
 def _describe(device: Any, costs: TargetCosts) -> dict[str, Any]:
