@@ -39,7 +39,7 @@ def write_report(
         pareto=pareto,
         levels=level_rows(pareto, knees, baselines),
         verified=[p for p in pareto["points"] if p.get("verified")],
-        simulated=any("simulated" in source for source in sources(pareto, rows)),
+        simulated=any("simulat" in source for source in sources(pareto, rows)),
         no_go=[key for key, decision in decisions.items() if decision == "no-go"],
         n_target_rows=len(rows),
         data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
