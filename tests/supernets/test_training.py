@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -38,8 +39,17 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_supernet(out / "weights.safetensors")[0].state_dict()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads in their last bits, and training amplifies them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     out = tmp_path_factory.mktemp("run")
     run(out)
     return out
@@ -176,6 +186,8 @@ def _no_space(*_: object, **__: object) -> None:
 KILLED = """
 import sys
 from pathlib import Path
+import torch
+torch.set_num_threads(1)  # sums depend on it in the last bits
 sys.path.insert(0, sys.argv[2])
 from test_training import SETTINGS, small_digits, supernet, train
 for progress in train(supernet(), small_digits(), SETTINGS, Path(sys.argv[1])):
