@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from nas.pareto import ParetoTable
+
+WIDE = 130  # columns of a terminal that has room for subnet strings
 
 
 def print_result(table: ParetoTable) -> None:
@@ -22,7 +25,7 @@ def print_result(table: ParetoTable) -> None:
     for name, entry in table.content["predictors"].items():
         out.print(f"{name}: {quality(entry)}")
     top = max(level["level"] for level in table.levels)
-    out.print(_levels(table, top))
+    out.print(_levels(table, top, wide=out.width >= WIDE))
     reference = table.baseline("largest", top)
     out.print(
         f"saving: energy against the largest subnet without exits at the top clock, "
@@ -75,40 +78,44 @@ def quality(entry: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
-def _levels(table: ParetoTable, top: int) -> Table:
-    shown = Table(
-        "level", "MHz", "points", "exits", "knee subnet", "knee exits", "error %", "ms", "worst ms",
-        "mJ", "saving %", title="knee point of every level",
-    )  # fmt: skip
+def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
+    """One row per level; the knee's subnet only where the screen is wide enough for it."""
+    shown = Table(title="knee point of every level", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for name in ("level", "MHz", "points", "exits", "error %", "ms", "worst", "mJ", "save %"):
+        shown.add_column(name, no_wrap=True)
+    if wide:
+        shown.add_column("subnet", no_wrap=True)
     reference = table.baseline("largest", top)["energy_mj"]
     knees = table.knees()
     for level in table.levels:
         points = table.at(level["level"])
-        if not points:
-            shown.add_row(str(level["level"]), _clock(level), "0", *[""] * 8)
-            continue
-        knee = next(p for p in points if p["id"] == knees[level["level"]])
-        mark = "" if knee["error_source"] == "measured" else "~"
-        saving = "" if reference is None else f"{100 * (1 - knee['energy_mj'] / reference):.0f}"
-        shown.add_row(
-            str(level["level"]),
-            _clock(level),
-            str(len(points)),
-            str(sum(bool(p["exits"]["after"]) for p in points)),
-            knee["subnet"],
-            _exits(knee),
-            f"{mark}{knee['top1_error_pct']:.2f}",
-            f"{knee['latency_ms']:.4g}",
-            f"{knee['latency_worst_ms']:.4g}",
-            _number(knee["energy_mj"]),
-            saving,
-        )
+        cells = [str(level["level"]), _clock(level), str(len(points))]
+        if points:
+            knee = next(p for p in points if p["id"] == knees[level["level"]])
+            with_exits = sum(bool(p["exits"]["after"]) for p in points)
+            cells[-1] += f" ({with_exits})"
+            cells += _knee_cells(knee, reference)
+            cells += [knee["subnet"]] * wide
+        shown.add_row(*cells)
     device = table.content["device"]
     shown.caption = (
-        f"exits: points with early exits; error: ~ predicted, others measured; "
+        f"points (with early exits); error: ~ predicted, others measured; "
         f"ms: {device['latency_source']}; mJ: {device['energy_source'] or 'unknown'}"
     )
     return shown
+
+
+def _knee_cells(knee: dict[str, Any], reference_mj: float | None) -> list[str]:
+    mark = "" if knee["error_source"] == "measured" else "~"
+    saved = "" if reference_mj is None else f"{100 * (1 - knee['energy_mj'] / reference_mj):.0f}"
+    return [
+        _exits(knee),
+        f"{mark}{knee['top1_error_pct']:.2f}",
+        f"{knee['latency_ms']:.3g}",
+        f"{knee['latency_worst_ms']:.3g}",
+        _number(knee["energy_mj"]),
+        saved,
+    ]
 
 
 def _clock(level: dict[str, Any]) -> str:
