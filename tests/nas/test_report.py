@@ -207,7 +207,7 @@ def test_simulated_figures_and_a_no_go_are_announced(tmp_path: Path) -> None:
     text = " ".join(Page(written(tmp_path, pareto)).text.split())
     assert "Some figures are simulated." in text
     assert "No-go. The proxy host does not rank" in text
-    assert "(energy)" in text
+    assert "was dropped for energy" in text
 
 
 def test_measured_figures_need_no_banner(tmp_path: Path) -> None:
