@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.devices import Device
+from nas.files import write_bytes
 from search_spaces import Space, Subnet, format_heads
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
@@ -54,7 +55,7 @@ def _measured(out: Path) -> set[tuple[str, str, str]]:
     data = out.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
-        _replace(out, lambda tmp: tmp.write_bytes(whole))
+        write_bytes(out, whole)
     rows = csv.DictReader(whole.decode().splitlines())
     return {(row["subnet"], row["heads"], row["level"]) for row in rows}
 
@@ -69,9 +70,3 @@ def _append(out: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    write(temporary)
-    os.replace(temporary, path)

@@ -5,7 +5,6 @@ All objectives are costs. `costs` arrays are `(n_points, n_objectives)`.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -184,9 +183,3 @@ def read_pareto(path: Path) -> ParetoTable:
     if found != SCHEMA:
         raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
     return ParetoTable(content)
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a `pareto.csv`."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

@@ -58,12 +58,12 @@ class HostDevice:
                 f"this machine can run programs of the ResNet spaces, not of {space.name}; "
                 "give rows that were measured elsewhere (docs/reference.md)"
             )
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
         net = StaticResNet(space, subnet, heads).fold()
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         x = torch.randn(self.batch, space.in_channels, space.resolution, space.resolution)
         x = x.contiguous(memory_format=torch.channels_last)
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
         try:
             with torch.inference_mode():
                 times = time_ms(lambda: net(x), seconds=self.seconds)

@@ -63,9 +63,7 @@ class TargetCosts:
         """The target rows beside what the model fitted to them says, for the report."""
         rows = with_clock(rows, levels)
         genes, heads = genes_and_heads(rows, self.space)
-        clocks = np.array([level.clock_mhz for level in levels])
-        nearest = np.abs(clocks - rows["clock_mhz"].to_numpy()[:, None]).argmin(axis=1)
-        index = np.arange(len(rows)), nearest
+        index = _own_level(rows["clock_mhz"].to_numpy(), clocks_mhz(levels))
         kept = rows[[c for c in COMPARED if c in rows]].copy()
         kept["predicted_latency_ms"] = self.latency(genes, heads)[index]
         if self.energy:
@@ -73,9 +71,20 @@ class TargetCosts:
         return json.loads(kept.to_json(orient="records", double_precision=6))
 
 
+def clocks_mhz(levels: list[DvfsLevel]) -> Floats:
+    """The clock that names each level, `(L,)`."""
+    return np.array([level.clock_mhz for level in levels])
+
+
+def _own_level(clock_mhz: Floats, clocks: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Index of each row's own level, the nearest in clock, into costs `(rows, L)`."""
+    nearest = np.abs(clocks - clock_mhz[:, None]).argmin(axis=1)
+    return np.arange(len(nearest)), nearest
+
+
 def with_clock(rows: pd.DataFrame, levels: list[DvfsLevel]) -> pd.DataFrame:
     """`rows` with a `clock_mhz` column, from their own clock or from their level's."""
-    clocks = np.array([level.clock_mhz for level in levels])
+    clocks = clocks_mhz(levels)
     column = "gpu_mhz" if levels[0].gpu_mhz is not None else "cpu_mhz"
     clock = rows[column] if column in rows else pd.Series(np.nan, index=rows.index)
     if "level" in rows:
@@ -120,7 +129,7 @@ class _Fit:
         self.space, self.device, self.rows = space, device, rows
         self.genes, self.heads = genes_and_heads(rows, space)
         self.clock = rows["clock_mhz"].to_numpy()
-        self.clocks = np.array([level.clock_mhz for level in device.levels])
+        self.clocks = clocks_mhz(device.levels)
         self.proxy = proxy
         simulated = "source" in rows and (rows["source"] == "simulated").any()
         self.source = ON_SIMULATED if simulated else PREDICTED
@@ -180,9 +189,8 @@ class _Fit:
         """The analytic model, scaled to the rows that hold this quantity."""
         column = 0 if name == "latency_ms" else 1
         simulate = self.device.cost
-        level = np.abs(self.clocks - self.clock[:, None]).argmin(axis=1)
         operators = self.space.operators(self.genes, self.heads)
-        model = simulate(operators)[column][np.arange(len(level)), level]
+        model = simulate(operators)[column][_own_level(self.clock, self.clocks)]
         unknown = pd.Series(np.nan, index=self.rows.index)
         known = self.rows.get(name, unknown).to_numpy(dtype=float)
         seen = ~np.isnan(known)

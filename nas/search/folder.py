@@ -21,7 +21,7 @@ class RunFolder:
     """`out` with what an earlier run left there, if that is what `--resume` goes on with."""
 
     def __init__(self, out: Path, fingerprint: dict[str, Any], *, resumed: bool) -> None:
-        self.out, self.resumed = out, resumed
+        self.out = out
         self.journal = out / JOURNAL
         self.rows = out / (ROWS if resumed else NEW_ROWS)
         self.started = resumed

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nas.files import write_text
 from nas.search.proxy import Proxy
-from search_spaces import DvfsLevel, Genes, Space, format_heads
+from search_spaces import DvfsLevel, Genes, Space, format_heads, parse_heads
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
@@ -81,7 +81,7 @@ def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> li
     """The planned rows with the costs that `device` measures or simulates."""
     rows = []
     for plan in planned:
-        heads = tuple(int(k) for k in plan["heads"].split("+"))
+        heads = parse_heads(plan["heads"], space.n_exits)
         subnet = space.parse(plan["subnet"])
         rows.append(plan | device.measure(space, subnet, heads, plan["level"]))
     return rows

@@ -1,5 +1,6 @@
 """Fronts, hypervolume and representatives against brute force; the file reads back."""
 
+import csv
 import json
 from itertools import product
 
@@ -15,7 +16,6 @@ from nas.pareto import (
     hypervolume,
     knee,
     non_dominated,
-    read_csv,
     read_pareto,
     spread,
 )
@@ -102,7 +102,7 @@ def test_json_and_csv_read_back(tmp_path):
     table.write_json(tmp_path / "pareto.json")
     assert read_pareto(tmp_path / "pareto.json") == table
     table.write_csv(tmp_path / "pareto.csv")
-    rows = read_csv(tmp_path / "pareto.csv")
+    rows = list(csv.DictReader((tmp_path / "pareto.csv").open(newline="")))
     assert list(rows[0]) == list(CSV_COLUMNS)
     assert [row["exits"] for row in rows] == ["0@0.9"] * 2
     assert rows[1]["gpu_mhz"] == "101.0"
