@@ -12,7 +12,6 @@ from torch import Tensor
 from search_spaces import InputError
 
 N_VALIDATION = 5000
-N_CALIBRATION = 2000  # as once-for-all (Cai et al., 2020)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 _RECORD = 1 + 3 * 32 * 32  # one label byte, then R, G, B planes
 
@@ -114,48 +113,3 @@ def digits() -> Dataset:
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
     train, validation, test = (Split(images[i], labels[i]) for i in order.split([1197, 300, 300]))
     return Dataset("digits", train, validation, test, mean=(0.305,), std=(0.376,), flip=False)
-
-
-def augment(images: Tensor, rng: torch.Generator, *, flip: bool, pad: int, cutout: int) -> Tensor:
-    """Random crop after zero padding, mirror, and a square of zeros (DeVries and Taylor, 2017).
-
-    `images` and the result are uint8 (N, C, H, H). `cutout` is the side of the square, 0 for none.
-    """
-    n, _, side, _ = images.shape
-    if pad or flip:
-        padded = torch.nn.functional.pad(images, (pad,) * 4)
-        offset = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=rng)
-        rows, columns = offset + torch.arange(side)
-        if flip:
-            mirrored = torch.rand(n, 1, generator=rng) < 0.5
-            columns = torch.where(mirrored, columns.flip(1), columns)
-        index = torch.arange(n)[:, None, None]
-        images = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
-        images = images.permute(0, 3, 1, 2)
-    if cutout:
-        centre = torch.randint(0, side, (2, n, 1), generator=rng)
-        inside = (torch.arange(side) - centre + cutout // 2).ge(0)
-        inside &= (torch.arange(side) - centre - (cutout + 1) // 2).lt(0)
-        hole = inside[0][:, :, None] & inside[1][:, None, :]
-        images = images * ~hole[:, None]
-    return images
-
-
-def train_transform(data: Dataset, images: Tensor, rng: torch.Generator) -> Tensor:
-    """`images` (uint8) of `data` as training sees them.
-
-    Crops move by an eighth of the side and cutout squares have a quarter of it: 4 and 8 pixels on
-    CIFAR, as is usual there.
-    """
-    side = images.shape[-1]
-    return augment(images, rng, flip=data.flip, pad=side // 8, cutout=side // 4)
-
-
-def calibration_images(data: Dataset) -> Tensor:
-    """N_CALIBRATION normalised training images to measure batch-norm statistics on.
-
-    They are transformed as in training: weights expect the statistics that they were trained with.
-    On images without black borders and squares every CIFAR-10 subnet loses 5 to 7 points.
-    """
-    images = data.train.images[:N_CALIBRATION]
-    return data.normalise(train_transform(data, images, torch.Generator().manual_seed(0)))

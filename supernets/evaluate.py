@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from search_spaces import PolicyGrid, Subnet
+from supernets.augment import calibration_images
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
-from supernets.data import Dataset, Split, calibration_images
+from supernets.data import Dataset, Split
 from supernets.elastic import Statistics, cached_norm
 from supernets.resnet import ResNetSupernet
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from search_spaces import InputError
+from supernets.augment import calibration_images, train_transform
 from supernets.calibrate import store_largest
 from supernets.checkpoint import save_supernet
-from supernets.data import Dataset, calibration_images, train_transform
+from supernets.data import Dataset
 from supernets.resnet import ResNetSupernet
 from supernets.training.sandwich import sandwich_step
 from supernets.training.state import TrainingState, TrainSettings
