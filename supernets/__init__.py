@@ -1,6 +1,7 @@
 """Weight-sharing networks: train once, run any subnet. Needs torch, numpy and safetensors alone."""
 
 from supernets.calibrate import calibrate
+from supernets.catalog import build_supernet
 from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.data import DataError, Dataset, load_dataset
 from supernets.elastic import bf16_pays, cached_norm
@@ -14,6 +15,7 @@ from supernets.evaluate import (
 )
 from supernets.extract import StaticResNet, extract
 from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
 
 __all__ = [
     "CheckpointError",
@@ -22,8 +24,10 @@ __all__ = [
     "Evaluation",
     "ResNetSupernet",
     "StaticResNet",
+    "Supernet",
     "accuracy_table",
     "bf16_pays",
+    "build_supernet",
     "cached_norm",
     "calibrate",
     "confidence_and_correct",

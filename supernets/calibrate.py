@@ -7,12 +7,12 @@ from torch import Tensor
 
 from search_spaces import Subnet
 from supernets.elastic import ElasticBatchNorm2d, Statistics
-from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
 
 
 @torch.no_grad()
 def calibrate(
-    supernet: ResNetSupernet, subnet: Subnet, images: Tensor, *, batch_size: int = 500
+    supernet: Supernet, subnet: Subnet, images: Tensor, *, batch_size: int = 500
 ) -> Statistics:
     """Mean and biased variance of every batch-norm layer that `subnet` uses, over `images`.
 
@@ -32,7 +32,7 @@ def calibrate(
     return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
 
 
-def store_largest(supernet: ResNetSupernet, images: Tensor) -> None:
+def store_largest(supernet: Supernet, images: Tensor) -> None:
     """Make the statistics of the largest subnet the defaults of every layer."""
     largest = supernet.space.subnet(supernet.space.largest)
     statistics = calibrate(supernet, largest, images)

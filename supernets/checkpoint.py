@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from search_spaces import InputError, ResNetSpace, space_from_dict
-from supernets.resnet import ResNetSupernet
+from search_spaces import InputError, space_from_dict
+from supernets.catalog import build_supernet
+from supernets.supernet import Supernet
 
 SCHEMA = "nas.supernet/1"
 
@@ -48,9 +49,7 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
     return tensors, metadata
 
 
-def save_supernet(
-    supernet: ResNetSupernet, path: Path, *, half: bool = False, **metadata: Any
-) -> None:
+def save_supernet(supernet: Supernet, path: Path, *, half: bool = False, **metadata: Any) -> None:
     """Write weights (fp16 when `half`), space and `metadata` to `path`."""
     dtype = torch.float16 if half else torch.float32
     tensors = {k: v.detach().to(dtype) for k, v in supernet.state_dict().items()}
@@ -58,16 +57,17 @@ def save_supernet(
     write_tensors(path, tensors, described)
 
 
-def load_supernet(path: Path) -> tuple[ResNetSupernet, dict[str, Any]]:
+def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     """The supernet of a checkpoint in eval mode, float32, and its metadata.
 
     CheckpointError: the file is absent, truncated, of another schema or of another space.
     """
     tensors, metadata = read_tensors(path, SCHEMA)
     space = space_from_dict(metadata["space"])
-    if not isinstance(space, ResNetSpace):
-        raise CheckpointError(f"{path} holds a space of kind {type(space).__name__}")
-    supernet = ResNetSupernet(space)
+    try:
+        supernet = build_supernet(space)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     try:
         supernet.load_state_dict({k: v.float() for k, v in tensors.items()})
     except RuntimeError as error:

@@ -17,7 +17,7 @@ from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
 from supernets.data import Dataset, Split
 from supernets.elastic import Statistics, cached_norm
-from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
 
 SCHEMA = "nas.accuracy/1"
 SAVE_EVERY = 25  # subnets between two writes of a table in progress
@@ -25,7 +25,7 @@ SAVE_EVERY = 25  # subnets between two writes of a table in progress
 
 @torch.inference_mode()
 def exit_logits(
-    supernet: ResNetSupernet,
+    supernet: Supernet,
     subnet: Subnet,
     images: Tensor,
     statistics: Statistics,
@@ -80,7 +80,7 @@ class Evaluation:
         images = dataset.normalise(part.images)
         return cls(images, part.labels, calibration_images(dataset), split, bf16)
 
-    def logits(self, supernet: ResNetSupernet, subnet: Subnet) -> Tensor:
+    def logits(self, supernet: Supernet, subnet: Subnet) -> Tensor:
         """Logits (exits, N, classes) after recalibrating batch norm for `subnet`."""
         with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.bf16):
             statistics = calibrate(supernet, subnet, self.bn_images)
@@ -88,7 +88,7 @@ class Evaluation:
 
 
 def accuracy_table(
-    supernet: ResNetSupernet,
+    supernet: Supernet,
     subnets: Sequence[Subnet],
     data: Evaluation,
     grid: PolicyGrid,
@@ -119,7 +119,7 @@ Rows = dict[str, NDArray[np.floating]]
 
 
 def _described(
-    supernet: ResNetSupernet,
+    supernet: Supernet,
     data: Evaluation,
     grid: PolicyGrid,
     temperatures: Sequence[float],
@@ -163,7 +163,7 @@ def _write(out: Path, error: Rows, rate: Rows, described: dict[str, object]) -> 
 
 
 def policy_accuracy(
-    supernet: ResNetSupernet,
+    supernet: Supernet,
     subnet: Subnet,
     data: Evaluation,
     grid: PolicyGrid,

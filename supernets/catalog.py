@@ -1,0 +1,19 @@
+"""Which supernet belongs to which space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from search_spaces import InputError, ResNetSpace, Space
+from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
+
+_SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {ResNetSpace: ResNetSupernet}
+
+
+def build_supernet(space: Space) -> Supernet:
+    """The supernet of `space` with its initial weights; InputError where the space has none."""
+    if type(space) not in _SUPERNETS:
+        raise InputError(f"the space {space.name} has no supernet, it comes with tables alone")
+    return _SUPERNETS[type(space)](space)
