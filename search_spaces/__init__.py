@@ -5,9 +5,12 @@ from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, parse_heads
+from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
+from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Operators
 from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits
+from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import GeneGroup, Genes, Space
 from search_spaces.subnet import Subnet
 
@@ -17,9 +20,12 @@ __all__ = [
     "GeneGroup",
     "Genes",
     "InputError",
+    "MobileNetV3Space",
     "NASBench201Space",
+    "OnceForAllSpace",
     "Operators",
     "PolicyGrid",
+    "ResNet50Space",
     "ResNetSpace",
     "Space",
     "Subnet",

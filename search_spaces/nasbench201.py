@@ -55,6 +55,9 @@ class NASBench201Space(Space):
             raise InputError(f"{text!r} is no NAS-Bench-201 cell: found {found}")
         return self.subnet([OPERATIONS.index(n) for n in names])
 
+    def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
+        return 3, 32, 32
+
     def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
         """Stem, 15 cells, two residual reductions, classifier; edges become conv or pool slots."""
         del heads  # one program only

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+WEIGHTLESS = ("pool", "scale")
 
 
 @dataclass(frozen=True)
 class Operators:
     """Every operator slot of `n` programs; an absent operator has `c_out == 0`.
 
-    `kinds` names the slot ("conv", "pool", "linear"); the arrays are `(n, slots)`: channels, kernel
-    width, and the side of the square input and output. A `conv` counts as fused with its batch
-    norm, activation and residual addition; `residual` marks those that read a second input.
+    `kinds` names the slot: "conv", "depthwise" (one filter per channel), "linear", "pool", "scale"
+    (every channel times its own factor). The arrays are `(n, slots)`: channels, kernel width, and
+    the side of the square input and output. A convolution counts as fused with its batch norm,
+    activation and residual addition; `residual` marks those that read a second input.
     """
 
     kinds: tuple[str, ...]
@@ -34,15 +36,16 @@ class Operators:
 
     @property
     def macs(self) -> Ints:
-        """Multiply-accumulates of each operator; pooling has none."""
-        computes = np.array([kind != "pool" for kind in self.kinds])
-        return self.params * self.side_out**2 * computes
+        """Multiply-accumulates of each operator; pooling and scaling have none."""
+        return self.params * self.side_out**2
 
     @property
     def params(self) -> Ints:
         """Weights of each operator (biases and batch norm are folded and not counted)."""
-        weighted = np.array([kind != "pool" for kind in self.kinds])
-        return self.c_in * self.c_out * self.kernel**2 * weighted
+        weighted = np.array([kind not in WEIGHTLESS for kind in self.kinds])
+        depthwise = np.array([kind == "depthwise" for kind in self.kinds])
+        fan_in = np.where(depthwise, 1, self.c_in)
+        return fan_in * self.c_out * self.kernel**2 * weighted
 
     @property
     def elements_moved(self) -> Ints:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from search_spaces.operators import Operators, Slot
 from search_spaces.space import GeneGroup, Genes, Space
+from search_spaces.subnet import Subnet
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,9 @@ class ResNetSpace(Space):
         if pooled < side:
             slots.insert(0, Slot("pool", s, width, width * on, side // pooled, side, pooled))
         return slots
+
+    def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
+        return self.in_channels, self.resolution, self.resolution
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "resnet", **asdict(self)}

@@ -64,6 +64,10 @@ class Space(ABC):
     def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
         """The operators of the programs `heads` (n, n_exits + 1) of canonical `genes`."""
 
+    @abstractmethod
+    def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
+        """Channels, height and width of the image that `subnet` takes."""
+
     def to_dict(self) -> dict[str, Any]:
         """What `space_from_dict` needs to build this space again."""
         return {"name": self.name}

@@ -14,7 +14,9 @@ from supernets.evaluate import (
     policy_accuracy,
 )
 from supernets.extract import StaticResNet, extract
+from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
+from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "DataError",
     "Dataset",
     "Evaluation",
+    "MobileNetV3Supernet",
+    "ResNet50Supernet",
     "ResNetSupernet",
     "StaticResNet",
     "Supernet",

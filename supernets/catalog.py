@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from search_spaces import InputError, ResNetSpace, Space
+from search_spaces import InputError, MobileNetV3Space, ResNet50Space, ResNetSpace, Space
+from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
+from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
 
-_SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {ResNetSpace: ResNetSupernet}
+_SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
+    ResNetSpace: ResNetSupernet,
+    MobileNetV3Space: MobileNetV3Supernet,
+    ResNet50Space: ResNet50Supernet,
+}
 
 
 def build_supernet(space: Space) -> Supernet:

@@ -111,7 +111,7 @@ class AnalyticDevice:
     def _times(self, operators: Operators) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Milliseconds `(n, L)`: work, its arithmetic part, starts, host dispatch, the total."""
         backend, mhz = self.profile.backends[self.backend], self._clocks()
-        conv = np.array([kind == "conv" for kind in operators.kinds])
+        conv = np.array([kind in ("conv", "depthwise") for kind in operators.kinds])
         per_slot = np.where(conv, backend.kernels_per_conv, 1)
         n_kernels = (operators.present * per_slot).sum(axis=1)[:, None]
         start = n_kernels * backend.kernel_us / 1e3 * (backend.reference_mhz / mhz)

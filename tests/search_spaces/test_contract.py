@@ -24,7 +24,7 @@ from search_spaces import (
 from search_spaces.space import Genes
 
 SPACES = [get_space(name) for name in space_names()]
-SMALL = [space for space in SPACES if np.prod([len(c) for c in space.choices]) < 1e5]
+SMALL = [space for space in SPACES if np.prod([len(c) for c in space.choices], dtype=float) < 1e5]
 CIFAR = get_space("resnet-cifar")
 
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
