@@ -9,12 +9,13 @@ from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Operators
-from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits
+from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import GeneGroup, Genes, Space
 from search_spaces.subnet import Subnet
 
 __all__ = [
+    "RESOLUTIONS",
     "DvfsLevel",
     "ExitPolicy",
     "GeneGroup",
@@ -36,6 +37,7 @@ __all__ = [
     "parse_heads",
     "resnet_cifar",
     "resnet_digits",
+    "resnet_for",
     "space_from_dict",
     "space_names",
 ]

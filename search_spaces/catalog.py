@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -12,7 +13,7 @@ from search_spaces.errors import InputError
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
-from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits
+from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import Space
 
@@ -38,8 +39,11 @@ def space_names() -> list[str]:
 def get_space(name: str) -> Space:
     """The space called `name`; InputError lists the nearest names.
 
-    `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based).
+    `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
+    `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel.
     """
+    if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", name):
+        return resnet_for(*map(int, images.groups()))
     base, marker, exits = name.partition("-x")
     if base not in _SPACES:
         near = difflib.get_close_matches(name, _SPACES, n=3, cutoff=0.3) or list(_SPACES)

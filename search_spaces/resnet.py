@@ -7,15 +7,19 @@ early exit behind every stage but the last.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.errors import InputError
 from search_spaces.operators import Operators, Slot
 from search_spaces.space import GeneGroup, Genes, Space
 from search_spaces.subnet import Subnet
+
+# Sides whose feature maps the early heads can pool evenly; 28 is MNIST's.
+RESOLUTIONS = (8, 16, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224)
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ class ResNetSpace(Space):
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Side of the feature map of every stage."""
-        return tuple((self.resolution // np.cumprod(self.strides)).tolist())
+        """Side of the feature map of every stage, rounded up as padded convolutions do."""
+        return tuple((-(-self.resolution // np.cumprod(self.strides))).tolist())
 
     def head_sides(self, stage: int) -> tuple[int, int]:
         """Side of an early head's pooled input and of its stride-2 convolution's output."""
@@ -105,7 +109,7 @@ class ResNetSpace(Space):
         self, s: int, depth: Genes, width: Genes, expand: Genes, reached: NDArray[np.bool_]
     ) -> list[Slot]:
         side = self.sides[s]
-        side_in = side * self.strides[s]
+        side_in = self.sides[s - 1] if s else self.resolution
         slots = []
         for b in range(self.slots):
             on = reached & (b < depth)
@@ -176,3 +180,35 @@ def resnet_digits() -> ResNetSpace:
         strides=(1, 2, 1, 2),
         head_widths=(16, 16, 24),
     )
+
+
+def resnet_for(resolution: int, in_channels: int, n_classes: int) -> ResNetSpace:
+    """The space for square images of `resolution` pixels, for example `resnet-28x28x1-10`.
+
+    8x8 images get the shape of `resnet_digits`, larger ones that of `resnet_cifar`; strides keep
+    the last map from 3 to 5 pixels up to 64x64. Ten classes of 32x32 colour images are
+    `resnet-cifar`. InputError where `resolution` is none of RESOLUTIONS.
+    """
+    if resolution not in RESOLUTIONS:
+        raise InputError(
+            f"no space for {resolution}x{resolution} images; resolutions are "
+            f"{', '.join(map(str, RESOLUTIONS))}"
+        )
+    shape = resnet_digits() if resolution == 8 else resnet_cifar()
+    if (resolution, in_channels, n_classes) == (shape.resolution, shape.in_channels, 10):
+        return shape
+    if resolution < 24:
+        strides: tuple[int, ...] = (1, 2, 1, 2)
+    else:
+        strides = (1, 2, 2, 2) if resolution < 48 else (2, 2, 2, 2)
+    space = replace(
+        shape,
+        name=f"resnet-{resolution}x{resolution}x{in_channels}-{n_classes}",
+        resolution=resolution,
+        in_channels=in_channels,
+        n_classes=n_classes,
+        strides=strides,
+    )
+    early = space.sides[: space.n_exits]
+    even = (h for h in range(8, 0, -1) if all(side <= h or side % h == 0 for side in early))
+    return replace(space, head_side=next(even))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -29,7 +29,11 @@ def counted(net: nn.Module, image: Tensor) -> tuple[list[int], list[int]]:
     return macs, params
 
 
-@pytest.mark.parametrize("name", ["resnet-digits", "resnet-cifar"])
+SIZES = [f"resnet-{side}x{side}x3-4" for side in (8, 16, 24, 28, 40, 48, 56, 64)]
+
+
+@pytest.mark.parametrize("name", ["resnet-digits", "resnet-cifar", *SIZES])
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32 - 1),
     heads=st.sets(st.integers(0, 3), min_size=1).map(sorted),
