@@ -32,10 +32,12 @@ def calibrate(
     return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
 
 
-def store_largest(supernet: Supernet, images: Tensor) -> None:
-    """Make the statistics of the largest subnet the defaults of every layer."""
+def store_largest(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:
+    """Make the statistics of the largest subnet the defaults of every layer, or of its exits."""
     largest = supernet.space.subnet(supernet.space.largest)
     statistics = calibrate(supernet, largest, images)
     for key, layer in supernet.norms():
+        if exits_only and not key.startswith("heads."):
+            continue
         layer.running_mean.copy_(statistics[key][0])
         layer.running_var.copy_(statistics[key][1])

@@ -17,9 +17,12 @@ from supernets.augment import calibration_images, train_transform
 from supernets.calibrate import store_largest
 from supernets.checkpoint import save_supernet
 from supernets.data import Dataset
-from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
+from supernets.training.exits import train_exits_only
+from supernets.training.memory import keep_freed_memory
 from supernets.training.sandwich import sandwich_step
-from supernets.training.state import TrainingState, TrainSettings
+from supernets.training.settings import TrainSettings
+from supernets.training.state import TrainingState
 
 MAX_GRADIENT_NORM = 5.0
 
@@ -36,7 +39,7 @@ class Progress:
 
 
 def train(
-    supernet: ResNetSupernet,
+    supernet: Supernet,
     data: Dataset,
     settings: TrainSettings,
     out: Path,
@@ -54,6 +57,9 @@ def train(
     if not per_epoch:
         raise InputError(f"batch_size {settings.batch_size} exceeds {len(data.train)} images")
     supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    if settings.exits_only:
+        train_exits_only(supernet)
+    keep_freed_memory()
     state = TrainingState(supernet, settings)
     resumable = out / "training.safetensors"
     if resumable.exists():
@@ -61,7 +67,7 @@ def train(
     n_steps = settings.epochs * per_epoch
     for epoch in range(state.epochs_done, settings.epochs):
         rng = np.random.default_rng([settings.seed, epoch])
-        for i, (images, labels) in enumerate(_batches(data, settings, rng)):
+        for i, (images, labels) in enumerate(_batches(data, settings, rng, epoch)):
             start = time.perf_counter()
             step = epoch * per_epoch + i
             loss = _step(state, images.to(device), labels.to(device), rng, step, n_steps)
@@ -83,46 +89,38 @@ def _step(
 ) -> float:
     """One optimiser step; returns the loss of the largest subnet."""
     settings = state.settings
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, step, n_steps)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss = sandwich_step(
-        state.supernet,
-        images,
-        labels,
-        rng,
-        n_random=settings.n_random,
-        exit_weight=settings.exit_weight,
-        bf16=settings.bf16,
-    )
+    state.optimizer.zero_grad()
+    progress = step / n_steps
+    loss = sandwich_step(state.supernet, images, labels, rng, settings, progress)
     if not math.isfinite(loss):
         raise InputError(
             f"training diverged: the loss is {loss} at step {step}; lower lr ({settings.lr:g}) "
             "and start again in another folder"
         )
     torch.nn.utils.clip_grad_norm_(state.supernet.parameters(), MAX_GRADIENT_NORM)
-    state.optimizer.step()
+    state.optimizer.step(schedule(settings, step, n_steps))
     state.update_average(step)
     return loss
 
 
-def learning_rate(settings: TrainSettings, step: int, n_steps: int) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter, 2017)."""
+def schedule(settings: TrainSettings, step: int, n_steps: int) -> float:
+    """Share of the peak rates: linear warm-up, then a cosine to 0 (Loshchilov and Hutter, 2017)."""
     warmup = settings.warmup_epochs / settings.epochs * n_steps
     if step < warmup:
-        return settings.lr * (step + 1) / warmup
-    return 0.5 * settings.lr * (1 + math.cos(math.pi * (step - warmup) / (n_steps - warmup)))
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (n_steps - warmup)))
 
 
 def _batches(
-    data: Dataset, settings: TrainSettings, rng: np.random.Generator
+    data: Dataset, settings: TrainSettings, rng: np.random.Generator, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of augmented, normalised batches; the incomplete last batch is dropped."""
     order = torch.from_numpy(rng.permutation(len(data.train)))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    cutout = settings.cutout and epoch < settings.epochs - settings.plain_epochs
     n_batches = len(order) // settings.batch_size
     for index in order[: n_batches * settings.batch_size].split(settings.batch_size):
-        images = train_transform(data, data.train.images[index], generator)
+        images = train_transform(data, data.train.images[index], generator, cutout=cutout)
         yield data.normalise(images), data.train.labels[index]
 
 
@@ -131,7 +129,8 @@ def _ship(
 ) -> None:
     """Write the averaged weights with the statistics of the largest subnet."""
     supernet = state.average.eval()
-    store_largest(supernet, calibration_images(data).to(device))
+    images = calibration_images(data).to(device)
+    store_largest(supernet, images, exits_only=state.settings.exits_only)
     save_supernet(
         supernet,
         out / "weights.safetensors",

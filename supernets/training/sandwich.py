@@ -12,47 +12,74 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from search_spaces import Subnet
-from supernets.resnet import ResNetSupernet
+from search_spaces import Genes, Space, Subnet
+from supernets.supernet import Supernet
+from supernets.training.losses import DIVERGENCES, kl_divergence
+from supernets.training.settings import TrainSettings
+from supernets.training.shrinking import open_dimensions
 
 
 def sandwich_step(
-    supernet: ResNetSupernet,
+    supernet: Supernet,
     images: Tensor,
     labels: Tensor,
     rng: np.random.Generator,
-    *,
-    n_random: int = 1,
-    exit_weight: float = 0.3,
-    distil_weight: float = 0.5,
-    bf16: bool = False,
+    settings: TrainSettings,
+    progress: float = 0.0,
 ) -> float:
-    """Accumulate the gradients of one batch; returns the cross-entropy of the largest subnet.
+    """Accumulate the gradients of one batch; returns the cross-entropy of the first subnet.
 
-    `images` (N, C, H, H) are normalised, `labels` (N,). `exit_weight` scales the loss of every
-    early exit against 1 for the last; `distil_weight` is the share of the teacher in the exits of
-    the largest subnet (its last exit has labels alone).
+    `images` (N, C, H, H) are normalised, `labels` (N,). `progress` in [0, 1] is the share of
+    training that is done, for progressive shrinking.
     """
-    space = supernet.space
-
-    def logits_of(subnet: Subnet) -> list[Tensor]:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-            logits = supernet(images, subnet)
-        return [x.float() for x in logits]
-
-    logits = logits_of(space.subnet(space.largest))
+    first, *students = _drawn(supernet.space, rng, settings, progress)
+    logits = _logits(supernet, images, first, settings)
     hard = F.cross_entropy(logits[-1], labels)
+    _backward(hard + settings.exit_weight * _exits(logits, labels, settings))
     teacher = logits[-1].detach().softmax(dim=1)
-    loss = hard
-    for early in logits[:-1]:
-        taught = distil_weight * F.cross_entropy(early, teacher)
-        loss = loss + exit_weight * (taught + (1 - distil_weight) * F.cross_entropy(early, labels))
-    loss.backward()
-    students = [space.smallest, *space.sample(n_random, rng)[:, None]]
-    for genes in students:
-        *early_logits, last = logits_of(space.subnet(genes))
-        loss = F.cross_entropy(last, teacher)
-        for early in early_logits:
-            loss = loss + exit_weight * F.cross_entropy(early, teacher)
-        loss.backward()
+    teaches = settings.sandwich and settings.distil != "labels"
+    for subnet in students:
+        logits = _logits(supernet, images, subnet, settings)
+        if teaches:
+            learn = DIVERGENCES[settings.distil]
+            last, exits = learn(logits[-1], teacher), sum(learn(x, teacher) for x in logits[:-1])
+        else:
+            last, exits = F.cross_entropy(logits[-1], labels), _exits(logits, labels, settings)
+        _backward(last + settings.exit_weight * exits)
     return float(hard.detach())
+
+
+def _drawn(
+    space: Space, rng: np.random.Generator, settings: TrainSettings, progress: float
+) -> list[Subnet]:
+    """The subnets of one step, the teacher first."""
+    genes: Genes = space.sample(settings.n_random, rng)
+    if settings.sandwich:
+        genes = np.concatenate([space.largest, space.smallest, genes])
+    if settings.progressive:
+        genes = open_dimensions(space, genes, progress)
+    distinct = dict.fromkeys(map(tuple, genes.tolist()))
+    return [space.subnet(row) for row in distinct]
+
+
+def _logits(
+    supernet: Supernet, images: Tensor, subnet: Subnet, settings: TrainSettings
+) -> list[Tensor]:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16):
+        return [x.float() for x in supernet(images, subnet)]
+
+
+def _exits(logits: list[Tensor], labels: Tensor, settings: TrainSettings) -> Tensor:
+    """Loss of the early exits of a subnet that learns from labels and from its own last exit."""
+    share = settings.exit_distil
+    own = logits[-1].detach().softmax(dim=1)
+    losses = [
+        share * kl_divergence(x, own) + (1 - share) * F.cross_entropy(x, labels)
+        for x in logits[:-1]
+    ]
+    return torch.stack(losses).sum() if losses else logits[-1].new_zeros(())
+
+
+def _backward(loss: Tensor) -> None:
+    if loss.requires_grad:
+        loss.backward()

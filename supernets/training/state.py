@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,40 +12,20 @@ from torch import Tensor
 
 from search_spaces import InputError
 from supernets.checkpoint import read_tensors, write_tensors
-from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
+from supernets.training.optimizer import SupernetOptimizer
+from supernets.training.settings import TrainSettings
 
 SCHEMA = "nas.training/1"
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """Everything that decides the result of a training run."""
-
-    epochs: int = 32
-    batch_size: int = 256
-    lr: float = 0.25
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
-    warmup_epochs: float = 2.0
-    n_random: int = 1
-    exit_weight: float = 0.3
-    ema_decay: float = 0.999  # of the shipped weights, per step; 0 ships the last weights
-    bf16: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
 
 
 class TrainingState:
     """Weights, their moving average, the optimiser's momentum, and how far the run has come."""
 
-    def __init__(self, supernet: ResNetSupernet, settings: TrainSettings) -> None:
+    def __init__(self, supernet: Supernet, settings: TrainSettings) -> None:
         self.supernet, self.settings = supernet, settings
         self.average = copy.deepcopy(supernet)
-        self.optimizer = _optimizer(supernet, settings)
+        self.optimizer = SupernetOptimizer(supernet, settings)
         self.epochs_done, self.seconds = 0, 0.0
 
     @torch.no_grad()
@@ -61,8 +41,7 @@ class TrainingState:
         """Write everything to `path`, whole or not at all."""
         tensors = {f"weights.{k}": v for k, v in self.supernet.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for name, parameter in self.supernet.named_parameters():
-            tensors[f"momentum.{name}"] = self.optimizer.state[parameter]["momentum_buffer"]
+        tensors |= {f"momentum.{k}": v for k, v in self.optimizer.state().items()}
         metadata = {
             "schema": SCHEMA,
             "epochs_done": self.epochs_done,
@@ -88,19 +67,5 @@ class TrainingState:
 
         self.supernet.load_state_dict(part("weights."))
         self.average.load_state_dict(part("average."))
-        momentum = part("momentum.")
-        for name, parameter in self.supernet.named_parameters():
-            buffer = momentum[name].to(parameter.device)
-            self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self.optimizer.load_state(part("momentum."))
         self.epochs_done, self.seconds = metadata["epochs_done"], metadata["seconds"]
-
-
-def _optimizer(supernet: ResNetSupernet, settings: TrainSettings) -> torch.optim.SGD:
-    """Nesterov SGD; batch norm and biases are not decayed."""
-    decayed = [p for p in supernet.parameters() if p.ndim > 1]
-    others = [p for p in supernet.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True)

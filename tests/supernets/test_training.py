@@ -20,7 +20,7 @@ from tiny import SPACE, digits, images, supernet
 from search_spaces import InputError, get_space
 from supernets import Dataset, ResNetSupernet, load_supernet
 from supernets.data import Split
-from supernets.training import Progress, TrainSettings, learning_rate, sandwich_step, train
+from supernets.training import Progress, TrainSettings, sandwich_step, schedule, train
 
 SETTINGS = TrainSettings(epochs=3, batch_size=64, lr=0.1, warmup_epochs=0.5, bf16=False, seed=3)
 
@@ -78,7 +78,8 @@ def test_the_loss_falls_and_the_largest_subnet_classifies(tmp_path: Path) -> Non
 def test_the_sandwich_teaches_every_exit_of_both_ends() -> None:
     net = supernet().train()
     labels = digits().train.labels[:48]
-    loss = sandwich_step(net, images(), labels, np.random.default_rng(0), n_random=0)
+    settings = replace(SETTINGS, n_random=0)
+    loss = sandwich_step(net, images(), labels, np.random.default_rng(0), settings)
     with torch.no_grad():
         logits = net(images(), SPACE.subnet(SPACE.largest))
     assert loss == pytest.approx(float(F.cross_entropy(logits[-1], labels)), rel=1e-5)
@@ -89,7 +90,8 @@ def test_the_sandwich_teaches_every_exit_of_both_ends() -> None:
 def test_the_sandwich_adds_the_gradients_of_all_its_subnets() -> None:
     """Against the losses written out for the largest and the smallest subnet."""
     net, labels = supernet().train(), digits().train.labels[:48]
-    sandwich_step(net, images(), labels, np.random.default_rng(0), n_random=0, exit_weight=0.2)
+    settings = replace(SETTINGS, n_random=0, exit_weight=0.2)
+    sandwich_step(net, images(), labels, np.random.default_rng(0), settings)
     found = {name: p.grad.clone() for name, p in net.named_parameters()}
     net.zero_grad()
     *early, last = net(images(), SPACE.subnet(SPACE.largest))
@@ -106,14 +108,14 @@ def test_the_sandwich_adds_the_gradients_of_all_its_subnets() -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    settings = TrainSettings(epochs=10, lr=0.4, warmup_epochs=2)
-    rates = [learning_rate(settings, step, 100) for step in range(100)]
-    assert np.argmax(rates) in (19, 20)
-    assert max(rates) == pytest.approx(0.4)
-    assert (np.diff(rates[:20]) > 0).all()
-    assert (np.diff(rates[20:]) < 0).all()
-    assert rates[-1] < 0.001
+def test_the_schedule_rises_then_falls_to_zero() -> None:
+    settings = TrainSettings(epochs=10, warmup_epochs=2)
+    scales = [schedule(settings, step, 100) for step in range(100)]
+    assert np.argmax(scales) in (19, 20)
+    assert max(scales) == 1
+    assert (np.diff(scales[:20]) > 0).all()
+    assert (np.diff(scales[20:]) < 0).all()
+    assert scales[-1] < 0.002
 
 
 CHANGES = {
@@ -122,9 +124,19 @@ CHANGES = {
     "lr": 0.05,
     "weight_decay": 0.1,
     "momentum": 0.5,
+    "muon_lr": 0.0,
+    "muon_decay": 2.0,
+    "muon_momentum": 0.5,
     "warmup_epochs": 2.0,
+    "sandwich": False,
     "n_random": 2,
+    "distil": "alpha",
     "exit_weight": 1.0,
+    "exit_distil": 0.0,
+    "exits_only": True,
+    "progressive": True,
+    "cutout": False,
+    "plain_epochs": 1.0,
     "ema_decay": 0.0,
     "bf16": True,
     "seed": 4,

@@ -1,0 +1,46 @@
+"""Everything that decides the result of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from search_spaces import InputError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """A run is a function of these, the data and the initial weights.
+
+    The defaults are what won on a cut-down supernet: `docs/training.md` has the table.
+    """
+
+    epochs: int = 32
+    batch_size: int = 256
+    lr: float = 0.1  # peak rate of Nesterov SGD
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    muon_lr: float = 0.03  # peak rate of Muon on the convolutions; 0 gives them to SGD
+    muon_decay: float = 0.03
+    muon_momentum: float = 0.9
+    warmup_epochs: float = 1.0
+    sandwich: bool = True  # the largest and the smallest subnet in every step
+    n_random: int = 1  # random subnets in every step
+    distil: str = "kl"  # what students learn of the largest subnet: kl, alpha, or labels alone
+    exit_weight: float = 0.3  # of the loss of an early exit, 1 for the last
+    exit_distil: float = 0.5  # share of the last exit's logits in the loss of the early ones
+    exits_only: bool = False  # the trunk and the last exit stay as they are
+    progressive: bool = False  # progressive shrinking instead of all sizes from the start
+    cutout: bool = True
+    plain_epochs: float = 0.0  # at the end, without cutout
+    ema_decay: float = 0.999  # of the shipped weights, per step; 0 ships the last weights
+    bf16: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "lr"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.distil not in ("kl", "alpha", "labels"):
+            raise InputError(f"distil must be kl, alpha or labels, got {self.distil!r}")
+        if not self.sandwich and not self.n_random:
+            raise InputError("without sandwich, n_random must be at least 1, got 0")
