@@ -26,7 +26,7 @@ def records(seed: int) -> bytes:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A CIFAR-10 of four images per file, of which three are held out."""
-    monkeypatch.setattr("supernets.data.N_VALIDATION", 3)
+    monkeypatch.setattr("supernets.data.cifar.N_VALIDATION", 3)
     for seed, name in enumerate(FILES):
         (tmp_path / name).write_bytes(records(seed))
     return tmp_path
@@ -66,7 +66,7 @@ def test_the_held_out_images_are_always_the_same(folder: Path) -> None:
 
 
 def test_an_empty_folder_is_told_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no CIFAR-10 in .*: expected data_batch_1\.bin"):
+    with pytest.raises(DataError, match=r"no images in .*: looked for .*CIFAR-10 \(data_batch_1\.bin\)"):
         load_dataset(tmp_path)
 
 

@@ -1,0 +1,127 @@
+"""Images as tensors: three splits, the names of their classes, how pixels are normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from search_spaces import InputError
+
+SPLITS = ("train", "validation", "test")
+Listener = Callable[[int, int], None]  # images read so far, images to read
+
+
+class DataError(InputError):
+    """A data folder does not hold what was expected; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """uint8 images (N, C, H, H) and int64 labels (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: NDArray[np.int64]) -> Split:
+        return Split(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training, validation and test images of the same classes, in random order.
+
+    The validation split serves every choice (predictors, thresholds, temperatures); the test split
+    is for reports only.
+    """
+
+    name: str
+    format: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]  # of label 0, 1, ...
+    mean: tuple[float, ...]  # one per channel, of pixels scaled to [0, 1]
+    std: tuple[float, ...]
+    flip: bool  # whether a mirrored image is a valid image
+    drawn: tuple[str, ...] = ()  # splits that the files do not hold, drawn from the training images
+    notes: tuple[str, ...] = ()  # what reading decided and the user should know
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        return self.train.images.shape[1]
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images in pixels."""
+        return self.train.images.shape[-1]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """float32 images of zero mean and unit variance, channels last in memory."""
+        mean = torch.tensor(self.mean).view(1, -1, 1, 1)
+        std = torch.tensor(self.std).view(1, -1, 1, 1)
+        x = (images.float() / 255 - mean) / std
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def counts(self, split: str) -> NDArray[np.int64]:
+        """Images of every class in `split`, (n_classes,)."""
+        labels = getattr(self, split).labels.numpy()
+        return np.bincount(labels, minlength=self.n_classes)
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint keeps of its images: enough to prepare others for the network."""
+        return {
+            "name": self.name,
+            "format": self.format,
+            "classes": list(self.class_names),
+            "resolution": self.resolution,
+            "channels": self.channels,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "flip": self.flip,
+            "n_images": {split: len(getattr(self, split)) for split in SPLITS},
+            "drawn": list(self.drawn),
+        }
+
+    def resized(self, resolution: int) -> Dataset:
+        """The same images at `resolution` pixels (bilinear, antialiased)."""
+
+        def at(split: Split) -> Split:
+            if split.images.shape[-1] == resolution:
+                return split
+            size = (resolution, resolution)
+            images = F.interpolate(split.images, size, mode="bilinear", antialias=True)
+            return Split(images, split.labels)
+
+        train, validation, test = at(self.train), at(self.validation), at(self.test)
+        return replace(self, train=train, validation=validation, test=test)
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of every channel of uint8 images, scaled to [0, 1].
+
+    Counted in a histogram: exact, and without a copy in float. A constant channel has deviation 1.
+    """
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for c in range(images.shape[1]):
+        counts = torch.bincount(images[:, c].flatten(), minlength=256)
+        share = counts.double() / counts.sum()
+        mean = share @ levels
+        std = (share @ (levels - mean) ** 2).sqrt()
+        means.append(round(float(mean), 4))
+        stds.append(round(float(std), 4) or 1.0)
+    return tuple(means), tuple(stds)

@@ -1,0 +1,196 @@
+"""Image folders: DIR/train/CLASS/*.png with DIR/val and DIR/test, or DIR/CLASS/*.png alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from search_spaces import RESOLUTIONS
+from supernets.data.dataset import SPLITS, DataError, Dataset, Listener, Split, channel_statistics
+from supernets.data.pictures import SUFFIXES, decode, headers
+from supernets.data.splits import stratified
+
+MAX_RESOLUTION = 64  # unless the user asks for more
+_SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of one split folder, class by class, and what else lies there."""
+
+    classes: dict[str, list[Path]]
+    others: list[Path]
+
+
+def find_folder(folder: Path) -> Path | None:
+    """`folder` if there are images in folders below it."""
+    splits = _split_folders(folder)
+    for place in splits.values() if splits else [folder]:
+        if any(any(_images(below)) for below in _visible(place) if below.is_dir()):
+            return folder
+    return None
+
+
+def image_folder(
+    folder: Path,
+    *,
+    resolution: int | None = None,
+    in_channels: int | None = None,
+    listener: Listener | None = None,
+) -> Dataset:
+    """Read every image at `resolution`: the short side resized to it, the centre cut out.
+
+    Without `resolution` it is the one of RESOLUTIONS next to the median short side, at most
+    MAX_RESOLUTION; without `in_channels` images stay grey where all are. Missing splits are drawn
+    from the training images, stratified by class, and `drawn` and `notes` say so.
+    """
+    listings = _listings(folder)
+    names = _class_names(folder, listings)
+    parts = {
+        split: [
+            (path, names.index(name)) for name, paths in found.classes.items() for path in paths
+        ]
+        for split, found in listings.items()
+    }
+    pairs, labels, drawn = _fill_splits(parts)
+    paths = [path for split in SPLITS for path in pairs[split]]
+    sides, grey = headers(paths)
+    if resolution is None:
+        resolution = _nearest_resolution(float(np.median(sides)))
+    images = decode(paths, resolution, in_channels or (1 if grey else 3), listener)
+    cuts = np.cumsum([len(pairs[split]) for split in SPLITS])[:-1].tolist()
+    train, validation, test = (
+        Split(x, torch.from_numpy(labels[split]))
+        for split, x in zip(SPLITS, torch.tensor_split(images, cuts), strict=True)
+    )
+    mean, std = channel_statistics(train.images)
+    return Dataset(
+        name=folder.resolve().name,
+        format="image folder",
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=tuple(names),
+        mean=mean,
+        std=std,
+        flip=True,
+        drawn=drawn,
+        notes=_notes(listings, names),
+    )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+
+
+def _images(folder: Path) -> Iterable[Path]:
+    """Image files at any depth below `folder`, by their suffix."""
+    for path in _visible(folder):
+        if path.is_dir():
+            yield from _images(path)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """The folders of the splits that are there, by the split's name."""
+    return {
+        split: folder / name
+        for split, names in _SPLIT_FOLDERS.items()
+        for name in reversed(names)
+        if (folder / name).is_dir()
+    }
+
+
+def _listings(folder: Path) -> dict[str, Listing]:
+    """Files by split; a folder of classes alone is all training images."""
+    splits = _split_folders(folder)
+    if splits and "train" not in splits:
+        raise DataError(
+            f"{folder} has {' and '.join(p.name for p in splits.values())} but no train folder; "
+            "training images belong in train/CLASS/"
+        )
+    return {split: _listing(place) for split, place in (splits or {"train": folder}).items()}
+
+
+def _listing(folder: Path) -> Listing:
+    """Images of every class folder; DataError where there are none."""
+    classes = {p.name: list(_images(p)) for p in _visible(folder) if p.is_dir()}
+    if not any(classes.values()):
+        raise DataError(f"{folder} holds no images in class folders; fill or remove it")
+    empty = [name for name, paths in classes.items() if not paths]
+    if empty:
+        raise DataError(
+            f"class folder {folder / empty[0]} holds no images ({', '.join(SUFFIXES)}); "
+            f"fill or remove it{_more(len(empty) - 1, 'empty class folder')}"
+        )
+    known = {path for paths in classes.values() for path in paths}
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p not in known]
+    hidden = [p for p in files if any(s.startswith(".") for s in p.relative_to(folder).parts)]
+    return Listing(classes, [p for p in files if p not in hidden])
+
+
+def _more(n: int, what: str) -> str:
+    return f" (and {n} more {what}{'s' * (n > 1)})" if n else ""
+
+
+def _class_names(folder: Path, listings: dict[str, Listing]) -> list[str]:
+    """Sorted names of the training classes; DataError where other splits have others."""
+    names = sorted(listings["train"].classes)
+    if len(names) < 2:
+        raise DataError(
+            f"{folder} holds one class ({names[0]!r}), at least two are needed, one folder each; "
+            f"if {names[0]!r} is the data set itself, name that folder"
+        )
+    for split, found in listings.items():
+        strange = sorted(set(found.classes) - set(names))
+        if strange:
+            raise DataError(
+                f"{folder} has {split} images of class {strange[0]!r} but no training images of "
+                f"it{_more(len(strange) - 1, 'such class')}; training has {', '.join(names)}"
+            )
+    return names
+
+
+def _fill_splits(
+    parts: dict[str, list[tuple[Path, int]]],
+) -> tuple[dict[str, list[Path]], dict[str, NDArray[np.int64]], tuple[str, ...]]:
+    """Paths and labels of all three splits in random order, and the names of those drawn here."""
+    rng = np.random.default_rng(0)
+    drawn = tuple(split for split in SPLITS if split not in parts)
+    of_train = np.array([label for _, label in parts["train"]])
+    *held, kept = stratified(of_train, len(drawn), rng)
+    chosen = {split: rng.permutation(len(pairs)) for split, pairs in parts.items()}
+    chosen |= {"train": kept, **dict(zip(drawn, held, strict=True))}
+    source = {split: parts.get(split, parts["train"]) for split in SPLITS}
+    paths = {s: [source[s][i][0] for i in chosen[s]] for s in SPLITS}
+    labels = {s: np.array([source[s][i][1] for i in chosen[s]], dtype=np.int64) for s in SPLITS}
+    return paths, labels, drawn
+
+
+def _nearest_resolution(side: float) -> int:
+    usable = [r for r in RESOLUTIONS if r <= MAX_RESOLUTION]
+    return min(usable, key=lambda r: abs(r - side))
+
+
+def _notes(listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:
+    notes = []
+    for split, found in listings.items():
+        absent = sorted(set(names) - set(found.classes))
+        if absent:
+            notes.append(f"no {split} images of class {', '.join(absent)}")
+    others = [path for found in listings.values() for path in found.others]
+    if others:
+        notes.append(
+            f"{len(others)} files that are no images were left out, the first is {others[0]}"
+        )
+    return tuple(notes)
