@@ -86,6 +86,9 @@ class MobileNetV3Space(OnceForAllSpace):
         """Channels inside the squeeze-excite of a block with `mid` channels."""
         return divisible_by_8(np.asarray(mid) // 4)
 
+    def first_slot(self, stage: int) -> int:
+        return stage * self.slots
+
     def blocks(self, stage: int) -> Iterator[tuple[int, int, int]]:
         """Input channels, output channels and stride of every block slot of `stage`."""
         width = self.widths[stage]

@@ -66,6 +66,10 @@ class OnceForAllSpace(Space):
         """The stage of every gene, -1 for those that all programs depend on, `(genes,)`."""
 
     @abstractmethod
+    def first_slot(self, stage: int) -> int:
+        """The index of the stage's first block among all block slots."""
+
+    @abstractmethod
     def from_ofa(self, config: Config) -> Subnet:
         """The subnet of one of OFA's configurations; InputError names what is wrong with it."""
 

@@ -84,7 +84,6 @@ class ResNet50Space(OnceForAllSpace):
         return divisible_by_8(np.rint(np.asarray(width) * expand / 100))
 
     def first_slot(self, stage: int) -> int:
-        """The index of the stage's first block among all block slots."""
         return sum(self.stage_slots[:stage])
 
     # ---- operators ---------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Weight-sharing networks: train once, run any subnet. Needs torch, numpy and safetensors alone."""
 
+from supernets.attach import attach_exits
 from supernets.calibrate import calibrate
 from supernets.catalog import build_supernet
 from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
@@ -15,6 +16,7 @@ from supernets.evaluate import (
 )
 from supernets.extract import StaticResNet, extract
 from supernets.mobilenetv3 import MobileNetV3Supernet
+from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
@@ -30,6 +32,7 @@ __all__ = [
     "StaticResNet",
     "Supernet",
     "accuracy_table",
+    "attach_exits",
     "bf16_pays",
     "build_supernet",
     "cached_norm",
@@ -39,8 +42,11 @@ __all__ = [
     "extract",
     "fit_temperatures",
     "load_dataset",
+    "load_ofa",
     "load_supernet",
+    "locate",
     "policy_accuracy",
     "save_supernet",
     "sha256",
+    "to_ofa_state_dict",
 ]

@@ -16,19 +16,20 @@ ACTIVATIONS: tuple[Activation, ...] = (F.relu, F.relu, F.hardswish, F.hardswish,
 
 
 class MobileNetV3Head(nn.Module):
-    """The final classifier: 1x1 convolution, global pool, linear mix, linear."""
+    """The final classifier: 1x1 convolution, global pool, 1x1 convolution, linear."""
 
     def __init__(self, c_in: int, wide: int, mixed: int, n_classes: int) -> None:
         super().__init__()
         self.conv = ElasticConv2d(c_in, wide, 1)
         self.norm = ElasticBatchNorm2d(wide)
-        self.mix = nn.Linear(wide, mixed, bias=False)
+        self.mix = ElasticConv2d(wide, mixed, 1)
         self.linear = ElasticLinear(mixed, n_classes)
 
     def forward(self, x: Tensor, norm: Norm) -> Tensor:
         """Map features (N, C, H, H) to logits (N, classes)."""
         x = F.hardswish(norm(self.norm, self.conv(x, self.norm.weight.shape[0])))
-        return self.linear(F.hardswish(self.mix(x.mean(dim=(2, 3)))))
+        x = self.mix(x.mean(dim=(2, 3), keepdim=True), self.mix.weight.shape[0])
+        return self.linear(F.hardswish(x).flatten(1))
 
 
 class MobileNetV3Supernet(Supernet):

@@ -1,0 +1,186 @@
+"""Weights of the public `ofa` package (MIT, github.com/mit-han-lab/once-for-all) in our supernets.
+
+Read strictly: upstream's own loader leaves layers at their initial values where keys are missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from search_spaces import InputError, MobileNetV3Space, OnceForAllSpace, ResNet50Space
+from supernets.catalog import build_supernet
+from supernets.checkpoint import CheckpointError
+from supernets.supernet import Supernet
+
+_GITHUB = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
+OFFICIAL = {
+    "ofa_mbv3_d234_e346_k357_w1.0": _GITHUB + "ofa_mbv3_d234_e346_k357_w1.0",
+    "ofa_mbv3_d234_e346_k357_w1.2": _GITHUB + "ofa_mbv3_d234_e346_k357_w1.2",
+    "ofa_resnet50_d0-1-2_e0.2-0.25-0.35_w0.65-0.8-1.0": (
+        "https://drive.google.com/uc?id=1xy6VIPEHXqbbqNu3xEZUxhp5FbTVs5cQ"
+    ),
+}
+"""Checkpoints by the file names that `ofa.model_zoo.ofa_net` gives them, and where they are."""
+
+CACHES = (Path(".torch", "ofa_nets"), Path("~", ".torch", "ofa_nets"))  # of ofa.model_zoo
+
+# Our modules -> theirs; "block" is a block of a stage, "head" the final classifier.
+_MOBILENETV3 = {
+    "stem": "first_conv.conv",
+    "stem_norm": "first_conv.bn",
+    "first.depthwise": "blocks.0.conv.depth_conv.conv",
+    "first.depthwise_norm": "blocks.0.conv.depth_conv.bn",
+    "first.project": "blocks.0.conv.point_linear.conv",
+    "first.project_norm": "blocks.0.conv.point_linear.bn",
+    "block.expand": "blocks.{}.conv.inverted_bottleneck.conv.conv",
+    "block.expand_norm": "blocks.{}.conv.inverted_bottleneck.bn.bn",
+    "block.depthwise": "blocks.{}.conv.depth_conv.conv.conv",
+    "block.depthwise.transforms": "blocks.{}.conv.depth_conv.conv",
+    "block.depthwise_norm": "blocks.{}.conv.depth_conv.bn.bn",
+    "block.squeeze.reduce": "blocks.{}.conv.depth_conv.se.fc.reduce",
+    "block.squeeze.expand": "blocks.{}.conv.depth_conv.se.fc.expand",
+    "block.project": "blocks.{}.conv.point_linear.conv.conv",
+    "block.project_norm": "blocks.{}.conv.point_linear.bn.bn",
+    "head.conv": "final_expand_layer.conv",
+    "head.norm": "final_expand_layer.bn",
+    "head.mix": "feature_mix_layer.conv",
+    "head.linear": "classifier.linear",
+}
+_RESNET50 = {
+    "stem.conv1": "input_stem.0.conv.conv",
+    "stem.norm1": "input_stem.0.bn.bn",
+    "stem.conv2": "input_stem.1.conv.conv.conv",
+    "stem.norm2": "input_stem.1.conv.bn.bn",
+    "stem.conv3": "input_stem.2.conv.conv",
+    "stem.norm3": "input_stem.2.bn.bn",
+    "block.project": "blocks.{}.downsample.conv.conv",
+    "block.project_norm": "blocks.{}.downsample.bn.bn",
+    **{f"block.conv{i}": f"blocks.{{}}.conv{i}.conv.conv" for i in (1, 2, 3)},
+    **{f"block.norm{i}": f"blocks.{{}}.conv{i}.bn.bn" for i in (1, 2, 3)},
+    "head.linear": "classifier.linear.linear",
+}
+
+
+def locate(source: str) -> Path:
+    """The checkpoint of a path or of an official name in OFA's cache.
+
+    InputError: there is neither; for an official name it says what to fetch.
+    """
+    names = [name for name in OFFICIAL if name.startswith(source)]
+    folders = [folder.expanduser() for folder in CACHES]
+    for path in (Path(source), *(folder / name for name in names for folder in folders)):
+        if path.is_file():
+            return path
+    if len(names) == 1:
+        raise InputError(
+            f"{names[0]} is not in {' or '.join(map(str, CACHES))}: fetch {OFFICIAL[names[0]]} "
+            f"and run `nas supernet import {names[0]} --out DIR` in its folder"
+        )
+    raise InputError(
+        f"{source} is neither a file nor one official checkpoint ({', '.join(OFFICIAL)})"
+    )
+
+
+def load_ofa(path: Path) -> Supernet:
+    """The supernet of a once-for-all checkpoint in eval mode; nothing in the file is executed.
+
+    CheckpointError: no tensors alone, another family, missing or unexpected keys, wrong shapes,
+    values that are not finite.
+    """
+    state = _read(path)
+    supernet = build_supernet(_space(path, state))
+    ours = {_plain(theirs): key for key, theirs in ofa_keys(supernet).items()}
+    wanted = {theirs: supernet.state_dict()[key].shape for theirs, key in ours.items()}
+    faults = {
+        "missing": [key for key in wanted if key not in state],
+        "unexpected": [key for key in state if key not in wanted],
+        "of another shape": [k for k in wanted if k in state and state[k].shape != wanted[k]],
+        "not finite": [k for k, v in state.items() if not v.isfinite().all()],
+    }
+    if any(faults.values()):
+        found = "; ".join(f"{len(v)} {what}: {_few(v)}" for what, v in faults.items() if v)
+        raise CheckpointError(
+            f"{path} does not fit {supernet.space.name}: {found}; "
+            "import the complete supernet (not a specialised subnet) as `ofa` saved it"
+        )
+    supernet.load_state_dict({ours[key]: value for key, value in state.items()}, strict=False)
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return supernet.eval()
+
+
+def ofa_keys(supernet: Supernet) -> dict[str, str]:
+    """Our key -> OFA's for every tensor; early exits are not in OFA and have none."""
+    space = supernet.space
+    assert isinstance(space, OnceForAllSpace)
+    mobile = isinstance(space, MobileNetV3Space)
+    layers, first_block = (_MOBILENETV3, 1) if mobile else (_RESNET50, 0)
+    keys = {}
+    for key in supernet.state_dict():
+        module, leaf = key.rsplit(".", 1)
+        module = module.replace(f"heads.{space.n_exits}.", "head.")
+        number = first_block
+        if block := re.match(r"stages\.(\d+)\.(\d+)\.", module):
+            number += space.first_slot(int(block[1])) + int(block[2])
+            module = "block." + module[block.end() :]
+        if module in layers:
+            leaf += "_matrix" if module.endswith("transforms") else ""
+            keys[key] = f"{layers[module].format(number)}.{leaf}"
+    return keys
+
+
+def to_ofa_state_dict(supernet: Supernet) -> dict[str, Tensor]:
+    """The weights under OFA's keys, for `OFAMobileNetV3.load_state_dict` and its like."""
+    state = supernet.state_dict()
+    return {theirs: state[key] for key, theirs in ofa_keys(supernet).items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a foreign file as float32 under plain keys, batch counters left out."""
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except Exception as error:  # a foreign file can be wrong in any way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} holds no plain tensors and was not executed: {reason[:200]}"
+        ) from None
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise CheckpointError(f"{path} holds a {type(found).__name__}, expected a state dict")
+    state = {key: v for key, v in found.items() if not key.endswith("num_batches_tracked")}
+    plain = {_plain(key): value.float() for key, value in state.items()}
+    if len(plain) != len(state):
+        raise CheckpointError(f"{path} has the same layer under two keys")
+    return plain
+
+
+def _plain(key: str) -> str:
+    """One spelling for OFA's dialects: `mobile_inverted_conv`, and doubled names of its layers."""
+    key = key.replace(".mobile_inverted_conv.", ".conv.")
+    return re.sub(r"\.(conv|bn|linear)(\.\1)+\.", r".\1.", key)
+
+
+def _space(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
+    """The family and width that the shapes tell."""
+    n_classes = len(state.get("classifier.linear.bias", ()))
+    if n_classes and "final_expand_layer.conv.weight" in state:
+        width = len(state["final_expand_layer.conv.weight"]) / 960
+        return MobileNetV3Space(n_classes=n_classes, width_mult=width)
+    if n_classes and "input_stem.0.conv.weight" in state:
+        return ResNet50Space(n_classes=n_classes)
+    raise CheckpointError(
+        f"{path} is no once-for-all MobileNetV3 or ResNet50: its {len(state)} keys begin with "
+        f"{_few(list(state))}"
+    )
+
+
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
