@@ -9,15 +9,20 @@ card.md                what a person wants to know first
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nas.card import card, named_accuracies
 from nas.files import write_text
 from search_spaces import InputError, PolicyGrid, Space, Subnet
+
+if TYPE_CHECKING:
+    from supernets import Dataset
+    from supernets.data import Listener
 
 DEFAULT = "resnet-cifar10"
 
@@ -44,29 +49,31 @@ def _zoo() -> Path:
 
 
 def evaluate_folder(
-    folder: Path, data: Path | None, *, n_subnets: int, seed: int, command: str
+    folder: Path,
+    data: Path | None,
+    *,
+    n_subnets: int,
+    seed: int,
+    command: str,
+    listener: Listener | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Evaluate `n_subnets` on the validation split, fit the predictor, write the card.
 
-    Yields (done, all); a rerun goes on where a killed one stopped.
+    Yields (done, all); a rerun goes on where a killed one stopped. `listener` hears how many images
+    were read.
     """
     from predictors import AccuracyPredictor, read_accuracy_table
     from supernets import (
         Evaluation,
         accuracy_table,
         bf16_pays,
-        load_dataset,
         load_supernet,
         sha256,
     )
 
     weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
     supernet, metadata = load_supernet(weights)
-    dataset = load_dataset(data)
-    if dataset.name != metadata["dataset"]:
-        raise InputError(
-            f"{folder} was trained on {metadata['dataset']}, --data holds {dataset.name}"
-        )
+    dataset = matching_dataset(metadata, data, listener)
     space, checksum = supernet.space, sha256(weights)
     subnets = subnets_to_evaluate(space, n_subnets, seed)
     validation = Evaluation.of(dataset, "validation", bf16=bf16_pays())
@@ -83,6 +90,53 @@ def evaluate_folder(
     named = named_accuracies(supernet, subnets, test, temperatures)
     text = card(folder.name, metadata, named, quality, known, test, command)
     write_text(folder / "card.md", text)
+
+
+def matching_dataset(
+    metadata: dict[str, Any], data: Path | None, listener: Listener | None = None
+) -> Dataset:
+    """The images in `data` at the resolution and with the constants that `metadata` trained with.
+
+    InputError where their classes are others, or where images were added or removed since a split
+    was drawn: the new draw would evaluate on images that were trained on.
+    """
+    from supernets import load_dataset
+
+    known = metadata.get("data")
+    if known is None:  # a checkpoint from before they described their images
+        dataset = load_dataset(data)
+        if dataset.name != metadata["dataset"]:
+            raise _other_data(metadata["dataset"], dataset.name)
+        return dataset
+    side, channels = known["resolution"], known["channels"]
+    dataset = load_dataset(data, resolution=side, in_channels=channels, listener=listener)
+    found = dataset.describe()
+    if found["classes"] != known["classes"] or found["channels"] != channels:
+        raise _other_data(_summary(known), _summary(found))
+    named = "image folder" not in (known["format"], found["format"])
+    if named and found["name"] != known["name"]:
+        raise _other_data(known["name"], found["name"])
+    splits = [(d["drawn"], d["n_images"]) for d in (known, found)]
+    if any(drawn for drawn, _ in splits) and splits[0] != splits[1]:
+        raise InputError(
+            f"--data holds {_sizes(found)} images, training had {_sizes(known)}: with splits drawn "
+            "here, images that were trained on would be evaluated; restore the folder or train anew"
+        )
+    return replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
+
+
+def _other_data(known: str, found: str) -> InputError:
+    return InputError(f"--data holds {found}, the supernet was trained on {known}")
+
+
+def _summary(data: dict[str, Any]) -> str:
+    classes = data["classes"]
+    shown = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
+    return f"{data['name']} ({len(classes)} classes {shown}; {data['channels']} channels)"
+
+
+def _sizes(data: dict[str, Any]) -> str:
+    return " + ".join(f"{n} {split}" for split, n in data["n_images"].items())
 
 
 def subnets_to_evaluate(space: Space, n: int, seed: int) -> list[Subnet]:

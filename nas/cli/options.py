@@ -7,5 +7,15 @@ from typing import Annotated
 
 import typer
 
-Data = Annotated[Path | None, typer.Option(help="CIFAR-10 binary folder; digits without it.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Image folder, CIFAR or MNIST files; scikit-learn's digits without it."),
+]
+Resolution = Annotated[
+    int | None, typer.Option(help="Side of the images in pixels; the data's own without it.")
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option("--flip/--no-flip", help="Whether a mirrored image is a valid image."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]

@@ -1,4 +1,4 @@
-"""`nas supernet`: train, evaluate, list, describe."""
+"""`nas supernet`: look at images, train, evaluate, list, describe."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Data, Quiet
+from nas.cli.supernet_data import data as describe_data
+from nas.cli.supernet_import import import_
 from nas.cli.supernet_train import train
 
 supernet = typer.Typer(
     help="Train and evaluate weight-sharing networks.", no_args_is_help=True, add_completion=False
 )
 supernet.command()(train)
+supernet.command("import")(import_)
+supernet.command("data")(describe_data)
 
 
 @supernet.command()
@@ -29,13 +33,21 @@ def evaluate(
     Example: `nas supernet evaluate mynet --data cifar-10-batches-bin`
     """
     from nas.cli.output import command_line, console, progress
+    from nas.cli.supernet_data import reading
     from nas.zoo import evaluate_folder
     from search_spaces import InputError
 
     if samples < 20:
         raise InputError(f"--samples must be at least 20 to learn from, got {samples}")
-    run = evaluate_folder(folder, data, n_subnets=samples, seed=seed, command=command_line())
     with progress(console(quiet=quiet)) as bar:
+        run = evaluate_folder(
+            folder,
+            data,
+            n_subnets=samples,
+            seed=seed,
+            command=command_line(),
+            listener=reading(bar),
+        )
         task = bar.add_task("evaluate", total=samples, note="")
         for done, total in run:
             bar.update(task, completed=done, total=total)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.pareto import ParetoTable
 from nas.search.model import Model
+from nas.zoo import matching_dataset
 from search_spaces import ExitPolicy, InputError
 
 
@@ -15,13 +16,9 @@ def check_data(model: Model, data: Path | None) -> None:
         return
     if model.folder is None or model.supernet is None:
         raise InputError("--data verifies the points of a supernet; this space has a table alone")
-    from supernets import load_dataset
+    from supernets import load_supernet
 
-    found = load_dataset(data).name
-    if found != model.supernet["dataset"]:
-        raise InputError(
-            f"--data holds {found}, the supernet was trained on {model.supernet['dataset']}"
-        )
+    matching_dataset(load_supernet(model.folder / "weights.safetensors")[1], data)
 
 
 def verify(table: ParetoTable, model: Model, data: Path) -> None:
@@ -30,11 +27,11 @@ def verify(table: ParetoTable, model: Model, data: Path) -> None:
     Each distinct subnet is run once with its own batch-norm statistics; all of its policies follow
     from that pass. Exits stay calibrated with the temperatures of the validation split.
     """
-    from supernets import Evaluation, load_dataset, load_supernet, policy_accuracy
+    from supernets import Evaluation, load_supernet, policy_accuracy
 
     assert model.folder is not None  # check_data saw to it
-    supernet, _ = load_supernet(model.folder / "weights.safetensors")
-    images = Evaluation.of(load_dataset(data), "test")
+    supernet, metadata = load_supernet(model.folder / "weights.safetensors")
+    images = Evaluation.of(matching_dataset(metadata, data), "test")
     known = model.accuracy.table
     responses = {}
     for text in dict.fromkeys(p["subnet"] for p in table.points):

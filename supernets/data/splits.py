@@ -31,8 +31,8 @@ def stratified(labels: Indices, n_parts: int, rng: np.random.Generator) -> list[
 
 
 def imbalance(counts: Sequence[int] | Indices) -> float:
-    """Images of the largest class for one of the smallest."""
-    return float(np.max(counts) / np.min(counts))
+    """Images of the largest class for one of the smallest (which is taken to have one)."""
+    return float(np.max(counts) / max(1, np.min(counts)))
 
 
 def epoch_order(data: Dataset, rng: np.random.Generator, *, balance: bool = False) -> Indices:
