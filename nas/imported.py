@@ -1,0 +1,100 @@
+"""A foreign checkpoint as a supernet's folder: weights in our format and a card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.files import prepare_folder, write_text
+from search_spaces import InputError
+
+
+def import_ofa(
+    source: str, out: Path, *, exits: Sequence[int], sha256: str | None, command: str
+) -> Any:
+    """Write the once-for-all checkpoint `source` to the folder `out`; returns the supernet.
+
+    `source` is a file or an official name in OFA's cache; `exits` are stages that get an early exit
+    with new weights. InputError: `out` holds something, the checksum differs, the weights do not
+    fit.
+    """
+    from supernets import attach_exits, load_ofa, locate, save_supernet
+    from supernets import sha256 as checksum
+
+    out = out.resolve()
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out} is there already; choose another --out")
+    path = locate(source)
+    found = checksum(path)
+    if sha256 and found != sha256.lower():
+        raise InputError(f"{path} has sha256 {found}, expected {sha256}; fetch it again")
+    supernet = load_ofa(path)
+    answered = _answers(supernet)
+    if exits:
+        supernet = attach_exits(supernet, exits)
+    about: dict[str, Any] = {
+        "dataset": "imagenet",
+        "source": path.name,
+        "source_sha256": found,
+        "license": "MIT (github.com/mit-han-lab/once-for-all)",
+        "command": command,
+    }
+    aside = out.with_name(out.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    prepare_folder(aside)
+    save_supernet(supernet, aside / "weights.safetensors", **about)
+    checks = [*(["the sha256 is the one that was asked for"] if sha256 else []), answered]
+    write_text(aside / "card.md", _card(out.name, supernet, about, checks))
+    if out.exists():
+        out.rmdir()
+    os.replace(aside, out)
+    return supernet
+
+
+def _answers(supernet: Any) -> str:
+    """Runs the largest and the smallest subnet on noise; InputError where they break."""
+    import torch
+
+    space = supernet.space
+    noise = torch.Generator().manual_seed(0)
+    for genes in (space.largest, space.smallest):
+        subnet = space.subnet(genes)
+        with torch.inference_mode():
+            logits = supernet(torch.randn(1, *space.input_shape(subnet), generator=noise), subnet)
+        if not logits[-1].isfinite().all():
+            raise InputError(f"{subnet} of the imported weights answers with infinite logits")
+    return "the largest and the smallest subnet answer noise with finite logits"
+
+
+def _card(name: str, supernet: Any, about: dict[str, Any], checks: list[str]) -> str:
+    """The model card in Markdown."""
+    space = supernet.space
+    n_params = sum(parameter.numel() for parameter in supernet.parameters())
+    exits = f"behind stages {', '.join(map(str, space.exits))}, **not trained**"
+    lines = [
+        f"# {name}",
+        "",
+        f"Weight-sharing supernet of the space `{space.name}`, imported; nothing was trained here.",
+        "",
+        f"- source: once-for-all (Cai et al., 2020, arXiv:1908.09791), file `{about['source']}`",
+        f"- source sha256 `{about['source_sha256']}`",
+        f"- licence of the weights: {about['license']}",
+        f"- data set: ImageNet, {space.n_classes} classes",
+        f"- parameters: {n_params:,}",
+        f"- early exits: {exits if space.exits else 'none'}",
+        f"- imported by `{about['command']}`",
+        "",
+        "## Checks",
+        "",
+        "- the file holds tensors alone and was read without executing anything in it",
+        "- no key is missing or unexpected, every shape is the space's, every value is finite",
+        *(f"- {check}" for check in checks),
+        "",
+        "Accuracy was not measured. The batch-norm statistics are those of the file: recalibrate "
+        "them for every subnet before use.",
+        "",
+    ]
+    return "\n".join(lines)
