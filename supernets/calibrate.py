@@ -7,7 +7,7 @@ from torch import Tensor
 
 from search_spaces import Subnet
 from supernets.elastic import ElasticBatchNorm2d, Statistics
-from supernets.supernet import Supernet
+from supernets.supernet import Supernet, at_resolution
 
 
 @torch.no_grad()
@@ -16,8 +16,9 @@ def calibrate(
 ) -> Statistics:
     """Mean and biased variance of every batch-norm layer that `subnet` uses, over `images`.
 
-    `images` is (N, C, H, H), normalised as in training and not augmented. Statistics of batches are
-    weighted by their size, as once-for-all does (Cai et al., 2020, arXiv:1908.09791).
+    `images` is (N, C, H, H), normalised as in training and not augmented; they are resized where
+    the subnet has a resolution of its own. Statistics of batches are weighted by their size, as
+    once-for-all does (Cai et al., 2020, arXiv:1908.09791).
     """
     sums: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -28,16 +29,17 @@ def calibrate(
         return layer(x, mean, var)
 
     for batch in images.split(batch_size):
-        supernet(batch, subnet, norm=record)
+        supernet(at_resolution(batch, supernet.space, subnet), subnet, norm=record)
     return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
 
 
 def store_largest(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:
-    """Make the statistics of the largest subnet the defaults of every layer, or of its exits."""
+    """Make the statistics of the largest subnet the defaults of every layer, or of early exits."""
+    last = f"heads.{len(supernet.heads) - 1}."
     largest = supernet.space.subnet(supernet.space.largest)
     statistics = calibrate(supernet, largest, images)
     for key, layer in supernet.norms():
-        if exits_only and not key.startswith("heads."):
+        if exits_only and (key.startswith(last) or not key.startswith("heads.")):
             continue
         layer.running_mean.copy_(statistics[key][0])
         layer.running_var.copy_(statistics[key][1])

@@ -17,7 +17,7 @@ from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
 from supernets.data import Dataset, Split
 from supernets.elastic import Statistics, cached_norm
-from supernets.supernet import Supernet
+from supernets.supernet import Supernet, at_resolution
 
 SCHEMA = "nas.accuracy/1"
 SAVE_EVERY = 25  # subnets between two writes of a table in progress
@@ -32,12 +32,14 @@ def exit_logits(
     *,
     batch_size: int = 500,
 ) -> Tensor:
-    """Logits (exits, N, classes) of normalised images (N, C, H, H), with calibrated batch norm."""
+    """Logits (exits, N, classes) of normalised images (N, C, H, H), with calibrated batch norm.
+
+    Images are resized where the subnet has a resolution of its own.
+    """
     norm = cached_norm(statistics)
-    batches = [
-        torch.stack(supernet(b, subnet, norm=norm)).float() for b in images.split(batch_size)
-    ]
-    return torch.cat(batches, dim=1)
+    batches = (at_resolution(b, supernet.space, subnet) for b in images.split(batch_size))
+    logits = [torch.stack(supernet(b, subnet, norm=norm)).float() for b in batches]
+    return torch.cat(logits, dim=1)
 
 
 def fit_temperatures(logits: Tensor, labels: Tensor) -> list[float]:

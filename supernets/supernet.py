@@ -5,10 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import Space, Subnet
 from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
+
+
+def at_resolution(images: Tensor, space: Space, subnet: Subnet) -> Tensor:
+    """`images` (N, C, H, H) at the side that `subnet` takes (bilinear, antialiased)."""
+    side = space.input_shape(subnet)[1]
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 class Supernet(nn.Module, ABC):

@@ -14,7 +14,8 @@ from once_for_all import MOBILE, RESNET, supernet
 from torch import Tensor, nn
 
 from search_spaces import OnceForAllSpace, Subnet
-from supernets import cached_norm, calibrate
+from supernets import cached_norm, calibrate, exit_logits
+from supernets.calibrate import store_largest
 from supernets.elastic import ElasticConv2d, ElasticLinear
 from supernets.mbconv import ElasticDepthwiseConv2d, ElasticMBConv, ElasticSqueezeExcite
 
@@ -123,6 +124,31 @@ def test_calibration_measures_the_layers_of_the_subnet(kind: str) -> None:
         found = net(x, subnet, norm=cached_norm(statistics))
         batch = copy.deepcopy(net).train()(x, subnet)
     torch.testing.assert_close(found, batch, atol=1e-4, rtol=1e-4)
+
+
+@every_kind
+def test_images_are_resized_to_the_subnets_resolution(kind: str) -> None:
+    space, net = SPACES[kind], NETS[kind]
+    small, x = space.subnet(space.smallest), images(space.subnet(space.largest), 4)
+    resized = F.interpolate(x, (32, 32), mode="bilinear", antialias=True)
+    statistics = calibrate(net, small, x)
+    torch.testing.assert_close(statistics, calibrate(net, small, resized))
+    with torch.no_grad():
+        wanted = torch.stack(net(resized, small, norm=cached_norm(statistics)))
+    torch.testing.assert_close(exit_logits(net, small, x, statistics), wanted)
+
+
+@every_kind
+def test_statistics_of_exits_leave_the_last_answer_as_it_is(kind: str) -> None:
+    space, net = SPACES[kind], copy.deepcopy(NETS[kind])
+    subnet = space.subnet(space.largest)
+    x = images(subnet, 8)
+    with torch.no_grad():
+        before = net(x, subnet)
+        store_largest(net, x, exits_only=True)
+        *early, last = net(x, subnet)
+    assert torch.equal(last, before[-1])
+    assert not any(torch.equal(a, b) for a, b in zip(early, before, strict=False))
 
 
 # ---- the blocks ----------------------------------------------------------------------------------
