@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from search_spaces import InputError
+from search_spaces import RESOLUTIONS, InputError
 
 SPLITS = ("train", "validation", "test")
 Listener = Callable[[int, int], None]  # images read so far, images to read
@@ -108,6 +108,12 @@ class Dataset:
 
         train, validation, test = at(self.train), at(self.validation), at(self.test)
         return replace(self, train=train, validation=validation, test=test)
+
+
+def nearest_resolution(side: float, largest: int = max(RESOLUTIONS)) -> int:
+    """The side up to `largest` that a space can take, next to `side`; the larger of two."""
+    usable = [r for r in RESOLUTIONS if r <= largest]
+    return min(usable, key=lambda r: (abs(r - side), -r))
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,8 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from search_spaces import RESOLUTIONS
-from supernets.data.dataset import SPLITS, DataError, Dataset, Listener, Split, channel_statistics
+from supernets.data.dataset import (
+    SPLITS,
+    DataError,
+    Dataset,
+    Listener,
+    Split,
+    channel_statistics,
+    nearest_resolution,
+)
 from supernets.data.pictures import SUFFIXES, decode, headers
 from supernets.data.splits import stratified
 
@@ -65,7 +72,7 @@ def image_folder(
     paths = [path for split in SPLITS for path in pairs[split]]
     sides, grey = headers(paths)
     if resolution is None:
-        resolution = _nearest_resolution(float(np.median(sides)))
+        resolution = nearest_resolution(float(np.median(sides)), MAX_RESOLUTION)
     images = decode(paths, resolution, in_channels or (1 if grey else 3), listener)
     cuts = np.cumsum([len(pairs[split]) for split in SPLITS])[:-1].tolist()
     train, validation, test = (
@@ -175,11 +182,6 @@ def _fill_splits(
     paths = {s: [source[s][i][0] for i in chosen[s]] for s in SPLITS}
     labels = {s: np.array([source[s][i][1] for i in chosen[s]], dtype=np.int64) for s in SPLITS}
     return paths, labels, drawn
-
-
-def _nearest_resolution(side: float) -> int:
-    usable = [r for r in RESOLUTIONS if r <= MAX_RESOLUTION]
-    return min(usable, key=lambda r: abs(r - side))
 
 
 def _notes(listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:

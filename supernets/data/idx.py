@@ -51,9 +51,9 @@ def idx(folder: Path) -> Dataset:
             f"{folder} has test images with label {strange[0]}, training images have labels "
             f"{', '.join(map(str, classes))}"
         )
-    name, names, flip = _KNOWN.get(
-        tuple(values[:10].tolist()), (folder.resolve().name, tuple(map(str, range(256))), False)
-    )
+    outer = folder.resolve().parent if folder.name == "raw" else folder.resolve()
+    unknown = (outer.name, tuple(map(str, range(256))), False)
+    name, names, flip = _KNOWN.get(tuple(values[:10].tolist()), unknown)
     all_train = Split(torch.from_numpy(images[:, None]), torch.from_numpy(labels))
     held, kept = stratified(labels, 1, np.random.default_rng(0))
     train = all_train[kept]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search_spaces import RESOLUTIONS, InputError
 from supernets.data.cifar import cifar10, cifar100, find_cifar10, find_cifar100
-from supernets.data.dataset import DataError, Dataset, Listener
+from supernets.data.dataset import DataError, Dataset, Listener, nearest_resolution
 from supernets.data.digits import digits
 from supernets.data.folder import find_folder, image_folder
 from supernets.data.idx import find_idx, idx
@@ -36,7 +36,7 @@ def load_dataset(
     data = _read(folder, resolution, in_channels, listener)
     if data.n_classes < 2:
         raise DataError(f"{folder} holds one class, {data.class_names[0]}; two are needed")
-    side = resolution or min(RESOLUTIONS, key=lambda r: abs(r - data.resolution))
+    side = resolution or nearest_resolution(data.resolution)
     return replace(data.resized(side), flip=data.flip if flip is None else flip)
 
 
