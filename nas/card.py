@@ -46,6 +46,27 @@ def expected_calibration_error(
     return errors
 
 
+def _origin(metadata: dict[str, Any]) -> list[str]:
+    """Where the weights come from: a training run here, or somebody else's file."""
+    what = f"Weight-sharing supernet of the space `{metadata['space']['name']}`"
+    if "source_sha256" in metadata:
+        return [
+            f"{what}, imported; trained on {metadata['dataset']} by its authors.",
+            "",
+            f"- source: `{metadata['source']}`, sha256 `{metadata['source_sha256']}`",
+            f"- licence of the weights: {metadata['license']}",
+            f"- imported by `{metadata['command']}`",
+        ]
+    return [
+        f"{what}, trained on {metadata['dataset']} for {metadata['epochs_done']} epochs "
+        f"(seed {metadata['settings']['seed']}, {metadata.get('seconds', 0) / 60:.0f} minutes).",
+        "",
+        f"- trained by `{metadata.get('command', 'nas supernet train')}` on "
+        f"{metadata.get('host', 'an unnamed machine')}",
+        f"- settings: {', '.join(f'{k}={v}' for k, v in metadata['settings'].items())}",
+    ]
+
+
 def card(
     name: str,
     metadata: dict[str, Any],
@@ -61,15 +82,9 @@ def card(
     lines = [
         f"# {name}",
         "",
-        f"Weight-sharing supernet of the space `{metadata['space']['name']}`, trained on "
-        f"{metadata['dataset']} for {metadata['epochs_done']} epochs "
-        f"(seed {metadata['settings']['seed']}, {metadata.get('seconds', 0) / 60:.0f} minutes).",
-        "",
-        f"- trained by `{metadata.get('command', 'nas supernet train')}` on "
-        f"{metadata.get('host', 'an unnamed machine')}",
+        *_origin(metadata),
         f"- evaluated by `{command}`",
         f"- weights sha256 `{table.supernet_sha256}`",
-        f"- settings: {', '.join(f'{k}={v}' for k, v in metadata['settings'].items())}",
         "",
         "## Test accuracy",
         "",

@@ -79,8 +79,8 @@ def locate(source: str) -> Path:
             return path
     if len(names) == 1:
         raise InputError(
-            f"{names[0]} is not in {' or '.join(map(str, CACHES))}: fetch {OFFICIAL[names[0]]} "
-            f"and run `nas supernet import {names[0]} --out DIR` in its folder"
+            f"{names[0]} is not in {' or '.join(map(str, CACHES))}: save {OFFICIAL[names[0]]} as "
+            f"{names[0]} and run `nas supernet import {names[0]} --out DIR` there"
         )
     raise InputError(
         f"{source} is neither a file nor one official checkpoint ({', '.join(OFFICIAL)})"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from nas.card import card
 from search_spaces import MobileNetV3Space
 from supernets import build_supernet, load_supernet, to_ofa_state_dict
 from tests.nas.conftest import nas
@@ -89,3 +91,21 @@ def test_weights_that_answer_with_infinity_are_refused(source: Path, tmp_path: P
     torch.save(state, source)
     assert "answers with infinite logits" in run(source, "--out", tmp_path / "net")
     assert not (tmp_path / "net").exists()
+
+
+def test_an_evaluated_import_keeps_its_provenance_on_the_card(source: Path, tmp_path: Path) -> None:
+    assert not run(source, "--out", tmp_path / "net")
+    _, metadata = load_supernet(tmp_path / "net" / "weights.safetensors")
+    named = [{"name": "largest", "subnet": "d4", "mmacs": 1.0, "top1": [50.0], "ece": [1.0]}]
+    table = SimpleNamespace(
+        supernet_sha256="ab", genes=[0], grid=[0], n_images=1, temperatures=[1.0]
+    )
+    test = SimpleNamespace(labels=[0], bn_images=[0])
+    text = card("net", metadata, named, {}, table, test, "nas supernet evaluate net")
+    for part in (
+        "imported; trained on imagenet by its authors",
+        "theirs.pt",
+        "MIT",
+        "evaluated by",
+    ):
+        assert part in text

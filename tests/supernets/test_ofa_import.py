@@ -180,11 +180,11 @@ def test_a_name_is_found_where_ofa_keeps_it(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        InputError, match=r"fetch https://raw\S+_w1\.0 and run .nas supernet import"
-    ):
+    with pytest.raises(InputError, match=r"save https://raw\S+_w1\.0 as \S+ and run .nas supernet"):
         locate("ofa_mbv3_d234_e346_k357_w1.0")
-    with pytest.raises(InputError, match=r"fetch https://drive.google.com/uc\?id=\S+ and run"):
+    with pytest.raises(
+        InputError, match=r"save https://drive.google.com/uc\?id=\S+ as ofa_resnet50"
+    ):
         locate("ofa_resnet50")
     with pytest.raises(InputError, match="neither a file nor one official checkpoint"):
         locate("ofa_mbv3")
