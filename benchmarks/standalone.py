@@ -3,8 +3,8 @@
     python benchmarks/standalone.py --data cifar-10-batches-bin --work runs
 
 Four random subnets of at most 20 million MACs are trained alone, exits included, with the settings
-of the zoo's supernet (recipe, epochs, batch), then compared on the 10,000 test images. Runs are kept
-in `--work` and a rerun goes on; `--only I` trains one of them and stops there.
+of the zoo's supernet (recipe, epochs, batch), then compared on the 10,000 test images. Runs are
+kept in `--work` and a rerun goes on; `--only I` trains one of them and stops there.
 """
 
 from __future__ import annotations

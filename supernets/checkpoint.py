@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from search_spaces import InputError, space_from_dict
@@ -26,8 +26,13 @@ class CheckpointError(InputError):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write a safetensors file beside `path` and rename it; `metadata` becomes one JSON string."""
-    data = save({k: v.contiguous() for k, v in tensors.items()}, {"json": json.dumps(metadata)})
+    """Write a safetensors file beside `path` and rename it; `metadata` becomes one JSON string.
+
+    `content_sha256` is added to it: the checksum of all tensors and of the rest of the metadata.
+    """
+    whole = {k: v.contiguous() for k, v in tensors.items()}
+    described = {**metadata, "content_sha256": _digest(metadata, save(whole))}
+    data = save(whole, {"json": json.dumps(described)})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(data)
@@ -35,18 +40,38 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a file of ours; CheckpointError for anything else."""
+    """Tensors and metadata of a file of ours; CheckpointError for anything else.
+
+    A truncated file, one with a flipped bit and a file of another kind are refused by name.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("json", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[8 : _start(data)]).get("__metadata__", {})
+        metadata = json.loads(header.get("json", "{}"))
+        digest = metadata.pop("content_sha256", None)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is no readable safetensors file: {error}") from None
     if metadata.get("schema") != schema:
         raise CheckpointError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")
+    if digest != _digest(metadata, data):
+        raise CheckpointError(
+            f"{path} is damaged: its content does not have the checksum that was written with it; "
+            "fetch or make it again"
+        )
     return tensors, metadata
+
+
+def _start(data: bytes) -> int:
+    """Where the tensors begin: behind eight bytes that hold the length of the header."""
+    return 8 + int.from_bytes(data[:8], "little")
+
+
+def _digest(metadata: Mapping[str, Any], data: bytes) -> str:
+    """Checksum of the metadata and of the tensors in the safetensors file `data`."""
+    return hashlib.sha256(json.dumps(metadata).encode() + data[_start(data) :]).hexdigest()
 
 
 def save_supernet(supernet: Supernet, path: Path, *, half: bool = False, **metadata: Any) -> None:

@@ -14,12 +14,12 @@ class TrainSettings:
     The defaults are what won on a cut-down supernet: `docs/training.md` has the table.
     """
 
-    epochs: int = 32
+    epochs: int = 24
     batch_size: int = 256
     lr: float = 0.1  # peak rate of Nesterov SGD
     weight_decay: float = 5e-4
     momentum: float = 0.9
-    muon_lr: float = 0.03  # peak rate of Muon on the convolutions; 0 gives them to SGD
+    muon_lr: float = 0.05  # peak rate of Muon on the convolutions; 0 gives them to SGD
     muon_decay: float = 0.03
     muon_momentum: float = 0.9
     warmup_epochs: float = 1.0
@@ -30,9 +30,9 @@ class TrainSettings:
     exit_distil: float = 0.5  # share of the last exit's logits in the loss of the early ones
     exits_only: bool = False  # the trunk and the last exit stay as they are
     progressive: bool = False  # progressive shrinking instead of all sizes from the start
-    cutout: bool = True
+    cutout: bool = False  # squares in the mean colour
     plain_epochs: float = 0.0  # at the end, without cutout
-    ema_decay: float = 0.999  # of the shipped weights, per step; 0 ships the last weights
+    ema_decay: float = 0.995  # of the shipped weights, per step; 0 ships the last weights
     bf16: bool = True
     seed: int = 0
 

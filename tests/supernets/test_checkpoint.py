@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tiny import SPACE, images, subnets, supernet
 
+from predictors import TableError, read_accuracy_table
 from search_spaces import get_space
 from supernets import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.checkpoint import SCHEMA, write_tensors
@@ -76,6 +83,51 @@ def test_a_corrupt_header_is_no_checkpoint(path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="is no readable safetensors file"):
         load_supernet(path)
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_found(where: float, bit: int) -> None:
+    """Anywhere in the file: length, header, metadata or weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        save_supernet(supernet(), path)
+        data = bytearray(path.read_bytes())
+        data[int(where * len(data))] ^= 1 << bit
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+            load_supernet(path)
+
+
+@pytest.mark.parametrize("name", ["weight", "metadata"])
+def test_a_damaged_file_is_told_from_a_good_one(path: Path, name: str) -> None:
+    data = bytearray(path.read_bytes())
+    at = len(data) - 5 if name == "weight" else data.index(b"digits")
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="is damaged: its content does not have the checksum"):
+        load_supernet(path)
+
+
+class Evil:
+    """Unpickling it would create the file `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.parametrize("pack", [pickle.dump, torch.save])
+def test_no_pickle_is_executed(tmp_path: Path, pack: Callable[..., None]) -> None:
+    marker, path = tmp_path / "executed", tmp_path / "weights.safetensors"
+    with path.open("wb") as file:
+        pack({"weight": Evil(marker)}, file)
+    with pytest.raises(CheckpointError, match="is no readable safetensors file"):
+        load_supernet(path)
+    with pytest.raises(TableError, match="is no readable safetensors file"):
+        read_accuracy_table(path, SPACE)
+    assert not marker.exists()
 
 
 def test_another_schema_is_refused_by_name(path: Path) -> None:

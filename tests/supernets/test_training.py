@@ -201,25 +201,44 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)  # sums depend on it in the last bits
 sys.path.insert(0, sys.argv[2])
+from dataclasses import replace
 from test_training import SETTINGS, small_digits, supernet, train
-for progress in train(supernet(), small_digits(), SETTINGS, Path(sys.argv[1])):
+settings = replace(SETTINGS, epochs=int(sys.argv[3]))
+for progress in train(supernet(), small_digits(), settings, Path(sys.argv[1])):
     print(progress.step, flush=True)
 """
 
 
-def test_a_killed_process_loses_no_epoch(uninterrupted: Path, tmp_path: Path) -> None:
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", KILLED, str(tmp_path), here]
+def run_until(out: Path, n_steps: int, *, epochs: int) -> None:
+    """A training process that is killed once it said so many steps."""
+    command = [sys.executable, "-c", KILLED, str(out), str(Path(__file__).parent), str(epochs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if int(line) == 6:
-                process.kill()
-                break
+        for _ in zip(range(n_steps), process.stdout, strict=False):
+            pass
+        process.kill()
     assert process.returncode < 0
+
+
+def test_a_killed_process_loses_no_epoch(uninterrupted: Path, tmp_path: Path) -> None:
+    run_until(tmp_path, 6, epochs=SETTINGS.epochs)
     went_on = run(tmp_path, seed=1)
     assert went_on[0].step == 5
     torch.testing.assert_close(weights(tmp_path), weights(uninterrupted))
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_change_nothing(tmp_path: Path) -> None:
+    """Each after 1 to 12 steps of its process, in an epoch or while its files are written."""
+    settings = replace(SETTINGS, epochs=24)
+    run(tmp_path / "whole", settings)
+    for n_steps in np.random.default_rng(0).integers(1, 13, 10).tolist():
+        run_until(tmp_path / "killed", n_steps, epochs=24)
+    went_on = run(tmp_path / "killed", settings, seed=1)
+    assert 0 < went_on[0].step < went_on[-1].step
+    torch.testing.assert_close(
+        weights(tmp_path / "killed"), weights(tmp_path / "whole"), atol=0, rtol=0
+    )
 
 
 def test_a_finished_run_has_nothing_to_do(uninterrupted: Path) -> None:
