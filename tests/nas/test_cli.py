@@ -40,7 +40,8 @@ def test_help_is_quick_and_loads_no_heavy_library():
 
 @pytest.mark.parametrize(
     "words", ["search", "devices", "spaces", "measure", "report", "supernet train",
-              "supernet evaluate", "supernet info", "predictor train", "predictor transfer"],
+              "supernet data", "supernet evaluate", "supernet info", "predictor train",
+              "predictor transfer"],
 )  # fmt: skip
 def test_every_command_has_help(words):
     assert nas(*words.split(), "--help").code == 0

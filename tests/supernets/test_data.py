@@ -66,7 +66,9 @@ def test_the_held_out_images_are_always_the_same(folder: Path) -> None:
 
 
 def test_an_empty_folder_is_told_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no images in .*: looked for .*CIFAR-10 \(data_batch_1\.bin\)"):
+    with pytest.raises(
+        DataError, match=r"no images in .*: looked for .*CIFAR-10 \(data_batch_1\.bin\)"
+    ):
         load_dataset(tmp_path)
 
 
@@ -115,3 +117,56 @@ def test_a_dataset_is_frozen() -> None:
     assert isinstance(data, Dataset)
     with pytest.raises(AttributeError):
         data.name = "other"  # type: ignore[misc]
+
+
+# ---- CIFAR-100 -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A CIFAR-100 of 200 training and 100 test images, every fine label as often."""
+    monkeypatch.setattr("supernets.data.cifar.N_VALIDATION", 20)
+    for name, n in (("train.bin", 200), ("test.bin", 100)):
+        raw = np.random.default_rng(n).integers(0, 256, (n, 3074), dtype=np.uint8)
+        raw[:, 1] = np.arange(n) % 100
+        (tmp_path / name).write_bytes(raw.tobytes())
+    return tmp_path
+
+
+def test_cifar_100_has_its_fine_labels(cifar100: Path) -> None:
+    data = load_dataset(cifar100)
+    assert (data.name, data.n_classes, data.resolution) == ("cifar100", 100, 32)
+    assert data.class_names[7] == "7"
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [180, 20, 100]
+    raw = np.frombuffer((cifar100 / "test.bin").read_bytes(), dtype=np.uint8).reshape(-1, 3074)
+    np.testing.assert_array_equal(data.test.labels, np.arange(100))
+    np.testing.assert_array_equal(data.test.images[3, 0, 0], raw[3, 2:34])
+    names = [f"class_{i}" for i in range(100)]
+    (cifar100 / "fine_label_names.txt").write_text("\n".join(names))
+    assert load_dataset(cifar100).class_names == tuple(names)
+
+
+def test_a_damaged_cifar_100_is_named(cifar100: Path) -> None:
+    raw = bytearray((cifar100 / "test.bin").read_bytes())
+    raw[1] = 100
+    (cifar100 / "test.bin").write_bytes(raw)
+    with pytest.raises(DataError, match=r"test\.bin holds label 100, CIFAR-100 has 0 to 99"):
+        load_dataset(cifar100)
+    (cifar100 / "test.bin").unlink()
+    with pytest.raises(DataError, match=r"CIFAR-100 is incomplete: .*test\.bin is missing"):
+        load_dataset(cifar100)
+
+
+def test_a_dataset_describes_what_deployment_needs() -> None:
+    assert load_dataset(None, resolution=16, flip=True).describe() == {
+        "name": "digits",
+        "format": "scikit-learn's digits",
+        "classes": list("0123456789"),
+        "resolution": 16,
+        "channels": 1,
+        "mean": [0.305],
+        "std": [0.376],
+        "flip": True,
+        "n_images": {"train": 1197, "validation": 300, "test": 300},
+        "drawn": [],
+    }
