@@ -95,7 +95,8 @@ def test_search_spaces_need_numpy_alone() -> None:
 
 
 def test_supernets_need_torch_alone() -> None:
-    assert not loaded_by("import supernets") & {"xgboost", "ray", "optuna", "sklearn", "pandas"}
+    others = {"xgboost", "ray", "optuna", "sklearn", "pandas", "PIL"}
+    assert not loaded_by("import supernets") & others
 
 
 @pytest.mark.skipif(
