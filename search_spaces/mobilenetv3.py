@@ -25,8 +25,9 @@ BASE_WIDTHS = (16, 16, 24, 40, 80, 112, 160, 960, 1280)  # stem, first block, st
 class MobileNetV3Space(OnceForAllSpace):
     """Five stages of inverted residual blocks; every stage owns `max(depths)` block slots.
 
-    Genes: `depth0..` blocks kept per stage, `kernel0..` and `expand0..` per block slot (0 where the
-    depth skips the slot), `resolution0` the side of the image in pixels.
+    Genes: `kernel0..` and `expand0..` per block slot (0 where the depth skips the slot), `depth0..`
+    blocks kept per stage, `resolution0` the side of the image in pixels. Their order is the one in
+    which progressive shrinking opens them.
     """
 
     width_mult: float = 1.0
@@ -60,8 +61,8 @@ class MobileNetV3Space(OnceForAllSpace):
     def groups(self) -> tuple[GeneGroup, ...]:  # type: ignore[override]
         n = len(self.strides)
         return (
-            GeneGroup("d", "depth", (self.depths,) * n),
             GeneGroup("k", "kernel", (self.kernels,) * (n * self.slots)),
+            GeneGroup("d", "depth", (self.depths,) * n),
             GeneGroup("e", "expand", (self.expands,) * (n * self.slots)),
             GeneGroup("r", "resolution", (self.resolutions,)),
         )
@@ -70,13 +71,15 @@ class MobileNetV3Space(OnceForAllSpace):
     def gene_stages(self) -> NDArray[np.int64]:
         stages = np.arange(len(self.strides))
         blocks = np.repeat(stages, self.slots)
-        return np.concatenate([stages, blocks, blocks, [-1]])
+        return np.concatenate([blocks, stages, blocks, [-1]])
 
     def active(self, genes: Genes) -> NDArray[np.bool_]:
-        depth = genes[:, : self.n_stages, None]
-        kept = (np.arange(self.slots) < depth).reshape(len(genes), -1)
-        always = np.ones_like(genes, dtype=bool)
-        return np.concatenate([always[:, : self.n_stages], kept, kept, always[:, -1:]], axis=1)
+        depth = self.by_letter(genes)["d"]
+        kept = (np.arange(self.slots) < depth[:, :, None]).reshape(len(genes), -1)
+        always = np.ones((len(genes), 1), dtype=bool)
+        return np.concatenate(
+            [kept, np.repeat(always, self.n_stages, axis=1), kept, always], axis=1
+        )
 
     def mid_width(self, c_in: Any, expand: Any) -> Any:
         """Channels inside a block that has `c_in` before it."""
@@ -160,8 +163,8 @@ class MobileNetV3Space(OnceForAllSpace):
             )
         n = self.n_stages * self.slots
         row = [
-            *self.read(config, "d", self.n_stages),
             *self.read(config, "ks", n),
+            *self.read(config, "d", self.n_stages),
             *self.read(config, "e", n),
             self.read_resolution(config),
         ]
