@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from supernets.data.dataset import (
     SPLITS,
@@ -62,23 +63,9 @@ def image_folder(
     """
     listings = _listings(folder)
     names = _class_names(folder, listings)
-    parts = {
-        split: [
-            (path, names.index(name)) for name, paths in found.classes.items() for path in paths
-        ]
-        for split, found in listings.items()
-    }
-    pairs, labels, drawn = _fill_splits(parts)
-    paths = [path for split in SPLITS for path in pairs[split]]
-    sides, grey = headers(paths)
-    if resolution is None:
-        resolution = nearest_resolution(float(np.median(sides)), MAX_RESOLUTION)
-    images = decode(paths, resolution, in_channels or (1 if grey else 3), listener)
-    cuts = np.cumsum([len(pairs[split]) for split in SPLITS])[:-1].tolist()
-    train, validation, test = (
-        Split(x, torch.from_numpy(labels[split]))
-        for split, x in zip(SPLITS, torch.tensor_split(images, cuts), strict=True)
-    )
+    paths, labels, drawn = _fill_splits(listings, names)
+    images = _decode(paths, resolution, in_channels, listener)
+    train, validation, test = (Split(images[s], torch.from_numpy(labels[s])) for s in SPLITS)
     mean, std = channel_statistics(train.images)
     return Dataset(
         name=folder.resolve().name,
@@ -169,19 +156,38 @@ def _class_names(folder: Path, listings: dict[str, Listing]) -> list[str]:
 
 
 def _fill_splits(
-    parts: dict[str, list[tuple[Path, int]]],
+    listings: dict[str, Listing], names: list[str]
 ) -> tuple[dict[str, list[Path]], dict[str, NDArray[np.int64]], tuple[str, ...]]:
     """Paths and labels of all three splits in random order, and the names of those drawn here."""
     rng = np.random.default_rng(0)
-    drawn = tuple(split for split in SPLITS if split not in parts)
-    of_train = np.array([label for _, label in parts["train"]])
+    pairs = {
+        split: [(path, names.index(name)) for name in found.classes for path in found.classes[name]]
+        for split, found in listings.items()
+    }
+    drawn = tuple(split for split in SPLITS if split not in pairs)
+    of_train = np.array([label for _, label in pairs["train"]])
     *held, kept = stratified(of_train, len(drawn), rng)
-    chosen = {split: rng.permutation(len(pairs)) for split, pairs in parts.items()}
+    chosen = {split: rng.permutation(len(found)) for split, found in pairs.items()}
     chosen |= {"train": kept, **dict(zip(drawn, held, strict=True))}
-    source = {split: parts.get(split, parts["train"]) for split in SPLITS}
-    paths = {s: [source[s][i][0] for i in chosen[s]] for s in SPLITS}
-    labels = {s: np.array([source[s][i][1] for i in chosen[s]], dtype=np.int64) for s in SPLITS}
+    picked = {s: [pairs.get(s, pairs["train"])[i] for i in chosen[s]] for s in SPLITS}
+    paths = {s: [path for path, _ in picked[s]] for s in SPLITS}
+    labels = {s: np.array([label for _, label in picked[s]], dtype=np.int64) for s in SPLITS}
     return paths, labels, drawn
+
+
+def _decode(
+    paths: dict[str, list[Path]],
+    resolution: int | None,
+    in_channels: int | None,
+    listener: Listener | None,
+) -> dict[str, Tensor]:
+    """uint8 images (N, C, H, H) of every split."""
+    together = [path for split in SPLITS for path in paths[split]]
+    sides, grey = headers(together)
+    resolution = resolution or nearest_resolution(float(np.median(sides)), MAX_RESOLUTION)
+    images = decode(together, resolution, in_channels or (1 if grey else 3), listener)
+    parts = images.split([len(paths[split]) for split in SPLITS])
+    return dict(zip(SPLITS, parts, strict=True))
 
 
 def _notes(listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:
@@ -192,7 +198,5 @@ def _notes(listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:
             notes.append(f"no {split} images of class {', '.join(absent)}")
     others = [path for found in listings.values() for path in found.others]
     if others:
-        notes.append(
-            f"{len(others)} files that are no images were left out, the first is {others[0]}"
-        )
+        notes.append(f"left out {others[0]}, no image{_more(len(others) - 1, 'such file')}")
     return tuple(notes)

@@ -91,9 +91,7 @@ def test_images_lie_at_any_depth_and_hidden_files_are_ignored(tmp_path: Path) ->
     assert sum(sizes(data)) == sum(CLASSES.values())
     assert data.notes == ()
     (tmp_path / "bars" / "labels.txt").touch()
-    assert load_dataset(tmp_path).notes == (
-        f"1 files that are no images were left out, the first is {tmp_path}/bars/labels.txt",
-    )
+    assert load_dataset(tmp_path).notes == (f"left out {tmp_path}/bars/labels.txt, no image",)
 
 
 # ---- pixels --------------------------------------------------------------------------------------
