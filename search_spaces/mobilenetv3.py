@@ -75,7 +75,8 @@ class MobileNetV3Space(OnceForAllSpace):
 
     def active(self, genes: Genes) -> NDArray[np.bool_]:
         depth = self.by_letter(genes)["d"]
-        kept = (np.arange(self.slots) < depth[:, :, None]).reshape(len(genes), -1)
+        kept = np.arange(self.slots) < depth[:, :, None]
+        kept = kept.reshape(len(genes), self.n_stages * self.slots)  # an empty population too
         always = np.ones((len(genes), 1), dtype=bool)
         return np.concatenate(
             [kept, np.repeat(always, self.n_stages, axis=1), kept, always], axis=1

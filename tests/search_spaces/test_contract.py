@@ -63,6 +63,13 @@ def test_canonical_is_idempotent_and_keeps_active_genes(space: Space, data: st.D
 
 
 @every_space
+def test_an_empty_population_is_one(space: Space) -> None:
+    nobody = np.empty((0, len(space.choices)), dtype=np.int64)
+    assert space.canonical(nobody).shape == space.full(nobody).shape == nobody.shape
+    assert space.subnets(nobody) == []
+
+
+@every_space
 @given(data=st.data())
 def test_full_is_a_choice_everywhere_and_the_same_subnet(space: Space, data: st.DataObject) -> None:
     genes = space.canonical(data.draw(rows(space)))
