@@ -14,11 +14,12 @@ from supernets.evaluate import (
     fit_temperatures,
     policy_accuracy,
 )
-from supernets.extract import StaticResNet, extract
+from supernets.extract import PreparedSubnets, extract
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
+from supernets.static import StaticNet
 from supernets.supernet import Supernet
 
 __all__ = [
@@ -27,9 +28,10 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "MobileNetV3Supernet",
+    "PreparedSubnets",
     "ResNet50Supernet",
     "ResNetSupernet",
-    "StaticResNet",
+    "StaticNet",
     "Supernet",
     "accuracy_table",
     "attach_exits",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm
+from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm, Statistics
+from supernets.static import ConvNorm, Residual
 
 
 class ElasticBasicBlock(nn.Module):
@@ -27,3 +28,16 @@ class ElasticBasicBlock(nn.Module):
         if self.project is not None and self.project_norm is not None:
             x = norm(self.project_norm, self.project(x, c_out))
         return F.relu(y + x)
+
+    def static(self, c_in: int, mid: int, c_out: int, statistics: Statistics | None) -> Residual:
+        """The plain block."""
+        body = nn.Sequential(
+            ConvNorm(self.conv1.static(c_in, mid), self.norm1.static(mid, statistics)),
+            nn.ReLU(),
+            ConvNorm(self.conv2.static(mid, c_out), self.norm2.static(c_out, statistics)),
+        )
+        shortcut = None
+        if self.project is not None and self.project_norm is not None:
+            norm = self.project_norm.static(c_out, statistics)
+            shortcut = ConvNorm(self.project.static(c_in, c_out), norm)
+        return Residual(body, shortcut, nn.ReLU())

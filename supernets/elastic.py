@@ -27,6 +27,10 @@ class ElasticConv2d(nn.Module):
             x, self.weight[:c_out, : x.shape[1]], stride=self.stride, padding=self.padding
         )
 
+    def static(self, c_in: int, c_out: int) -> nn.Conv2d:
+        """A plain convolution with a copy of the weights."""
+        return plain_conv(self.weight[:c_out, :c_in], self.stride)
+
 
 class ElasticLinear(nn.Module):
     """A linear layer of any input width up to `c_in`."""
@@ -40,6 +44,13 @@ class ElasticLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C) to (N, c_out), with C <= c_in."""
         return F.linear(x, self.weight[:, : x.shape[1]], self.bias)
+
+    def static(self, c_in: int) -> nn.Linear:
+        """A plain linear layer with a copy of the weights."""
+        linear = nn.Linear(c_in, len(self.weight), device="meta")
+        linear.weight = nn.Parameter(self.weight[:, :c_in].detach().clone())
+        linear.bias = nn.Parameter(self.bias.detach().clone())
+        return linear
 
 
 class ElasticBatchNorm2d(nn.Module):
@@ -66,6 +77,33 @@ class ElasticBatchNorm2d(nn.Module):
         c = x.shape[1]
         weight, bias = self.weight[:c], self.bias[:c]
         return F.batch_norm(x, mean, var, weight, bias, mean is None, 0.0, self.eps)
+
+    def static(self, channels: int, statistics: Statistics | None) -> nn.BatchNorm2d:
+        """A plain batch norm; with the statistics of the largest subnet for None."""
+        found = self.running_mean[:channels], self.running_var[:channels]
+        mean, var = found if statistics is None else statistics[self.key]
+        norm = nn.BatchNorm2d(channels, self.eps, device=self.weight.device)
+        norm.weight = nn.Parameter(self.weight[:channels].detach().clone())
+        norm.bias = nn.Parameter(self.bias[:channels].detach().clone())
+        norm.running_mean, norm.running_var = mean.detach().clone(), var.detach().clone()
+        return norm
+
+
+def plain_conv(weight: Tensor, stride: int, *, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias that owns a copy of `weight` and keeps the side at stride 1."""
+    c_out, c_in, kernel, _ = weight.shape
+    conv = nn.Conv2d(
+        c_in * groups,
+        c_out,
+        kernel,
+        stride,
+        kernel // 2,
+        groups=groups,
+        bias=False,
+        device="meta",  # no time goes into initial values
+    )
+    conv.weight = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
+    return conv
 
 
 Norm = Callable[[ElasticBatchNorm2d, Tensor], Tensor]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticLinear, Norm
+from supernets.elastic import (
+    ElasticBatchNorm2d,
+    ElasticConv2d,
+    ElasticLinear,
+    Norm,
+    Statistics,
+)
+from supernets.static import ConvNorm, GlobalMean, PoolTo
 
 
 class ExitHead(nn.Module):
@@ -29,6 +36,13 @@ class ExitHead(nn.Module):
         x = F.relu(norm(self.norm, self.conv(x, self.norm.weight.shape[0])))
         return self.linear(x.mean(dim=(2, 3)))
 
+    def static(self, c_in: int, statistics: Statistics | None) -> nn.Sequential:
+        """The plain head behind features of `c_in` channels."""
+        hidden = self.norm.weight.shape[0]
+        conv = ConvNorm(self.conv.static(c_in, hidden), self.norm.static(hidden, statistics))
+        linear = self.linear.static(hidden)
+        return nn.Sequential(PoolTo(self.side), conv, nn.ReLU(), GlobalMean(), linear)
+
 
 class FinalHead(nn.Module):
     """The classifier behind the last stage: global pool, linear."""
@@ -41,3 +55,8 @@ class FinalHead(nn.Module):
         """Map features (N, C, H, H) to logits (N, classes)."""
         del norm
         return self.linear(x.mean(dim=(2, 3)))
+
+    def static(self, c_in: int, statistics: Statistics | None) -> nn.Sequential:
+        """The plain head behind features of `c_in` channels."""
+        del statistics
+        return nn.Sequential(GlobalMean(), self.linear.static(c_in))

@@ -13,9 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm
+from supernets.elastic import (
+    ElasticBatchNorm2d,
+    ElasticConv2d,
+    Norm,
+    Statistics,
+    plain_conv,
+)
+from supernets.static import ConvNorm, Residual
 
 Activation = Callable[[Tensor], Tensor]
+PLAIN: dict[Activation, type[nn.Module]] = {F.relu: nn.ReLU, F.hardswish: nn.Hardswish}
 
 
 class ElasticDepthwiseConv2d(nn.Module):
@@ -54,6 +62,22 @@ class ElasticDepthwiseConv2d(nn.Module):
         weight = self.filters(c, kernel)
         return F.conv2d(x, weight, stride=self.stride, padding=kernel // 2, groups=c)
 
+    def static(self, channels: int, kernel: int) -> nn.Conv2d:
+        """A plain depthwise convolution with the filters of `kernel`."""
+        return plain_conv(self.filters(channels, kernel), self.stride, groups=channels)
+
+
+class SqueezeExcite(nn.Module):
+    """The plain twin of ElasticSqueezeExcite."""
+
+    def __init__(self, reduce: nn.Conv2d, expand: nn.Conv2d) -> None:
+        super().__init__()
+        self.reduce, self.expand = reduce, expand
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.expand(F.relu(self.reduce(x.mean(dim=(2, 3), keepdim=True))))
+        return x * F.hardsigmoid(y)
+
 
 class ElasticSqueezeExcite(nn.Module):
     """Every channel times a factor that is read from all channels (Hu et al., 2018)."""
@@ -70,6 +94,14 @@ class ElasticSqueezeExcite(nn.Module):
         y = F.conv2d(y, self.reduce.weight[:hidden, :c], self.reduce.bias[:hidden])  # type: ignore[index]
         y = F.conv2d(F.relu(y), self.expand.weight[:c, :hidden], self.expand.bias[:c])  # type: ignore[index]
         return x * F.hardsigmoid(y)
+
+    def static(self, channels: int, hidden: int) -> SqueezeExcite:
+        """The plain layer with copies of the weights."""
+        reduce = plain_conv(self.reduce.weight[:hidden, :channels], 1)
+        expand = plain_conv(self.expand.weight[:channels, :hidden], 1)
+        reduce.bias = nn.Parameter(self.reduce.bias[:hidden].detach().clone())  # type: ignore[index]
+        expand.bias = nn.Parameter(self.expand.bias[:channels].detach().clone())  # type: ignore[index]
+        return SqueezeExcite(reduce, expand)
 
 
 class ElasticMBConv(nn.Module):
@@ -108,3 +140,21 @@ class ElasticMBConv(nn.Module):
             y = self.squeeze(y, squeeze)
         y = norm(self.project_norm, self.project(y, self.project.weight.shape[0]))
         return x + y if self.shortcut else y
+
+    def static(
+        self, c_in: int, kernel: int, mid: int, squeeze: int, statistics: Statistics | None
+    ) -> nn.Module:
+        """The plain block."""
+        act = PLAIN[self.activation]
+        layers: list[nn.Module] = []
+        if self.expand is not None and self.expand_norm is not None:
+            norm = self.expand_norm.static(mid, statistics)
+            layers += [ConvNorm(self.expand.static(c_in, mid), norm), act()]
+        norm = self.depthwise_norm.static(mid, statistics)
+        layers += [ConvNorm(self.depthwise.static(mid, kernel), norm), act()]
+        if self.squeeze is not None:
+            layers.append(self.squeeze.static(mid, squeeze))
+        c_out = self.project.weight.shape[0]
+        norm = self.project_norm.static(c_out, statistics)
+        body = nn.Sequential(*layers, ConvNorm(self.project.static(mid, c_out), norm))
+        return Residual(body) if self.shortcut else body

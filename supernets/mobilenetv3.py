@@ -6,9 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import MobileNetV3Space, Subnet
-from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticLinear, Norm
+from supernets.elastic import (
+    ElasticBatchNorm2d,
+    ElasticConv2d,
+    ElasticLinear,
+    Norm,
+    Statistics,
+)
 from supernets.exits import ExitHead
 from supernets.mbconv import Activation, ElasticMBConv
+from supernets.static import ConvNorm, GlobalMean
 from supernets.supernet import Supernet
 
 # hard swish costs memory traffic at high resolution, so MobileNetV3 has it in the deeper half only
@@ -30,6 +37,20 @@ class MobileNetV3Head(nn.Module):
         x = F.hardswish(norm(self.norm, self.conv(x, self.norm.weight.shape[0])))
         x = self.mix(x.mean(dim=(2, 3), keepdim=True), self.mix.weight.shape[0])
         return self.linear(F.hardswish(x).flatten(1))
+
+    def static(self, c_in: int, statistics: Statistics | None) -> nn.Sequential:
+        """The plain head behind features of `c_in` channels."""
+        mixed, wide = self.mix.weight.shape[:2]
+        mix = nn.Linear(wide, mixed, bias=False, device="meta")  # 1x1 on one pixel
+        mix.weight = nn.Parameter(self.mix.weight.detach().flatten(1).clone())
+        return nn.Sequential(
+            ConvNorm(self.conv.static(c_in, wide), self.norm.static(wide, statistics)),
+            nn.Hardswish(),
+            GlobalMean(),
+            mix,
+            nn.Hardswish(),
+            self.linear.static(mixed),
+        )
 
 
 class MobileNetV3Supernet(Supernet):
@@ -84,3 +105,20 @@ class MobileNetV3Supernet(Supernet):
                 squeeze = int(self.space.squeeze_width(mid))
                 x = self.stages[s][b](x, subnet["k"][i], mid, squeeze, norm)  # type: ignore[index]
         return x
+
+    def static_segment(
+        self, k: int, subnet: Subnet, statistics: Statistics | None
+    ) -> tuple[list[nn.Module], int]:
+        space, layers = self.space, list[nn.Module]()
+        if k == 0:
+            width = self.stem_norm.weight.shape[0]
+            stem = self.stem.static(space.in_channels, width)
+            layers += [ConvNorm(stem, self.stem_norm.static(width, statistics)), nn.Hardswish()]
+            layers.append(self.first.static(width, 3, width, 0, statistics))
+        for s in space.stages(k):
+            for b, (c_in, _, _) in zip(range(subnet["d"][s]), space.blocks(s), strict=False):
+                i = s * space.slots + b
+                mid = int(space.mid_width(c_in, subnet["e"][i]))
+                sizes = c_in, subnet["k"][i], mid, int(space.squeeze_width(mid))
+                layers.append(self.stages[s][b].static(*sizes, statistics))  # type: ignore[index]
+        return layers, space.widths[space.stages(k)[-1]]

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from search_spaces import ResNetSpace, Subnet
 from supernets.blocks import ElasticBasicBlock
-from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm
+from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm, Statistics
 from supernets.exits import ExitHead, FinalHead
+from supernets.static import ConvNorm
 from supernets.supernet import Supernet
 
 
@@ -54,3 +55,18 @@ class ResNetSupernet(Supernet):
             mid = int(self.space.mid_width(width, expands[k * self.space.slots + b]))
             x = self.stages[k][b](x, mid, width, norm)  # type: ignore[index]
         return x
+
+    def static_segment(
+        self, k: int, subnet: Subnet, statistics: Statistics | None
+    ) -> tuple[list[nn.Module], int]:
+        width, expands = subnet["w"][k], subnet["e"]
+        layers: list[nn.Module] = []
+        c_in = subnet["w"][max(k - 1, 0)]
+        if k == 0:
+            stem = self.stem.static(self.space.in_channels, width)
+            layers += [ConvNorm(stem, self.stem_norm.static(width, statistics)), nn.ReLU()]
+        for b in range(subnet["d"][k]):
+            mid = int(self.space.mid_width(width, expands[k * self.space.slots + b]))
+            layers.append(self.stages[k][b].static(c_in, mid, width, statistics))  # type: ignore[index]
+            c_in = width
+        return layers, width

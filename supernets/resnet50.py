@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import ResNet50Space, Subnet
-from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm
+from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, Norm, Statistics
 from supernets.exits import ExitHead, FinalHead
+from supernets.static import ConvNorm, Residual
 from supernets.supernet import Supernet
 
 
@@ -40,6 +41,23 @@ class ElasticBottleneck(nn.Module):
             x = norm(self.project_norm, self.project(x, c_out))
         return F.relu(y + x)
 
+    def static(self, c_in: int, mid: int, c_out: int, statistics: Statistics | None) -> Residual:
+        """The plain block."""
+        body = nn.Sequential(
+            ConvNorm(self.conv1.static(c_in, mid), self.norm1.static(mid, statistics)),
+            nn.ReLU(),
+            ConvNorm(self.conv2.static(mid, mid), self.norm2.static(mid, statistics)),
+            nn.ReLU(),
+            ConvNorm(self.conv3.static(mid, c_out), self.norm3.static(c_out, statistics)),
+        )
+        shortcut = None
+        if self.project is not None and self.project_norm is not None:
+            norm = self.project_norm.static(c_out, statistics)
+            shortcut = nn.Sequential(ConvNorm(self.project.static(c_in, c_out), norm))
+            if self.stride > 1:
+                shortcut.insert(0, nn.AvgPool2d(self.stride, self.stride, ceil_mode=True))
+        return Residual(body, shortcut, nn.ReLU())
+
 
 class ElasticStem(nn.Module):
     """Three 3x3 convolutions and a max pool; the middle one is a residual block that can go."""
@@ -60,6 +78,18 @@ class ElasticStem(nn.Module):
             x = x + F.relu(norm(self.norm2, self.conv2(x, inner)))
         x = F.relu(norm(self.norm3, self.conv3(x, c_out)))
         return F.max_pool2d(x, 3, stride=2, padding=1)
+
+    def static(
+        self, c_in: int, residual: int, inner: int, c_out: int, statistics: Statistics | None
+    ) -> nn.Sequential:
+        """The plain stem."""
+        first = ConvNorm(self.conv1.static(c_in, inner), self.norm1.static(inner, statistics))
+        layers: list[nn.Module] = [first, nn.ReLU()]
+        if residual:
+            conv, norm = self.conv2.static(inner, inner), self.norm2.static(inner, statistics)
+            layers.append(Residual(nn.Sequential(ConvNorm(conv, norm), nn.ReLU())))
+        last = ConvNorm(self.conv3.static(inner, c_out), self.norm3.static(c_out, statistics))
+        return nn.Sequential(*layers, last, nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
 
 
 class ResNet50Supernet(Supernet):
@@ -104,3 +134,19 @@ class ResNet50Supernet(Supernet):
                 mid = int(self.space.mid_width(widths[2 + s], expand))
                 x = self.stages[s][b](x, mid, widths[2 + s], norm)  # type: ignore[index]
         return x
+
+    def static_segment(
+        self, k: int, subnet: Subnet, statistics: Statistics | None
+    ) -> tuple[list[nn.Module], int]:
+        space, widths, layers = self.space, subnet["w"], list[nn.Module]()
+        c_in = widths[1 + space.stages(k)[0]]
+        if k == 0:
+            sizes = space.in_channels, subnet["s"][0], widths[0], widths[1]
+            layers.append(self.stem.static(*sizes, statistics))
+        for s in space.stages(k):
+            for b in range(subnet["d"][s]):
+                mid = int(space.mid_width(widths[2 + s], subnet["e"][space.first_slot(s) + b]))
+                block = self.stages[s][b]  # type: ignore[index]
+                layers.append(block.static(c_in, mid, widths[2 + s], statistics))
+                c_in = widths[2 + s]
+        return layers, c_in

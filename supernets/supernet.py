@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import Space, Subnet
-from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
+from supernets.elastic import ElasticBatchNorm2d, Norm, Statistics, batch_norm, running_norm
 
 
 def at_resolution(images: Tensor, space: Space, subnet: Subnet) -> Tensor:
@@ -44,6 +44,12 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def segment(self, k: int, x: Tensor, subnet: Subnet, norm: Norm) -> Tensor:
         """Features behind exit k from those behind exit k - 1; segment 0 takes the images."""
+
+    @abstractmethod
+    def static_segment(
+        self, k: int, subnet: Subnet, statistics: Statistics | None
+    ) -> tuple[list[nn.Module], int]:
+        """The plain layers that compute segment k, and how many channels they end with."""
 
     def forward(
         self,

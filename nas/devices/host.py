@@ -6,13 +6,13 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from search_spaces import DvfsLevel, InputError, ResNetSpace, Subnet, format_heads
+from search_spaces import DvfsLevel, Space, Subnet, format_heads
 
 N_WARMUP = 5
 UNKNOWN_MHZ = 1000.0  # stands in where the system hides its clock; there is one level only
@@ -42,7 +42,7 @@ class HostDevice:
         self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]
 
     def measure(
-        self, space: ResNetSpace, subnet: Subnet, heads: Sequence[int], level: int = 0
+        self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = 0
     ) -> dict[str, Any]:
         """One measured row of the program (`subnet`, `heads`), at the clock the machine has now.
 
@@ -51,16 +51,11 @@ class HostDevice:
         del level  # the host's clock is left as it is
         import torch
 
-        from supernets import StaticResNet
+        from supernets import extract
 
-        if not isinstance(space, ResNetSpace):
-            raise InputError(
-                f"this machine can run programs of the ResNet spaces, not of {space.name}; "
-                "give rows that were measured elsewhere (docs/reference.md)"
-            )
-        net = StaticResNet(space, subnet, heads).fold()
+        net = extract(_random_supernet(space), subnet, heads=heads).fold()
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        x = torch.randn(self.batch, space.in_channels, space.resolution, space.resolution)
+        x = torch.randn(self.batch, *space.input_shape(subnet))
         x = x.contiguous(memory_format=torch.channels_last)
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
@@ -97,6 +92,14 @@ class HostDevice:
         with torch.inference_mode():
             times = time_ms(lambda: bool(logits.softmax(1).max() > 0.5), seconds=0.05)
         return float(np.median(times))
+
+
+@cache
+def _random_supernet(space: Space) -> Any:
+    """Untrained weights of `space`; InputError where it comes with tables alone."""
+    from supernets.catalog import build_supernet
+
+    return build_supernet(space).eval()
 
 
 def cpu_name() -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from search_spaces import NASBench201Space, ResNetSpace, get_space
-from supernets import StaticResNet
+from supernets import extract
+from supernets.catalog import build_supernet
 
 
 def counted(net: nn.Module, image: Tensor) -> tuple[list[int], list[int]]:
@@ -46,7 +47,7 @@ def test_a_resnet_program_costs_what_its_layers_cost(
     genes = space.sample(1, np.random.default_rng(seed))
     on = np.isin(np.arange(space.n_exits + 1), heads)[None]
     operators = space.operators(genes, on)
-    net = StaticResNet(space, space.subnet(genes), heads).eval()
+    net = extract(build_supernet(space), space.subnet(genes), heads=heads)
     image = torch.zeros(1, space.in_channels, space.resolution, space.resolution)
     macs, params = counted(net, image)
     weighted = [kind != "pool" for kind in operators.kinds] & operators.present[0]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tiny import SPACE, images, subnets, supernet
 
 from search_spaces import Subnet
-from supernets import StaticResNet, cached_norm, calibrate, extract
+from supernets import cached_norm, calibrate, extract
+from supernets.static import Residual
 
 SUPERNET, IMAGES = supernet(), images()
 LARGEST, SMALLEST = subnets(2)
@@ -53,7 +54,11 @@ def test_heads_choose_among_the_logits_of_all_exits(subnet: Subnet, heads: list[
 
 @pytest.mark.parametrize("heads", [[0], [1, 2], [3]])
 def test_the_trunk_stops_at_the_deepest_head(heads: list[int]) -> None:
-    assert len(StaticResNet(SPACE, LARGEST, heads).stages) == heads[-1] + 1
+    net = extract(SUPERNET, LARGEST, heads=heads)
+    assert net.head_ids == heads
+    assert len(net.segments) == len(heads)
+    n_blocks = sum(isinstance(m, Residual) for m in net.modules())
+    assert n_blocks == SPACE.slots * (heads[-1] + 1)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -76,13 +81,13 @@ def test_a_subnet_learns_only_in_its_slice_of_the_weights() -> None:
     net = supernet().train()
     sum(logits.square().sum() for logits in net(IMAGES, SMALLEST)).backward()
     static = extract(net, SMALLEST)
-    pairs = [(net.stem, static.stem[0])]
-    for s, stage in enumerate(static.stages):
-        assert all(p.grad is None for p in net.stages[s][len(stage) :].parameters())
-        for b, block in enumerate(stage):
-            source = net.stages[s][b]
-            pairs += [(source.conv1, block.conv1[0]), (source.conv2, block.conv2[0])]
-    pairs += [(net.heads[int(k)].linear, head.linear) for k, head in static.heads.items()]
+    pairs = [(net.stem, static.segments[0].trunk[0].conv)]
+    for s, segment in enumerate(static.segments):
+        blocks = [m for m in segment.trunk if isinstance(m, Residual)]
+        assert all(p.grad is None for p in net.stages[s][len(blocks) :].parameters())
+        for source, block in zip(net.stages[s], blocks, strict=False):
+            pairs += [(source.conv1, block.body[0].conv), (source.conv2, block.body[2].conv)]
+        pairs.append((net.heads[s].linear, segment.head[-1]))
     for layer, plain in pairs:
         inside = torch.zeros_like(layer.weight, dtype=torch.bool)
         inside[tuple(slice(n) for n in plain.weight.shape)] = True
@@ -104,7 +109,7 @@ def test_subnets_share_one_set_of_weights() -> None:
 
 def test_weights_are_sliced_from_the_first_channel() -> None:
     static = extract(SUPERNET, SMALLEST)
-    weight = static.stages[1][0].conv1[0].weight
+    weight = static.segments[1].trunk[0].body[0].conv.weight
     c_out, c_in = weight.shape[:2]
     np.testing.assert_array_equal(
         weight.detach(), SUPERNET.stages[1][0].conv1.weight.detach()[:c_out, :c_in]

@@ -1,0 +1,110 @@
+"""Plain networks of fixed size: chains of segments that end at an exit each.
+
+Their layers are `torch.nn` ones, so that they are timed, exported and fine-tuned like any network.
+Every elastic layer has a method `static` that makes its plain twin with a copy of its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution and batch norm; `fold` turns them into one convolution with a bias."""
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv, self.norm = conv, norm
+
+    def fold(self) -> nn.Conv2d:
+        return fuse_conv_bn_eval(self.conv.eval(), self.norm.eval())
+
+
+class Residual(nn.Module):
+    """`activation(body(x) + shortcut(x))`; the shortcut is the identity for None."""
+
+    def __init__(
+        self,
+        body: nn.Module,
+        shortcut: nn.Module | None = None,
+        activation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut or nn.Identity()
+        self.activation = activation or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+class PoolTo(nn.Module):
+    """Average pooling to a side of about `side`, as `ExitHead` has it."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, x.shape[-1] // self.side) if x.shape[-1] > self.side else x
+
+
+class GlobalMean(nn.Module):
+    """Map (N, C, H, W) to (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
+class Segment(nn.Module):
+    """The trunk from the exit before to this one, and the exit's head."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, head
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map the features behind the exit before to those behind this exit, and its logits."""
+        x = self.trunk(x)
+        return x, self.head(x)
+
+
+class StaticNet(nn.Module):
+    """The program of the exits `head_ids`, from the image to the deepest of them.
+
+    Segment i maps the features behind exit `head_ids[i - 1]` (the image for i = 0) to those behind
+    `head_ids[i]` and its logits, so that a caller can stop after any of them.
+    """
+
+    def __init__(self, segments: Sequence[Segment], head_ids: Sequence[int]) -> None:
+        super().__init__()
+        self.segments = nn.ModuleList(segments)
+        self.head_ids = list(head_ids)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map images (N, C, H, H) to the logits (N, classes) of every exit."""
+        logits = []
+        for segment in self.segments:
+            x, answer = cast(Segment, segment)(x)
+            logits.append(answer)
+        return logits
+
+    def fold(self) -> StaticNet:
+        """Fold every batch norm into its convolution, in place; for inference only."""
+        self.eval()
+        for module in list(self.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, ConvNorm):
+                    setattr(module, name, child.fold())
+        return self
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of weights and statistics."""
+        tensors = (*self.parameters(), *self.buffers())
+        return sum(t.numel() * t.element_size() for t in tensors)
