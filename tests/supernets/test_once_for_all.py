@@ -14,7 +14,7 @@ from once_for_all import MOBILE, RESNET, supernet
 from torch import Tensor, nn
 
 from search_spaces import OnceForAllSpace, Subnet
-from supernets import cached_norm, calibrate, exit_logits
+from supernets import cached_norm, calibrate, exit_logits, extract
 from supernets.calibrate import store_largest
 from supernets.elastic import ElasticConv2d, ElasticLinear
 from supernets.mbconv import ElasticDepthwiseConv2d, ElasticMBConv, ElasticSqueezeExcite
@@ -124,6 +124,28 @@ def test_calibration_measures_the_layers_of_the_subnet(kind: str) -> None:
         found = net(x, subnet, norm=cached_norm(statistics))
         batch = copy.deepcopy(net).train()(x, subnet)
     torch.testing.assert_close(found, batch, atol=1e-4, rtol=1e-4)
+
+
+@every_kind
+@settings(max_examples=10)
+@given(seed=seeds, heads=any_heads)
+def test_extracted_subnet_computes_and_costs_what_the_supernet_does(
+    kind: str, seed: int, heads: list[int]
+) -> None:
+    """At every resolution, with calibrated statistics and learned kernel transforms; folded too."""
+    space, net = SPACES[kind], NETS[kind]
+    subnet = sampled(space, seed)
+    x = images(subnet, 16)  # enough values per channel for variances that are not tiny
+    statistics = calibrate(net, subnet, x)
+    static = extract(net, subnet, heads=heads, statistics=statistics)
+    with torch.no_grad():
+        wanted = net(x, subnet, heads=heads, norm=cached_norm(statistics))
+        scale = float(wanted[-1].std())
+        torch.testing.assert_close(static(x), wanted, atol=1e-4 * scale, rtol=1e-4)
+        torch.testing.assert_close(static.fold()(x), wanted, atol=1e-3 * scale, rtol=1e-3)
+    operators = space.operators(space.genes([subnet]), np.isin(np.arange(3), heads)[None])
+    layers = [m for m in static.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert operators.params.sum() == sum(layer.weight.numel() for layer in layers)
 
 
 @every_kind
