@@ -97,7 +97,7 @@ class HostDevice:
 @cache
 def _random_supernet(space: Space) -> Any:
     """Untrained weights of `space`; InputError where it comes with tables alone."""
-    from supernets.catalog import build_supernet
+    from supernets import build_supernet
 
     return build_supernet(space).eval()
 
