@@ -1,11 +1,13 @@
 """Weight-sharing networks: train once, run any subnet. Needs torch, numpy and safetensors alone."""
 
 from supernets.attach import attach_exits
+from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
 from supernets.catalog import build_supernet
 from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.data import DataError, Dataset, load_dataset
 from supernets.elastic import bf16_pays, cached_norm
+from supernets.engine import Answers, EarlyExitEngine
 from supernets.evaluate import (
     Evaluation,
     accuracy_table,
@@ -23,9 +25,11 @@ from supernets.static import StaticNet
 from supernets.supernet import Supernet
 
 __all__ = [
+    "Answers",
     "CheckpointError",
     "DataError",
     "Dataset",
+    "EarlyExitEngine",
     "Evaluation",
     "MobileNetV3Supernet",
     "PreparedSubnets",
@@ -48,7 +52,9 @@ __all__ = [
     "load_supernet",
     "locate",
     "policy_accuracy",
+    "read_bn_cache",
     "save_supernet",
     "sha256",
     "to_ofa_state_dict",
+    "write_bn_cache",
 ]

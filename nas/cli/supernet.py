@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Data, Quiet
+from nas.cli.supernet_calibrate import calibrate
 from nas.cli.supernet_data import data as describe_data
 from nas.cli.supernet_import import import_
 from nas.cli.supernet_train import train
@@ -17,6 +18,7 @@ supernet = typer.Typer(
 )
 supernet.command()(train)
 supernet.command("import")(import_)
+supernet.command()(calibrate)
 supernet.command("data")(describe_data)
 
 

@@ -1,0 +1,36 @@
+"""`nas supernet calibrate`: batch-norm statistics for the points of a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Data, Quiet
+
+
+def calibrate(
+    name: Annotated[str, typer.Argument(help="Name from the zoo, or a folder.")],
+    pareto: Annotated[Path, typer.Option(help="pareto.json of a search with this supernet.")],
+    out: Annotated[Path, typer.Option(help="File for the statistics (nas.bn/1).")],
+    data: Data = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the batch-norm statistics of every point, so that switching needs no images.
+
+    Example: `nas supernet calibrate mynet --pareto run/pareto.json --data myimages --out bn.st`
+    """
+    from nas.calibrated import calibrate_points
+    from nas.cli.output import command_line, console, progress
+    from nas.pareto import read_pareto
+    from nas.zoo import supernet_folder
+
+    run = calibrate_points(
+        read_pareto(pareto), supernet_folder(name), data, out, command=command_line()
+    )
+    with progress(console(quiet=quiet)) as bar:
+        task = bar.add_task("calibrate", total=None, note="")
+        for done, total in run:
+            bar.update(task, completed=done, total=total)
+    console(quiet=quiet).print(f"statistics of {total} subnets in {out}")
