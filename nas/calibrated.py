@@ -18,8 +18,7 @@ def calibrate_points(
     `folder` holds the supernet and `data` the images it was trained on. Yields (done, all).
     InputError: the table was made with other weights.
     """
-    from supernets import calibrate, load_supernet, sha256, write_bn_cache
-    from supernets.augment import calibration_images
+    from supernets import calibrate, calibration_images, load_supernet, sha256, write_bn_cache
 
     weights = folder / "weights.safetensors"
     supernet, metadata = load_supernet(weights)

@@ -37,6 +37,7 @@ class Space(ABC):
 
     name: str
     groups: tuple[GeneGroup, ...]
+    n_classes: int
     n_exits: int = 0
 
     @property

@@ -1,6 +1,7 @@
 """Weight-sharing networks: train once, run any subnet. Needs torch, numpy and safetensors alone."""
 
 from supernets.attach import attach_exits
+from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
 from supernets.catalog import build_supernet
@@ -43,6 +44,7 @@ __all__ = [
     "build_supernet",
     "cached_norm",
     "calibrate",
+    "calibration_images",
     "confidence_and_correct",
     "exit_logits",
     "extract",

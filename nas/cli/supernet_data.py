@@ -103,8 +103,8 @@ def _show_balance(dataset: Dataset, out: Console) -> None:
     out.print(_class_table(dataset))
     out.print(
         f"[yellow]uneven classes[/]: {high:,} training images of {most}, {low:,} of {least} "
-        f"({ratio:.1f} to 1); top-1 error hides what goes wrong on rare classes, so add images of "
-        "them"
+        f"({ratio:.1f} to 1); top-1 error hides what goes wrong on rare classes: add images of "
+        "them, or train with --set balance=true"
     )
 
 

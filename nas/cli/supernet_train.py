@@ -15,9 +15,20 @@ def train(
     data: Data = None,
     resolution: Resolution = None,
     flip: Flip = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 32,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 256,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.25,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 24,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per step; 256, or an eighth of a small set.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of docs/training.md."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Start from these weights: a zoo name or a folder.")
+    ] = None,
+    exits_only: Annotated[
+        bool, typer.Option("--exits-only", help="Train early exits; the rest keeps every bit.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     seed: Annotated[int, typer.Option(help="Initial weights and batches.")] = 0,
     quiet: Quiet = False,
@@ -25,6 +36,7 @@ def train(
     """Train a supernet on your images; a killed run goes on from its last epoch.
 
     Example: `nas supernet train --data myimages --out mynet`
+    Exits of an imported network: add `--start ofa-mobilenetv3 --exits-only`.
     """
     import torch
 
@@ -32,9 +44,8 @@ def train(
     from nas.cli.supernet_data import read_images, show_images
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
-    from search_spaces import resnet_for
-    from supernets import ResNetSupernet, bf16_pays
-    from supernets.training import TrainSettings
+    from supernets import bf16_pays
+    from supernets.training import TrainSettings, parse_settings
     from supernets.training import train as run
 
     if threads:
@@ -43,12 +54,11 @@ def train(
     dataset = read_images(data, log, resolution=resolution, flip=flip)
     show_images(dataset, log)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = TrainSettings(
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, bf16=bf16_pays(device)
-    )
+    values = {"batch_size": batch_size or min(256, max(8, len(dataset.train) // 8))}
+    given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
+    settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
+    net = _start(start, dataset, seed)
     prepare_folder(out)
-    torch.manual_seed(seed)
-    net = ResNetSupernet(resnet_for(dataset.resolution, dataset.channels, dataset.n_classes))
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     about: dict[str, Any] = {
         "command": command_line(),
@@ -63,3 +73,24 @@ def train(
     log.print(
         f"weights in {out}; next: nas supernet evaluate {out}" + (f" --data {data}" if data else "")
     )
+
+
+def _start(start: str | None, dataset: Any, seed: int) -> Any:
+    """The supernet to train: new weights for these images, or those of `start`."""
+    import torch
+
+    from nas.zoo import supernet_folder
+    from search_spaces import InputError, resnet_for
+    from supernets import ResNetSupernet, load_supernet
+
+    if start is None:
+        torch.manual_seed(seed)
+        space = resnet_for(dataset.resolution, dataset.channels, dataset.n_classes)
+        return ResNetSupernet(space)
+    net, _ = load_supernet(supernet_folder(start) / "weights.safetensors")
+    if net.space.n_classes != dataset.n_classes:
+        raise InputError(
+            f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "
+            "start from weights for these classes or without --start"
+        )
+    return net

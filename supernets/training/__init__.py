@@ -2,6 +2,6 @@
 
 from supernets.training.loop import Progress, schedule, train
 from supernets.training.sandwich import sandwich_step
-from supernets.training.settings import TrainSettings
+from supernets.training.settings import TrainSettings, parse_settings
 
-__all__ = ["Progress", "TrainSettings", "sandwich_step", "schedule", "train"]
+__all__ = ["Progress", "TrainSettings", "parse_settings", "sandwich_step", "schedule", "train"]

@@ -16,7 +16,7 @@ from search_spaces import InputError
 from supernets.augment import calibration_images, train_transform
 from supernets.calibrate import store_largest
 from supernets.checkpoint import save_supernet
-from supernets.data import Dataset
+from supernets.data import Dataset, epoch_order
 from supernets.supernet import Supernet
 from supernets.training.exits import train_exits_only
 from supernets.training.memory import keep_freed_memory
@@ -115,7 +115,7 @@ def _batches(
     data: Dataset, settings: TrainSettings, rng: np.random.Generator, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of augmented, normalised batches; the incomplete last batch is dropped."""
-    order = torch.from_numpy(rng.permutation(len(data.train)))
+    order = torch.from_numpy(epoch_order(data, rng, balance=settings.balance))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     cutout = settings.cutout and epoch < settings.epochs - settings.plain_epochs
     n_batches = len(order) // settings.batch_size

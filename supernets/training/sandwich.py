@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from search_spaces import Genes, Space, Subnet
-from supernets.supernet import Supernet
+from supernets.supernet import Supernet, at_resolution
 from supernets.training.losses import DIVERGENCES, kl_divergence
 from supernets.training.settings import TrainSettings
 from supernets.training.shrinking import open_dimensions
@@ -65,6 +65,7 @@ def _drawn(
 def _logits(
     supernet: Supernet, images: Tensor, subnet: Subnet, settings: TrainSettings
 ) -> list[Tensor]:
+    images = at_resolution(images, supernet.space, subnet)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16):
         return [x.float() for x in supernet(images, subnet)]
 

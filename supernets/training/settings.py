@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from search_spaces import InputError
 
@@ -32,6 +34,7 @@ class TrainSettings:
     progressive: bool = False  # progressive shrinking instead of all sizes from the start
     cutout: bool = False  # squares in the mean colour
     plain_epochs: float = 0.0  # at the end, without cutout
+    balance: bool = False  # every class equally often
     ema_decay: float = 0.995  # of the shipped weights, per step; 0 ships the last weights
     bf16: bool = True
     seed: int = 0
@@ -44,3 +47,22 @@ class TrainSettings:
             raise InputError(f"distil must be kl, alpha or labels, got {self.distil!r}")
         if not self.sandwich and not self.n_random:
             raise InputError("without sandwich, n_random must be at least 1, got 0")
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Settings from texts such as `distil=alpha`; InputError names what is wrong with one."""
+    types: dict[str, Any] = {f.name: type(f.default) for f in fields(TrainSettings)}
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in types:
+            raise InputError(f"no training setting {name!r}; there are {', '.join(types)}")
+        try:
+            found[name] = _BOOLEANS[value] if types[name] is bool else types[name](value)
+        except (KeyError, ValueError):
+            kind = types[name].__name__
+            raise InputError(f"{name} takes a value of type {kind}, got {value!r}") from None
+    return found
+
+
+_BOOLEANS = {"true": True, "false": False}

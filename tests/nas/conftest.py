@@ -52,7 +52,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     """Train on scikit-learn's digits for a few seconds, evaluate, measure the host."""
     root = tmp_path_factory.mktemp("digits")
     made = Digits(root / "supernet", root / "rows.csv")
-    train = "supernet train --epochs 6 --batch-size 64 --lr 0.1 --threads 1 --quiet --out"
+    train = "supernet train --epochs 6 --batch-size 64 --threads 1 --quiet --out"
     assert nas(*train.split(), made.supernet).code == 0
     evaluate = "supernet evaluate --samples 40 --quiet"
     assert nas(*evaluate.split(), made.supernet).code == 0

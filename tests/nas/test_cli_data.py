@@ -23,7 +23,7 @@ def shapes(tmp_path_factory):
 def trained(shapes, tmp_path_factory):
     """A supernet trained on the shapes for two epochs and evaluated on 20 subnets."""
     out = tmp_path_factory.mktemp("shapes") / "net"
-    train = "supernet train --epochs 2 --batch-size 16 --lr 0.05 --threads 1"
+    train = "supernet train --epochs 2 --batch-size 16 --threads 1"
     done = nas(*train.split(), "--data", shapes, "--out", out)
     assert done.code == 0, done.err
     for line in (

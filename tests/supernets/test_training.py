@@ -137,6 +137,7 @@ CHANGES = {
     "progressive": True,
     "cutout": False,
     "plain_epochs": 1.0,
+    "balance": True,
     "ema_decay": 0.0,
     "bf16": True,
     "seed": 4,
