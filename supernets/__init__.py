@@ -18,14 +18,20 @@ from supernets.evaluate import (
     policy_accuracy,
 )
 from supernets.extract import PreparedSubnets, extract
+from supernets.mbconv import SqueezeExcite
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
-from supernets.static import StaticNet
+from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet
 from supernets.supernet import Supernet
 
 __all__ = [
+    "GlobalMean",
+    "PoolTo",
+    "Residual",
+    "Segment",
+    "SqueezeExcite",
     "Answers",
     "CheckpointError",
     "DataError",

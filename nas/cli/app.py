@@ -7,6 +7,7 @@ import sys
 import typer
 
 from nas.cli.devices import devices
+from nas.cli.export import export
 from nas.cli.measure import measure
 from nas.cli.predictor import predictor
 from nas.cli.report import report
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (search, devices, spaces, measure, report):
+for command in (search, devices, spaces, measure, export, report):
     app.command()(command)
 app.add_typer(predictor, name="predictor")
 app.add_typer(supernet, name="supernet")

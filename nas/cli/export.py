@@ -1,0 +1,65 @@
+"""`nas export`: points of a table as ONNX files for a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Quiet
+
+
+def export(
+    pareto: Annotated[Path, typer.Option(help="pareto.json of a search.")],
+    out: Annotated[Path, typer.Option(help="New folder.")],
+    id_: Annotated[
+        list[str] | None, typer.Option("--id", help="A point; the table's front without it.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Training images, for batch norm and for the check.")
+    ] = None,
+    bn_cache: Annotated[
+        Path | None, typer.Option(help="Statistics of `nas supernet calibrate` instead.")
+    ] = None,
+    supernet: Annotated[
+        str | None, typer.Option(help="Zoo name or folder; the table's own without it.")
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Weights and arithmetic in half.")] = False,
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
+) -> None:
+    """Write configurations as ONNX segments with manifest and README, checked with ONNX Runtime.
+
+    Example: `nas export --pareto run/pareto.json --data cifar-10-batches-bin --out board`
+    """
+    from nas.cli.output import command_line, console, print_json
+    from nas.pareto import read_pareto
+    from nas.zoo import supernet_folder
+    from search_spaces import InputError
+
+    try:
+        from nas.export import plan_export, write_export
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"nas export needs {error.name}, which is not installed: pip install 'nas[export]'"
+        ) from None
+
+    table = read_pareto(pareto)
+    described = table.content["supernet"]
+    if described is None:
+        raise InputError(f"{pareto} is of a space that comes with tables alone: nothing to export")
+    folder = supernet_folder(supernet or described["name"])
+    plan = plan_export(table, folder, ids=id_ or (), data=data, bn_cache=bn_cache)
+    manifest = write_export(plan, out, half=fp16, command=command_line())
+    if json:
+        print_json(manifest)
+        return
+    checked, n_bytes = manifest["verified"], sum(f["bytes"] for f in manifest["files"].values())
+    console(quiet=quiet).print(
+        f"{len(manifest['configurations'])} configurations, {len(manifest['networks'])} networks, "
+        f"{len(manifest['files'])} files ({n_bytes / 1e6:.1f} MB) in {out}\n"
+        f"ONNX Runtime on {checked['n_images']} images ({checked['images']}), measured: logits "
+        f"within {checked['max_logit_difference']:g}, {checked['equal_decisions']} of "
+        f"{checked['decisions']} decisions equal"
+    )

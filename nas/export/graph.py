@@ -1,0 +1,156 @@
+"""ONNX graphs of the segments of a static net, built layer by layer.
+
+Opset 13 and IR 7, which TensorRT 8.2 of JetPack 4.6 reads as well as later ones
+(docs.nvidia.com/deeplearning/tensorrt/archives, support matrices). The batch is dynamic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from search_spaces import InputError
+from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite
+
+OPSET, IR_VERSION = 13, 7
+
+
+class Builder:
+    """Nodes and weights of one graph; every method that adds a node returns its output's name."""
+
+    def __init__(self, *, half: bool) -> None:
+        self.dtype = np.float16 if half else np.float32
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        out = name or f"{kind.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=out, **attributes))
+        return out
+
+    def weight(self, values: Tensor) -> str:
+        name = f"weight{len(self.weights)}"
+        array = values.detach().numpy().astype(self.dtype)
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def layer(self, module: nn.Module, x: str, value: Tensor) -> tuple[str, Tensor]:
+        """Add `module` behind the tensor `x`, which has the example `value`."""
+        if isinstance(module, nn.Sequential):
+            for child in module:
+                x, value = self.layer(child, x, value)
+            return x, value
+        if isinstance(module, Residual):
+            body, result = self.layer(module.body, x, value)
+            shortcut, skipped = self.layer(module.shortcut, x, value)
+            return self.layer(module.activation, self.node("Add", body, shortcut), result + skipped)
+        if type(module) not in LAYERS:
+            raise InputError(f"cannot export a layer of type {type(module).__name__}")
+        return LAYERS[type(module)](self, module, x, value), module(value)
+
+
+def _conv(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    weights = [build.weight(module.weight)]
+    if module.bias is not None:
+        weights.append(build.weight(module.bias))
+    return build.node(
+        "Conv",
+        x,
+        *weights,
+        kernel_shape=list(module.kernel_size),
+        strides=list(module.stride),
+        pads=[*module.padding, *module.padding],
+        group=module.groups,
+    )
+
+
+def _linear(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    weights = [build.weight(module.weight)]
+    if module.bias is not None:
+        weights.append(build.weight(module.bias))
+    return build.node("Gemm", x, *weights, transB=1)
+
+
+def _hard_sigmoid(build: Builder, x: str) -> str:
+    return build.node("HardSigmoid", x, alpha=1 / 6, beta=0.5)
+
+
+def _squeeze_excite(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    mean = value.mean(dim=(2, 3), keepdim=True)
+    y = _conv(build, module.reduce, build.node("GlobalAveragePool", x), mean)
+    y = _conv(build, module.expand, build.node("Relu", y), mean)
+    return build.node("Mul", x, _hard_sigmoid(build, y))
+
+
+def _pool_to(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    factor = value.shape[-1] // module.side
+    if factor <= 1:
+        return x
+    return build.node("AveragePool", x, kernel_shape=[factor] * 2, strides=[factor] * 2)
+
+
+def _average_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    sides, strides = [module.kernel_size] * 2, [module.stride] * 2
+    ceil_mode = int(module.ceil_mode)
+    return build.node("AveragePool", x, kernel_shape=sides, strides=strides, ceil_mode=ceil_mode)
+
+
+def _max_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    sides, strides = [module.kernel_size] * 2, [module.stride] * 2
+    pads = [module.padding] * 4
+    return build.node("MaxPool", x, kernel_shape=sides, strides=strides, pads=pads)
+
+
+LAYERS: dict[type[nn.Module], Callable[[Builder, Any, str, Tensor], str]] = {
+    nn.Conv2d: _conv,
+    nn.Linear: _linear,
+    nn.ReLU: lambda build, module, x, value: build.node("Relu", x),
+    nn.Hardswish: lambda build, module, x, value: build.node("Mul", x, _hard_sigmoid(build, x)),
+    nn.Identity: lambda build, module, x, value: x,
+    nn.AvgPool2d: _average_pool,
+    nn.MaxPool2d: _max_pool,
+    GlobalMean: lambda build, module, x, value: build.node(
+        "Flatten", build.node("GlobalAveragePool", x)
+    ),
+    PoolTo: _pool_to,
+    SqueezeExcite: _squeeze_excite,
+}
+
+
+@torch.inference_mode()
+def segment_model(
+    segment: Segment, example: Tensor, *, last: bool, half: bool
+) -> tuple[onnx.ModelProto, Tensor]:
+    """The ONNX model of a folded segment, and what it makes of `example` (1, C, H, W).
+
+    Input `input`; outputs `features` (not of the last segment) and `logits`, all float32 and with a
+    dynamic batch; with `half` everything between them is float16.
+    """
+    build = Builder(half=half)
+    x = build.node("Cast", "input", to=TensorProto.FLOAT16) if half else "input"
+    features, value = build.layer(segment.trunk, x, example)
+    logits, answer = build.layer(segment.head, features, value)
+    kept = [("features", features, value)] * (not last) + [("logits", logits, answer)]
+    for name, found, _ in kept:
+        if half:
+            build.node("Cast", found, name=name, to=TensorProto.FLOAT)
+        else:
+            build.node("Identity", found, name=name)
+    outputs = [_described(name, tensor) for name, _, tensor in kept]
+    graph = helper.make_graph(
+        build.nodes, "segment", [_described("input", example)], outputs, build.weights
+    )
+    opset = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model, value
+
+
+def _described(name: str, example: Tensor) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *example.shape[1:]])

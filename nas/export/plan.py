@@ -1,0 +1,135 @@
+"""What an export holds: configurations, and the networks that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.calibrated import check_weights
+from nas.pareto import ParetoTable
+from nas.zoo import matching_dataset
+from predictors import read_accuracy_table
+from search_spaces import InputError
+from supernets import (
+    Dataset,
+    StaticNet,
+    Supernet,
+    calibrate,
+    calibration_images,
+    extract,
+    load_supernet,
+    read_bn_cache,
+    sha256,
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A folded subnet with the exits that some configurations ask."""
+
+    name: str
+    subnet: str
+    net: StaticNet
+    temperatures: list[float]  # of its exits
+    input_shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Everything that is written: `configurations` are points of the table by network name."""
+
+    table: ParetoTable
+    supernet: dict[str, Any]  # name, sha256, dataset, space as in the table
+    data: dict[str, Any] | None  # what the checkpoint says of its images
+    dataset: Dataset | None
+    networks: dict[str, Network] = field(default_factory=dict)
+    configurations: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+
+
+def plan_export(
+    table: ParetoTable,
+    folder: Path,
+    *,
+    ids: Sequence[str] = (),
+    data: Path | None = None,
+    bn_cache: Path | None = None,
+) -> Export:
+    """The chosen points of `table` (its front without `ids`) as folded networks.
+
+    `folder` holds the supernet; statistics are measured on the images in `data` or read from
+    `bn_cache`. InputError: neither is given, an unknown id, other weights than the table's.
+    """
+    points = chosen_points(table, ids)
+    weights = folder / "weights.safetensors"
+    supernet, metadata = load_supernet(weights)
+    checksum = sha256(weights)
+    check_weights(table, checksum, folder)
+    if data is None and bn_cache is None:
+        raise InputError(_without_statistics(folder))
+    dataset = matching_dataset(metadata, data) if data is not None else None
+    statistics = _statistics(supernet, points, dataset, bn_cache, checksum)
+    known = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
+    export = Export(table, table.content["supernet"], metadata.get("data"), dataset)
+    for point in points:
+        key = point["subnet"], tuple(point["exits"]["after"])
+        name = next((n.name for n in export.networks.values() if _key(n) == key), None)
+        if name is None:
+            name = f"net{len(export.networks):02d}"
+            heads = [*key[1], supernet.space.n_exits]
+            subnet = supernet.space.parse(key[0])
+            net = extract(supernet, subnet, heads=heads, statistics=statistics[key[0]]).fold()
+            scales = [float(known.temperatures[k]) for k in heads]
+            shape = supernet.space.input_shape(subnet)
+            export.networks[name] = Network(name, key[0], net, scales, shape)
+        export.configurations.append((point, name))
+    return export
+
+
+def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The points called `ids`, or those of the front; InputError names an unknown id."""
+    points = {p["id"]: p for p in table.points}
+    wanted = list(dict.fromkeys(ids or table.content["front"]))
+    unknown = [id_ for id_ in wanted if id_ not in points]
+    if unknown:
+        raise InputError(
+            f"no point {unknown[0]!r} in the table: it has {len(points)}, such as "
+            f"{', '.join(list(points)[:3])}"
+        )
+    return [points[id_] for id_ in wanted]
+
+
+def _key(network: Network) -> tuple[str, tuple[int, ...]]:
+    return network.subnet, tuple(network.net.head_ids[:-1])
+
+
+def _without_statistics(folder: Path) -> str:
+    shipped = folder / "bn.safetensors"
+    cache = str(shipped) if shipped.exists() else "FILE (`nas supernet calibrate` writes one)"
+    return (
+        "batch norm needs the statistics of every subnet: give --data DIR with the training "
+        f"images, or --bn-cache {cache}"
+    )
+
+
+def _statistics(
+    supernet: Supernet,
+    points: Sequence[dict[str, Any]],
+    dataset: Dataset | None,
+    bn_cache: Path | None,
+    checksum: str,
+) -> dict[str, Any]:
+    texts = list(dict.fromkeys(p["subnet"] for p in points))
+    if bn_cache is not None:
+        found = read_bn_cache(bn_cache, supernet, checksum)
+        missing = [text for text in texts if text not in found]
+        if missing:
+            raise InputError(
+                f"{bn_cache} has no statistics of {missing[0]} ({len(missing)} of {len(texts)} "
+                "subnets are missing); run `nas supernet calibrate` on this table or give --data"
+            )
+        return found
+    assert dataset is not None
+    images = calibration_images(dataset)
+    return {t: calibrate(supernet, supernet.space.parse(t), images) for t in texts}

@@ -1,0 +1,75 @@
+"""The written files against the networks they came from, with ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.export.plan import Export, Network
+from nas.runtime import Engine, read_manifest
+from search_spaces import InputError
+from supernets import EarlyExitEngine
+
+N_IMAGES = 256
+TOLERANCE = {"fp32": 1e-4, "fp16": 5e-2}  # of logits, relative to the largest of a network
+DECISIONS = {"fp32": 0.995, "fp16": 0.97}  # share of exits and classes that must agree
+
+
+def verify_export(export: Export, folder: Path, *, precision: str) -> dict[str, Any]:
+    """Logits and decisions of every network and configuration; InputError where they differ.
+
+    Runs on validation images where the export has a data set, on seeded noise otherwise.
+    """
+    manifest = read_manifest(str(folder))
+    engine = Engine(manifest)
+    worst, same, total = 0.0, 0, 0
+    inputs = {name: _images(export, network) for name, network in export.networks.items()}
+    for name, network in export.networks.items():
+        worst = max(worst, _difference(engine, network, inputs[name]))
+    for point, name in export.configurations:
+        network, x = export.networks[name], inputs[name]
+        mine = EarlyExitEngine(network.net, point["exits"]["thresholds"], network.temperatures)(x)
+        theirs = engine(point["id"], x.numpy())
+        agree = (mine.exits.numpy() == theirs.exits) & (mine.classes.numpy() == theirs.classes)
+        same, total = same + int(agree.sum()), total + len(agree)
+    if not worst <= TOLERANCE[precision] or same < DECISIONS[precision] * total:
+        raise InputError(
+            f"ONNX Runtime answers differently: logits by {worst:.2g} (at most "
+            f"{TOLERANCE[precision]:g}), {same} of {total} decisions equal; nothing was written"
+        )
+    images = "noise" if export.dataset is None else f"{export.dataset.name} validation"
+    return {
+        "runtime": "onnxruntime",
+        "images": images,
+        "n_images": N_IMAGES,
+        "max_logit_difference": float(f"{worst:.3g}"),
+        "decisions": total,
+        "equal_decisions": same,
+        "source": "measured",
+    }
+
+
+def _images(export: Export, network: Network) -> Tensor:
+    if export.dataset is None:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(N_IMAGES, *network.input_shape, generator=generator)
+    x = export.dataset.normalise(export.dataset.validation.images[:N_IMAGES])
+    if x.shape[-1] != network.input_shape[-1]:
+        side = network.input_shape[1:]
+        x = torch.nn.functional.interpolate(x, side, mode="bilinear", antialias=True)
+    return x.contiguous()
+
+
+@torch.inference_mode()
+def _difference(engine: Engine, network: Network, x: Tensor) -> float:
+    """Largest difference of a logit, relative to the largest logit of its exit."""
+    wanted = network.net(x)
+    found = engine.logits(network.name, x.numpy())
+    return max(
+        float(np.abs(a.numpy() - b).max() / max(1.0, float(a.abs().max())))
+        for a, b in zip(wanted, found, strict=True)
+    )

@@ -1,0 +1,170 @@
+"""An export as a folder: segments, manifest, README; in place only once it is verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from nas import __version__
+from nas.export.graph import OPSET, segment_model
+from nas.export.plan import Export, Network
+from nas.export.verify import verify_export
+from search_spaces import InputError
+from supernets import Segment
+
+COPIED = (
+    *("id", "level", "top1_error_pct", "error_source", "latency_ms", "latency_worst_ms"),
+    *("latency_source", "energy_mj", "energy_source", "exit_rates", "macs", "params"),
+)
+
+
+def write_export(
+    export: Export, out: Path, *, half: bool = False, command: str = ""
+) -> dict[str, Any]:
+    """Write `export` to the new folder `out`; returns the manifest.
+
+    InputError: `out` holds something already, or ONNX Runtime answers differently.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists already; choose another --out or remove it")
+    aside = out.with_name(out.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
+    try:
+        manifest = _write(export, aside, half=half, command=command)
+        if out.exists():
+            out.rmdir()
+        os.replace(aside, out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return manifest
+
+
+def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    networks = {
+        name: _network(network, folder, files, half=half)
+        for name, network in export.networks.items()
+    }
+    content = {
+        "schema": "nas.manifest/1",
+        "command": command,
+        "versions": {"nas": __version__, "onnx": onnx.__version__, "torch": torch.__version__},
+        "opset": OPSET,
+        "precision": "fp16" if half else "fp32",
+        "supernet": export.supernet,
+        "device": export.table.content["device"],
+        "levels": export.table.levels,
+        "input": _input(export),
+        "networks": networks,
+        "configurations": [
+            {**{k: point[k] for k in COPIED if k in point}, **point["exits"], "network": name}
+            for point, name in export.configurations
+        ],
+        "files": files,
+    }
+    _dump(content, folder)
+    content["verified"] = verify_export(export, folder, precision=content["precision"])  # type: ignore[arg-type]
+    _dump(content, folder)
+    (folder / "README.md").write_text(readme(content))
+    return content
+
+
+def _dump(content: dict[str, Any], folder: Path) -> None:
+    (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _input(export: Export) -> dict[str, Any]:
+    """How images become inputs; null where the checkpoint does not say."""
+    known = export.data or {}
+    found = {"mean": known.get("mean"), "std": known.get("std"), "classes": known.get("classes")}
+    return {**found, "dtype": "float32", "layout": "NCHW"}
+
+
+def _network(
+    network: Network, folder: Path, files: dict[str, Any], *, half: bool
+) -> dict[str, Any]:
+    segments = []
+    value = torch.zeros(1, *network.input_shape)
+    for i, segment in enumerate(network.net.segments):
+        assert isinstance(segment, Segment)
+        last = i == len(network.net.segments) - 1
+        shape = list(value.shape[1:])
+        model, value = segment_model(segment, value, last=last, half=half)
+        name = f"{network.name}-{i}.onnx"
+        data = model.SerializeToString()
+        (folder / name).write_bytes(data)
+        files[name] = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "input": shape,
+            "outputs": ["logits"] if last else ["features", "logits"],
+        }
+        segments.append(name)
+    return {
+        "subnet": network.subnet,
+        "exits": network.net.head_ids,
+        "temperatures": network.temperatures,
+        "segments": segments,
+    }
+
+
+def readme(content: dict[str, Any]) -> str:
+    """What a person needs on the board."""
+    device, verified = content["device"], content["verified"]
+    fp16 = " --fp16" if content["precision"] == "fp16" else ""
+    lines = [
+        f"# {content['supernet']['name']} for {device['name']}",
+        "",
+        f"{len(content['configurations'])} configurations over {len(content['networks'])} networks "
+        f"in {content['precision']}, exported by `{content['command']}`. `manifest.json` has their "
+        "levels, thresholds, expected costs and where each figure comes from.",
+        "",
+        f"Checked with ONNX Runtime on {verified['n_images']} images ({verified['images']}): "
+        f"logits differ by at most {verified['max_logit_difference']:g}, "
+        f"{verified['equal_decisions']} of {verified['decisions']} decisions are equal.",
+        "",
+        "## Run it",
+        "",
+        "A network is a chain of segments, one per exit. Run the first; where the largest "
+        "probability of softmax(logits / temperature) reaches the threshold, stop; otherwise give "
+        "its `features` to the next one. `nas/runtime` does that with Python 3.8, numpy and "
+        "onnxruntime alone; copy it beside this folder:",
+        "",
+        "```python",
+        "from runtime import Engine, read_manifest",
+        "",
+        'manifest = read_manifest(".")',
+        "engine = Engine(manifest)",
+        "answers = engine(manifest.ids[0], manifest.normalise(images))  # uint8, NCHW",
+        "```",
+        "",
+        "## TensorRT",
+        "",
+        "One engine per segment, for batches of 1 to 8 images:",
+        "",
+        "```sh",
+        *(_trtexec(name, f["input"], fp16) for name, f in content["files"].items()),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _trtexec(name: str, shape: list[int], fp16: str) -> str:
+    sides = "x".join(map(str, shape))
+    shapes = " ".join(
+        f"--{kind}Shapes=input:{batch}x{sides}"
+        for kind, batch in (("min", 1), ("opt", 1), ("max", 8))
+    )
+    return f"trtexec --onnx={name} --saveEngine={name.removesuffix('.onnx')}.plan {shapes}{fp16}"

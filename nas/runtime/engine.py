@@ -1,0 +1,88 @@
+"""Early-exit inference with ONNX Runtime: one session per segment, run only when it is needed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .manifest import Manifest
+
+
+class Answers(NamedTuple):
+    """One entry per image: the class, the confidence in it, and the exit that answered."""
+
+    classes: np.ndarray  # (N,) int64
+    confidence: np.ndarray  # (N,) float32, calibrated
+    exits: np.ndarray  # (N,) int64, the exit's number
+
+
+class Engine:
+    """Runs the configurations of an exported folder.
+
+    Sessions are made at first use and shared by all configurations of a network, so that a switch
+    between configurations that have run before costs nothing.
+    """
+
+    def __init__(
+        self, manifest: Manifest, threads: int = 1, providers: list[str] | None = None
+    ) -> None:
+        self.manifest, self.threads = manifest, threads
+        self.providers = providers or ["CPUExecutionProvider"]
+        self._sessions: dict[str, Any] = {}
+
+    def prepare(self, id_: str) -> None:
+        """Load all segments of a configuration now instead of at first use."""
+        for file in self.manifest.network(id_)["segments"]:
+            self._session(file)
+
+    def __call__(self, id_: str, images: np.ndarray) -> Answers:
+        """Answer normalised images (N, C, H, W), float32, under configuration `id_`.
+
+        An image leaves at the first exit whose confidence reaches the threshold; the segments
+        behind are not run for it.
+        """
+        network = self.manifest.network(id_)
+        thresholds = [*self.manifest.configuration(id_)["thresholds"], 0.0]
+        n = len(images)
+        waiting = np.arange(n)
+        answers = Answers(np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.int64))
+        x = np.ascontiguousarray(images, dtype=np.float32)
+        for i, file in enumerate(network["segments"]):
+            *features, logits = self._session(file).run(None, {"input": x})
+            confidence, classes = decide(logits, network["temperatures"][i])
+            leaves = confidence.astype(np.float64) >= thresholds[i]
+            left = waiting[leaves]
+            answers.classes[left], answers.confidence[left] = classes[leaves], confidence[leaves]
+            answers.exits[left] = network["exits"][i]
+            if leaves.all():
+                break
+            waiting, x = waiting[~leaves], features[0][~leaves]
+        return answers
+
+    def logits(self, network: str, images: np.ndarray) -> list[np.ndarray]:
+        """Logits of every exit of a network, none left early: for checks."""
+        x, found = images, []
+        for file in self.manifest.content["networks"][network]["segments"]:
+            *features, logits = self._session(file).run(None, {"input": x})
+            found.append(logits)
+            x = features[0] if features else x
+        return found
+
+    def _session(self, file: str) -> Any:
+        if file not in self._sessions:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = self.threads
+            self._sessions[file] = onnxruntime.InferenceSession(
+                self.manifest.path(file), options, providers=self.providers
+            )
+        return self._sessions[file]
+
+
+def decide(logits: np.ndarray, temperature: float) -> Any:
+    """Calibrated confidence (N,) float32 and class (N,) of logits (N, classes)."""
+    scaled = logits.astype(np.float32) / np.float32(temperature)
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return (scaled.max(axis=1) / scaled.sum(axis=1)).astype(np.float32), logits.argmax(axis=1)

@@ -1,0 +1,81 @@
+"""The manifest of an exported folder (`nas.manifest/1`), read and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SCHEMA = "nas.manifest/1"
+
+
+class ManifestError(ValueError):
+    """An exported folder cannot be used; the message says why and what to do."""
+
+
+class Manifest(NamedTuple):
+    """A checked folder: `content` is the JSON of `manifest.json`."""
+
+    folder: str
+    content: dict[str, Any]
+
+    @property
+    def ids(self) -> list[str]:
+        """The configurations, in the order of the file."""
+        return [c["id"] for c in self.content["configurations"]]
+
+    def configuration(self, id_: str) -> dict[str, Any]:
+        for found in self.content["configurations"]:
+            if found["id"] == id_:
+                return found
+        raise ManifestError(
+            f"no configuration {id_!r} in {self.folder}: it has {', '.join(self.ids)}"
+        )
+
+    def network(self, id_: str) -> dict[str, Any]:
+        """The network of a configuration: its exits, temperatures and segment files."""
+        return self.content["networks"][self.configuration(id_)["network"]]
+
+    def path(self, file: str) -> str:
+        return os.path.join(self.folder, file)
+
+    def normalise(self, images: np.ndarray) -> np.ndarray:
+        """uint8 images (N, C, H, W) as the networks take them: float32 of zero mean, unit std."""
+        described = self.content["input"]
+        mean = np.asarray(described["mean"], np.float32).reshape(1, -1, 1, 1)
+        std = np.asarray(described["std"], np.float32).reshape(1, -1, 1, 1)
+        return ((images.astype(np.float32) / np.float32(255) - mean) / std).astype(np.float32)
+
+
+def read_manifest(folder: str) -> Manifest:
+    """Read `manifest.json` in `folder` and compare every file with its checksum.
+
+    ManifestError: no manifest, another schema, a file that is missing or was changed.
+    """
+    path = os.path.join(folder, "manifest.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist; `nas export` writes one") from None
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path} is no readable manifest: {error}") from None
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        raise ManifestError(f"{path} has schema {found!r}, expected {SCHEMA!r}")
+    for name, described in content["files"].items():
+        _check(os.path.join(folder, name), described["sha256"])
+    return Manifest(folder, content)
+
+
+def _check(path: str, sha256: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.sha256(file.read()).hexdigest()
+    except OSError:
+        raise ManifestError(f"{path} is missing; copy the whole exported folder") from None
+    if found != sha256:
+        raise ManifestError(f"{path} was changed since it was exported; copy it again")

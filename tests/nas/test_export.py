@@ -1,0 +1,336 @@
+"""Exported folders answer as the supernet does, and nothing half-checked is ever left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.export.graph import OPSET, segment_model
+from nas.pareto import ParetoTable, read_pareto
+from nas.runtime import Engine, Manifest, ManifestError, read_manifest
+from search_spaces import MobileNetV3Space, ResNet50Space, Space, resnet_cifar, resnet_digits
+from supernets import Supernet, build_supernet, extract, load_dataset
+from tests.nas.conftest import Digits, Result, nas
+
+# ---- graphs --------------------------------------------------------------------------------------
+
+SPACES: dict[str, Space] = {
+    "digits": resnet_digits(),
+    "cifar": resnet_cifar(),
+    "mobilenetv3": MobileNetV3Space(n_classes=10, resolutions=(64,), exits=(1, 3)),
+    "resnet50": ResNet50Space(n_classes=10, resolutions=(61,), exits=(0, 2)),
+}
+
+
+def trained(space: Space) -> Supernet:
+    """Random weights with statistics, scales and shifts that are not the trivial ones."""
+    torch.manual_seed(0)
+    net = build_supernet(space).eval()
+    for _, layer in net.norms():
+        torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+        torch.nn.init.normal_(layer.bias, std=0.2)
+        torch.nn.init.normal_(layer.running_mean, std=0.1)
+        torch.nn.init.uniform_(layer.running_var, 0.5, 1.5)
+    return net
+
+
+SUPERNETS = {name: trained(space) for name, space in SPACES.items()}
+
+
+def outputs(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {"input": x})
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+@pytest.mark.parametrize("name", SPACES)
+@settings(max_examples=3)
+@given(seed=st.integers(0, 2**32 - 1), early=st.integers(0, 1), n=st.integers(1, 3))
+def test_segments_compute_what_the_network_computes(
+    name: str, half: bool, seed: int, early: int, n: int
+) -> None:
+    """Any family, subnet, exits and batch size; the graphs have no `If` and read as opset 13."""
+    net = SUPERNETS[name]
+    subnet = net.space.subnet(net.space.sample(1, np.random.default_rng(seed)))
+    static = extract(net, subnet, heads=[early, net.space.n_exits]).fold()
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, *net.space.input_shape(subnet), generator=generator)
+    with torch.inference_mode():
+        wanted = static(x)
+    value, features = torch.zeros(1, *x.shape[1:]), x.numpy()
+    for i, segment in enumerate(static.segments):
+        last = i == len(static.segments) - 1
+        model, value = segment_model(segment, value, last=last, half=half)
+        assert not {node.op_type for node in model.graph.node} & {"If", "BatchNormalization"}
+        assert [o.version for o in model.opset_import] == [OPSET]
+        *rest, logits = outputs(model, features)
+        scale = max(1.0, float(wanted[i].abs().max()))
+        assert np.abs(logits - wanted[i].numpy()).max() < (5e-2 if half else 1e-4) * scale
+        assert logits.dtype == np.float32
+        assert len(rest) == (not last)
+        features = rest[0] if rest else features
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def run(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search on the digits supernet; every level has points with early exits."""
+    out = tmp_path_factory.mktemp("search") / "run"
+    found = nas(
+        *("search", "--device", "nano", "--supernet", digits.supernet, "--proxy", digits.rows),
+        *("--trials", 60, "--out", out, "--quiet"),
+    )
+    assert found.code == 0, found.err
+    return out
+
+
+@pytest.fixture(scope="session")
+def cache(run: Path, digits: Digits) -> Path:
+    out = run / "bn.safetensors"
+    assert (
+        nas(
+            *("supernet", "calibrate", digits.supernet, "--pareto", run / "pareto.json"),
+            *("--data", "digits", "--out", out, "--quiet"),
+        ).code
+        == 0
+    )
+    return out
+
+
+def export(run: Path, digits: Digits, out: Path, *more: object) -> Result:
+    common = "--pareto", run / "pareto.json", "--supernet", digits.supernet, "--out", out
+    return nas("export", *common, *more)
+
+
+@pytest.fixture(scope="session")
+def board(run: Path, digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """The whole front, exported with real images."""
+    out = tmp_path_factory.mktemp("export") / "board"
+    found = export(run, digits, out, "--data", "digits")
+    assert found.code == 0, found.err
+    assert "decisions equal" in found.err
+    return read_manifest(str(out))
+
+
+def test_the_front_is_exported_with_its_figures(board: Manifest, run: Path) -> None:
+    table = read_pareto(run / "pareto.json")
+    assert board.ids == table.content["front"]
+    points = {p["id"]: p for p in table.points}
+    for configuration in board.content["configurations"]:
+        point = points[configuration["id"]]
+        for key in ("level", "latency_ms", "latency_source", "energy_mj", "top1_error_pct"):
+            assert configuration[key] == point[key]
+        network = board.content["networks"][configuration["network"]]
+        assert network["subnet"] == point["subnet"]
+        assert network["exits"] == [*point["exits"]["after"], 3]
+    assert board.content["supernet"] == table.content["supernet"]
+    assert board.content["levels"] == table.levels
+
+
+def test_equal_networks_share_their_files(board: Manifest) -> None:
+    networks = board.content["networks"].values()
+    assert len({(n["subnet"], tuple(n["exits"])) for n in networks}) == len(networks)
+    assert sum(len(n["segments"]) for n in networks) == len(board.content["files"])
+    assert len(networks) < len(board.ids)
+
+
+def test_the_check_ran_on_real_images(board: Manifest) -> None:
+    checked = board.content["verified"]
+    assert checked["images"] == "digits validation"
+    assert checked["equal_decisions"] == checked["decisions"] == 256 * len(board.ids)
+    assert checked["max_logit_difference"] < 1e-4
+    assert checked["source"] == "measured"
+
+
+def test_the_board_is_as_accurate_as_the_table_says(board: Manifest) -> None:
+    """All validation images, raw pixels in, through every exported configuration."""
+    data = load_dataset(None).validation
+    engine = Engine(board)
+    x = board.normalise(data.images.numpy())
+    for configuration in board.content["configurations"]:
+        answers = engine(configuration["id"], x)
+        error = 100 * float((answers.classes != data.labels.numpy()).mean())
+        if configuration["error_source"] == "measured":
+            assert error == pytest.approx(configuration["top1_error_pct"], abs=1.0)
+            rates = [float((answers.exits == k).mean()) for k in range(4)]
+            assert rates == pytest.approx(configuration["exit_rates"], abs=0.02)
+
+
+def test_the_engine_stops_and_only_loads_what_it_runs(board: Manifest) -> None:
+    early = [c for c in board.content["configurations"] if c["after"]]
+    assert early
+    chosen = early[0]
+    chosen["thresholds"], kept = [0.0] * len(chosen["after"]), chosen["thresholds"]
+    engine = Engine(board)
+    answers = engine(chosen["id"], np.zeros((5, 1, 8, 8), np.float32))
+    chosen["thresholds"] = kept
+    assert set(answers.exits) == {chosen["after"][0]}
+    assert list(engine._sessions) == board.network(chosen["id"])["segments"][:1]
+
+
+def test_a_cache_of_statistics_replaces_the_images(
+    run: Path, digits: Digits, cache: Path, board: Manifest, tmp_path: Path
+) -> None:
+    found = export(run, digits, tmp_path / "b", "--bn-cache", cache, "--id", board.ids[0])
+    assert found.code == 0, found.err
+    assert "(noise)" in found.err
+    mine, theirs = Engine(read_manifest(str(tmp_path / "b"))), Engine(board)
+    data = load_dataset(None).validation
+    x = board.normalise(data.images.numpy())
+    a, b = mine(board.ids[0], x), theirs(board.ids[0], x)
+    assert (a.classes == b.classes).mean() > 0.97  # statistics are kept in half precision
+
+
+def test_half_precision_halves_the_files(
+    run: Path, digits: Digits, board: Manifest, tmp_path: Path
+) -> None:
+    out = tmp_path / "half"
+    id_ = board.ids[0]
+    found = export(run, digits, out, "--data", "digits", "--fp16", "--id", id_, "--json")
+    assert found.code == 0, found.err
+    content = json.loads(found.out)
+    assert content["precision"] == "fp16"
+    assert content["verified"]["max_logit_difference"] < 5e-2
+    half = sum(f["bytes"] for f in content["files"].values())
+    whole = sum(board.content["files"][f]["bytes"] for f in board.network(id_)["segments"])
+    assert half < 0.7 * whole
+    assert "--fp16" in (out / "README.md").read_text()
+
+
+def test_the_readme_names_every_file(board: Manifest) -> None:
+    text = (Path(board.folder) / "README.md").read_text()
+    for name, described in board.content["files"].items():
+        sides = "x".join(map(str, described["input"]))
+        assert f"trtexec --onnx={name} " in text
+        assert f"--maxShapes=input:8x{sides}" in text
+
+
+# ---- what a person may get wrong -----------------------------------------------------------------
+
+
+def test_batch_norm_needs_images_or_a_cache(run: Path, digits: Digits, tmp_path: Path) -> None:
+    found = export(run, digits, tmp_path / "b")
+    assert found.code == 1
+    assert "give --data DIR with the training images, or --bn-cache" in found.err
+    assert found.err.count("\n") == 1
+
+
+def test_other_weights_are_refused(run: Path, digits: Digits, tmp_path: Path) -> None:
+    table = read_pareto(run / "pareto.json").content
+    table["supernet"]["sha256"] = "0" * 64
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "pareto.json").write_text(json.dumps(table))
+    found = export(tmp_path / "run", digits, tmp_path / "b", "--data", "digits")
+    assert found.code == 1
+    assert "the table was made with the weights 000000000000" in found.err
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_unknown_point_is_named(run: Path, digits: Digits, tmp_path: Path) -> None:
+    found = export(run, digits, tmp_path / "b", "--data", "digits", "--id", "L99-x")
+    assert found.code == 1
+    assert "no point 'L99-x' in the table" in found.err
+
+
+def test_a_cache_without_the_subnet_is_refused(
+    run: Path, digits: Digits, cache: Path, tmp_path: Path
+) -> None:
+    from supernets.checkpoint import read_tensors, write_tensors
+
+    tensors, metadata = read_tensors(cache, "nas.bn/1")
+    write_tensors(tmp_path / "bn", dict(list(tensors.items())[:0]), metadata)
+    found = export(run, digits, tmp_path / "b", "--bn-cache", tmp_path / "bn")
+    assert found.code == 1
+    assert "has no statistics of d" in found.err
+
+
+def test_a_folder_that_holds_something_is_refused(
+    run: Path, digits: Digits, tmp_path: Path
+) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine.txt").write_text("mine")
+    found = export(run, digits, tmp_path / "b", "--data", "digits")
+    assert found.code == 1
+    assert "exists already; choose another --out" in found.err
+    assert (tmp_path / "b" / "mine.txt").read_text() == "mine"
+
+
+def test_a_table_without_supernet_is_refused(run: Path, digits: Digits, tmp_path: Path) -> None:
+    table = read_pareto(run / "pareto.json").content | {"supernet": None}
+    assert isinstance(ParetoTable(table), ParetoTable)
+    (tmp_path / "pareto.json").write_text(json.dumps(table))
+    found = export(tmp_path, digits, tmp_path / "b", "--data", "digits")
+    assert found.code == 1
+    assert "comes with tables alone: nothing to export" in found.err
+
+
+def test_a_graph_that_answers_differently_is_not_kept(
+    run: Path, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        __import__("nas.export.graph", fromlist=["LAYERS"]).LAYERS,
+        torch.nn.ReLU,
+        lambda build, module, x, value: build.node("Sigmoid", x),
+    )
+    found = export(run, digits, tmp_path / "b", "--data", "digits")
+    assert found.code == 1
+    assert "ONNX Runtime answers differently" in found.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_it_says_what_to_install(
+    run: Path, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    for name in [m for m in sys.modules if m.startswith("nas.export")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    found = export(run, digits, tmp_path / "b", "--data", "digits")
+    assert found.code == 1
+    assert "pip install 'nas[export]'" in found.err
+
+
+# ---- the manifest --------------------------------------------------------------------------------
+
+
+def test_a_changed_file_is_refused(board: Manifest, tmp_path: Path) -> None:
+    shutil.copytree(board.folder, tmp_path / "b")
+    first = next(iter(board.content["files"]))
+    data = bytearray((tmp_path / "b" / first).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "b" / first).write_bytes(data)
+    with pytest.raises(ManifestError, match=f"{first} was changed since it was exported"):
+        read_manifest(str(tmp_path / "b"))
+    (tmp_path / "b" / first).unlink()
+    with pytest.raises(ManifestError, match=f"{first} is missing; copy the whole exported folder"):
+        read_manifest(str(tmp_path / "b"))
+
+
+def test_a_folder_without_manifest_is_no_export(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="does not exist; `nas export` writes one"):
+        read_manifest(str(tmp_path))
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ManifestError, match="is no readable manifest"):
+        read_manifest(str(tmp_path))
+    (tmp_path / "manifest.json").write_text('{"schema": "nas.manifest/7"}')
+    with pytest.raises(ManifestError, match=r"has schema 'nas\.manifest/7', expected"):
+        read_manifest(str(tmp_path))
+
+
+def test_an_unknown_configuration_is_named(board: Manifest) -> None:
+    with pytest.raises(ManifestError, match="no configuration 'x' in"):
+        Engine(board)("x", np.zeros((1, 1, 8, 8), np.float32))
