@@ -1,4 +1,4 @@
-"""What a subnet's own batch-norm statistics are worth, and what keeping them in half precision costs.
+"""What a subnet's own batch-norm statistics are worth, and what half precision costs them.
 
     python benchmarks/batch_norm.py --data cifar-10-batches-bin
 

@@ -2,9 +2,9 @@
 
     python benchmarks/early_exit.py --data cifar-10-batches-bin
 
-The zoo's largest subnet answers test images one by one on one thread: the plain network without early
-exits, and the engine with all three exits at one threshold, in torch and in ONNX Runtime. Predictions
-and exits are compared with the evaluated policy image by image.
+The zoo's largest subnet answers test images one by one on one thread: the plain network without
+early exits, and the engine with all three exits at one threshold, in torch and in ONNX Runtime.
+Predictions and exits are compared with the evaluated policy image by image.
 """
 
 from __future__ import annotations
