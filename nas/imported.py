@@ -11,6 +11,8 @@ from typing import Any
 from nas.files import prepare_folder, write_text
 from search_spaces import InputError
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `ofa` normalises
+
 
 def import_ofa(
     source: str, out: Path, *, exits: Sequence[int], sha256: str | None, command: str
@@ -37,6 +39,8 @@ def import_ofa(
         supernet = attach_exits(supernet, exits)
     about: dict[str, Any] = {
         "dataset": "imagenet",
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
         "source": path.name,
         "source_sha256": found,
         "license": "MIT (github.com/mit-han-lab/once-for-all)",

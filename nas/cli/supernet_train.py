@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +58,7 @@ def train(
     values = {"batch_size": batch_size or min(256, max(8, len(dataset.train) // 8))}
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
     settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
-    net = _start(start, dataset, seed)
+    net, dataset = _start(start, dataset, seed)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     about: dict[str, Any] = {
@@ -75,8 +76,11 @@ def train(
     )
 
 
-def _start(start: str | None, dataset: Any, seed: int) -> Any:
-    """The supernet to train: new weights for these images, or those of `start`."""
+def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any]:
+    """The supernet to train, new or with the weights of `start`, and the images as it takes them.
+
+    Weights go on with the normalisation that they were trained with.
+    """
     import torch
 
     from nas.zoo import supernet_folder
@@ -86,11 +90,14 @@ def _start(start: str | None, dataset: Any, seed: int) -> Any:
     if start is None:
         torch.manual_seed(seed)
         space = resnet_for(dataset.resolution, dataset.channels, dataset.n_classes)
-        return ResNetSupernet(space)
-    net, _ = load_supernet(supernet_folder(start) / "weights.safetensors")
+        return ResNetSupernet(space), dataset
+    net, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
     if net.space.n_classes != dataset.n_classes:
         raise InputError(
             f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "
             "start from weights for these classes or without --start"
         )
-    return net
+    known = metadata.get("data", metadata)
+    if len(known.get("mean", ())) == dataset.channels:
+        dataset = replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
+    return net, dataset

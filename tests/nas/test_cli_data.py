@@ -124,3 +124,48 @@ def test_damaged_images_end_in_one_line(shapes, tmp_path):
         refused(nas("supernet", command, *words), "1 of 48 images cannot be read", "bars/1.png")
     refused(nas("supernet", "data", tmp_path / "none"), "no folder")
     assert not (tmp_path / "net").exists()
+
+
+# ---- going on from weights that are there --------------------------------------------------------
+
+
+def test_exits_are_trained_on_a_trunk_that_keeps_every_bit(shapes, trained, tmp_path):
+    import torch
+
+    from supernets import load_supernet
+
+    train = "supernet train --epochs 2 --exits-only --set ema_decay=0 --threads 1 --quiet"
+    done = nas(*train.split(), "--start", trained, "--data", shapes, "--out", tmp_path / "net")
+    assert done.code == 0, done.err
+    before, described = load_supernet(trained / "weights.safetensors")
+    after, metadata = load_supernet(tmp_path / "net" / "weights.safetensors")
+    assert metadata["data"]["mean"] == described["data"]["mean"]
+    assert metadata["settings"]["exits_only"]
+    assert metadata["settings"]["ema_decay"] == 0.0
+    x = torch.randn(2, 3, 16, 16)
+    subnet = before.space.subnet(before.space.largest)
+    with torch.no_grad():
+        old, new = before(x, subnet), after(x, subnet)
+    assert torch.equal(old[-1], new[-1])
+    assert not torch.equal(old[0], new[0])
+
+
+def test_weights_for_other_classes_cannot_be_gone_on_from(shapes, tmp_path):
+    train = ("supernet", "train", "--data", shapes, "--out", tmp_path / "net")
+    done = nas(*train, "--start", "resnet-cifar10")
+    refused(done, "resnet-cifar10 tells 10 classes apart, --data has 3")
+    assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("depth=2", "no training setting 'depth'; there are epochs, batch_size, lr"),
+        ("epochs=many", "epochs takes a value of type int, got 'many'"),
+        ("sandwich=1", "sandwich takes a value of type bool, got '1'"),
+        ("distil=mse", "distil must be kl, alpha or labels, got 'mse'"),
+    ],
+)
+def test_a_wrong_setting_is_named(shapes, tmp_path, setting, message):
+    train = ("supernet", "train", "--data", shapes, "--out", tmp_path / "net")
+    refused(nas(*train, "--set", setting), message)
