@@ -49,12 +49,14 @@ class PreparedSubnets:
 
     def __init__(self, supernet: Supernet, *, max_bytes: int = 64 * 2**20) -> None:
         self.supernet, self.max_bytes = supernet, max_bytes
-        self._kept: OrderedDict[tuple[str, tuple[int, ...], int, int], StaticNet] = OrderedDict()
+        # statistics are told apart by identity, so they are kept alive beside their copy
+        self._kept: OrderedDict[tuple[object, ...], tuple[StaticNet, Statistics | None]]
+        self._kept = OrderedDict()
 
     @property
     def n_bytes(self) -> int:
         """Memory of all copies."""
-        return sum(net.n_bytes for net in self._kept.values())
+        return sum(net.n_bytes for net, _ in self._kept.values())
 
     def __call__(
         self,
@@ -64,14 +66,13 @@ class PreparedSubnets:
         statistics: Statistics | None = None,
     ) -> StaticNet:
         """The static copy of `extract`, folded; a copy larger than `max_bytes` is not kept."""
-        version = sum(p._version for p in self.supernet.state_dict(keep_vars=True).values())
+        version = sum(t._version for t in self.supernet.state_dict(keep_vars=True).values())
         wanted = tuple(range(self.supernet.space.n_exits + 1) if heads is None else sorted(heads))
-        key = (str(subnet), wanted, id(statistics), version)
+        key = (subnet, wanted, id(statistics), version)
         if key not in self._kept:
             net = extract(self.supernet, subnet, heads=wanted, statistics=statistics).fold()
-            self._kept[key] = net
-            net.statistics = statistics  # type: ignore[assignment]  # keeps its id from reuse
-        net = self._kept[key]
+            self._kept[key] = net, statistics
+        net, _ = self._kept[key]
         self._kept.move_to_end(key)
         while self._kept and self.n_bytes > self.max_bytes:
             self._kept.popitem(last=False)

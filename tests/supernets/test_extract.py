@@ -87,14 +87,14 @@ def test_a_copy_does_not_follow_the_shared_weights() -> None:
 def test_a_prepared_subnet_is_made_once_and_computes_the_same() -> None:
     net = supernet()
     prepare = PreparedSubnets(net)
-    for subnet in subnets(4):
-        statistics = calibrate(net, subnet, images())
+    made = {subnet: calibrate(net, subnet, images()) for subnet in subnets(4)}
+    for subnet, statistics in made.items():
         copy = prepare(subnet, statistics=statistics)
         assert prepare(subnet, statistics=statistics) is copy
         with torch.no_grad():
             wanted = net(images(), subnet, norm=cached_norm(statistics))
             torch.testing.assert_close(copy(images()), wanted, atol=1e-4, rtol=1e-4)
-    assert prepare.n_bytes == sum(n.n_bytes for n in prepare._kept.values()) > 0
+    assert prepare.n_bytes == sum(prepare(s, statistics=t).n_bytes for s, t in made.items())
 
 
 def test_prepared_subnets_stay_within_their_bytes() -> None:
