@@ -60,7 +60,7 @@ def train(
     if settings.exits_only:
         train_exits_only(supernet)
     keep_freed_memory()
-    state = TrainingState(supernet, settings)
+    state = TrainingState(supernet, settings, data)
     resumable = out / "training.safetensors"
     if resumable.exists():
         state.load(resumable)

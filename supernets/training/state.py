@@ -12,6 +12,7 @@ from torch import Tensor
 
 from search_spaces import InputError
 from supernets.checkpoint import read_tensors, write_tensors
+from supernets.data import Dataset
 from supernets.supernet import Supernet
 from supernets.training.optimizer import SupernetOptimizer
 from supernets.training.settings import TrainSettings
@@ -22,8 +23,8 @@ SCHEMA = "nas.training/1"
 class TrainingState:
     """Weights, their moving average, the optimiser's momentum, and how far the run has come."""
 
-    def __init__(self, supernet: Supernet, settings: TrainSettings) -> None:
-        self.supernet, self.settings = supernet, settings
+    def __init__(self, supernet: Supernet, settings: TrainSettings, data: Dataset) -> None:
+        self.supernet, self.settings, self.data = supernet, settings, data.describe()
         self.average = copy.deepcopy(supernet)
         self.optimizer = SupernetOptimizer(supernet, settings)
         self.epochs_done, self.seconds = 0, 0.0
@@ -47,12 +48,18 @@ class TrainingState:
             "epochs_done": self.epochs_done,
             "seconds": self.seconds,
             "settings": asdict(self.settings),
+            "data": self.data,
         }
         write_tensors(path, tensors, metadata)
 
     def load(self, path: Path) -> None:
         """Go back to the state in `path`; InputError where it belongs to another run."""
         tensors, metadata = read_tensors(path, SCHEMA)
+        if metadata["data"] != self.data:
+            raise InputError(
+                f"{path.parent} holds a training run on other images ({metadata['data']['name']}); "
+                "go on with the same ones or choose another folder"
+            )
         wanted, found = json.loads(json.dumps(asdict(self.settings))), metadata["settings"]
         changed = [k for k in wanted if found.get(k) != wanted[k]]
         shapes = {f"weights.{k}": v.shape for k, v in self.supernet.state_dict().items()}

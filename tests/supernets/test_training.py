@@ -260,6 +260,12 @@ def test_another_space_in_the_same_folder_is_refused(uninterrupted: Path) -> Non
         list(train(ResNetSupernet(other), small_digits(), SETTINGS, uninterrupted))
 
 
+def test_other_images_in_the_same_folder_are_refused(uninterrupted: Path) -> None:
+    other = replace(small_digits(), mean=(0.5,))
+    with pytest.raises(InputError, match="holds a training run on other images \\(digits\\)"):
+        list(train(supernet(), other, SETTINGS, uninterrupted))
+
+
 # ---- what a person may get wrong -----------------------------------------------------------------
 
 
