@@ -22,7 +22,9 @@ from supernets import Dataset, ResNetSupernet, load_supernet
 from supernets.data import Split
 from supernets.training import Progress, TrainSettings, sandwich_step, schedule, train
 
-SETTINGS = TrainSettings(epochs=3, batch_size=64, lr=0.1, warmup_epochs=0.5, bf16=False, seed=3)
+SETTINGS = TrainSettings(
+    epochs=3, batch_size=64, lr=0.1, warmup_epochs=0.5, cutout=True, bf16=False, seed=3
+)
 
 
 def small_digits(n: int = 256) -> Dataset:
