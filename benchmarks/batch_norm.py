@@ -67,6 +67,7 @@ def main() -> None:
         rows.append({**row, "source": "measured"})
         print(row, flush=True)
     described = {
+        "command": "python benchmarks/batch_norm.py --data cifar-10-batches-bin",
         "weights_sha256": sha256(weights),
         "host": cpu_name(),
         "split": "test",

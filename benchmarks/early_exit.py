@@ -126,6 +126,7 @@ def main() -> None:
             rows.append(row)
             print(row, flush=True)
     described = {
+        "command": "python benchmarks/early_exit.py --data cifar-10-batches-bin",
         "weights_sha256": sha256(folder / "weights.safetensors"),
         "subnet": str(subnet),
         "host": f"{cpu_name()}, 1 thread, batch 1, fp32",

@@ -112,6 +112,7 @@ def main() -> None:
         print(f"{subnet}  alone {rows[-1]['alone_top1_pct']}  shared {rows[-1]['shared_top1_pct']}")
         print(f"  the last exit loses {gap:+.2f} points by sharing")
     described = {
+        "command": "python benchmarks/standalone.py --data cifar-10-batches-bin --work runs",
         "weights_sha256": sha256(weights),
         "epochs": settings.epochs,
         "split": "test",

@@ -231,6 +231,7 @@ def main() -> None:
             f"x{prepared:.2f}  extraction {row['extraction_ms']:7.1f} ms"
         )
     described = {
+        "command": "python benchmarks/switching.py",
         "host": f"{cpu_name()}, 1 thread (sandwich step: 2)",
         "torch": torch.__version__,
         "source": "measured",

@@ -9,11 +9,13 @@ import pytest
 
 from nas.fit import held_out, training_data
 from nas.pareto import read_pareto
+from nas.runtime import read_manifest
 from nas.search import SearchSettings
 from nas.search.model import load_model
 from nas.zoo import supernet_folder
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Genes, Space
+from supernets import load_supernet, read_bn_cache, sha256
 from tests.nas.conftest import nas
 
 FOLDER = supernet_folder("auto")
@@ -65,10 +67,17 @@ def test_the_proxy_rows_are_measured_and_can_be_learned():
     assert quality["mape_pct"] < 4
 
 
-def test_the_main_job(tmp_path):
-    done = nas("search", "--device", "xavier-nx", "--trials", 300, "--out", tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The README's search."""
+    out = tmp_path_factory.mktemp("zoo") / "run"
+    done = nas("search", "--device", "xavier-nx", "--out", out)
     assert done.code == 0, done.err
-    table = read_pareto(tmp_path / "run" / "pareto.json")
+    return out
+
+
+def test_the_main_job(run):
+    table = read_pareto(run / "pareto.json")
     assert len(table.levels) == 15
     for level in table.levels:
         points = table.at(level["level"])
@@ -79,9 +88,28 @@ def test_the_main_job(tmp_path):
     assert table.content["predictors"]["latency_ms"]["n_target_rows"] == 24
 
 
+def test_the_statistics_that_ship_cover_the_default_search(run, tmp_path):
+    """Every point can be exported without any image."""
+    table = read_pareto(run / "pareto.json")
+    supernet, _ = load_supernet(FOLDER / "weights.safetensors")
+    cache = FOLDER / "bn.safetensors"
+    known = read_bn_cache(cache, supernet, sha256(FOLDER / "weights.safetensors"))
+    assert {p["subnet"] for p in table.points} <= known.keys()
+    id_ = next(p["id"] for p in table.points if len(p["exits"]["after"]) == 3)
+    export = ("export", "--pareto", run / "pareto.json", "--id", id_, "--out", tmp_path / "board")
+    done = nas(*export)
+    assert done.code == 1
+    assert f"--bn-cache {cache}" in done.err
+    done = nas(*export, "--bn-cache", cache)
+    assert done.code == 0, done.err
+    manifest = read_manifest(str(tmp_path / "board"))
+    assert len(manifest.network(id_)["segments"]) == 4
+    assert manifest.content["input"]["classes"][0] == "airplane"
+
+
 @pytest.mark.skipif("NAS_CIFAR10" not in os.environ, reason="NAS_CIFAR10 names no CIFAR-10 folder")
 def test_the_card_tells_the_accuracy_of_the_largest_subnet(model):
-    from supernets import Evaluation, load_dataset, load_supernet, policy_accuracy
+    from supernets import Evaluation, load_dataset, policy_accuracy
 
     supernet, _ = load_supernet(FOLDER / "weights.safetensors")
     images = Evaluation.of(load_dataset(Path(os.environ["NAS_CIFAR10"])), "test")
