@@ -41,5 +41,7 @@ def store_largest(supernet: Supernet, images: Tensor, *, exits_only: bool = Fals
     for key, layer in supernet.norms():
         if exits_only and (key.startswith(last) or not key.startswith("heads.")):
             continue
-        layer.running_mean.copy_(statistics[key][0])
-        layer.running_var.copy_(statistics[key][1])
+        if key in statistics:
+            mean, var = statistics[key]
+            layer.running_mean[: len(mean)] = mean
+            layer.running_var[: len(var)] = var
