@@ -52,6 +52,7 @@ def write_export(
 
 def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[str, Any]:
     files: dict[str, Any] = {}
+    precision = "fp16" if half else "fp32"
     networks = {
         name: _network(network, folder, files, half=half)
         for name, network in export.networks.items()
@@ -61,7 +62,7 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[st
         "command": command,
         "versions": {"nas": __version__, "onnx": onnx.__version__, "torch": torch.__version__},
         "opset": OPSET,
-        "precision": "fp16" if half else "fp32",
+        "precision": precision,
         "supernet": export.supernet,
         "device": export.table.content["device"],
         "levels": export.table.levels,
@@ -73,8 +74,8 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[st
         ],
         "files": files,
     }
-    _dump(content, folder)
-    content["verified"] = verify_export(export, folder, precision=content["precision"])  # type: ignore[arg-type]
+    _dump(content, folder)  # the check reads the folder as a board does
+    content["verified"] = verify_export(export, folder, precision=precision)
     _dump(content, folder)
     (folder / "README.md").write_text(readme(content))
     return content

@@ -45,6 +45,11 @@ class Manifest(NamedTuple):
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """uint8 images (N, C, H, W) as the networks take them: float32 of zero mean, unit std."""
         described = self.content["input"]
+        if described["mean"] is None:
+            raise ManifestError(
+                f"{self.folder} does not say how images are normalised: its weights were imported; "
+                "normalise them as their authors did"
+            )
         mean = np.asarray(described["mean"], np.float32).reshape(1, -1, 1, 1)
         std = np.asarray(described["std"], np.float32).reshape(1, -1, 1, 1)
         return ((images.astype(np.float32) / np.float32(255) - mean) / std).astype(np.float32)
