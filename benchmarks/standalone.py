@@ -3,8 +3,9 @@
     python benchmarks/standalone.py --data cifar-10-batches-bin --work runs
 
 Four random subnets of at most 20 million MACs are trained alone, exits included, with the settings
-of the zoo's supernet (recipe, epochs, batch), then compared on the 10,000 test images. Runs are
-kept in `--work` and a rerun goes on; `--only I` trains one of them and stops there.
+of the zoo's supernet (recipe, epochs, batch, one training run after the other), then compared on
+the 10,000 test images. Runs are kept in `--work` and a rerun goes on; `--only I` trains one of them
+and stops there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,8 @@ import torch
 from nas.devices.host import cpu_name
 from nas.zoo import supernet_folder
 from search_spaces import GeneGroup, ResNetSpace, Subnet, encode, feature_names, resnet_cifar
-from supernets import Evaluation, ResNetSupernet, load_dataset, load_supernet, sha256
+from supernets import Evaluation, ResNetSupernet, Supernet, load_dataset, load_supernet, sha256
+from supernets.checkpoint import read_tensors
 from supernets.training import TrainSettings, train
 
 RESULTS = Path(__file__).parent / "results" / "standalone.json"
@@ -59,16 +62,29 @@ def chosen_subnets(space: ResNetSpace) -> list[Subnet]:
     return space.subnets(genes[mmacs <= MAX_MMACS][:N_SUBNETS])
 
 
-def run(space: ResNetSpace, subnet: Subnet, settings: TrainSettings, data: Path, out: Path) -> None:
-    """Train `subnet` alone into `out`; goes on where it stopped."""
-    torch.manual_seed(settings.seed)
-    supernet = ResNetSupernet(alone(space, subnet))
-    for step in train(supernet, load_dataset(data), settings, out):
-        if step.step % 175 == 0:
-            print(subnet, step, flush=True)
+def stages(metadata: dict[str, Any]) -> list[TrainSettings]:
+    """The settings of every training run behind weights, the first one first."""
+    earlier = stages(metadata["start"]) if metadata.get("start") else []
+    return [*earlier, replace(TrainSettings(**metadata["settings"]), n_random=0)]
 
 
-def top1(supernet: ResNetSupernet, subnet: Subnet, data: Evaluation) -> list[float]:
+def run(
+    space: ResNetSpace, subnet: Subnet, recipe: list[TrainSettings], data: Path, work: Path
+) -> ResNetSupernet:
+    """`subnet` trained alone as `recipe` says, run after run in `work`; goes on where it stopped."""
+    torch.manual_seed(recipe[0].seed)
+    own = ResNetSupernet(alone(space, subnet))
+    for i, settings in enumerate(recipe):
+        for step in train(own, load_dataset(data), settings, work / str(i)):
+            if step.step % 175 == 0:
+                print(subnet, step, flush=True)
+        # What a run ships, averaged and in half precision, is what the next one starts from.
+        tensors, _ = read_tensors(work / str(i) / "weights.safetensors", "nas.supernet/1")
+        own.load_state_dict({k: v.float() for k, v in tensors.items()})
+    return own.eval()
+
+
+def top1(supernet: Supernet, subnet: Subnet, data: Evaluation) -> list[float]:
     """Percent of the test images that every exit gets right."""
     right = data.logits(supernet, subnet).argmax(dim=2) == data.labels
     return [round(float(x), 2) for x in 100 * right.float().mean(dim=1)]
@@ -82,29 +98,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    space, settings = resnet_cifar(), TrainSettings(n_random=0)
-    subnets = chosen_subnets(space)
-    todo = range(N_SUBNETS) if arguments.only is None else [arguments.only]
-    for i in todo:
-        run(space, subnets[i], settings, arguments.data, arguments.work / str(i))
-    if arguments.only is not None:
-        return
+    space = resnet_cifar()
     weights = supernet_folder("auto") / "weights.safetensors"
     shared, metadata = load_supernet(weights)
-    assert isinstance(shared, ResNetSupernet)
-    recipe = replace(TrainSettings(**metadata["settings"]), n_random=0)
-    assert recipe == settings, "the zoo was trained with other settings than the default ones"
+    recipe = stages(metadata)
+    subnets = chosen_subnets(space)
+    todo = range(N_SUBNETS) if arguments.only is None else [arguments.only]
+    own = [run(space, subnets[i], recipe, arguments.data, arguments.work / str(i)) for i in todo]
+    if arguments.only is not None:
+        return
     test = Evaluation.of(load_dataset(arguments.data), "test")
     rows = []
-    for i, subnet in enumerate(subnets):
-        own = ResNetSupernet(alone(space, subnet))
-        tensors = load_own(arguments.work / str(i))
-        own.load_state_dict(tensors)
+    for subnet, network in zip(subnets, own, strict=True):
         rows.append(
             {
                 "subnet": str(subnet),
                 "shared_top1_pct": top1(shared, subnet, test),
-                "alone_top1_pct": top1(own.eval(), subnet, test),
+                "alone_top1_pct": top1(network, subnet, test),
                 "source": "measured",
             }
         )
@@ -114,21 +124,13 @@ def main() -> None:
     described = {
         "command": "python benchmarks/standalone.py --data cifar-10-batches-bin --work runs",
         "weights_sha256": sha256(weights),
-        "epochs": settings.epochs,
+        "epochs": [settings.epochs for settings in recipe],
         "split": "test",
         "n_images": len(test.labels),
         "host": cpu_name(),
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(described, indent=1) + "\n")
-
-
-def load_own(folder: Path) -> dict[str, torch.Tensor]:
-    """Weights of a run, without its space: a space of one subnet is known to this file alone."""
-    from supernets.checkpoint import read_tensors
-
-    tensors, _ = read_tensors(folder / "weights.safetensors", "nas.supernet/1")
-    return {k: v.float() for k, v in tensors.items()}
 
 
 if __name__ == "__main__":

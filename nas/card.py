@@ -57,14 +57,24 @@ def _origin(metadata: dict[str, Any]) -> list[str]:
             f"- licence of the weights: {metadata['license']}",
             f"- imported by `{metadata['command']}`",
         ]
-    return [
-        f"{what}, trained on {metadata['dataset']} for {metadata['epochs_done']} epochs "
-        f"(seed {metadata['settings']['seed']}, {metadata.get('seconds', 0) / 60:.0f} minutes).",
+    runs = _runs(metadata)
+    epochs = " + ".join(str(run["epochs_done"]) for run in runs)
+    minutes = sum(run.get("seconds", 0) for run in runs) / 60
+    lines = [
+        f"{what}, trained on {metadata['dataset']} for {epochs} epochs ({minutes:.0f} minutes on "
+        f"{metadata.get('host', 'an unnamed machine')}).",
         "",
-        f"- trained by `{metadata.get('command', 'nas supernet train')}` on "
-        f"{metadata.get('host', 'an unnamed machine')}",
-        f"- settings: {', '.join(f'{k}={v}' for k, v in metadata['settings'].items())}",
     ]
+    for run in runs:
+        settings = ", ".join(f"{k}={v}" for k, v in run["settings"].items())
+        lines += [f"- trained by `{run.get('command', 'nas supernet train')}`: {settings}"]
+    return lines
+
+
+def _runs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every training run behind the weights, the first one first."""
+    earlier = metadata.get("start") or {}
+    return [*(_runs(earlier) if "settings" in earlier else []), metadata]
 
 
 def card(

@@ -58,13 +58,14 @@ def train(
     values = {"batch_size": batch_size or min(256, max(8, len(dataset.train) // 8))}
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
     settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
-    net, dataset = _start(start, dataset, seed)
+    net, dataset, earlier = _start(start, dataset, seed)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     about: dict[str, Any] = {
         "command": command_line(),
         "host": f"{host}, {torch.get_num_threads()} CPU threads",
         "data": dataset.describe(),
+        "start": earlier,
     }
     with progress(log) as bar:
         task = bar.add_task("train", total=None, note="")
@@ -76,22 +77,23 @@ def train(
     )
 
 
-def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any]:
-    """The supernet to train, new or with the weights of `start`, and the images as it takes them.
+def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[str, Any] | None]:
+    """The supernet to train, the images as it takes them, and the history of the weights.
 
-    Weights go on with the normalisation that they were trained with.
+    Weights of `start` go on with the normalisation that they were trained with.
     """
     import torch
 
     from nas.zoo import supernet_folder
     from search_spaces import InputError, resnet_for
-    from supernets import ResNetSupernet, load_supernet
+    from supernets import ResNetSupernet, load_supernet, sha256
 
     if start is None:
         torch.manual_seed(seed)
         space = resnet_for(dataset.resolution, dataset.channels, dataset.n_classes)
-        return ResNetSupernet(space), dataset
-    net, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
+        return ResNetSupernet(space), dataset, None
+    weights = supernet_folder(start) / "weights.safetensors"
+    net, metadata = load_supernet(weights)
     if net.space.n_classes != dataset.n_classes:
         raise InputError(
             f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "
@@ -100,4 +102,6 @@ def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any]:
     known = metadata.get("data", metadata)
     if len(known.get("mean", ())) == dataset.channels:
         dataset = replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
-    return net, dataset
+    history = ("command", "source", "epochs_done", "seconds", "settings", "start")
+    earlier = {k: metadata[k] for k in history if k in metadata}
+    return net, dataset, {"weights_sha256": sha256(weights), **earlier}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def train(
     out: Path,
     *,
     device: str = "cpu",
-    about: Mapping[str, str] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Iterator[Progress]:
     """Train into `out/weights.safetensors`; `out/training.safetensors` is where a rerun goes on.
 
@@ -125,7 +126,7 @@ def _batches(
 
 
 def _ship(
-    state: TrainingState, data: Dataset, out: Path, device: str, about: Mapping[str, str]
+    state: TrainingState, data: Dataset, out: Path, device: str, about: Mapping[str, Any]
 ) -> None:
     """Write the averaged weights with the statistics of the largest subnet."""
     supernet = state.average.eval()
