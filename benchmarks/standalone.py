@@ -71,7 +71,7 @@ def stages(metadata: dict[str, Any]) -> list[TrainSettings]:
 def run(
     space: ResNetSpace, subnet: Subnet, recipe: list[TrainSettings], data: Path, work: Path
 ) -> ResNetSupernet:
-    """`subnet` trained alone as `recipe` says, run after run in `work`; goes on where it stopped."""
+    """`subnet` trained alone as `recipe` says, run after run in `work`; a rerun goes on."""
     torch.manual_seed(recipe[0].seed)
     own = ResNetSupernet(alone(space, subnet))
     for i, settings in enumerate(recipe):

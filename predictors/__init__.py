@@ -6,23 +6,29 @@ from predictors.artifacts import ArtifactError, load_predictor, save_predictor
 from predictors.boosted import EnergyPredictor, LatencyPredictor
 from predictors.cells import TableError
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from predictors.prior import CostPrior, learn_prior
 from predictors.report import TransferReport, scaled_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows
 from predictors.transfer import MonotoneTransfer, ScaledModel
+from predictors.transfer_predictor import TransferPredictor, choose_rows, zero_shot
 
 __all__ = [
     "AccuracyPredictor",
     "AccuracyTable",
     "ArtifactError",
+    "CostPrior",
     "EnergyPredictor",
     "LatencyPredictor",
     "MonotoneTransfer",
     "ScaledModel",
     "TableError",
+    "TransferPredictor",
     "TransferReport",
     "check_target_rows",
+    "choose_rows",
     "genes_and_heads",
     "kendall_tau",
+    "learn_prior",
     "load_predictor",
     "lookup",
     "mape_pct",
@@ -34,4 +40,5 @@ __all__ = [
     "srcc_within",
     "srcc_within_interval",
     "transfer_report",
+    "zero_shot",
 ]

@@ -13,7 +13,15 @@ def feature_names(space: Space) -> list[str]:
     heads = [f"head{k}" for k in range(space.n_exits + 1)]
     work = ["mmacs", "moved_melements", "mparams", "n_kernels"]
     stages = [f"{w}_stage{s}" for w in ("mmacs", "n_kernels") for s in range(space.n_exits + 1)]
-    return [*space.gene_names, *heads, *work, *stages]
+    return [*space.gene_names, *heads, *work, *stages, *space.details(space.smallest)]
+
+
+def feature_blocks(space: Space) -> dict[str, tuple[int, ...]]:
+    """Columns of `encode` that mean similar things: the groups of the space's details, or all."""
+    names = feature_names(space)
+    groups = [name.partition(":")[0] if ":" in name else "" for name in names]
+    wanted = [g for g in dict.fromkeys(groups) if g] or [""]
+    return {g or "all": tuple(i for i, x in enumerate(groups) if x == g) for g in wanted}
 
 
 def encode(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -38,4 +46,5 @@ def encode(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.f
         operators.present.sum(axis=1),
     ]
     used = genes * space.used_genes(heads)
-    return np.column_stack([used, heads, *totals, *per_stage]).astype(np.float64)
+    details = space.details(genes).values()
+    return np.column_stack([used, heads, *totals, *per_stage, *details]).astype(np.float64)

@@ -18,6 +18,7 @@ from search_spaces.subnet import Subnet
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # source and target node, in string order
+NONE, SKIP, CONV1, CONV3, POOL = range(len(OPERATIONS))
 WIDTHS, SIDES, N_CELLS = (16, 32, 64), (32, 16, 8), 5
 
 
@@ -58,6 +59,25 @@ class NASBench201Space(Space):
     def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
         return 3, 32, 32
 
+    def details(self, genes: Genes) -> dict[str, NDArray[np.float64]]:
+        """Operators edge by edge and counted, in the cell as written and in its live part; paths.
+
+        A framework that runs a graph as written also runs edges that lead nowhere; a compiler drops
+        them. The weight of a pool on a path is the usual cost of one against a 1x1 convolution.
+        """
+        live = _live(genes)
+        columns = {}
+        for group, cells in (("written", genes), ("live", live)):
+            for code in range(1, len(OPERATIONS)):
+                for e, (source, node) in enumerate(EDGES):
+                    columns[f"{group}:{OPERATIONS[code]}_{source}_{node}"] = cells[:, e] == code
+                columns[f"n_{group}:{OPERATIONS[code]}"] = (cells == code).sum(axis=1)
+        columns["path:operators"] = _longest(live, {CONV1: 1, CONV3: 1, POOL: 1})
+        columns["path:work"] = _longest(live, {CONV1: 1, CONV3: 9, POOL: 0.3})
+        columns["path:nodes"] = _longest(live, {SKIP: 1, CONV1: 1, CONV3: 1, POOL: 1})
+        columns["path:edges"] = (live != NONE).sum(axis=1)
+        return {name: np.asarray(column, dtype=float) for name, column in columns.items()}
+
     def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
         """Stem, 15 cells, two residual reductions, classifier; edges become conv or pool slots."""
         del heads  # one program only
@@ -78,3 +98,28 @@ class NASBench201Space(Space):
         slots.append(Slot("pool", 0, WIDTHS[-1], WIDTHS[-1], SIDES[-1], SIDES[-1], 1))
         slots.append(Slot("linear", 0, WIDTHS[-1], self.n_classes, 1, 1, 1))
         return Operators.stack(slots)
+
+
+def _live(genes: Genes) -> Genes:
+    """`genes` without the edges through which nothing flows from the input to the output."""
+    edges = list(enumerate(EDGES))
+    fed = np.zeros((len(genes), 4), dtype=bool)
+    used = fed.copy()
+    fed[:, 0] = used[:, 3] = True
+    for e, (source, node) in edges:
+        fed[:, node] |= fed[:, source] & (genes[:, e] != NONE)
+    for e, (source, node) in reversed(edges):
+        used[:, source] |= used[:, node] & (genes[:, e] != NONE)
+    live = np.stack([fed[:, source] & used[:, node] for source, node in EDGES], axis=1)
+    return np.where(live, genes, NONE)
+
+
+def _longest(genes: Genes, weight: dict[int, float]) -> NDArray[np.float64]:
+    """Largest sum of weights on a path from the input to the output; 0 where there is none."""
+    table = np.array([weight.get(code, 0) for code in range(len(OPERATIONS))], dtype=float)
+    far = np.full((len(genes), 4), -np.inf)
+    far[:, 0] = 0
+    for e, (source, node) in enumerate(EDGES):
+        step = np.where(genes[:, e] == NONE, -np.inf, far[:, source] + table[genes[:, e]])
+        far[:, node] = np.maximum(far[:, node], step)
+    return np.maximum(far[:, 3], 0)

@@ -61,6 +61,11 @@ class Space(ABC):
         """Which genes the programs `heads` (n, n_exits + 1) depend on, `(n, genes)`."""
         return np.ones((len(heads), len(self.choices)), dtype=bool)
 
+    def details(self, genes: Genes) -> dict[str, NDArray[np.float64]]:
+        """More columns (n,) for `encode`, named GROUP:NAME, where genes are labels, not sizes."""
+        del genes
+        return {}
+
     @abstractmethod
     def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
         """The operators of the programs `heads` (n, n_exits + 1) of canonical `genes`."""

@@ -1,0 +1,208 @@
+"""What is known about a device before anything was measured on it, learned from other devices.
+
+A device's log cost is the mean of the proxies' log costs plus a Gaussian process: its slope on that
+mean, how it mixes the proxies, what each block of features adds (linearly and smoothly), and noise.
+How large each part usually is, is learned by treating every proxy as the target of the others, by
+maximum marginal likelihood (Rasmussen and Williams, 2006, ch. 5), with proxies of its own family
+left out, because a new device has no sibling in the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+Floats = NDArray[np.float64]
+
+OFFSET = 100.0  # variance of a device's scale in log units: as good as unknown
+FREEDOM = 20.0  # degrees of freedom of a device's own amplitude (Student's t process)
+N_ROWS = 80  # of the pool, per proxy that plays the target
+SCALE = 0.4  # usual standard deviation of log costs in a space
+LOG_LENGTH, LOG_NOISE = -0.5, -5.0  # usual values, and centres of the priors below
+USUAL = {"slope": -2.0, "mix": 0.0, "linear": -4.0, "smooth": -4.0}
+SPREAD = 2.0  # of every log variance around its usual value
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as the process sees them: everything centred and scaled by the pool."""
+
+    mean: Floats  # (n,) mean log cost on the proxies
+    mix: Floats  # (n, P) what each proxy adds to it, weighted
+    blocks: tuple[Floats, ...]  # features, each (n, m), mean square 1 per row; last the mean again
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class CostPrior:
+    """Prior of the log cost on a new device; `learn_prior` makes it.
+
+    `candidates` are (1 + P) rows of log variances: one of all proxies together, then one for each.
+    A target takes the mean of what they predict, weighted by how well each explains its rows.
+    """
+
+    proxy_columns: tuple[int, ...]
+    blocks: tuple[tuple[int, ...], ...]
+    weights: Floats  # (P,) of the proxies in their mean; a family counts as one
+    proxy_mean: Floats  # (P,) of log costs
+    feature_mean: tuple[Floats, ...]
+    feature_scale: tuple[Floats, ...]
+    candidates: Floats
+
+    def rows(self, X: ArrayLike, without: NDArray[np.bool_] | None = None) -> Rows:
+        """Rows (n, features) of X; `without` (P,) leaves proxies out, for learning."""
+        X = np.asarray(X, dtype=float)
+        z = X[:, list(self.proxy_columns)] - self.proxy_mean
+        weights = self.weights if without is None else np.where(without, 0, self.weights)
+        total = weights.sum()
+        weights = weights / total if total else weights
+        mean = z @ weights
+        blocks = tuple(
+            (X[:, list(columns)] - centre) / scale
+            for columns, centre, scale in zip(
+                self.blocks, self.feature_mean, self.feature_scale, strict=True
+            )
+        )
+        # As a block of its own the mean may bend: devices saturate where others do not.
+        return Rows(mean, (z - mean[:, None]) * np.sqrt(weights), (*blocks, mean[:, None] / SCALE))
+
+    def usual(self) -> Floats:
+        """Log variances that stand in where nothing was learned."""
+        n = len(self.blocks) + 1
+        values = [USUAL["slope"], USUAL["mix"], *[USUAL["linear"]] * n, *[USUAL["smooth"]] * n]
+        return np.array([*values, LOG_LENGTH, LOG_NOISE])
+
+
+def parts(a: Rows, b: Rows) -> tuple[Floats, Floats]:
+    """Linear parts (2 + blocks, n, m) of the covariance, and squared distances (blocks, n, m)."""
+    linear = [np.outer(a.mean, b.mean), a.mix @ b.mix.T, *(p @ q.T for p, q in _pairs(a, b))]
+    distances = [
+        np.maximum((p**2).sum(axis=1)[:, None] + (q**2).sum(axis=1) - 2 * p @ q.T, 0)
+        for p, q in _pairs(a, b)
+    ]
+    shape = (len(a), len(b))
+    return np.array(linear), np.array(distances).reshape(-1, *shape)
+
+
+def covariance(theta: Floats, linear: Floats, distances: Floats) -> Floats:
+    """Covariance (n, m) of log costs without noise, for the log variances `theta`."""
+    n, scales = len(linear), np.exp(theta)
+    smooth = np.exp(-scales[-2] * distances)
+    return (
+        OFFSET
+        + np.tensordot(scales[:n], linear, axes=1)
+        + np.tensordot(scales[n:-2], smooth, axes=1)
+    )
+
+
+def log_likelihood(K: Floats, r: Floats) -> float:
+    """Of residuals `r` (n,) with covariance K (noise included) and an unknown amplitude near 1."""
+    lower = cholesky(K, lower=True)
+    u = solve_triangular(lower, r, lower=True)
+    return float(-np.log(np.diag(lower)).sum() - (len(r) + FREEDOM) / 2 * np.log1p(u @ u / FREEDOM))
+
+
+def learn_prior(
+    pool: ArrayLike,
+    *,
+    proxy_columns: Sequence[int],
+    families: Sequence[str] | None = None,
+    blocks: Sequence[Sequence[int]] | None = None,
+    seed: int = 0,
+) -> CostPrior:
+    """The prior that the proxies in `pool` (n, features) suggest for a device of no known family.
+
+    `proxy_columns` hold log costs; `families` (P,) names which proxies are kin (each is alone by
+    default); `blocks` are groups of other columns that mean similar things (all other columns are
+    one block by default). With fewer than two families nothing can be learned and usual values
+    stand in.
+    """
+    X = np.asarray(pool, dtype=float)
+    columns = tuple(int(c) for c in proxy_columns)
+    if blocks is None:
+        others = tuple(c for c in range(X.shape[1]) if c not in columns)
+        blocks = (others,) if others else ()
+    kin = np.asarray(families if families is not None else [str(c) for c in columns])
+    prior = _centred(X, columns, tuple(tuple(b) for b in blocks), kin)
+    n_families = len(np.unique(kin))
+    if n_families < 2:
+        return replace(prior, candidates=prior.usual()[None])
+    rng = np.random.default_rng(seed)
+    games = []
+    for i in range(len(columns)):
+        chosen = rng.choice(len(X), min(N_ROWS, len(X)), replace=False)
+        rows = prior.rows(X[chosen], without=kin == kin[i])
+        r = X[chosen, columns[i]] - rows.mean
+        games.append((*parts(rows, rows), r - r.mean()))
+    together = _maximise(games, prior.usual(), prior.usual())
+    each = [_maximise([game], together, together) for game in games]
+    return replace(prior, candidates=np.stack([together, *each]))
+
+
+def _centred(
+    X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...], kin: NDArray
+) -> CostPrior:
+    """A prior without candidates: how to centre and scale rows."""
+    size = np.array([(kin == k).sum() for k in kin], dtype=float)
+    weights = 1 / size / max(1, len(np.unique(kin)))
+    means, scales = [], []
+    for block in blocks:
+        part = X[:, list(block)]
+        spread = part.std(axis=0)
+        varies = spread > 1e-9 * np.maximum(1, np.abs(part).max(axis=0))
+        n_varying = max(1, int(varies.sum()))
+        means.append(part.mean(axis=0))
+        scales.append(np.where(varies, spread, np.inf) * np.sqrt(n_varying))
+    return CostPrior(
+        columns,
+        blocks,
+        weights,
+        X[:, list(columns)].mean(axis=0),
+        tuple(means),
+        tuple(scales),
+        np.empty((0, 0)),
+    )
+
+
+def _maximise(games: list[tuple[Floats, Floats, Floats]], start: Floats, centre: Floats) -> Floats:
+    """Log variances that explain the games' residuals best, near `centre`."""
+    bounds = [(-9.0, 6.0)] * (len(start) - 2) + [(-4.0, 3.0), (-9.0, 0.0)]
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        values, slopes = zip(*(_loss(theta, *game) for game in games), strict=True)
+        off = (theta - centre) / SPREAD
+        return np.mean(values) + off @ off / 2, np.mean(slopes, axis=0) + off / SPREAD
+
+    fit = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
+    return fit.x
+
+
+def _loss(theta: Floats, linear: Floats, distances: Floats, r: Floats) -> tuple[float, Floats]:
+    """Minus the log likelihood of one game, and its gradient."""
+    n, scales = len(r), np.exp(theta)
+    smooth = scales[len(linear) : -2, None, None] * np.exp(-scales[-2] * distances)
+    K = OFFSET + np.tensordot(scales[: len(linear)], linear, axes=1) + smooth.sum(axis=0)
+    K += scales[-1] * np.eye(n)
+    lower = cholesky(K, lower=True)
+    inverse = cho_solve((lower, True), np.eye(n))
+    alpha = inverse @ r
+    q = r @ alpha
+    value = np.log(np.diag(lower)).sum() + (n + FREEDOM) / 2 * np.log1p(q / FREEDOM)
+    # d value / d K, then one inner product per part
+    slope = (inverse - (n + FREEDOM) / (FREEDOM + q) * np.outer(alpha, alpha)) / 2
+    by_linear = scales[: len(linear)] * np.tensordot(linear, slope, axes=2)
+    by_smooth = np.tensordot(smooth, slope, axes=2)
+    by_length = -scales[-2] * np.sum(distances * smooth * slope)
+    by_noise = scales[-1] * np.trace(slope)
+    return float(value), np.array([*by_linear, *by_smooth, by_length, by_noise])
+
+
+def _pairs(a: Rows, b: Rows) -> list[tuple[Floats, Floats]]:
+    return list(zip(a.blocks, b.blocks, strict=True))

@@ -1,0 +1,199 @@
+"""Transfer from several proxies: what few rows may and may not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_t, spearmanr
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from predictors import TransferPredictor, choose_rows, learn_prior, zero_shot
+from predictors.prior import FREEDOM, _loss, covariance, log_likelihood, parts
+
+N_FEATURES, N_PROXIES = 6, 8
+PROXIES = tuple(range(N_FEATURES, N_FEATURES + N_PROXIES))
+
+
+def world(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """X [features | log cost on 8 proxies] and the cost on a target of the same kind.
+
+    A device pays for work and for launches, in a proportion of its own.
+    """
+    rng = np.random.default_rng(seed)
+    features = rng.integers(0, 4, (n, N_FEATURES)).astype(float)
+    work, launches = features[:, :3].sum(axis=1) + 2, features[:, 3:].sum(axis=1) + 2
+    share = rng.uniform(0, 1, N_PROXIES + 1)
+    cost = work[:, None] * share + launches[:, None] * (1 - share)
+    cost = cost**0.7 * np.exp(rng.normal(0, 0.02, cost.shape)) * rng.uniform(1, 9, N_PROXIES + 1)
+    return np.column_stack([features, np.log(cost[:, 1:])]), cost[:, 0]
+
+
+@parametrize_with_checks([TransferPredictor()])
+def test_it_is_a_scikit_learn_regressor(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_rows_beat_the_best_proxy_and_a_fit_from_scratch(seed: int) -> None:
+    X, y = world(seed)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = choose_rows(prior, X, 10)
+    rest = np.setdiff1d(np.arange(len(X)), rows)
+    predicted = TransferPredictor(PROXIES, prior=prior).fit(X[rows], y[rows]).predict(X[rest])
+    ours = spearmanr(predicted, y[rest]).statistic
+    scratch = TransferPredictor().fit(X[rows, :N_FEATURES], y[rows]).predict(X[rest, :N_FEATURES])
+    assert ours > 0.97
+    assert ours > spearmanr(scratch, y[rest]).statistic
+    assert ours > spearmanr(X[rest][:, PROXIES].mean(axis=1), y[rest]).statistic - 0.005
+
+
+def test_more_rows_make_it_better_on_average() -> None:
+    error = []
+    for k in (3, 10, 30, 100):
+        gaps = []
+        for seed in range(4):
+            X, y = world(seed)
+            fitted = TransferPredictor(PROXIES, prior=learn_prior(X, proxy_columns=PROXIES))
+            rows = np.random.default_rng(seed).choice(len(X), k, replace=False)
+            predicted = fitted.fit(X[rows], y[rows]).predict(X)
+            gaps.append(np.abs(np.log(predicted / y)).mean())
+        error.append(np.mean(gaps))
+    assert error == sorted(error, reverse=True)
+
+
+def test_one_proxy_alone_is_a_rising_map_whatever_the_rows_say() -> None:
+    h = np.linspace(0, 2, 50)[:, None]
+    sound = TransferPredictor((0,)).fit(h[::10], 3 * np.exp(0.8 * h[::10, 0]))
+    assert_allclose(sound.predict(h), 3 * np.exp(0.8 * h[:, 0]), rtol=0.05)
+    against = TransferPredictor((0,)).fit(h[::10], 3 * np.exp(-0.8 * h[::10, 0]))
+    assert (np.diff(sound.predict(h)) > 0).all()
+    assert (np.diff(against.predict(h)) > 0).all()
+
+
+def test_a_row_that_is_ten_times_too_large_changes_little() -> None:
+    X, y = world(0)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = choose_rows(prior, X, 20)
+    clean = TransferPredictor(PROXIES, prior=prior).fit(X[rows], y[rows]).predict(X)
+    wrong = y[rows].copy()
+    wrong[7] *= 10
+    dirty = TransferPredictor(PROXIES, prior=prior).fit(X[rows], wrong).predict(X)
+    assert np.abs(np.log(dirty / clean)).mean() < 0.02
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_one_or_two_rows_fix_the_scale(k: int) -> None:
+    X, y = world(1)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    predicted = TransferPredictor(PROXIES, prior=prior).fit(X[:k], y[:k]).predict(X)
+    assert np.median(np.abs(np.log(predicted / y))) < 0.25
+
+
+def test_ties_and_constant_columns_are_harmless() -> None:
+    X, y = world(2)
+    X[:, 0], X[:, PROXIES[3]] = 1.0, 0.0
+    fitted = TransferPredictor(PROXIES, prior=learn_prior(X, proxy_columns=PROXIES))
+    predicted = fitted.fit(X[:20], np.ceil(y[:20])).predict(X)
+    assert np.isfinite(predicted).all()
+    assert spearmanr(predicted, y).statistic > 0.9
+
+
+def test_intervals_cover_what_they_promise() -> None:
+    inside = []
+    for seed in range(6):
+        X, y = world(seed)
+        prior = learn_prior(X, proxy_columns=PROXIES)
+        rows = np.random.default_rng(seed).choice(len(X), 20, replace=False)
+        low, high = (
+            TransferPredictor(PROXIES, prior=prior).fit(X[rows], y[rows]).predict_interval(X)
+        )
+        assert (low < high).all()
+        inside.append(np.mean((low <= y) & (y <= high)))
+    assert 0.8 < np.mean(inside) < 0.99
+
+
+def test_clocks_scale_the_cost() -> None:
+    X, y = world(3, n=60)
+    rng = np.random.default_rng(0)
+    mhz = rng.choice([300.0, 600.0, 1200.0], len(X))
+    cost = y * (mhz / 600) ** -0.8
+    both = np.column_stack([X, mhz])
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    fitted = TransferPredictor(PROXIES, (both.shape[1] - 1,), prior=prior).fit(both[:30], cost[:30])
+    both[:, -1] = 900
+    at_900 = fitted.predict(both) / (y * 1.5**-0.8)
+    assert np.median(np.abs(np.log(at_900))) < 0.05
+
+
+def test_repeated_rows_of_a_subnet_count_less_than_rows_of_others() -> None:
+    X, y = world(4)
+    named = np.column_stack([X, np.arange(len(X))])
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = [0, 1, 2, 3, 3, 3, 3, 3, 3]
+    off = y[rows] * np.where(np.array(rows) == 3, 1.3, 1)
+    moved = []
+    for group in (None, X.shape[1]):
+        fitted = TransferPredictor(PROXIES, group_column=group, prior=prior)
+        moved.append(
+            np.abs(np.log(fitted.fit(named[rows], off).predict(named[50:]) / y[50:])).mean()
+        )
+    assert moved[1] < moved[0]
+
+
+def test_likelihood_is_that_of_a_multivariate_t() -> None:
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(5, 5))
+    K = A @ A.T + np.eye(5)
+    a, b = rng.normal(size=(2, 5))
+    theirs = multivariate_t(shape=K, df=FREEDOM)
+    ours = log_likelihood(K, a) - log_likelihood(K, b)
+    assert ours == pytest.approx(theirs.logpdf(a) - theirs.logpdf(b))
+
+
+def test_gradient_of_the_learning() -> None:
+    X, _ = world(0, n=40)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = prior.rows(X[:12])
+    game = (*parts(rows, rows), np.random.default_rng(1).normal(size=12))
+    theta = prior.usual()
+    step = 1e-4 * np.eye(len(theta))
+    slopes = [(_loss(theta + d, *game)[0] - _loss(theta - d, *game)[0]) / 2e-4 for d in step]
+    assert_allclose(_loss(theta, *game)[1], slopes, rtol=1e-4, atol=1e-6)
+
+
+def test_covariance_is_symmetric_and_positive() -> None:
+    X, _ = world(0)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = prior.rows(X)
+    K = covariance(prior.candidates[0], *parts(rows, rows))
+    assert_allclose(K, K.T, atol=1e-9)
+    assert np.linalg.eigvalsh(K).min() > -1e-8
+
+
+def test_choosing_reads_no_cost_and_names_distinct_rows() -> None:
+    X, _ = world(0)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = choose_rows(prior, X, 30)
+    assert len(set(rows.tolist())) == 30
+    assert (rows[:10] == choose_rows(prior, X, 10)).all()  # a longer list goes on where one ended
+    with pytest.raises(ValueError, match="5 rows were asked for, there are 3 candidates"):
+        choose_rows(prior, X[:3], 5)
+
+
+def test_zero_rows_follow_the_device_that_is_most_alike() -> None:
+    X, _ = world(0)
+    logs = X[:, PROXIES]
+    descriptions = np.arange(N_PROXIES)[:, None] * 10.0
+    predicted = zero_shot(logs, descriptions, [30.0], length=0.05)
+    assert_allclose(np.log(predicted), logs[:, 3], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"need descriptions of shape \(8, 2\), got \(8, 1\)"):
+        zero_shot(logs, descriptions, [1.0, 2.0])
+
+
+def test_costs_must_be_positive_and_intervals_need_proxies() -> None:
+    X, y = world(0)
+    with pytest.raises(ValueError, match="costs must be positive, got a minimum of -1"):
+        TransferPredictor(PROXIES).fit(X[:5], [1, 2, 3, -1, 2])
+    with pytest.raises(ValueError, match="intervals need proxy_columns"):
+        TransferPredictor().fit(X, y).predict_interval(X)
