@@ -1,0 +1,341 @@
+"""Transfer to devices that were measured: rank correlation and error from k rows, side by side.
+
+    python benchmarks/transfer.py --data hardware
+
+Every device in turn is the target and gives k rows; the rest of its rows is predicted. `family`
+also takes the devices of its family out of the proxies. `chosen` rows are named by `choose_rows`
+before anything was measured, `random` ones are drawn. Rows go to `results/transfer.jsonl` as they
+are ready and a rerun goes on; the table is printed from that file.
+
+`ceiling` is XGBoost on 80 % of the networks with everything that is known of them, other devices
+of the family included: what noise of the data itself leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBRegressor
+
+from predictors import TransferPredictor, choose_rows, learn_prior, mape_pct, srcc
+from search_spaces import NASBench201Space, encode, feature_blocks, get_space
+
+RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
+KS, N_CANDIDATES, N_JUDGED = (10, 30, 50), 700, 3000
+RIDGES = np.logspace(-3, 4, 15)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Networks with features and their log cost on devices; NaN where not measured."""
+
+    name: str
+    features: Floats  # (n, m)
+    blocks: list[tuple[int, ...]]
+    log_cost: pd.DataFrame  # (n, devices)
+    family: dict[str, str]
+
+
+class Oracle:
+    """The target's measurements; counts the rows that anybody reads."""
+
+    def __init__(self, log_cost: Floats) -> None:
+        self._log_cost, self.read = log_cost, set[int]()
+
+    def measure(self, rows: NDArray[np.int64]) -> Floats:
+        self.read.update(rows.tolist())
+        return np.exp(self._log_cost[rows])
+
+
+def nasbench201(folder: Path) -> Table:
+    """30 device settings; networks without a path from input to output are left out."""
+    space = NASBench201Space()
+    cells = pd.read_csv(folder / "nasbench201/accuracy.csv.gz").set_index("arch_idx")
+    help_ = pd.read_csv(folder / "nasbench201/latency_help_ms.csv.gz").set_index("arch_idx")
+    few = pd.read_csv(folder / "nasbench201/latency_oneproxy_ms.csv.gz").set_index("arch_idx")
+    few = few.drop(columns=["fpga", "pixel3", "raspi4"])  # the same measurements as in `help_`
+    boards = pd.read_csv(folder / "nasbench201/hwnb360_pi5_pixel.csv.gz").set_index("arch_idx")
+    wanted = {f"{d}_cifar100_lat_ms": d for d in ("pi5_litert", "pi5_onnx", "pixel_litert")}
+    cost = help_.join(boards[list(wanted)].rename(columns=wanted)).join(few).reindex(cells.index)
+    genes = space.parse_all(cells["arch_str"].tolist())
+    X = encode(space, genes, np.ones((1, 1), dtype=bool))
+    blocks = feature_blocks(space)
+    alive = X[:, blocks["path"][-1]] > 0
+    log_cost = np.log(cost.where(cost > 0)).loc[alive].reset_index(drop=True)
+    family = {device: _family(device) for device in log_cost}
+    return Table("nasbench201", X[alive], list(blocks.values()), log_cost, family)
+
+
+def fbnet(folder: Path) -> Table:
+    """21 device settings of 5,000 networks: 22 layers of one of nine kinds."""
+    rows = pd.read_csv(folder / "fbnet/latency_help_ms.csv.gz")
+    kinds = np.array([[int(v) for v in text.split("-")] for text in rows["op_idx"]])
+    hot = np.eye(kinds.max() + 1)[kinds]
+    counts = hot.sum(axis=1)
+    X = np.concatenate([hot.reshape(len(rows), -1), counts], axis=1)
+    split = hot.shape[1] * hot.shape[2]
+    blocks = [tuple(range(split)), tuple(range(split, X.shape[1]))]
+    log_cost = np.log(rows.drop(columns=["subnet_idx", "op_idx", "ops"]))
+    return Table("fbnet", X, blocks, log_cost, {d: _family(d) for d in log_cost})
+
+
+def ofa(folder: Path) -> Table:
+    """Eight GPU settings of 5,000 once-for-all subnets."""
+    space = get_space("ofa-mobilenetv3")
+    rows = pd.read_csv(folder / "ofa_mobilenetv3/latency_help_ms.csv.gz", dtype=str)
+    texts = [
+        "-".join(f"{letter}{row[i].replace('-', '.')}" for letter, i in _ofa_columns(space, rows))
+        for row in rows.itertuples(index=False, name=None)
+    ]
+    X = encode(space, space.parse_all(texts), np.ones((1, 1), dtype=bool))
+    log_cost = np.log(rows.drop(columns=["subnet_idx", "ks", "e", "d", "r"]).astype(float))
+    return Table("ofa", X, list(feature_blocks(space).values()), log_cost, _gpu_families(log_cost))
+
+
+def _ofa_columns(space: Any, rows: pd.DataFrame) -> list[tuple[str, int]]:
+    names = {"k": "ks", "e": "e", "d": "d", "r": "r"}
+    return [(g.letter, list(rows.columns).index(names[g.letter])) for g in space.groups]
+
+
+def _gpu_families(log_cost: pd.DataFrame) -> dict[str, str]:
+    """One family a GPU: batch 1 and larger batches are different targets of the same device."""
+    return {d: d.rsplit("_", 1)[0] for d in log_cost}
+
+
+def _family(device: str) -> str:
+    kinds = {
+        "xeon": ("gold", "silver"),
+        "nvidia": ("1080ti", "2080ti", "titan", "gtx1080ti"),
+        "raspberry": ("raspi", "pi5"),
+        "phone cpu": ("pixel", "samsung", "essential", "snapdragon855_cpu"),
+        "adreno": ("adreno", "snapdragon855_gpu"),
+        "edge tpu": ("edge_tpu",),
+        "fpga": ("fpga",),
+        "jetson": ("jetson",),
+    }
+    return next(kind for kind, starts in kinds.items() if device.startswith(starts))
+
+
+def proxies_of(table: Table, target: str, protocol: str) -> list[str]:
+    """The devices that may help: all others, or all of other families."""
+    kin = table.family[target]
+    names = [d for d in table.log_cost if d != target]
+    return names if protocol == "device" else [d for d in names if table.family[d] != kin]
+
+
+def complete(table: Table, names: list[str]) -> Floats:
+    """Log costs (n, P) of the proxies; those measured on some networks only are predicted."""
+    cost = table.log_cost[names].to_numpy().copy()
+    whole = ~np.isnan(cost).any(axis=0)
+    X = np.concatenate([table.features, cost[:, whole]], axis=1)
+    for j in np.flatnonzero(~whole):
+        gap = np.isnan(cost[:, j])
+        model = make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(X[~gap], cost[~gap, j])
+        cost[gap, j] = model.predict(X[gap])
+    return cost
+
+
+def ada_proxy(F: Floats, proxy: Floats, rows: NDArray, log_y: Floats) -> Floats:
+    """AdaProxy (Lu et al., 2022): the proxy's linear predictor w, adapted as w * (a 1 + b).
+
+    Squared norm of b, its weight by leave-one-out cross-validation; the proxy is the one that ranks
+    the rows best.
+    """
+    ranks = [srcc(proxy[rows, j], log_y) for j in range(proxy.shape[1])]
+    w = RidgeCV(RIDGES).fit(F, proxy[:, int(np.nanargmax(ranks))]).coef_
+    U = (F - F.mean(axis=0)) * w
+    main, offset = U.sum(axis=1), np.ones(len(U))
+    base = np.column_stack([main, offset])
+    best, error = np.zeros(len(U)), np.inf
+    for ridge in RIDGES:
+        K = U[rows] @ U[rows].T / ridge + np.eye(len(rows))
+        A = np.linalg.inv(K)
+        B = base[rows]
+        G = np.linalg.pinv(B.T @ A @ B) @ B.T @ A  # generalised least squares for a and c
+        smooth = B @ G + (np.eye(len(rows)) - A) @ (np.eye(len(rows)) - B @ G)
+        left_out = (log_y - smooth @ log_y) / np.maximum(1e-9, 1 - np.diag(smooth))
+        if left_out @ left_out < error:
+            error = left_out @ left_out
+            r = log_y - B @ (G @ log_y)
+            best = base @ (G @ log_y) + U @ (U[rows].T @ (A @ r)) / ridge
+    return best
+
+
+def methods() -> dict[str, Callable[..., Floats]]:
+    """Log cost of every network from features F, proxies Z, rows and their log cost."""
+
+    def nearest(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
+        j = int(np.nanargmax([srcc(Z[rows, i], log_y) for i in range(Z.shape[1])]))
+        return Z[:, j] + np.median(log_y - Z[rows, j])
+
+    def mean(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
+        m = Z.mean(axis=1)
+        return m + np.median(log_y - m[rows])
+
+    def ridge(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
+        return make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(F[rows], log_y).predict(F)
+
+    def xgboost(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
+        return XGBRegressor(n_estimators=200, max_depth=4, n_jobs=1).fit(F[rows], log_y).predict(F)
+
+    def process(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
+        scale = StandardScaler().fit(F)
+        kernel = ConstantKernel(1) * RBF(np.sqrt(F.shape[1])) + WhiteKernel(0.1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a bound of a length is reached: said for every target
+            model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
+            model.fit(scale.transform(F[rows]), log_y)
+        return model.predict(scale.transform(F))
+
+    return {
+        "nearest proxy": nearest,
+        "mean of proxies": mean,
+        "AdaProxy": ada_proxy,
+        "ridge from scratch": ridge,
+        "XGBoost from scratch": xgboost,
+        "Gaussian process from scratch": process,
+    }
+
+
+def experiment(table: Table, target: str, protocol: str, seeds: int) -> Iterator[dict[str, Any]]:
+    """Every method, k and seed for one target."""
+    names = proxies_of(table, target, protocol)
+    F, Z = table.features, complete(table, names)
+    X = np.concatenate([F, Z], axis=1)
+    columns = tuple(range(F.shape[1], X.shape[1]))
+    kin = [table.family[d] for d in names]
+    prior = learn_prior(X, proxy_columns=columns, families=kin, blocks=table.blocks)
+    truth = table.log_cost[target].to_numpy()
+    measured = np.flatnonzero(~np.isnan(truth))
+    for seed in range(seeds):
+        order = np.random.default_rng(seed).permutation(measured)
+        candidates = order[:N_CANDIDATES]
+        ranked = candidates[choose_rows(prior, X[candidates], max(KS))]
+        for choice, k in product(("chosen", "random"), KS):
+            oracle = Oracle(truth)
+            rows = (ranked if choice == "chosen" else candidates)[:k]
+            y = oracle.measure(rows)
+            model = TransferPredictor(columns, prior=prior).fit(X[rows], y)
+            predicted = {"ours": np.log(model.predict(X))}
+            low, high = model.predict_interval(X)
+            if seed < 3:
+                for name, method in methods().items():
+                    predicted[name] = method(F, Z, rows, np.log(y))
+            assert len(oracle.read) == k, "a method read more of the target than its rows"
+            far = order[N_CANDIDATES:] if len(order) > 2 * N_CANDIDATES else measured
+            judged = np.setdiff1d(far, rows)[:N_JUDGED]
+            inside = (np.log(low) <= truth) & (truth <= np.log(high))
+            for name, log_cost in predicted.items():
+                row = {
+                    "table": table.name,
+                    "left_out": protocol,
+                    "target": target,
+                    "method": name,
+                    "choice": choice,
+                    "k": k,
+                    "seed": seed,
+                    "srcc": round(srcc(truth[judged], log_cost[judged]), 4),
+                    "mape_pct": round(mape_pct(np.exp(truth[judged]), np.exp(log_cost[judged])), 2),
+                }
+                if name == "ours":
+                    row["coverage"] = round(float(inside[judged].mean()), 3)
+                yield row
+    yield ceiling(table, target, protocol, measured)
+
+
+def ceiling(table: Table, target: str, protocol: str, measured: NDArray) -> dict[str, Any]:
+    """What 80 % of the networks and every other device give, on the rest."""
+    F, truth = table.features[measured], table.log_cost[target].to_numpy()[measured]
+    others = table.log_cost.drop(columns=target).loc[measured].to_numpy()
+    X = np.concatenate([F, others], axis=1)
+    same = np.unique(F, axis=0, return_inverse=True)[1]  # one network's twins stay together
+    groups = np.random.default_rng(0).permutation(same.max() + 1)[same]
+    test = groups < 0.2 * (same.max() + 1)
+    model = XGBRegressor(n_estimators=400, max_depth=5, learning_rate=0.05, n_jobs=1)
+    log_cost = model.fit(X[~test], truth[~test]).predict(X[test])
+    return {
+        "table": table.name,
+        "left_out": protocol,
+        "target": target,
+        "method": "ceiling",
+        "choice": "random",
+        "k": int((~test).sum()),
+        "seed": 0,
+        "srcc": round(srcc(truth[test], log_cost), 4),
+        "mape_pct": round(mape_pct(np.exp(truth[test]), np.exp(log_cost)), 2),
+    }
+
+
+def _task(task: tuple[str, Path, str, str, int]) -> list[dict[str, Any]]:
+    maker, folder, target, protocol, seeds = task
+    return list(experiment(TABLES[maker](folder), target, protocol, seeds))
+
+
+TABLES = {"nasbench201": nasbench201, "fbnet": fbnet, "ofa": ofa}
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean over targets, spread over seeds, worst target."""
+    keys = ["table", "left_out", "method", "choice", "k"]
+    by_target = rows.groupby([*keys, "target"])[["srcc", "mape_pct"]].mean()
+    by_seed = rows.groupby([*keys, "seed"])["srcc"].mean()
+    result = by_target.groupby(keys).agg(
+        srcc=("srcc", "mean"), worst=("srcc", "min"), mape_pct=("mape_pct", "mean")
+    )
+    result["spread"] = by_seed.groupby(keys).std()
+    if "coverage" in rows:
+        result["coverage"] = rows.groupby(keys)["coverage"].mean()
+    return result.round(3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of measured tables")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", choices=TABLES, help="this table alone")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    RESULTS.parent.mkdir(exist_ok=True)
+    done = set()
+    if RESULTS.exists():
+        for line in RESULTS.read_text().splitlines():
+            row = json.loads(line)
+            done.add((row["table"], row["left_out"], row["target"]))
+    tasks = []
+    for name, maker in TABLES.items():
+        if arguments.only in (None, name):
+            table = maker(arguments.data)
+            tasks += [
+                (name, arguments.data, target, protocol, arguments.seeds)
+                for protocol, target in product(("family", "device"), table.log_cost)
+                if (name, protocol, target) not in done
+            ]
+    with ProcessPoolExecutor(arguments.processes) as pool, RESULTS.open("a") as file:
+        for task, rows in zip(tasks, pool.map(_task, tasks), strict=True):
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+            file.flush()
+            print(f"{task[0]} without its {task[3]}: {task[2]}", flush=True)
+    rows = pd.DataFrame([json.loads(line) for line in RESULTS.read_text().splitlines()])
+    print(summary(rows).to_string())
+
+
+if __name__ == "__main__":
+    main()
