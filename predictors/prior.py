@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 OFFSET = 100.0  # variance of a device's scale in log units: as good as unknown
 FREEDOM = 20.0  # degrees of freedom of a device's own amplitude (Student's t process)
+RIDGE, FLOOR = 1e-2, 0.1  # of the regressions that tell which features matter; least relevance
 N_ROWS = 80  # of the pool, per proxy that plays the target
 SCALE = 0.4  # usual standard deviation of log costs in a space
 LOG_LENGTH, LOG_NOISE = -0.5, -5.0  # usual values, and centres of the priors below
@@ -153,13 +154,15 @@ def _centred(
     size = np.array([(kin == k).sum() for k in kin], dtype=float)
     weights = 1 / size / max(1, len(np.unique(kin)))
     means, scales = [], []
+    worth = _relevance(X, columns, blocks, weights)
     for block in blocks:
         part = X[:, list(block)]
         spread = part.std(axis=0)
         varies = spread > 1e-9 * np.maximum(1, np.abs(part).max(axis=0))
-        n_varying = max(1, int(varies.sum()))
+        share = np.where(varies, worth[list(block)], 0)
+        share = share / max(1e-12, np.sqrt((share**2).sum()))
         means.append(part.mean(axis=0))
-        scales.append(np.where(varies, spread, np.inf) * np.sqrt(n_varying))
+        scales.append(np.divide(spread, share, out=np.full(len(share), np.inf), where=share > 0))
     return CostPrior(
         columns,
         blocks,
@@ -169,6 +172,29 @@ def _centred(
         tuple(scales),
         np.empty((0, 0)),
     )
+
+
+def _relevance(
+    X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...], weights: Floats
+) -> Floats:
+    """How differently proxies weigh each column of X: what a new device may weigh its own way.
+
+    Root mean square, over proxies, of the deviation of standardised ridge weights from their mean.
+    """
+    relevance = np.zeros(X.shape[1])
+    used = [c for block in blocks for c in block]
+    if used and len(columns) > 1:
+        F, z = X[:, used], X[:, list(columns)]
+        spread = F.std(axis=0)
+        F = (F - F.mean(axis=0)) / np.where(spread > 0, spread, 1)
+        ridge = RIDGE * len(F) * np.eye(len(used))
+        w = np.linalg.solve(F.T @ F + ridge, F.T @ (z - z.mean(axis=0)))
+        deviation = w - (w @ weights)[:, None]
+        relevance[used] = np.sqrt(deviation**2 @ weights)
+        relevance[used] += FLOOR * np.sqrt((relevance[used] ** 2).mean())
+    else:
+        relevance[used] = 1
+    return relevance
 
 
 def _maximise(games: list[tuple[Floats, Floats, Floats]], start: Floats, centre: Floats) -> Floats:
