@@ -5,6 +5,7 @@ from predictors.accuracy_table import AccuracyTable, read_accuracy_table
 from predictors.artifacts import ArtifactError, load_predictor, save_predictor
 from predictors.boosted import EnergyPredictor, LatencyPredictor
 from predictors.cells import TableError
+from predictors.clocks import ClockPredictor
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.prior import CostPrior, learn_prior
 from predictors.report import TransferReport, scaled_report, transfer_report
@@ -16,6 +17,7 @@ __all__ = [
     "AccuracyPredictor",
     "AccuracyTable",
     "ArtifactError",
+    "ClockPredictor",
     "CostPrior",
     "EnergyPredictor",
     "LatencyPredictor",

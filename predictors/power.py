@@ -16,7 +16,19 @@ from predictors.law import NOISE, OUTLIER
 
 Floats = NDArray[np.float64]
 
-USUAL_KNEE, USUAL_RISE = 0.65, 0.3  # part of the top clock, and per GHz: the Jetson boards' fits
+
+@dataclass(frozen=True)
+class PowerShape:
+    """What boards have in common: the law in parts of its own power and clock at the top."""
+
+    base_share: float  # of the power at the top clock
+    knee_share: float  # of the top clock
+    voltage_ratio: float  # at the top clock against below the knee
+
+
+# Means and spreads of fits to Jetson Nano, Xavier NX and TX2 (`benchmarks/clocks.py`).
+USUAL = PowerShape(0.29, 0.65, 1.37)
+SPREAD = PowerShape(0.1, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -40,39 +52,27 @@ def fit_power_law(
     *,
     knee_ghz: float | None = None,
     rise_per_ghz: float | None = None,
+    usual: PowerShape = USUAL,
 ) -> PowerLaw:
     """Robust fit on log residuals of (n,) rows; a knee or a rise that is given stays as it is.
 
-    Weak priors (half the power is base power, the usual knee and rise) decide only what the rows
-    leave open, for example base against dynamic power when all rows have one level.
+    Weak priors around the `usual` shape decide only what the rows leave open, for example base
+    against dynamic power when all rows have one level, or the knee between three clocks.
     """
-    scale, top = float(np.median(power_w)), float(np.max(f_ghz))
-    usual = np.array([0.5, 0.5, USUAL_KNEE * top, USUAL_RISE])  # first two in units of `scale`
-    spread = np.array([0.5, np.inf, 0.2 * top, 0.3])
-    lower = np.array([1e-6, 0, 0.3 * top, 0])
-    upper = np.array([np.inf, np.inf, top, 2])
-    start = usual.copy()
-    free = np.array([True, True, knee_ghz is None, rise_per_ghz is None])
-    if knee_ghz is not None:
-        start[2] = knee_ghz
-    if rise_per_ghz is not None:
-        start[3] = rise_per_ghz
+    scale, top = float(np.max(power_w)), float(np.max(f_ghz))
+    start = np.array([usual.base_share, 0.5, usual.knee_share, usual.voltage_ratio])
+    spread = np.array([SPREAD.base_share, np.inf, SPREAD.knee_share, SPREAD.voltage_ratio])
+    lower, upper = np.array([1e-6, 0, 0.3, 1]), np.array([np.inf, np.inf, 0.95, 3])
 
     def law(theta: Floats) -> PowerLaw:
-        values = start.copy()
-        values[free] = theta
-        base, k, knee, rise = values.tolist()
-        return PowerLaw(base * scale, k * scale, knee, rise)
+        base, k, knee, ratio = theta.tolist()
+        knee = knee * top if knee_ghz is None else knee_ghz
+        rise = (ratio - 1) / max(top - knee, 0.05 * top) if rise_per_ghz is None else rise_per_ghz
+        return PowerLaw(base * scale, k * scale / top, knee, rise)
 
     def residuals(theta: Floats) -> Floats:
-        prior = NOISE * ((theta - usual[free]) / spread[free])
+        prior = NOISE * ((theta - start) / spread)
         return np.concatenate([np.log(law(theta).power_w(f_ghz, share) / power_w), prior])
 
-    fit = least_squares(
-        residuals,
-        start[free],
-        bounds=(lower[free], upper[free]),
-        loss="soft_l1",
-        f_scale=OUTLIER,
-    )
+    fit = least_squares(residuals, start, bounds=(lower, upper), loss="soft_l1", f_scale=OUTLIER)
     return law(fit.x)
