@@ -4,9 +4,9 @@
 
 Single-stream sweeps of Jetson Nano, Xavier NX and TX2: three clocks (a sixth and a half of the way
 up the list, and the top) are given, the others predicted by `predictors.law` and
-`predictors.power`, whose shape comes from the other two boards. The 114.75 MHz power of Xavier NX, a known outlier, is
-not counted. Grids of AGX Xavier and TX2 (CPU x GPU x memory clock): 5 % of the settings are given
-to `ClockPredictor`. "fit to all" is the same law fitted to every row.
+`predictors.power`, whose shape comes from the other two boards. The 114.75 MHz power of Xavier NX,
+a known outlier, is not counted. Grids of AGX Xavier and TX2 (CPU x GPU x memory clock): 5 % of the
+settings are given to `ClockPredictor`. "fit to all" is the same law fitted to every row.
 """
 
 from __future__ import annotations
