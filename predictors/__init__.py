@@ -2,7 +2,13 @@
 
 from predictors.accuracy import AccuracyPredictor, lookup
 from predictors.accuracy_table import AccuracyTable, read_accuracy_table
-from predictors.artifacts import ArtifactError, load_predictor, save_predictor
+from predictors.artifacts import (
+    ArtifactError,
+    load_predictor,
+    load_transfer,
+    save_predictor,
+    save_transfer,
+)
 from predictors.boosted import EnergyPredictor, LatencyPredictor
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
@@ -32,11 +38,13 @@ __all__ = [
     "kendall_tau",
     "learn_prior",
     "load_predictor",
+    "load_transfer",
     "lookup",
     "mape_pct",
     "read_accuracy_table",
     "read_rows",
     "save_predictor",
+    "save_transfer",
     "scaled_report",
     "srcc",
     "srcc_within",

@@ -9,19 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.numpy
 import xgboost
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 from xgboost import XGBRegressor
 from xgboost.core import XGBoostError
 
 from predictors.boosted import EnergyPredictor, LatencyPredictor
+from predictors.prior import CostPrior
+from predictors.transfer_predictor import TransferPredictor
 from search_spaces import InputError, Space, feature_names
 
-SCHEMA = "nas.predictor/1"
+SCHEMA, TRANSFER_SCHEMA = "nas.predictor/1", "nas.transfer/1"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
 
 
@@ -68,6 +74,62 @@ def load_predictor(
         predictor.n_features_in_ = len(described["feature_names"])
         predictor.n_rows_ = described["n_rows"]
     return predictor
+
+
+def save_transfer(
+    predictor: TransferPredictor,
+    folder: Path | str,
+    space: Space,
+    quantity: str,
+    proxies: Sequence[str],
+    **about: Any,
+) -> None:
+    """Write `transfer_QUANTITY.{json,safetensors}`: the prior and the target's rows.
+
+    `proxies` names the proxy columns in order. The posterior is fitted again when it is loaded.
+    """
+    if len(proxies) != len(predictor.proxy_columns):
+        raise ValueError(f"{len(predictor.proxy_columns)} proxy columns, {len(proxies)} names")
+    check_is_fitted(predictor, "prior_")
+    arrays = {f"prior.{k}": v for k, v in predictor.prior_.to_arrays().items()}
+    arrays |= {"X": predictor.X_, "y": predictor.y_}
+    files = {"safetensors": safetensors.numpy.save({k: _plain(v) for k, v in arrays.items()})}
+    described = {
+        "schema": TRANSFER_SCHEMA,
+        "quantity": quantity,
+        "unit": UNITS[quantity],
+        "space": space.name,
+        "feature_names": feature_names(space),
+        "proxies": list(proxies),
+        "clock_columns": [int(c) for c in predictor.clock_columns],
+        "group_column": predictor.group_column,
+        "n_rows": len(predictor.y_),
+    }
+    write_artifact(Path(folder), f"transfer_{quantity}", files, about | described)
+
+
+def load_transfer(
+    folder: Path | str, quantity: str, space: Space
+) -> tuple[TransferPredictor, list[str]]:
+    """What `save_transfer` wrote for `space`, and the names of its proxy columns."""
+    name = f"transfer_{quantity}"
+    files, described = read_artifact(Path(folder), name, TRANSFER_SCHEMA, space)
+    with faults_named(Path(folder) / f"{name}.json"):
+        arrays = safetensors.numpy.load(files["safetensors"])
+        prior = CostPrior.from_arrays(
+            {k.removeprefix("prior."): v for k, v in arrays.items() if k.startswith("prior.")}
+        )
+        predictor = TransferPredictor(
+            prior.proxy_columns,
+            tuple(described["clock_columns"]),
+            described["group_column"],
+            prior=prior,
+        )
+        return predictor.fit(arrays["X"], arrays["y"]), described["proxies"]
+
+
+def _plain(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.ascontiguousarray(values, dtype=np.float64)
 
 
 def write_artifact(

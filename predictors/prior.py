@@ -74,6 +74,33 @@ class CostPrior:
         # As a block of its own the mean may bend: devices saturate where others do not.
         return Rows(mean, (z - mean[:, None]) * np.sqrt(weights), (*blocks, mean[:, None] / SCALE))
 
+    def to_arrays(self) -> dict[str, Floats]:
+        """What was learned, for a file."""
+        arrays = {
+            "proxy_columns": np.array(self.proxy_columns, dtype=float),
+            "weights": self.weights,
+            "proxy_mean": self.proxy_mean,
+            "candidates": self.candidates,
+        }
+        for i, block in enumerate(self.blocks):
+            arrays[f"block{i}"] = np.array(block, dtype=float)
+            arrays[f"block{i}.mean"] = self.feature_mean[i]
+            arrays[f"block{i}.scale"] = self.feature_scale[i]
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Floats]) -> CostPrior:
+        n = sum(name.endswith(".scale") for name in arrays)
+        return cls(
+            tuple(arrays["proxy_columns"].astype(int).tolist()),
+            tuple(tuple(arrays[f"block{i}"].astype(int).tolist()) for i in range(n)),
+            arrays["weights"],
+            arrays["proxy_mean"],
+            tuple(arrays[f"block{i}.mean"] for i in range(n)),
+            tuple(arrays[f"block{i}.scale"] for i in range(n)),
+            arrays["candidates"],
+        )
+
     def usual(self) -> Floats:
         """Log variances that stand in where nothing was learned."""
         n = len(self.blocks) + 1

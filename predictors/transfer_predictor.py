@@ -77,6 +77,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             self.model_ = make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(X, np.log(y))
             return self
         self.prior_ = self.prior or self._usual_prior(X)
+        self.X_, self.y_ = X, y  # few rows: a saved predictor is fitted again from them
         self.rows_, self.logs_ = self._rows(X), self._log_clocks(X)
         self.groups_ = self._groups(X)
         self.clock_mean_ = self.logs_.mean(axis=0)

@@ -55,10 +55,12 @@ class TrainingState:
     def load(self, path: Path) -> None:
         """Go back to the state in `path`; InputError where it belongs to another run."""
         tensors, metadata = read_tensors(path, SCHEMA)
-        if metadata["data"] != self.data:
+        theirs = metadata.get("data", {})
+        if theirs != self.data:
             raise InputError(
-                f"{path.parent} holds a training run on other images ({metadata['data']['name']}); "
-                "go on with the same ones or choose another folder"
+                f"{path.parent} holds a training run on other images "
+                f"({theirs.get('name', 'unnamed')}); go on with the same ones or choose another "
+                "folder"
             )
         wanted, found = json.loads(json.dumps(asdict(self.settings))), metadata["settings"]
         changed = [k for k in wanted if found.get(k) != wanted[k]]

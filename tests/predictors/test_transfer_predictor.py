@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_t, spearmanr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from predictors import TransferPredictor, choose_rows, learn_prior, zero_shot
+from predictors import (
+    ArtifactError,
+    TransferPredictor,
+    choose_rows,
+    learn_prior,
+    load_transfer,
+    save_transfer,
+    zero_shot,
+)
 from predictors.prior import FREEDOM, _loss, covariance, log_likelihood, parts
+from search_spaces import encode, get_space
 
 N_FEATURES, N_PROXIES = 6, 8
 PROXIES = tuple(range(N_FEATURES, N_FEATURES + N_PROXIES))
@@ -189,6 +200,29 @@ def test_zero_rows_follow_the_device_that_is_most_alike() -> None:
     assert_allclose(np.log(predicted), logs[:, 3], rtol=1e-6)
     with pytest.raises(ValueError, match=r"need descriptions of shape \(8, 2\), got \(8, 1\)"):
         zero_shot(logs, descriptions, [1.0, 2.0])
+
+
+def test_a_saved_transfer_predicts_the_same_and_names_its_proxies(tmp_path: Path) -> None:
+    space = get_space("resnet-digits")
+    rng = np.random.default_rng(0)
+    features = encode(space, space.sample(200, rng), np.ones((1, space.n_exits + 1), dtype=bool))
+    size = np.log(features[:, -1] + 1)
+    X = np.column_stack([features, size, size**2 + rng.normal(0, 0.01, len(size)), size])
+    columns = tuple(range(features.shape[1], X.shape[1]))
+    prior = learn_prior(X, proxy_columns=columns)
+    fitted = TransferPredictor(columns, prior=prior).fit(X[:9], np.exp(size[:9]))
+    save_transfer(fitted, tmp_path, space, "latency_ms", ["a", "b", "c"], device="board")
+    loaded, names = load_transfer(tmp_path, "latency_ms", space)
+    assert names == ["a", "b", "c"]
+    assert_allclose(loaded.predict(X), fitted.predict(X), rtol=1e-9)
+    with pytest.raises(ArtifactError, match="is for space resnet-digits, asked resnet-cifar"):
+        load_transfer(tmp_path, "latency_ms", get_space("resnet-cifar"))
+    tensors = tmp_path / "transfer_latency_ms.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ArtifactError, match=r"safetensors differs from its checksum"):
+        load_transfer(tmp_path, "latency_ms", space)
+    with pytest.raises(ValueError, match="3 proxy columns, 1 names"):
+        save_transfer(fitted, tmp_path, space, "latency_ms", ["a"])
 
 
 def test_costs_must_be_positive_and_intervals_need_proxies() -> None:
