@@ -14,7 +14,7 @@ from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.prior import CostPrior, learn_prior
-from predictors.report import TransferReport, scaled_report, transfer_report
+from predictors.report import TransferReport, pooled_report, scaled_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows
 from predictors.transfer import MonotoneTransfer, ScaledModel
 from predictors.transfer_predictor import TransferPredictor, choose_rows, zero_shot
@@ -41,6 +41,7 @@ __all__ = [
     "load_transfer",
     "lookup",
     "mape_pct",
+    "pooled_report",
     "read_accuracy_table",
     "read_rows",
     "save_predictor",

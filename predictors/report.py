@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
 from predictors.transfer import MonotoneTransfer, ScaledModel
+from predictors.transfer_predictor import TransferPredictor
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -101,6 +102,27 @@ def scaled_report(
         lambda train, test: ScaledModel().fit(x[train], y[train]).predict(x[test]), names
     )
     return _report(quantity, y, predicted, f, names, proxy=model, n_proxy_rows=0)
+
+
+def pooled_report(
+    predictor: TransferPredictor,
+    X: ArrayLike,
+    y: ArrayLike,
+    clock_mhz: ArrayLike,
+    *,
+    subnets: ArrayLike,
+    quantity: str,
+    proxy: str,
+    n_proxy_rows: int,
+) -> TransferReport:
+    """The report of a transfer from several proxies: rows X (n, features) with costs y (n,)."""
+    X, y, names = np.asarray(X, float), np.asarray(y, float), np.asarray(subnets)
+    f = np.broadcast_to(np.asarray(clock_mhz, dtype=float), y.shape)
+    predicted = leave_subnet_out(
+        lambda train, test: clone(predictor).fit(X[train], y[train]).predict(X[test]), names
+    )
+    about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
+    return _report(quantity, y, predicted, f, names, **about)
 
 
 def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray) -> Floats:

@@ -1,0 +1,83 @@
+"""Several proxies for one target, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nas.devices import get_device
+from nas.search import load_proxy
+from nas.search.target import measure_plan, plan_rows
+from predictors import load_transfer
+from search_spaces import encode, get_space
+from tests.nas.conftest import nas
+
+SPACE = get_space("resnet-digits")
+PROXIES = ("--proxy", "tx2", "--proxy", "nano", "--proxy", "x86-cpu")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 rows of the device model of xavier-nx, with an error of 3 %."""
+    rng = np.random.default_rng(0)
+    device, proxy = get_device("xavier-nx"), load_proxy(SPACE, "x86-cpu")
+    table = pd.DataFrame(measure_plan(SPACE, device, plan_rows(SPACE, device, proxy, 24, rng)))
+    table["latency_ms"] *= np.exp(rng.normal(0, 0.03, len(table)))
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def transfer(rows: Path, *more: object):
+    space = ("--space", SPACE.name, "--device", "xavier-nx")
+    return nas("predictor", "transfer", "--rows", rows, *space, *more)
+
+
+def test_a_pool_is_judged_and_tells_what_more_rows_would_give(rows: Path) -> None:
+    done = transfer(rows, *PROXIES, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["latency_ms"]
+    assert found["n_target_rows"] == 24
+    assert set(found["proxies"]) == {"tx2", "nano", "x86-cpu"}
+    assert found["mape_pct"] < 15
+    assert found["decision"] in ("go", "no-go")
+    width = found["interval_half_width_pct"]
+    assert width["0"] > width["8"] > width["24"] > 0
+    shown = transfer(rows, *PROXIES).out
+    assert "alone they rank:" in shown
+    assert "with 8 rows more" in shown
+
+
+def test_a_kept_pool_predicts(rows: Path, tmp_path: Path) -> None:
+    done = transfer(rows, *PROXIES, "--out", tmp_path / "pool")
+    assert done.code == 0, done.err
+    predictor, names = load_transfer(tmp_path / "pool", "latency_ms", SPACE)
+    assert names == ["tx2", "nano", "x86-cpu"]
+    genes = SPACE.sample(50, np.random.default_rng(1))
+    heads = np.ones((1, SPACE.n_exits + 1), dtype=bool)
+    logs = [np.log(load_proxy(SPACE, n).latency_ms(genes, heads)) for n in names]
+    device = get_device("xavier-nx")
+    top = len(device.levels) - 1
+    X = np.column_stack([encode(SPACE, genes, heads), *logs])
+    X = np.column_stack([X, np.full(50, device.levels[top].gpu_mhz), 1000 + np.arange(50)])
+    true = device.cost(SPACE.operators(genes, np.repeat(heads, 50, axis=0)))[0][:, top]
+    assert np.median(np.abs(np.log(predictor.predict(X) / true))) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--proxy", "tx2", "--proxy", "tx2"), "a proxy is given twice: tx2, tx2"),
+        (("--out", "folder"), "--out keeps a pooled predictor; give at least two --proxy"),
+        ((*PROXIES, "--quantity", "joules"), "--quantity must be one of latency_ms, energy_mj"),
+    ],
+)
+def test_what_cannot_be_pooled_is_one_line(rows: Path, options: tuple, message: str) -> None:
+    done = transfer(rows, *options)
+    assert done.code == 1
+    assert message in done.err
+    assert done.err.count("\n") == 1
