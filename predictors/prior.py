@@ -153,6 +153,12 @@ def learn_prior(
     stand in.
     """
     X = np.asarray(pool, dtype=float)
+    if not np.isfinite(X).all():
+        row, column = np.argwhere(~np.isfinite(X))[0].tolist()
+        raise ValueError(
+            f"row {row}, column {column} of the pool is {X[row, column]}; predict what a proxy "
+            "lacks or leave the proxy out"
+        )
     columns = tuple(int(c) for c in proxy_columns)
     if blocks is None:
         others = tuple(c for c in range(X.shape[1]) if c not in columns)

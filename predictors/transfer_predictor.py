@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from predictors.prior import (
     FREEDOM,
+    OFFSET,
     SCALE,
     CostPrior,
     Rows,
@@ -275,7 +276,7 @@ def _own_variance(theta: Floats, rows: Rows) -> Floats:
     scales = np.exp(theta)
     n = 2 + len(rows.blocks)
     squares = [rows.mean**2, *((b**2).sum(axis=1) for b in (rows.mix, *rows.blocks))]
-    own: Floats = 100.0 + sum(v * s for v, s in zip(scales[:n], squares, strict=True))
+    own: Floats = OFFSET + sum(v * s for v, s in zip(scales[:n], squares, strict=True))
     return own + scales[n:-2].sum()
 
 

@@ -152,6 +152,13 @@ def test_repeated_rows_of_a_subnet_count_less_than_rows_of_others() -> None:
     assert moved[1] < moved[0]
 
 
+def test_a_pool_with_a_gap_is_refused_by_row_and_column() -> None:
+    X, _ = world(0)
+    X[5, PROXIES[2]] = np.nan
+    with pytest.raises(ValueError, match="row 5, column 8 of the pool is nan; predict what"):
+        learn_prior(X, proxy_columns=PROXIES)
+
+
 def test_likelihood_is_that_of_a_multivariate_t() -> None:
     rng = np.random.default_rng(0)
     A = rng.normal(size=(5, 5))
