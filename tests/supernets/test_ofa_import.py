@@ -141,6 +141,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("write", ["torch", "legacy", "pickle"])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_nothing_in_a_file_is_executed(tmp_path: Path, write: str) -> None:
     path, marker = tmp_path / "a", tmp_path / "marker"
     content = {"state_dict": exported(), "extra": Malicious(marker)}
