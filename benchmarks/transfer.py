@@ -4,8 +4,9 @@
 
 Every device in turn is the target and gives k rows; the rest of its rows is predicted. `family`
 also takes the devices of its family out of the proxies. `chosen` rows are named by `choose_rows`
-before anything was measured, `random` ones are drawn. Rows go to `results/transfer.jsonl` as they
-are ready and a rerun goes on; the table is printed from that file.
+before anything was measured, `random` ones are drawn. Rows go to `results/transfer.jsonl`
+(megabytes, not committed) as they are ready and a rerun goes on; `results/transfer.csv` is the
+table, and `results/transfer_targets.csv` has every target.
 
 `ceiling` is XGBoost on 80 % of the networks with everything that is known of them, other devices
 of the family included: what noise of the data itself leaves.
@@ -334,7 +335,12 @@ def main() -> None:
             file.flush()
             print(f"{task[0]} without its {task[3]}: {task[2]}", flush=True)
     rows = pd.DataFrame([json.loads(line) for line in RESULTS.read_text().splitlines()])
-    print(summary(rows).to_string())
+    keys = ["table", "left_out", "target", "method", "choice", "k"]
+    targets = rows.groupby(keys)[["srcc", "mape_pct"]].mean().round(4)
+    targets.to_csv(RESULTS.with_name("transfer_targets.csv"), lineterminator="\n")
+    table = summary(rows)
+    table.to_csv(RESULTS.with_suffix(".csv"), lineterminator="\n")
+    print(table.to_string())
 
 
 if __name__ == "__main__":
