@@ -2,6 +2,7 @@
 
 from predictors.accuracy import AccuracyPredictor, lookup
 from predictors.accuracy_table import AccuracyTable, read_accuracy_table
+from predictors.acquire import choose_rows
 from predictors.artifacts import (
     ArtifactError,
     load_predictor,
@@ -17,7 +18,8 @@ from predictors.prior import CostPrior, learn_prior
 from predictors.report import TransferReport, pooled_report, scaled_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows
 from predictors.transfer import MonotoneTransfer, ScaledModel
-from predictors.transfer_predictor import TransferPredictor, choose_rows, zero_shot
+from predictors.transfer_predictor import TransferPredictor
+from predictors.zero_shot import zero_shot
 
 __all__ = [
     "AccuracyPredictor",

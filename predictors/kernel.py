@@ -30,7 +30,7 @@ class KernelRegressor(BaseEstimator):
         spread = X.std(axis=0)
         self.scale_ = np.where(spread > 0, spread, 1) * np.sqrt(X.shape[1])
         self.rows_ = (X - self.mean_) / self.scale_
-        distance = _squared_distance(self.rows_, self.rows_)
+        distance = squared_distance(self.rows_, self.rows_)
         best = np.inf
         for length in LENGTHS:
             weights, error = _ridge(_gaussian(distance, length), Y - self.offset_)
@@ -40,7 +40,7 @@ class KernelRegressor(BaseEstimator):
 
     def predict(self, X: Floats) -> Floats:
         """Outputs (n, outputs) of X (n, features)."""
-        distance = _squared_distance((np.log1p(X) - self.mean_) / self.scale_, self.rows_)
+        distance = squared_distance((np.log1p(X) - self.mean_) / self.scale_, self.rows_)
         return self.offset_ + _gaussian(distance, self.length_) @ self.weights_
 
     def to_arrays(self) -> dict[str, Floats]:
@@ -76,7 +76,7 @@ def _ridge(kernel: Floats, Y: Floats) -> tuple[Floats, float]:
     return weights[chosen, :, outputs].T, float(error[chosen, outputs].sum())
 
 
-def _squared_distance(a: Floats, b: Floats) -> Floats:
+def squared_distance(a: Floats, b: Floats) -> Floats:
     """`(n, m)`, by the binomial formula: no array of (n, m, features) is made."""
     distance = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
     return np.maximum(distance, 0)

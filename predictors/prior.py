@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from predictors.kernel import squared_distance
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +36,8 @@ SPREAD = 2.0  # of every log variance around its usual value
 class Rows:
     """Rows as the process sees them: everything centred and scaled by the pool."""
 
-    mean: Floats  # (n,) mean log cost on the proxies
+    z: Floats  # (n, P) log costs on the proxies
+    mean: Floats  # (n,) their weighted mean
     mix: Floats  # (n, P) what each proxy adds to it, weighted
     blocks: tuple[Floats, ...]  # features, each (n, m), mean square 1 per row; last the mean again
 
@@ -72,7 +76,8 @@ class CostPrior:
             )
         )
         # As a block of its own the mean may bend: devices saturate where others do not.
-        return Rows(mean, (z - mean[:, None]) * np.sqrt(weights), (*blocks, mean[:, None] / SCALE))
+        mix = (z - mean[:, None]) * np.sqrt(weights)
+        return Rows(z, mean, mix, (*blocks, mean[:, None] / SCALE))
 
     def to_arrays(self) -> dict[str, Floats]:
         """What was learned, for a file."""
@@ -111,10 +116,7 @@ class CostPrior:
 def parts(a: Rows, b: Rows) -> tuple[Floats, Floats]:
     """Linear parts (2 + blocks, n, m) of the covariance, and squared distances (blocks, n, m)."""
     linear = [np.outer(a.mean, b.mean), a.mix @ b.mix.T, *(p @ q.T for p, q in _pairs(a, b))]
-    distances = [
-        np.maximum((p**2).sum(axis=1)[:, None] + (q**2).sum(axis=1) - 2 * p @ q.T, 0)
-        for p, q in _pairs(a, b)
-    ]
+    distances = [squared_distance(p, q) for p, q in _pairs(a, b)]
     shape = (len(a), len(b))
     return np.array(linear), np.array(distances).reshape(-1, *shape)
 
@@ -174,9 +176,10 @@ def learn_prior(
         chosen = rng.choice(len(X), min(N_ROWS, len(X)), replace=False)
         rows = prior.rows(X[chosen], without=kin == kin[i])
         r = X[chosen, columns[i]] - rows.mean
-        games.append((*parts(rows, rows), r - r.mean()))
-    together = _maximise(games, prior.usual(), prior.usual())
-    each = [_maximise([game], together, together) for game in games]
+        games.append(Game(*parts(rows, rows), r - r.mean(), np.eye(len(r)), np.zeros(())))
+    with threadpool_limits(1):  # many small matrices: threads would only wait for each other
+        together = most_likely(games, prior.usual())
+        each = [most_likely([game], together) for game in games]
     return replace(prior, candidates=np.stack([together, *each]))
 
 
@@ -230,25 +233,39 @@ def _relevance(
     return relevance
 
 
-def _maximise(games: list[tuple[Floats, Floats, Floats]], start: Floats, centre: Floats) -> Floats:
+@dataclass(frozen=True)
+class Game:
+    """One target's rows: what log variances are judged by."""
+
+    linear: Floats  # parts of the covariance
+    distances: Floats
+    r: Floats  # (n,) residuals
+    noise: Floats  # (n, n) covariance of measurement errors of variance 1
+    fixed: Floats  # (n, n), or () for none: covariance that no log variance scales
+
+
+def most_likely(games: list[Game], centre: Floats) -> Floats:
     """Log variances that explain the games' residuals best, near `centre`."""
-    bounds = [(-9.0, 6.0)] * (len(start) - 2) + [(-4.0, 3.0), (-9.0, 0.0)]
+    bounds = [(-9.0, 6.0)] * (len(centre) - 2) + [(-4.0, 3.0), (-9.0, 1.0)]
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        values, slopes = zip(*(_loss(theta, *game) for game in games), strict=True)
+        values, slopes = zip(*(_loss(theta, game) for game in games), strict=True)
         off = (theta - centre) / SPREAD
         return np.mean(values) + off @ off / 2, np.mean(slopes, axis=0) + off / SPREAD
 
+    lower, upper = np.array(bounds).T
+    start = np.clip(centre, lower, upper)
     fit = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40})
     return fit.x
 
 
-def _loss(theta: Floats, linear: Floats, distances: Floats, r: Floats) -> tuple[float, Floats]:
+def _loss(theta: Floats, game: Game) -> tuple[float, Floats]:
     """Minus the log likelihood of one game, and its gradient."""
+    linear, distances, r = game.linear, game.distances, game.r
     n, scales = len(r), np.exp(theta)
     smooth = scales[len(linear) : -2, None, None] * np.exp(-scales[-2] * distances)
     K = OFFSET + np.tensordot(scales[: len(linear)], linear, axes=1) + smooth.sum(axis=0)
-    K += scales[-1] * np.eye(n)
+    K += game.fixed + scales[-1] * game.noise
     lower = cholesky(K, lower=True)
     inverse = cho_solve((lower, True), np.eye(n))
     alpha = inverse @ r
@@ -259,7 +276,7 @@ def _loss(theta: Floats, linear: Floats, distances: Floats, r: Floats) -> tuple[
     by_linear = scales[: len(linear)] * np.tensordot(linear, slope, axes=2)
     by_smooth = np.tensordot(smooth, slope, axes=2)
     by_length = -scales[-2] * np.sum(distances * smooth * slope)
-    by_noise = scales[-1] * np.trace(slope)
+    by_noise = scales[-1] * np.sum(game.noise * slope)
     return float(value), np.array([*by_linear, *by_smooth, by_length, by_noise])
 
 

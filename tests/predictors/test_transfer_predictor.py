@@ -16,10 +16,12 @@ from predictors import (
     choose_rows,
     learn_prior,
     load_transfer,
+    mape_pct,
     save_transfer,
     zero_shot,
 )
-from predictors.prior import FREEDOM, _loss, covariance, log_likelihood, parts
+from predictors.posterior import Link
+from predictors.prior import FREEDOM, Game, _loss, covariance, log_likelihood, parts
 from search_spaces import encode, get_space
 
 N_FEATURES, N_PROXIES = 6, 8
@@ -71,6 +73,56 @@ def test_more_rows_make_it_better_on_average() -> None:
             gaps.append(np.abs(np.log(predicted / y)).mean())
         error.append(np.mean(gaps))
     assert error == sorted(error, reverse=True)
+
+
+class Oracle:
+    """A target whose costs can only be had one row at a time; it counts them."""
+
+    def __init__(self, cost: np.ndarray) -> None:
+        self._cost, self.read = cost, set[int]()
+
+    def measure(self, row: int) -> float:
+        self.read.add(row)
+        return float(self._cost[row])
+
+
+@pytest.mark.parametrize("k", [1, 10, 40])
+def test_no_cost_is_read_but_those_of_the_chosen_rows(k: int) -> None:
+    X, y = world(5)
+    oracle = Oracle(y)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = choose_rows(prior, X, k)
+    fitted = TransferPredictor(PROXIES, prior=prior)
+    fitted.fit(X[rows], [oracle.measure(row) for row in rows.tolist()])
+    assert np.isfinite(fitted.predict(X)).all()
+    assert oracle.read == set(rows.tolist())
+
+
+def test_a_twin_among_the_proxies_is_found() -> None:
+    X, _ = world(6)
+    unlike = 1 + X[:, 0] ** 2  # a device that no mean of the others explains
+    X[:, PROXIES[4]] = np.log(unlike)
+    rng = np.random.default_rng(0)
+    cost = 3 * unlike * np.exp(rng.normal(0, 0.01, len(X)))
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    rows = rng.choice(len(X), 8, replace=False)
+    fitted = TransferPredictor(PROXIES, prior=prior).fit(X[rows], cost[rows])
+    assert mape_pct(cost, fitted.predict(X)) < 3
+    bases = [p.hypothesis.base for p in fitted.posteriors_]
+    assert fitted.weights_[[base == 4 for base in bases]].sum() > 0.95
+
+
+def test_variance_of_rows_is_the_diagonal_of_their_covariance() -> None:
+    X, y = world(7, n=30)
+    X = np.column_stack([X, np.arange(len(X)), np.linspace(300, 900, len(X))])
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    clock, group = (X.shape[1] - 1,), X.shape[1] - 2
+    fitted = TransferPredictor(PROXIES, clock, group, prior=prior).fit(X[:9], y[:9])
+    design = fitted._design(X)
+    link = Link(design, design)
+    for h in fitted._hypotheses()[::7]:
+        own = np.diag(link.covariance(h)) + design.noise_share() * np.exp(h.theta[-1])
+        assert_allclose(design.variance(h), own, rtol=1e-9)
 
 
 def test_one_proxy_alone_is_a_rising_map_whatever_the_rows_say() -> None:
@@ -173,11 +225,12 @@ def test_gradient_of_the_learning() -> None:
     X, _ = world(0, n=40)
     prior = learn_prior(X, proxy_columns=PROXIES)
     rows = prior.rows(X[:12])
-    game = (*parts(rows, rows), np.random.default_rng(1).normal(size=12))
+    r = np.random.default_rng(1).normal(size=12)
+    game = Game(*parts(rows, rows), r, np.eye(12), np.zeros(()))
     theta = prior.usual()
     step = 1e-4 * np.eye(len(theta))
-    slopes = [(_loss(theta + d, *game)[0] - _loss(theta - d, *game)[0]) / 2e-4 for d in step]
-    assert_allclose(_loss(theta, *game)[1], slopes, rtol=1e-4, atol=1e-6)
+    slopes = [(_loss(theta + d, game)[0] - _loss(theta - d, game)[0]) / 2e-4 for d in step]
+    assert_allclose(_loss(theta, game)[1], slopes, rtol=1e-4, atol=1e-6)
 
 
 def test_covariance_is_symmetric_and_positive() -> None:
