@@ -61,7 +61,7 @@ def test_work_columns_hold_beyond_the_rows_where_trees_do_not() -> None:
     cheap, dear = y < np.quantile(y, 0.5), y > np.quantile(y, 0.75)
     alone = LatencyPredictor().fit(X[cheap], y[cheap]).predict(X[dear])
     on_work = LatencyPredictor(work_columns=WORK).fit(X[cheap], y[cheap]).predict(X[dear])
-    assert mape_pct(y[dear], on_work) < 10
+    assert mape_pct(y[dear], on_work) < 5
     assert mape_pct(y[dear], alone) > 20
 
 
