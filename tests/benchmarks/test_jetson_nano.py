@@ -24,7 +24,7 @@ def present(row: int, values: np.ndarray) -> list[int]:
 
 def test_sides_follow_the_padding_of_the_source() -> None:
     assert present(0, NETWORKS.side_out) == [5, 5, 1]  # 3 wide, padding 1
-    # 10 + 4 - 2 + 1, then the first odd kernel turns the padding to 1: 13 + 2 - 5 + 1, 11 + 2 - 2 + 1
+    # 10 + 4 - 2 + 1, then the first odd kernel makes the padding 1 for good
     assert present(1, NETWORKS.side_out) == [13, 11, 12, 1]
     assert present(2, NETWORKS.side_out) == [8, 8, 1]  # 5 wide, padding 2, then 1 x 1
 
