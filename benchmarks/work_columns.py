@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predictors import LatencyPredictor, genes_and_heads, mape_pct, read_rows, srcc
-from search_spaces import encode, feature_names, get_space
+from search_spaces import encode, feature_names, get_space, work_columns
 
 RESULTS = Path(__file__).parent / "results" / "work_columns.json"
 SIZES, N_SEEDS = (10, 25, 50, 100, 200), 10
@@ -40,14 +40,13 @@ def main() -> None:
     space = get_space("resnet-cifar")
     rows = read_rows(Path(str(files("nas.devices") / "proxies" / "resnet-cifar-host.csv")), space)
     X, y = encode(space, *genes_and_heads(rows, space)), rows["latency_ms"].to_numpy()
-    names = feature_names(space)
-    work = [i for i, n in enumerate(names) if n.startswith(("mmacs", "moved", "n_kernels"))]
+    names, work = feature_names(space), work_columns(space)
     subnet = np.unique(rows["subnet"], return_inverse=True)[1]
     dearest = pd.Series(y).groupby(subnet).transform("max").to_numpy()
     results: list[dict[str, Any]] = []
     for split, train in splits(subnet, y):
         judged = dearest > np.quantile(dearest, 0.75) if split == "dear" else ~train
-        for method, columns in (("trees", ()), ("trees on work", tuple(work))):
+        for method, columns in (("trees", ()), ("trees on work", work)):
             model = LatencyPredictor(work_columns=columns).fit(X[train], y[train])
             cost = model.predict(X[judged])
             scores = {"mape_pct": mape_pct(y[judged], cost), "srcc": srcc(y[judged], cost)}

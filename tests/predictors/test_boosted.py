@@ -19,7 +19,7 @@ from predictors import (
     mape_pct,
     save_predictor,
 )
-from search_spaces import encode, feature_names, get_space
+from search_spaces import encode, get_space, work_columns
 
 SPACE = get_space("resnet-digits")
 
@@ -35,7 +35,7 @@ def programs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, 0.1 + operators.macs.sum(axis=1) / 1e6 + 0.01 * operators.present.sum(axis=1)
 
 
-WORK = [i for i, n in enumerate(feature_names(SPACE)) if n.startswith(("mmacs", "n_kernels"))]
+WORK = work_columns(SPACE)
 
 
 @parametrize_with_checks(
@@ -109,7 +109,7 @@ def test_a_saved_predictor_predicts_the_same(saved: Path) -> None:
 
 def test_a_saved_predictor_keeps_its_work_law(tmp_path: Path) -> None:
     X, y = programs(100, seed=0)
-    fitted = EnergyPredictor(n_estimators=20, work_columns=tuple(WORK)).fit(X, y)
+    fitted = EnergyPredictor(n_estimators=20, work_columns=WORK).fit(X, y)
     save_predictor(fitted, tmp_path, SPACE, device="host", source="measured")
     loaded = load_predictor(tmp_path, "energy_mj", SPACE)
     np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
