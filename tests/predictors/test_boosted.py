@@ -116,6 +116,16 @@ def test_a_saved_predictor_keeps_its_work_law(tmp_path: Path) -> None:
     assert loaded.get_params() == fitted.get_params()
 
 
+def test_a_sidecar_from_before_work_laws_is_read(saved: Path) -> None:
+    X, _ = programs(100, seed=0)
+    before = load_predictor(saved, "energy_mj", SPACE).predict(X)
+    sidecar = saved / "energy_mj.json"
+    described = json.loads(sidecar.read_text())
+    del described["work_law"], described["settings"]["work_columns"]
+    sidecar.write_text(json.dumps(described))
+    np.testing.assert_array_equal(load_predictor(saved, "energy_mj", SPACE).predict(X), before)
+
+
 def test_a_tampered_model_is_refused(saved: Path) -> None:
     model = saved / "energy_mj.ubj"
     model.write_bytes(model.read_bytes()[:-1] + b"\0")
