@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from xgboost.core import XGBoostError
 from predictors.boosted import EnergyPredictor, LatencyPredictor
 from predictors.prior import CostPrior
 from predictors.transfer_predictor import TransferPredictor
+from predictors.work import WorkLaw
 from search_spaces import InputError, Space, feature_names
 
 SCHEMA, TRANSFER_SCHEMA = "nas.predictor/1", "nas.transfer/1"
@@ -47,15 +49,18 @@ def save_predictor(
         raise ValueError(
             f"{space.name} has {len(names)} features, the predictor {predictor.n_features_in_}"
         )
+    law = predictor.work_law_
     described = {
         "schema": SCHEMA,
         "quantity": predictor.quantity,
         "unit": UNITS[predictor.quantity],
-        "output": "natural logarithm of the quantity",
+        "output": "natural logarithm of the quantity" + (" over its work law" if law else ""),
         "space": space.name,
         "feature_names": names,
         "n_rows": predictor.n_rows_,
-        "settings": predictor.get_params(),
+        "settings": predictor.get_params()
+        | {"work_columns": [int(c) for c in predictor.work_columns]},
+        "work_law": asdict(law) if law else None,
         "versions": {"xgboost": xgboost.__version__},
     }
     files = {"ubj": dump_trees(predictor.model_)}
@@ -69,7 +74,9 @@ def load_predictor(
     files, described = read_artifact(Path(folder), quantity, SCHEMA, space)
     kind = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}[quantity]
     with faults_named(Path(folder) / f"{quantity}.json"):
-        predictor = kind(**described["settings"])
+        settings, law = described["settings"], described.get("work_law")
+        predictor = kind(**settings | {"work_columns": tuple(settings.get("work_columns", ()))})
+        predictor.work_law_ = WorkLaw(**law) if law else None
         predictor.model_ = load_trees(files["ubj"])
         predictor.n_features_in_ = len(described["feature_names"])
         predictor.n_rows_ = described["n_rows"]

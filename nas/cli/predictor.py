@@ -28,15 +28,16 @@ def train(
     from nas.files import prepare_folder
     from nas.fit import QUANTITIES, held_out, training_data
     from predictors import save_predictor
-    from search_spaces import InputError, get_space
+    from search_spaces import InputError, get_space, work_columns
 
     if quantity not in QUANTITIES:
         raise InputError(f"--quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
     prepare_folder(out)
     found = get_space(space)
     X, y, subnets, about = training_data(rows, found, quantity)
-    quality = held_out(QUANTITIES[quantity](), X, y, subnets)
-    save_predictor(QUANTITIES[quantity]().fit(X, y), out, found, **about, **quality)
+    predictor = QUANTITIES[quantity](work_columns=work_columns(found))
+    quality = held_out(predictor, X, y, subnets)
+    save_predictor(predictor.fit(X, y), out, found, **about, **quality)
     print(
         f"{quantity}: {len(y)} {about['source']} rows; held-out subnets: "
         f"MAPE {quality['mape_pct']:.2f} %, rank correlation {quality['srcc']:.4f}"

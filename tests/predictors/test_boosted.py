@@ -19,7 +19,7 @@ from predictors import (
     mape_pct,
     save_predictor,
 )
-from search_spaces import encode, get_space
+from search_spaces import encode, get_space, work_columns
 
 SPACE = get_space("resnet-digits")
 
@@ -35,7 +35,16 @@ def programs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, 0.1 + operators.macs.sum(axis=1) / 1e6 + 0.01 * operators.present.sum(axis=1)
 
 
-@parametrize_with_checks([LatencyPredictor(n_estimators=20), EnergyPredictor(n_estimators=20)])
+WORK = work_columns(SPACE)
+
+
+@parametrize_with_checks(
+    [
+        LatencyPredictor(n_estimators=20),
+        EnergyPredictor(n_estimators=20),
+        LatencyPredictor(n_estimators=20, work_columns=(0,)),
+    ]
+)
 def test_scikit_learn_contract(estimator, check) -> None:
     check(estimator)
 
@@ -44,6 +53,16 @@ def test_held_out_error_is_small() -> None:
     fitted = LatencyPredictor().fit(*programs(400, seed=0))
     X, y = programs(200, seed=1)
     assert mape_pct(y, fitted.predict(X)) < 5
+
+
+def test_work_columns_hold_beyond_the_rows_where_trees_do_not() -> None:
+    X, y = programs(600, seed=0)
+    y = y * (1 + 0.1 * np.sin(X[:, 4]))  # what a sum of work cannot say
+    cheap, dear = y < np.quantile(y, 0.5), y > np.quantile(y, 0.75)
+    alone = LatencyPredictor().fit(X[cheap], y[cheap]).predict(X[dear])
+    on_work = LatencyPredictor(work_columns=WORK).fit(X[cheap], y[cheap]).predict(X[dear])
+    assert mape_pct(y[dear], on_work) < 5
+    assert mape_pct(y[dear], alone) > 20
 
 
 @pytest.mark.parametrize("kind", [LatencyPredictor, EnergyPredictor])
@@ -86,6 +105,25 @@ def test_a_saved_predictor_predicts_the_same(saved: Path) -> None:
     assert described["device"] == "host"
     assert described["n_rows"] == 100
     assert sorted(p.name for p in saved.iterdir()) == ["energy_mj.json", "energy_mj.ubj"]
+
+
+def test_a_saved_predictor_keeps_its_work_law(tmp_path: Path) -> None:
+    X, y = programs(100, seed=0)
+    fitted = EnergyPredictor(n_estimators=20, work_columns=WORK).fit(X, y)
+    save_predictor(fitted, tmp_path, SPACE, device="host", source="measured")
+    loaded = load_predictor(tmp_path, "energy_mj", SPACE)
+    np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+    assert loaded.get_params() == fitted.get_params()
+
+
+def test_a_sidecar_from_before_work_laws_is_read(saved: Path) -> None:
+    X, _ = programs(100, seed=0)
+    before = load_predictor(saved, "energy_mj", SPACE).predict(X)
+    sidecar = saved / "energy_mj.json"
+    described = json.loads(sidecar.read_text())
+    del described["work_law"], described["settings"]["work_columns"]
+    sidecar.write_text(json.dumps(described))
+    np.testing.assert_array_equal(load_predictor(saved, "energy_mj", SPACE).predict(X), before)
 
 
 def test_a_tampered_model_is_refused(saved: Path) -> None:
