@@ -27,9 +27,7 @@ class Networks:
     measured: pd.DataFrame
     operators: Operators
     columns: Floats  # (n, 8) as in the source: the network's numbers, its parameters and MACs
-    work: (
-        Floats  # (n, 11) million MACs by kernel width and of depthwise, MB, MB of weights, kernels
-    )
+    work: Floats  # (n, 11) of `work`
     shape: Floats  # (n, 9) of the last image, MACs per byte, shares of MACs by kernel width
 
     @property

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 OFFSET = 100.0  # variance of a device's scale in log units: as good as unknown
 FREEDOM = 20.0  # degrees of freedom of a device's own amplitude (Student's t process)
 RIDGE, FLOOR = 1e-2, 0.1  # of the regressions that tell which features matter; least relevance
+FAR = 6.0  # standard deviations of the pool: what lies beyond is seen there, not further
 N_ROWS = 80  # of the pool, per proxy that plays the target
 SCALE = 0.4  # usual standard deviation of log costs in a space
 LOG_LENGTH, LOG_NOISE = -0.5, -5.0  # usual values, and centres of the priors below
@@ -70,7 +71,7 @@ class CostPrior:
         weights = weights / total if total else weights
         mean = z @ weights
         blocks = tuple(
-            (X[:, list(columns)] - centre) / scale
+            np.clip((X[:, list(columns)] - centre) / scale, -FAR, FAR)
             for columns, centre, scale in zip(
                 self.blocks, self.feature_mean, self.feature_scale, strict=True
             )

@@ -153,6 +153,13 @@ def test_one_or_two_rows_fix_the_scale(k: int) -> None:
     assert np.median(np.abs(np.log(predicted / y))) < 0.25
 
 
+def test_a_feature_far_outside_the_rows_does_not_explode() -> None:
+    X, y = world(8)
+    X[:10, 2] = 1 + 1e-9 * np.arange(10)  # hardly varies among the rows that are known
+    predicted = TransferPredictor(PROXIES).fit(X[:10], y[:10]).predict(X)
+    assert mape_pct(y, predicted) < 30
+
+
 def test_ties_and_constant_columns_are_harmless() -> None:
     X, y = world(2)
     X[:, 0], X[:, PROXIES[3]] = 1.0, 0.0
