@@ -17,8 +17,8 @@ from predictors import (
     TransferReport,
     choose_rows,
     genes_and_heads,
+    held_out_report,
     learn_prior,
-    pooled_report,
     srcc_within,
 )
 from search_spaces import DvfsLevel, Genes, Space, encode, feature_blocks
@@ -72,7 +72,7 @@ def pooled_transfer(
     many_clocks = len(np.unique(clock)) > 1
     predictor = TransferPredictor(proxy_columns, (n,) if many_clocks else (), n + 1, prior=prior)
     X = np.column_stack([columns, clock, group])
-    report = pooled_report(
+    report = held_out_report(
         predictor,
         X,
         y,
