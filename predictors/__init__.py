@@ -12,14 +12,16 @@ from predictors.artifacts import (
 from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
+from predictors.intervals import half_width, half_widths
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.prior import CostPrior, learn_prior
-from predictors.report import TransferReport, held_out_report, transfer_report
+from predictors.report import GO_SRCC, TransferReport, held_out_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows, read_subnets
 from predictors.transfer import MonotoneTransfer, ScaledModel
 from predictors.transfer_predictor import TransferPredictor, choose_rows, zero_shot
 
 __all__ = [
+    "GO_SRCC",
     "AccuracyPredictor",
     "AccuracyTable",
     "ArtifactError",
@@ -35,6 +37,8 @@ __all__ = [
     "check_target_rows",
     "choose_rows",
     "genes_and_heads",
+    "half_width",
+    "half_widths",
     "held_out_report",
     "kendall_tau",
     "learn_prior",

@@ -82,7 +82,8 @@ class _CostPredictor(RegressorMixin, BaseEstimator):
         self.law_, self.model_ = self._fitted(X, y)
         self.n_rows_, self.n_groups_ = len(y), len(np.unique(names))
         self.rows_sha256_ = rows_sha256(X, y)
-        self.half_widths_ = half_widths(self._held_out_log_errors(X, y, names), names)
+        self.held_out_log_errors_ = self._held_out_log_errors(X, y, names)
+        self.half_widths_ = half_widths(self.held_out_log_errors_, names)
         return self
 
     def predict(self, X: ArrayLike) -> Floats:

@@ -83,7 +83,7 @@ def _check_numbers(
     rows: pd.DataFrame, path: Path, only: Sequence[str] = (*POSITIVE, *WHOLE)
 ) -> None:
     """Optional columns become numbers, NaN where a cell is empty."""
-    for column in rows.columns.intersection(only):
+    for column in rows.columns.intersection(list(only)):
         if column in WHOLE:
             rows[column] = whole_numbers(rows, column, path, least=WHOLE[column])
         else:
