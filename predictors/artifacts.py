@@ -76,7 +76,11 @@ def load_predictor(
     """The predictor of `quantity` that `save_predictor` wrote for `space`."""
     files, described = read_artifact(Path(folder), quantity, SCHEMA, space)
     kind = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}[quantity]
-    with faults_named(Path(folder) / f"{quantity}.json"):
+    sidecar = Path(folder) / f"{quantity}.json"
+    with faults_named(sidecar):
+        if described["quantity"] != quantity:
+            found = described["quantity"]
+            raise ArtifactError(f"{sidecar} is for {found}, asked {quantity}")
         predictor = kind(**described["settings"])
         predictor.model_ = load_trees(files["ubj"])
         names = described["feature_names"]

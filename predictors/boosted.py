@@ -47,7 +47,7 @@ class _CostPredictor(RegressorMixin, BaseEstimator):
     """A `WorkLaw` times the exponential of XGBoost (Chen and Guestrin, 2016): errors are relative.
 
     The defaults were chosen by cross-validation over subnets on the bundled host rows;
-    `benchmarks/roofline.py` shows what the law and other features are worth. One thread and a
+    `benchmarks/cost_features.py` shows what the law and other features are worth. One thread and a
     fixed seed: the same rows give the same trees on any number of cores.
 
     `n_folds` models without a fold of the subnets each tell how wide intervals must be; 0 learns no

@@ -55,7 +55,7 @@ def evaluate(
     if json:
         print_json(entry)
         return
-    print(f"{quantity}, {fitted_quality(entry, entry['source'])}")
+    print(f"{quantity}: {fitted_quality(entry, entry['source'])}")
 
 
 def with_predictions(table: Any, quantity: str, predicted: Any, interval: tuple[Any, Any]) -> Any:

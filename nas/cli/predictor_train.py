@@ -38,4 +38,4 @@ def train(
     if json:
         print_json({"quantity": quantity} | about | quality)
         return
-    print(f"{quantity}, held-out subnets of {fitted_quality(quality, about['source'])}")
+    print(f"{quantity}: {fitted_quality(quality, about['source'], held_out=True)}")

@@ -78,8 +78,9 @@ def quality(entry: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
-def fitted_quality(entry: dict[str, Any], source: str) -> str:
+def fitted_quality(entry: dict[str, Any], source: str, *, held_out: bool = False) -> str:
     """One line on a predictor: rows, error, ranks with their interval, what intervals cover."""
+    on = "; held-out subnets" if held_out else ""
     low, high = entry["srcc_interval"]
     rank = "rank correlation unknown"
     if None not in (entry["srcc"], low, high):
@@ -91,7 +92,7 @@ def fitted_quality(entry: dict[str, Any], source: str) -> str:
             f"{entry['coverage_pct']:.1f} %"
         )
     return (
-        f"{entry['n_rows']} {source} rows of {entry['n_subnets']} subnets: "
+        f"{entry['n_rows']} {source} rows of {entry['n_subnets']} subnets{on}: "
         f"MAPE {entry['mape_pct']:.2f} %, {rank}, {covered}"
     )
 

@@ -51,6 +51,8 @@ class Judgement:
         low, best = self.report.srcc_interval[0], self.ranked[0]
         if np.isnan(self.report.srcc) or np.isnan(low):
             return "measure more subnets at one clock: the rows cannot be ranked"
+        if low >= GO_SRCC:
+            return "see latency: energy is latency times power and waits for its go"
         if self.report.srcc >= GO_SRCC:
             return (
                 f"measure {more} programs more: ranks agree, but by so few rows they may be as "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def judge_proxy(
         alone = pooled_transfer(space, device.levels, [proxy], rows, quantity=name).judged
         entry = costs.entries()[name]
         judged[name] = Judgement(
-            report=report,
+            report=replace(report, decision=entry["decision"]),
             source=alone.source,
             proxy_srcc=alone.proxy_srcc,
             proxy_weight=alone.proxy_weight,
