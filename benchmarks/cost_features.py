@@ -92,7 +92,9 @@ def main() -> None:
                     order = rng.permutation(np.unique(names))
                     test = np.isin(names, order[: len(order) // 4])
                     train = rng.permutation(np.flatnonzero(~test))[:n]
-                    noise = np.exp(rng.normal(0, NOISE, len(train))) if source == "simulated" else 1.0
+                    noise = (
+                        np.exp(rng.normal(0, NOISE, len(train))) if source == "simulated" else 1.0
+                    )
                     predicted = fit_predict(X[train], y[train] * noise, X[test])
                     quality.append((mape_pct(y[test], predicted), srcc(y[test], predicted)))
                 mape, rank = np.mean(quality, axis=0)
