@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from predictors import (
     kendall_tau,
     mape_pct,
     read_rows,
-    srcc,
+    srcc_within,
     srcc_within_interval,
 )
 from search_spaces import InputError, Space, encode
@@ -41,8 +42,15 @@ def predictor_kind(quantity: str) -> type[LatencyPredictor | EnergyPredictor]:
     return QUANTITIES[quantity]
 
 
-def rows_of(path: Path, space: Space, quantity: str, level: int | None = None) -> pd.DataFrame:
-    """Rows that hold `quantity`, at one setting of one device."""
+def rows_of(
+    path: Path,
+    space: Space,
+    quantity: str,
+    level: int | None = None,
+    *,
+    varying: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Rows that hold `quantity`, of one device at one setting but for the columns `varying`."""
     rows = read_rows(path, space)
     if level is not None:
         known = sorted(rows["level"].dropna().unique()) if "level" in rows else []
@@ -52,7 +60,7 @@ def rows_of(path: Path, space: Space, quantity: str, level: int | None = None) -
         rows = rows[rows["level"] == level]
     check_has(rows, quantity, str(path))
     rows = rows[rows[quantity].notna()].reset_index(drop=True)
-    for column in rows.columns.intersection(list(SETTING)):
+    for column in [c for c in SETTING if c in rows and c not in varying]:
         values = rows[column].unique()
         if len(values) > 1:
             found = ", ".join(map(str, values[:4]))
@@ -108,29 +116,37 @@ def held_out(
 
 
 def quality(
-    y: Floats, predicted: Floats, interval: tuple[Floats, Floats], subnets: Names
+    y: Floats,
+    predicted: Floats,
+    interval: Sequence[Floats],
+    subnets: Names,
+    clock_mhz: Floats | None = None,
 ) -> dict[str, Any]:
     """Error, ranks with a bootstrap interval over subnets, and how many rows intervals cover.
 
-    None where the rows are too few to tell.
+    Ranks are compared within a clock. None where the rows are too few to tell.
     """
     low, high = interval
+    clock = np.zeros(len(y)) if clock_mhz is None else clock_mhz
     ends = srcc_within_interval(
         y,
         predicted,
-        np.zeros(len(y)),
+        clock,
         subnets,
         n_resamples=max(100, min(N_RESAMPLES, LARGE // len(y))),
     )
     half_pct = 100 * (np.median(np.sqrt(high / np.maximum(low, 1e-300))) - 1)
     known = bool(np.isfinite(high).all())
+    at_clock = [clock == c for c in np.unique(clock)]
     return {
         "n_rows": len(y),
         "n_subnets": len(set(subnets)),
         "mape_pct": mape_pct(y, predicted),
-        "srcc": _or_none(srcc(y, predicted)),
+        "srcc": _or_none(srcc_within(y, predicted, clock)),
         "srcc_interval": [_or_none(end) for end in ends],
-        "kendall_tau": _or_none(kendall_tau(y, predicted)),
+        "kendall_tau": _or_none(
+            float(np.mean([kendall_tau(y[c], predicted[c]) for c in at_clock]))
+        ),
         "coverage_pct": float(100 * np.mean((low <= y) & (y <= high))) if known else None,
         "interval_half_width_pct": float(half_pct) if known else None,
     }

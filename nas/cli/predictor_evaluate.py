@@ -11,7 +11,9 @@ from nas.cli.options import Json, Level, Quantity, Rows, SpaceName
 
 
 def evaluate(
-    model: Annotated[Path, typer.Option(help="Folder of `nas predictor train`.")],
+    model: Annotated[
+        Path, typer.Option(help="Folder of `nas predictor train`, or of `transfer --out`.")
+    ],
     rows: Rows,
     space: SpaceName,
     quantity: Quantity = "latency_ms",
@@ -29,20 +31,22 @@ def evaluate(
     from nas.cli.output import console, print_json
     from nas.cli.tables import fitted_quality
     from nas.files import write_for_user
-    from nas.fit import about, predictor_kind, quality, rows_of
+    from nas.fit import COVERAGE, about, predictor_kind, quality, rows_of
     from nas.report import calibration_svg
-    from predictors import genes_and_heads, load_predictor, rows_sha256
-    from search_spaces import encode, get_space
+    from nas.search.saved import load_costs
+    from search_spaces import get_space
 
     predictor_kind(quantity)
     found = get_space(space)
-    fitted = load_predictor(model, quantity, found)
-    table = rows_of(rows, found, quantity, level)
-    X, y = encode(found, *genes_and_heads(table, found)), table[quantity].to_numpy(dtype=float)
-    predicted, interval = fitted.predict(X), fitted.predict_interval(X)
+    costs = load_costs(model, quantity, found)
+    table = rows_of(rows, found, quantity, level, varying=costs.varying)
+    table = costs.at_level(table, None)
+    y = table[quantity].to_numpy(dtype=float)
+    predicted, *interval = costs(table, COVERAGE)
     entry: dict[str, Any] = {"quantity": quantity, "source": about(table)["source"]}
-    entry |= quality(y, predicted, interval, table["subnet"].to_numpy(dtype=object))
-    entry["trained_on_these_rows"] = rows_sha256(X, y) == fitted.rows_sha256_
+    clock = table["clock_mhz"].to_numpy() if "clock_mhz" in table else None
+    entry |= quality(y, predicted, interval, table["subnet"].to_numpy(dtype=object), clock)
+    entry["trained_on_these_rows"] = costs.learned_from(table, y)
     if entry["trained_on_these_rows"]:
         console().print("it was trained on these rows: they say little about new subnets")
     if out:
@@ -58,7 +62,7 @@ def evaluate(
     print(f"{quantity}: {fitted_quality(entry, entry['source'])}")
 
 
-def with_predictions(table: Any, quantity: str, predicted: Any, interval: tuple[Any, Any]) -> Any:
+def with_predictions(table: Any, quantity: str, predicted: Any, interval: list[Any]) -> Any:
     """The measured columns of `table` beside what is predicted for each row."""
     kept = ("space", "subnet", "heads", "device", "level", "gpu_mhz", quantity, "source")
     shown = table[[c for c in kept if c in table]].copy()

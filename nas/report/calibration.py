@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 def calibration_svg(
     measured: ArrayLike,
     predicted: ArrayLike,
-    interval: tuple[ArrayLike, ArrayLike],
+    interval: Sequence[ArrayLike],
     *,
     quantity: str,
     source: str,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from predictors import (
     genes_and_heads,
     load_predictor,
     load_transfer,
+    rows_sha256,
     save_predictor,
     save_transfer,
 )
@@ -36,6 +37,8 @@ Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interva
 @dataclass(frozen=True)
 class TrainedCosts:
     """Of `nas predictor train`: one device at one setting."""
+
+    varying: ClassVar[tuple[str, ...]] = ()  # of a row's setting, that it can predict
 
     space: Space
     predictor: LatencyPredictor | EnergyPredictor
@@ -55,10 +58,17 @@ class TrainedCosts:
         X = encode(self.space, *genes_and_heads(programs, self.space))
         return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
 
+    def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
+        """Whether the predictor was trained on exactly these rows."""
+        X = encode(self.space, *genes_and_heads(programs, self.space))
+        return rows_sha256(X, y) == self.predictor.rows_sha256_
+
 
 @dataclass(frozen=True)
 class PooledCosts:
     """Of `nas predictor transfer --out`: a target at any of its levels, from several proxies."""
+
+    varying: ClassVar[tuple[str, ...]] = ("level", "gpu_mhz")
 
     space: Space
     predictor: TransferPredictor
@@ -72,7 +82,9 @@ class PooledCosts:
         if level is not None and not 0 <= level <= top:
             raise InputError(f"the target has levels 0 to {top}, asked {level}")
         own = programs.get("level", pd.Series(np.nan, index=programs.index))
-        given = own.fillna(top if level is None else level).astype(int)
+        clock = "gpu_mhz" if self.levels[0].gpu_mhz is not None else "cpu_mhz"
+        unnamed = own.isna() & programs.get(clock, own).isna()
+        given = own.mask(unnamed, top if level is None else level).astype("Int64")
         return with_clock(programs.assign(level=given), self.levels)
 
     def __call__(self, programs: pd.DataFrame, coverage: float) -> Costs:
@@ -87,6 +99,11 @@ class PooledCosts:
         new = self.predictor.X_[:, -1].max() + 1 + pd.factorize(programs["subnet"])[0]
         X = np.column_stack([columns, clock, new])
         return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
+
+    def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
+        """Whether these rows are the target's that the transfer was fitted to."""
+        del programs
+        return np.array_equal(np.sort(y), np.sort(self.predictor.y_))
 
 
 def load_costs(folder: Path, quantity: str, space: Space) -> TrainedCosts | PooledCosts:

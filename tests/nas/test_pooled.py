@@ -99,6 +99,20 @@ def test_a_kept_pool_predicts_from_a_table_without_the_proxies_rows(
     assert "latency_ms.ubj differs from its checksum" in refused.err
 
 
+def test_a_kept_pool_is_judged_on_new_rows_within_clocks(rows: Path, tmp_path: Path) -> None:
+    assert transfer(rows, *PROXIES, "--out", tmp_path / "pool").code == 0
+    device, proxy = get_device("xavier-nx"), load_proxy(SPACE, "nano")
+    planned = plan_rows(SPACE, device, proxy, 30, np.random.default_rng(9))
+    pd.DataFrame(measure_plan(SPACE, device, planned)).to_csv(tmp_path / "new.csv", index=False)
+    ask = ("predictor", "evaluate", "--model", tmp_path / "pool", "--space", SPACE.name, "--json")
+    new = json.loads(nas(*ask, "--rows", tmp_path / "new.csv").out)
+    assert not new["trained_on_these_rows"]
+    assert new["n_rows"] == 30
+    assert new["mape_pct"] < 20
+    assert new["srcc"] > 0.8
+    assert json.loads(nas(*ask, "--rows", rows).out)["trained_on_these_rows"]
+
+
 def test_rows_at_one_clock_do_not_predict_another(rows: Path, tmp_path: Path) -> None:
     table = pd.read_csv(rows)
     table[table["level"] == 14].to_csv(tmp_path / "one.csv", index=False)
