@@ -71,7 +71,15 @@ def test_proxies_without_ranks_come_last() -> None:
 def test_the_page_says_all_and_escapes_names() -> None:
     one = judged(0.5, 0.2, "no-go", ranks=(0.4, 0.95))
     page = transfer_report_html({"latency_ms": one}, device="nx", space="resnet-digits")
-    for said in ("no-go", "judge &lt;p1&gt; alone", "simulated", "± 20 %", "<td>24</td>", "7.00 %", "<svg"):
+    for said in (
+        "no-go",
+        "judge &lt;p1&gt; alone",
+        "simulated",
+        "± 20 %",
+        "<td>24</td>",
+        "7.00 %",
+        "<svg",
+    ):
         assert said in page, said
     assert "<p1>" not in page
     assert page.count("<circle") == len(MEASURED)
