@@ -13,8 +13,8 @@ number of inferences in the 60 s of the power run), `neighbours` interpolates co
 between the next smaller and larger input of the same network (steps of the kernels included),
 `seen` is our predictor in five random folds, every campaign in training.
 
-`ours` is trees on all columns, `ours on work` the same with `work_columns`: a sum of MACs by kernel
-width, bytes and kernels is fitted first, which is also the row `work law` alone.
+`ours` is a sum over all columns times trees; `work law` is such a sum of MACs by kernel width,
+bytes and kernels alone, `trees, our columns` the trees alone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from predictors import (
     mape_pct,
     srcc,
 )
-from predictors.work import fit_work_law
+from predictors.work import WorkLaw
 from search_spaces import Operators
 
 RESULTS = Path(__file__).parent / "results" / "jetson_nano.json"
@@ -108,7 +108,7 @@ def fitted_roofline(nets: Networks, train: Rows, quantity: str) -> Floats:
 
 def work_law(nets: Networks, train: Rows, quantity: str) -> Floats:
     y = nets.measured[quantity].to_numpy()
-    return fit_work_law(nets.work[train], y[train]).cost(nets.work)
+    return np.exp(WorkLaw.fit(nets.work[train], y[train]).log_cost(nets.work))
 
 
 def ridge(nets: Networks, train: Rows, quantity: str) -> Floats:
@@ -126,21 +126,22 @@ def xgboost(nets: Networks, train: Rows, quantity: str) -> Floats:
     return _log_fit(model, nets.columns, train, nets.measured[quantity].to_numpy())
 
 
+def trees(nets: Networks, train: Rows, quantity: str) -> Floats:
+    settings = LatencyPredictor().get_params()
+    del settings["n_folds"]
+    model = XGBRegressor(n_jobs=1, random_state=0, **settings)
+    return _log_fit(model, nets.X, train, nets.measured[quantity].to_numpy())
+
+
 def ours(nets: Networks, train: Rows, quantity: str) -> Floats:
     y = nets.measured[quantity].to_numpy()
-    return QUANTITIES[quantity]().fit(nets.X[train], y[train]).predict(nets.X)
-
-
-def ours_on_work(nets: Networks, train: Rows, quantity: str) -> Floats:
-    model = QUANTITIES[quantity](work_columns=nets.work_columns)
-    y = nets.measured[quantity].to_numpy()
-    return model.fit(nets.X[train], y[train]).predict(nets.X)
+    return QUANTITIES[quantity](n_folds=0).fit(nets.X[train], y[train]).predict(nets.X)
 
 
 def latency_times_power(nets: Networks, train: Rows, quantity: str) -> Floats:
     power = (nets.measured[quantity] / nets.measured["latency_ms"]).to_numpy()
-    watts = EnergyPredictor().fit(nets.X[train], power[train]).predict(nets.X)
-    return ours_on_work(nets, train, "latency_ms") * watts
+    watts = EnergyPredictor(n_folds=0).fit(nets.X[train], power[train]).predict(nets.X)
+    return ours(nets, train, "latency_ms") * watts
 
 
 METHODS: dict[str, Callable[[Networks, Rows, str], Floats]] = {
@@ -150,9 +151,9 @@ METHODS: dict[str, Callable[[Networks, Rows, str], Floats]] = {
     "ridge": ridge,
     "random forest": forest,
     "XGBoost": xgboost,
+    "trees, our columns": trees,
     "ours": ours,
-    "ours on work": ours_on_work,
-    "latency on work x power": latency_times_power,
+    "our latency x power": latency_times_power,
 }
 
 
@@ -195,7 +196,7 @@ def with_rows(nets: Networks) -> Iterator[dict[str, Any]]:
         y = nets.measured[quantity].to_numpy()
         for campaign in np.unique(campaigns):
             here = np.flatnonzero(campaigns == campaign)
-            before = ours_on_work(nets, campaigns != campaign, quantity)
+            before = ours(nets, campaigns != campaign, quantity)
             X = np.column_stack([nets.log_features, np.log(before)])
             prior = learn_prior(X[here], proxy_columns=(X.shape[1] - 1,))
             for seed in range(N_SEEDS):
@@ -206,12 +207,9 @@ def with_rows(nets: Networks) -> Iterator[dict[str, Any]]:
                     train[given] = True
                     transfer = TransferPredictor(prior.proxy_columns, prior=prior)
                     predicted = {
-                        "ours on work, without them": before,
-                        "ours on work, scaled": ScaledModel()
-                        .fit(before[given], y[given])
-                        .predict(before),
-                        "ours on work, transferred": transfer.fit(X[given], y[given]).predict(X),
-                        "ours on work, trained again": ours_on_work(nets, train, quantity),
+                        "ours, without them": before,
+                        "ours, scaled": ScaledModel().fit(before[given], y[given]).predict(before),
+                        "ours, transferred": transfer.fit(X[given], y[given]).predict(X),
                         "ours, trained again": ours(nets, train, quantity),
                     }
                     row = {"quantity": quantity, "k": k, "campaign": campaign, "seed": seed}
@@ -233,7 +231,7 @@ def neighbour_errors(nets: Networks, quantity: str) -> Floats:
     """
     rows = nets.measured
     y = rows[quantity].to_numpy()
-    ratio = np.log(y / fit_work_law(nets.work, y).cost(nets.work))
+    ratio = np.log(y) - WorkLaw.fit(nets.work, y).log_cost(nets.work)
     errors, px = np.full(len(rows), np.nan), rows["input_px"].to_numpy()
     for _, series in rows.groupby(["layers", "filters", "kernels", "depthwise"])["input_px"]:
         at = series.sort_values().index.to_numpy()
@@ -249,7 +247,7 @@ def seen(nets: Networks, quantity: str) -> Floats:
     fold = np.random.default_rng(0).permutation(len(nets.measured)) % 5
     predicted = np.empty(len(fold))
     for f in range(5):
-        predicted[fold == f] = ours_on_work(nets, fold != f, quantity)[fold == f]
+        predicted[fold == f] = ours(nets, fold != f, quantity)[fold == f]
     return predicted
 
 
@@ -279,11 +277,12 @@ def ceilings(nets: Networks) -> list[dict[str, Any]]:
 
 def constants(nets: Networks) -> dict[str, Any]:
     """The work law of all rows in units of the trade; none where it costs nothing."""
-    latency = fit_work_law(nets.work, nets.measured["latency_ms"].to_numpy())
+    law = WorkLaw.fit(nets.work, nets.measured["latency_ms"].to_numpy())
+    *rates, kernel, fixed = law.weights.tolist()
     names = [f"gmac_per_s_{k}x{k}" for k in KERNELS]
     names += ["gmac_per_s_depthwise", "gb_per_s", "gb_per_s_linear"]
-    speeds = {n: round(1 / r, 1) if r else None for n, r in zip(names, latency.rates, strict=False)}
-    return speeds | {"kernel_ms": round(latency.rates[-1], 4), "fixed_ms": round(latency.fixed, 2)}
+    speeds = {n: round(1 / r, 1) if r else None for n, r in zip(names, rates, strict=True)}
+    return speeds | {"kernel_ms": round(kernel, 4), "fixed_ms": round(fixed, 2)}
 
 
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -35,11 +35,6 @@ class Networks:
         return np.column_stack([self.columns, self.shape, self.work])
 
     @property
-    def work_columns(self) -> tuple[int, ...]:
-        last = self.X.shape[1]
-        return tuple(range(last - self.work.shape[1], last))
-
-    @property
     def log_features(self) -> Floats:
         whole = np.column_stack([self.columns, self.shape[:, :2]])
         return np.column_stack([np.log(np.maximum(whole, 1)), self.shape[:, 2:]])

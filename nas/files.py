@@ -20,6 +20,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_for_user(path: Path, text: str) -> None:
+    """`write_text` to a path that the user chose; InputError says why it cannot be."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    prepare_folder(path.parent)
+    write_text(path, text)
+
+
 def prepare_folder(folder: Path) -> None:
     """Make `folder` and check that it can be written; InputError says why not."""
     try:

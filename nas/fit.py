@@ -1,52 +1,156 @@
-"""From a file of measured rows to a fitted predictor and its held-out quality."""
+"""From a file of measured rows to a fitted predictor and its quality on subnets it never saw."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 
 from predictors import (
     EnergyPredictor,
     LatencyPredictor,
+    TableError,
     genes_and_heads,
+    half_width,
+    half_widths,
+    kendall_tau,
     mape_pct,
     read_rows,
-    srcc,
+    srcc_within,
+    srcc_within_interval,
 )
 from search_spaces import InputError, Space, encode
 
 QUANTITIES = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}
+SETTING = ("device", "processor", "backend", "precision", "batch", "level", "gpu_mhz")
+COVERAGE = 0.9
+N_RESAMPLES, LARGE = 1000, 2_000_000  # of the bootstrap; rows times resamples at most
+
 Floats = NDArray[np.float64]
+Names = NDArray[np.object_]
+
+
+def predictor_kind(quantity: str) -> type[LatencyPredictor | EnergyPredictor]:
+    """The class that predicts `quantity`; InputError lists what can be asked."""
+    if quantity not in QUANTITIES:
+        raise InputError(f"--quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
+    return QUANTITIES[quantity]
+
+
+def rows_of(
+    path: Path,
+    space: Space,
+    quantity: str,
+    level: int | None = None,
+    *,
+    varying: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Rows that hold `quantity`, of one device at one setting but for the columns `varying`."""
+    rows = read_rows(path, space)
+    if level is not None:
+        known = sorted(rows["level"].dropna().unique()) if "level" in rows else []
+        if level not in known:
+            found = ", ".join(f"{value:g}" for value in known) or "no level"
+            raise InputError(f"{path} has no rows at --level {level}; it has {found}")
+        rows = rows[rows["level"] == level]
+    check_has(rows, quantity, str(path))
+    rows = rows[rows[quantity].notna()].reset_index(drop=True)
+    for column in [c for c in SETTING if c in rows and c not in varying]:
+        values = rows[column].unique()
+        if len(values) > 1:
+            found = ", ".join(map(str, values[:4]))
+            raise TableError(
+                f"{path} mixes {len(values)} values of {column} ({found}); a predictor learns one: "
+                + ("choose with --level" if column == "level" else "split the file")
+            )
+    return rows
+
+
+def check_has(rows: pd.DataFrame, quantity: str, where: str) -> None:
+    """InputError unless some row holds `quantity`."""
+    if quantity not in rows or rows[quantity].isna().all():
+        raise InputError(
+            f"{where} holds no {quantity}; it has {', '.join(rows.columns)}; measure it or ask "
+            "for another --quantity"
+        )
+
+
+def about(rows: pd.DataFrame) -> dict[str, Any]:
+    """What the rows are: the setting they were measured at, and their source."""
+    setting = {c: rows[c].iloc[0] for c in SETTING if c in rows}
+    known = {c: getattr(v, "item", lambda v=v: v)() for c, v in setting.items() if not pd.isna(v)}
+    return known | {"source": "+".join(rows["source"].unique()) if "source" in rows else "measured"}
 
 
 def training_data(
-    path: Path, space: Space, quantity: str
-) -> tuple[Floats, Floats, NDArray[np.object_], dict[str, Any]]:
+    path: Path, space: Space, quantity: str, level: int | None = None
+) -> tuple[Floats, Floats, Names, dict[str, Any]]:
     """Features (n, features), costs (n,), subnet names (n,), and what the rows are."""
-    rows = read_rows(path, space)
-    if quantity not in rows or rows[quantity].isna().all():
-        raise InputError(f"{path} holds no {quantity}; it has {', '.join(rows.columns)}")
-    rows = rows[rows[quantity].notna()]
-    genes, heads = genes_and_heads(rows, space)
-    about = {
-        "device": str(rows["device"].iloc[0]),
-        "source": str(rows["source"].iloc[0]) if "source" in rows else "measured",
-    }
-    X, y = encode(space, genes, heads), rows[quantity].to_numpy(dtype=float)
-    return X, y, rows["subnet"].to_numpy(dtype=object), about
+    rows = rows_of(path, space, quantity, level)
+    X, y = encode(space, *genes_and_heads(rows, space)), rows[quantity].to_numpy(dtype=float)
+    return X, y, rows["subnet"].to_numpy(dtype=object), about(rows)
 
 
-def held_out(estimator: Any, X: Floats, y: Floats, subnets: NDArray[np.object_]) -> dict[str, Any]:
-    """Five-fold MAPE and rank correlation; all rows of a subnet are in one fold."""
-    n_folds = min(5, len(set(subnets)))
-    if n_folds < 2:
+def held_out(
+    fitted: LatencyPredictor | EnergyPredictor, y: Floats, subnets: Names
+) -> dict[str, Any]:
+    """Quality on subnets left out while `fitted` learned y (n,); each row by another fold's model.
+
+    Intervals are judged the same way: a fold's rows by how wide the other folds would make them.
+    """
+    errors = fitted.held_out_log_errors_
+    if not np.isfinite(errors).all():
         raise InputError("the rows hold one subnet; measure at least two to learn from")
-    predicted = np.empty_like(y)
-    for train, test in GroupKFold(n_folds).split(X, y, groups=subnets):
-        predicted[test] = clone(estimator).fit(X[train], y[train]).predict(X[test])
-    return {"mape_pct": mape_pct(y, predicted), "srcc": srcc(y, predicted)}
+    width = np.full(len(y), np.inf)
+    n_folds = min(fitted.n_folds, len(set(subnets)))
+    for rest, test in GroupKFold(n_folds).split(y, groups=subnets):
+        width[test] = half_width(half_widths(errors[rest], subnets[rest]), COVERAGE)
+    predicted = y / np.exp(errors)
+    half = np.exp(width)
+    return quality(y, predicted, (predicted / half, predicted * half), subnets)
+
+
+def quality(
+    y: Floats,
+    predicted: Floats,
+    interval: Sequence[Floats],
+    subnets: Names,
+    clock_mhz: Floats | None = None,
+) -> dict[str, Any]:
+    """Error, ranks with a bootstrap interval over subnets, and how many rows intervals cover.
+
+    Ranks are compared within a clock. None where the rows are too few to tell.
+    """
+    low, high = interval
+    clock = np.zeros(len(y)) if clock_mhz is None else clock_mhz
+    ends = srcc_within_interval(
+        y,
+        predicted,
+        clock,
+        subnets,
+        n_resamples=max(100, min(N_RESAMPLES, LARGE // len(y))),
+    )
+    half_pct = 100 * (np.median(np.sqrt(high / np.maximum(low, 1e-300))) - 1)
+    known = bool(np.isfinite(high).all())
+    at_clock = [clock == c for c in np.unique(clock)]
+    return {
+        "n_rows": len(y),
+        "n_subnets": len(set(subnets)),
+        "mape_pct": mape_pct(y, predicted),
+        "srcc": _or_none(srcc_within(y, predicted, clock)),
+        "srcc_interval": [_or_none(end) for end in ends],
+        "kendall_tau": _or_none(
+            float(np.mean([kendall_tau(y[c], predicted[c]) for c in at_clock]))
+        ),
+        "coverage_pct": float(100 * np.mean((low <= y) & (y <= high))) if known else None,
+        "interval_half_width_pct": float(half_pct) if known else None,
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

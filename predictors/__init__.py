@@ -10,18 +10,20 @@ from predictors.artifacts import (
     save_predictor,
     save_transfer,
 )
-from predictors.boosted import EnergyPredictor, LatencyPredictor
+from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
+from predictors.intervals import half_width, half_widths
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.prior import CostPrior, learn_prior
-from predictors.report import TransferReport, pooled_report, scaled_report, transfer_report
-from predictors.table import check_target_rows, genes_and_heads, read_rows
+from predictors.report import GO_SRCC, TransferReport, held_out_report, transfer_report
+from predictors.table import check_target_rows, genes_and_heads, read_rows, read_subnets
 from predictors.transfer import MonotoneTransfer, ScaledModel
 from predictors.transfer_predictor import TransferPredictor
 from predictors.zero_shot import zero_shot
 
 __all__ = [
+    "GO_SRCC",
     "AccuracyPredictor",
     "AccuracyTable",
     "ArtifactError",
@@ -37,18 +39,21 @@ __all__ = [
     "check_target_rows",
     "choose_rows",
     "genes_and_heads",
+    "half_width",
+    "half_widths",
+    "held_out_report",
     "kendall_tau",
     "learn_prior",
     "load_predictor",
     "load_transfer",
     "lookup",
     "mape_pct",
-    "pooled_report",
     "read_accuracy_table",
     "read_rows",
+    "read_subnets",
+    "rows_sha256",
     "save_predictor",
     "save_transfer",
-    "scaled_report",
     "srcc",
     "srcc_within",
     "srcc_within_interval",

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from sklearn.utils.validation import check_is_fitted
 from xgboost import XGBRegressor
 from xgboost.core import XGBoostError
 
-from predictors.boosted import EnergyPredictor, LatencyPredictor
+from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
+from predictors.intervals import COVERAGES
 from predictors.prior import CostPrior
 from predictors.transfer_predictor import TransferPredictor
 from predictors.work import WorkLaw
 from search_spaces import InputError, Space, feature_names
 
-SCHEMA, TRANSFER_SCHEMA = "nas.predictor/1", "nas.transfer/1"
+SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/1"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
 
 
@@ -44,24 +45,27 @@ def save_predictor(
 
     `about` joins the sidecar: the device, backend and source of the training rows.
     """
+    check_is_fitted(predictor)
     names = feature_names(space)
     if predictor.n_features_in_ != len(names):
         raise ValueError(
             f"{space.name} has {len(names)} features, the predictor {predictor.n_features_in_}"
         )
-    law = predictor.work_law_
     described = {
         "schema": SCHEMA,
         "quantity": predictor.quantity,
         "unit": UNITS[predictor.quantity],
-        "output": "natural logarithm of the quantity" + (" over its work law" if law else ""),
+        "output": "log of the quantity above the law's: cost = law . features * exp(trees)",
         "space": space.name,
         "feature_names": names,
+        "law": dict(zip([*names, "constant"], predictor.law_.weights.tolist(), strict=True)),
+        "law_least": predictor.law_.least,
+        "interval_log": _intervals_to_dict(predictor.half_widths_),
         "n_rows": predictor.n_rows_,
-        "settings": predictor.get_params()
-        | {"work_columns": [int(c) for c in predictor.work_columns]},
-        "work_law": asdict(law) if law else None,
-        "versions": {"xgboost": xgboost.__version__},
+        "n_subnets": predictor.n_groups_,
+        "rows_sha256": predictor.rows_sha256_,
+        "settings": predictor.get_params(),
+        "versions": versions(),
     }
     files = {"ubj": dump_trees(predictor.model_)}
     write_artifact(Path(folder), predictor.quantity, files, about | described)
@@ -73,14 +77,46 @@ def load_predictor(
     """The predictor of `quantity` that `save_predictor` wrote for `space`."""
     files, described = read_artifact(Path(folder), quantity, SCHEMA, space)
     kind = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}[quantity]
-    with faults_named(Path(folder) / f"{quantity}.json"):
-        settings, law = described["settings"], described.get("work_law")
-        predictor = kind(**settings | {"work_columns": tuple(settings.get("work_columns", ()))})
-        predictor.work_law_ = WorkLaw(**law) if law else None
+    sidecar = Path(folder) / f"{quantity}.json"
+    with faults_named(sidecar):
+        if described["quantity"] != quantity:
+            found = described["quantity"]
+            raise ArtifactError(f"{sidecar} is for {found}, asked {quantity}")
+        predictor = kind(**described["settings"])
         predictor.model_ = load_trees(files["ubj"])
-        predictor.n_features_in_ = len(described["feature_names"])
-        predictor.n_rows_ = described["n_rows"]
+        names = described["feature_names"]
+        weights = [float(described["law"][name]) for name in (*names, "constant")]
+        predictor.law_ = WorkLaw(np.array(weights), float(described["law_least"]))
+        predictor.half_widths_ = _intervals_from_dict(described["interval_log"])
+        predictor.n_features_in_ = len(names)
+        predictor.n_rows_, predictor.n_groups_ = described["n_rows"], described["n_subnets"]
+        predictor.rows_sha256_ = described["rows_sha256"]
+    if predictor.model_.n_features_in_ != predictor.n_features_in_:
+        raise ArtifactError(
+            f"{Path(folder) / quantity}.ubj has {predictor.model_.n_features_in_} features, its "
+            f"sidecar {predictor.n_features_in_}; save the predictor again"
+        )
     return predictor
+
+
+def _intervals_to_dict(half_widths: NDArray[np.float64]) -> dict[str, float | None]:
+    """Half widths in log units by coverage; None where they are infinite."""
+    known = [float(w) if np.isfinite(w) else None for w in half_widths]
+    return {f"{c:.2f}": w for c, w in zip(COVERAGES, known, strict=True)}
+
+
+def _intervals_from_dict(entries: Mapping[str, float | None]) -> NDArray[np.float64]:
+    known = [entries[f"{c:.2f}"] for c in COVERAGES]
+    return np.array([np.inf if w is None else float(w) for w in known])
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of what wrote the trees."""
+    try:
+        ours = version("nas")
+    except PackageNotFoundError:  # a checkout
+        ours = "not installed"
+    return {"nas": ours, "xgboost": xgboost.__version__}
 
 
 def save_transfer(
@@ -111,6 +147,8 @@ def save_transfer(
         "clock_columns": [int(c) for c in predictor.clock_columns],
         "group_column": predictor.group_column,
         "n_rows": len(predictor.y_),
+        "rows_sha256": rows_sha256(predictor.X_, predictor.y_),
+        "versions": versions(),
     }
     write_artifact(Path(folder), f"transfer_{quantity}", files, about | described)
 

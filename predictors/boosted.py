@@ -1,29 +1,33 @@
-"""Costs of encoded programs on one device at one clock setting, by gradient-boosted trees."""
+"""Costs of encoded programs on one device at one clock setting: a law of work, and trees on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Self
+import hashlib
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.model_selection import GroupKFold
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from xgboost import XGBRegressor
 
-from predictors.work import fit_work_law
+from predictors.intervals import half_width, half_widths
+from predictors.work import WorkLaw
+
+Floats = NDArray[np.float64]
 
 
 class _CostPredictor(RegressorMixin, BaseEstimator):
-    """XGBoost (Chen and Guestrin, 2016) on the logarithm of a cost, so that errors are relative.
+    """A `WorkLaw` times the exponential of XGBoost (Chen and Guestrin, 2016): errors are relative.
 
-    The defaults were chosen by cross-validation over subnets on the bundled host rows. One thread
-    and a fixed seed: the same rows give the same trees on any number of cores.
+    The defaults were chosen by cross-validation over subnets on the bundled host rows;
+    `benchmarks/cost_features.py` shows what the law and other features are worth. One thread and a
+    fixed seed: the same rows give the same trees on any number of cores.
 
-    `work_columns` name columns of X that hold amounts of work (MACs, bytes, kernels). A sum of them
-    is fitted first (`predictors.work`) and the trees learn the logarithm of the ratio to it: trees
-    alone are constant beyond the rows they saw.
+    `n_folds` models without a fold of the subnets each tell how wide intervals must be; 0 learns no
+    intervals and fits six times as fast.
     """
 
     quantity: ClassVar[str]
@@ -34,39 +38,61 @@ class _CostPredictor(RegressorMixin, BaseEstimator):
         n_estimators: int = 300,
         max_depth: int = 4,
         learning_rate: float = 0.1,
-        work_columns: Sequence[int] = (),
+        n_folds: int = 5,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_depth = max_depth
         self.learning_rate = learning_rate
-        self.work_columns = work_columns
+        self.n_folds = n_folds
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn from X (n_samples, n_features) and measured y (n_samples,), all positive."""
-        X, y = map(np.asarray, validate_data(self, X, y, y_numeric=True))
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Learn from X (n_samples, n_features) and measured y (n_samples,), all positive.
+
+        `groups` (n_samples,) names the subnet of every row, for intervals that hold for new ones.
+        """
+        X, y = map(np.asarray, validate_data(self, X, y, y_numeric=True, dtype=float))
         if np.min(y) <= 0:
             raise ValueError(f"{self.quantity} must be positive, got a minimum of {np.min(y):g}")
-        settings = {k: v for k, v in self.get_params().items() if k != "work_columns"}
-        self.model_ = XGBRegressor(n_jobs=1, random_state=0, **settings)
-        self.work_law_ = fit_work_law(self._work(X), y) if len(self.work_columns) else None
-        self.model_.fit(X, np.log(y) - self._log_law(X))
-        self.n_rows_ = np.shape(y)[0]
+        names = np.arange(len(y)) if groups is None else np.asarray(groups)
+        check_consistent_length(X, names)
+        self.law_, self.model_ = self._fitted(X, y)
+        self.n_rows_, self.n_groups_ = len(y), len(np.unique(names))
+        self.rows_sha256_ = rows_sha256(X, y)
+        self.held_out_log_errors_ = self._held_out_log_errors(X, y, names)
+        self.half_widths_ = half_widths(self.held_out_log_errors_, names)
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float32]:
-        """The cost of X (n_samples, n_features), in the unit of `y`."""
+    def predict(self, X: ArrayLike) -> Floats:
+        """The cost (n,) of X (n, features), in the unit of `y`."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        return np.exp(self.model_.predict(X) + self._log_law(X))
+        X = np.asarray(validate_data(self, X, reset=False, dtype=float))
+        return _cost(self.law_, self.model_, X)
 
-    def _work(self, X: ArrayLike) -> NDArray[np.float64]:
-        return np.asarray(X, dtype=float)[:, list(self.work_columns)]
+    def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> tuple[Floats, Floats]:
+        """Lower and upper ends (n,) between which a measured cost lies with chance `coverage`.
 
-    def _log_law(self, X: ArrayLike) -> NDArray[np.float32] | np.float32:
-        """What the trees correct: zero without work columns."""
-        if self.work_law_ is None:
-            return np.float32(0)
-        return np.log(self.work_law_.cost(self._work(X))).astype(np.float32)
+        (0, infinity) where too few groups were seen: 0.9 needs 9 of them.
+        """
+        cost = self.predict(X)
+        half = np.exp(half_width(self.half_widths_, coverage))
+        return cost / half, cost * half
+
+    def _fitted(self, X: Floats, y: Floats) -> tuple[WorkLaw, XGBRegressor]:
+        law = WorkLaw.fit(X, y)
+        settings: dict[str, Any] = self.get_params()
+        del settings["n_folds"]
+        model = XGBRegressor(n_jobs=1, random_state=0, **settings)
+        return law, model.fit(X, np.log(y) - law.log_cost(X))
+
+    def _held_out_log_errors(self, X: Floats, y: Floats, groups: NDArray) -> Floats:
+        """log(y / prediction) (n,), each from a model that saw none of the row's group."""
+        errors = np.full(len(y), np.inf)
+        n_folds = min(self.n_folds, self.n_groups_)
+        if n_folds < 2:
+            return errors
+        for train, test in GroupKFold(n_folds).split(X, y, groups):
+            errors[test] = np.log(y[test] / _cost(*self._fitted(X[train], y[train]), X[test]))
+        return errors
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -84,3 +110,13 @@ class EnergyPredictor(_CostPredictor):
     """energy_mj of encoded programs, learned as log(energy_mj)."""
 
     quantity = "energy_mj"
+
+
+def rows_sha256(X: ArrayLike, y: ArrayLike) -> str:
+    """Checksum of training rows: X (n, features) beside y (n,) as little-endian float64."""
+    rows = np.column_stack([np.asarray(X), np.asarray(y)])
+    return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
+
+
+def _cost(law: WorkLaw, model: XGBRegressor, X: Floats) -> Floats:
+    return np.exp(law.log_cost(X) + model.predict(X))

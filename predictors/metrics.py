@@ -91,9 +91,12 @@ def _weighted_srcc(
 
 def _mid_ranks(values: Floats, weights: Floats) -> Floats:
     """Mid-ranks `(resamples, n)`, up to a constant, of values that occur `weights` times."""
-    below = (values[:, None] > values).astype(float)
-    equal = (values[:, None] == values).astype(float)
-    return weights @ (below + equal / 2).T
+    _, first, tie = np.unique(np.sort(values), return_index=True, return_inverse=True)
+    order = np.argsort(values)
+    equal = np.add.reduceat(weights[:, order], first, axis=1)
+    ranks = np.empty_like(weights)
+    ranks[:, order] = (np.cumsum(equal, axis=1) - equal / 2)[:, tie]
+    return ranks
 
 
 def _weighted_correlation(a: Floats, b: Floats, weights: Floats) -> Floats:

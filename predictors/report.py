@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
-from predictors.transfer import MonotoneTransfer, ScaledModel
-from predictors.transfer_predictor import TransferPredictor
+from predictors.transfer import MonotoneTransfer
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -34,11 +33,14 @@ class TransferReport:
     mape_pct: float
     decision: str  # "go" or "no-go"
     interval_log: tuple[float, float]  # of log(measured / predicted): a prediction's interval
+    measured: Floats = field(repr=False, compare=False)  # (n,), and beside it
+    predicted: Floats = field(repr=False, compare=False)  # from the rows of other subnets
 
     def to_dict(self) -> dict[str, Any]:
         """The `predictors` entry of `pareto.json`; NaN becomes None."""
         entry = asdict(self)
-        del entry["quantity"], entry["interval_log"]
+        for name in ("quantity", "interval_log", "measured", "predicted"):
+            del entry[name]
         entry["srcc"] = _or_none(self.srcc)
         entry["srcc_interval"] = [_or_none(end) for end in self.srcc_interval]
         return entry
@@ -86,26 +88,8 @@ def transfer_report(
     return reports
 
 
-def scaled_report(
-    quantity: str,
-    model_cost: ArrayLike,
-    cost: ArrayLike,
-    clock_mhz: ArrayLike,
-    *,
-    subnets: ArrayLike,
-    model: str,
-) -> TransferReport:
-    """How good the fallback is: `ScaledModel` on the analytic model called `model`, held out."""
-    x, y, names = np.asarray(model_cost, float), np.asarray(cost, float), np.asarray(subnets)
-    f = np.broadcast_to(np.asarray(clock_mhz, dtype=float), y.shape)
-    predicted = leave_subnet_out(
-        lambda train, test: ScaledModel().fit(x[train], y[train]).predict(x[test]), names
-    )
-    return _report(quantity, y, predicted, f, names, proxy=model, n_proxy_rows=0)
-
-
-def pooled_report(
-    predictor: TransferPredictor,
+def held_out_report(
+    estimator: BaseEstimator,
     X: ArrayLike,
     y: ArrayLike,
     clock_mhz: ArrayLike,
@@ -115,11 +99,11 @@ def pooled_report(
     proxy: str,
     n_proxy_rows: int,
 ) -> TransferReport:
-    """The report of a transfer from several proxies: rows X (n, features) with costs y (n,)."""
+    """The report of any estimator of costs y (n,) from rows X, refitted without each subnet."""
     X, y, names = np.asarray(X, float), np.asarray(y, float), np.asarray(subnets)
     f = np.broadcast_to(np.asarray(clock_mhz, dtype=float), y.shape)
     predicted = leave_subnet_out(
-        lambda train, test: clone(predictor).fit(X[train], y[train]).predict(X[test]), names
+        lambda train, test: clone(estimator).fit(X[train], y[train]).predict(X[test]), names
     )
     about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
     return _report(quantity, y, predicted, f, names, **about)
@@ -161,6 +145,8 @@ def _report(
         mape_pct=mape_pct(measured, predicted),
         decision="go" if interval[0] >= GO_SRCC else "no-go",
         interval_log=(low, high),
+        measured=measured,
+        predicted=predicted,
     )
 
 

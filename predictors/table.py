@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictors.cells import TableError, canonical_subnets, numbers, read_cells, whole_numbers
+from predictors.cells import (
+    TableError,
+    canonical_subnets,
+    numbers,
+    place,
+    read_cells,
+    whole_numbers,
+)
 from search_spaces import Genes, InputError, Space, parse_heads
 
 REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
-POSITIVE = ["gpu_mhz", "cpu_mhz", "emc_mhz", "latency_p95_ms", "energy_mj", "power_w"]
+CLOCKS = ("gpu_mhz", "cpu_mhz", "emc_mhz")
+POSITIVE = (*CLOCKS, "latency_p95_ms", "energy_mj", "power_w")
 WHOLE = {"level": 0, "batch": 1, "n_runs": 1}  # and the least value of each
 MIN_TARGET_ROWS, MIN_TARGET_SUBNETS = 8, 5
 
@@ -26,29 +35,59 @@ def read_rows(path: Path | str, space: Space) -> pd.DataFrame:
     """
     path = Path(path)
     rows = read_cells(path, REQUIRED)
-    for line, name in rows["space"].items():
-        if name != space.name:
-            raise TableError(f"{path} line {line}: space must be {space.name}, got {name!r}")
-    rows["subnet"] = canonical_subnets(rows, space, path)
-    if "heads" in rows:
-        _check_heads(rows, space, path)
+    _check_space(rows, space, path)
+    for line in rows.index[rows["device"] == ""]:
+        raise TableError(f"{place(path, rows, line)}: device must be a name, got an empty cell")
+    _check_programs(rows, space, path)
     rows["latency_ms"] = numbers(rows, "latency_ms", path, positive=True, required=True)
-    for column in rows.columns.intersection(POSITIVE):
-        rows[column] = numbers(rows, column, path, positive=True, required=False)
-    for column in rows.columns.intersection(list(WHOLE)):
-        rows[column] = whole_numbers(rows, column, path, least=WHOLE[column])
+    _check_numbers(rows, path)
     clocks = rows[rows.columns.intersection(["gpu_mhz", "level"])]
     for line in rows.index[clocks.isna().all(axis=1)]:
-        raise TableError(f"{path} line {line}: gpu_mhz or level must be given, got empty cells")
+        at = place(path, rows, line)
+        raise TableError(f"{at}: gpu_mhz or level must be given, got empty cells")
     return rows.reset_index(drop=True)
 
 
-def _check_heads(rows: pd.DataFrame, space: Space, path: Path) -> None:
-    for line, text in rows["heads"].items():
+def read_subnets(path: Path | str, space: Space) -> pd.DataFrame:
+    """Programs to predict: column `subnet`, optional `heads`, clocks or level; others are kept.
+
+    Checked and spelled as `read_rows` does; costs, if there are some, are not looked at.
+    """
+    path = Path(path)
+    programs = read_cells(path, ("subnet",))
+    if "space" in programs:
+        _check_space(programs, space, path)
+    _check_programs(programs, space, path)
+    _check_numbers(programs, path, [*CLOCKS, "level"])
+    return programs.reset_index(drop=True)
+
+
+def _check_space(rows: pd.DataFrame, space: Space, path: Path) -> None:
+    for line in rows.index[rows["space"] != space.name]:
+        found = rows["space"][line]
+        raise TableError(f"{place(path, rows, line)}: space must be {space.name}, got {found!r}")
+
+
+def _check_programs(rows: pd.DataFrame, space: Space, path: Path) -> None:
+    """Canonical `subnet`, and `heads` that the space has."""
+    rows["subnet"] = canonical_subnets(rows, space, path)
+    for text in rows["heads"].unique() if "heads" in rows else ():
         try:
             parse_heads(text, space.n_exits)
         except InputError as error:
-            raise TableError(f"{path} line {line}: {error}") from None
+            at = place(path, rows, rows.index[rows["heads"] == text][0])
+            raise TableError(f"{at}: {error}") from None
+
+
+def _check_numbers(
+    rows: pd.DataFrame, path: Path, only: Sequence[str] = (*POSITIVE, *WHOLE)
+) -> None:
+    """Optional columns become numbers, NaN where a cell is empty."""
+    for column in rows.columns.intersection(list(only)):
+        if column in WHOLE:
+            rows[column] = whole_numbers(rows, column, path, least=WHOLE[column])
+        else:
+            rows[column] = numbers(rows, column, path, positive=True, required=False)
 
 
 def genes_and_heads(rows: pd.DataFrame, space: Space) -> tuple[Genes, NDArray[np.bool_]]:

@@ -1,8 +1,4 @@
-"""A cost as a sum over kinds of work: what trees correct, and what holds beyond the training rows.
-
-cost = c0 + sum_j c_j w_j with all c >= 0, w_j the amount of one kind of work, for example MACs,
-bytes moved or kernels started: a roofline in which nothing overlaps, its constants fitted.
-"""
+"""A cost as a sum over kinds of work: what trees correct, and what goes on beyond their rows."""
 
 from __future__ import annotations
 
@@ -14,29 +10,31 @@ from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
 
-FLOOR = 1e-2  # of the cheapest row: a program with no work of a kind that costs is not free
-
 
 @dataclass(frozen=True)
 class WorkLaw:
-    """The fitted constants."""
+    """Cost as a sum of the features, none of which makes a program cheaper.
 
-    fixed: float
-    rates: tuple[float, ...]  # cost per unit of work
-    least: float
-
-    def cost(self, work: Floats) -> Floats:
-        """Costs (n,) of `work` (n, kinds), in the unit of the rows; never below `least`."""
-        return np.maximum(self.fixed + work @ np.array(self.rates), self.least)
-
-
-def fit_work_law(work: Floats, cost: Floats) -> WorkLaw:
-    """Non-negative least squares on relative errors; `work` is (n, kinds), `cost` (n,) positive.
-
-    A kind of work that no row has costs nothing.
+    With MACs, bytes and kernel counts among the features it is a roofline in which nothing
+    overlaps, its constants fitted. Half of the trees' error is the steps in which they follow this
+    sum; it also goes on beyond the training rows, where trees stay flat. Features below 0 count
+    as 0.
     """
-    relative = np.column_stack([np.ones(len(work)), work]) / cost[:, None]
-    norm = np.linalg.norm(relative, axis=0)
-    norm[norm == 0] = 1
-    constants = nnls(relative / norm, np.ones(len(cost)))[0] / norm
-    return WorkLaw(float(constants[0]), tuple(constants[1:].tolist()), FLOOR * float(cost.min()))
+
+    weights: Floats  # one per feature, then the constant; at least 0
+    least: float  # no program costs less: a tenth of the cheapest training row
+
+    @classmethod
+    def fit(cls, X: Floats, y: Floats) -> WorkLaw:
+        """Least relative squares (non-negative least squares: Lawson and Hanson, 1974)."""
+        A = _with_constant(X)
+        weights, _ = nnls(A / y[:, None], np.ones(len(y)), maxiter=100 * A.shape[1])
+        return cls(weights, float(y.min()) / 10)
+
+    def log_cost(self, X: Floats) -> Floats:
+        """Logarithm of the cost (n,) of X (n, features), in the unit of `y`."""
+        return np.log(np.maximum(_with_constant(X) @ self.weights, self.least))
+
+
+def _with_constant(X: Floats) -> Floats:
+    return np.column_stack([np.maximum(X, 0), np.ones(len(X))])

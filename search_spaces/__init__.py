@@ -2,7 +2,7 @@
 
 from search_spaces.catalog import get_space, space_from_dict, space_names
 from search_spaces.dvfs import DvfsLevel
-from search_spaces.encoding import encode, feature_blocks, feature_names, work_columns
+from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, parse_heads
 from search_spaces.mobilenetv3 import MobileNetV3Space
@@ -41,5 +41,4 @@ __all__ = [
     "resnet_for",
     "space_from_dict",
     "space_names",
-    "work_columns",
 ]

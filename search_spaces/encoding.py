@@ -24,13 +24,6 @@ def feature_blocks(space: Space) -> dict[str, tuple[int, ...]]:
     return {g or "all": tuple(i for i, x in enumerate(groups) if x == g) for g in wanted}
 
 
-def work_columns(space: Space) -> tuple[int, ...]:
-    """Columns of `encode` that are amounts of work, to which a cost is nearly proportional."""
-    first = len(space.gene_names) + space.n_exits + 1
-    names = feature_names(space)[first : first + 4 + 2 * (space.n_exits + 1)]
-    return tuple(first + i for i, name in enumerate(names) if name != "mparams")
-
-
 def encode(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Features `(n, features)` of the programs `heads` of canonical `genes`, row by row.
 

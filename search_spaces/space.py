@@ -166,8 +166,8 @@ class Space(ABC):
         if shape != [(g.letter, len(g.choices)) for g in self.groups]:
             raise InputError(f"{text!r} is no subnet of {self.name}: expected {self.example!r}")
         try:
-            row = [int(v) for _, values in parts for v in values]
-        except ValueError:
+            row = np.array([int(v) for _, values in parts for v in values], dtype=np.int64)
+        except (ValueError, OverflowError):
             raise InputError(
                 f"{text!r} is no subnet of {self.name}: expected {self.example!r}"
             ) from None

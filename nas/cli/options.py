@@ -19,3 +19,8 @@ Flip = Annotated[
     typer.Option("--flip/--no-flip", help="Whether a mirrored image is a valid image."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Rows = Annotated[Path, typer.Option(help="Measured rows (CSV or Parquet).")]
+SpaceName = Annotated[str, typer.Option(help="Search space of the rows.")]
+Quantity = Annotated[str, typer.Option(help="latency_ms or energy_mj.")]
+Level = Annotated[int | None, typer.Option(help="Rows of this DVFS level alone.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]

@@ -78,6 +78,25 @@ def quality(entry: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
+def fitted_quality(entry: dict[str, Any], source: str, *, held_out: bool = False) -> str:
+    """One line on a predictor: rows, error, ranks with their interval, what intervals cover."""
+    on = "; held-out subnets" if held_out else ""
+    low, high = entry["srcc_interval"]
+    rank = "rank correlation unknown"
+    if None not in (entry["srcc"], low, high):
+        rank = f"rank correlation {entry['srcc']:.4f} [{low:.4f}, {high:.4f}]"
+    covered = "too few subnets for intervals"
+    if entry["coverage_pct"] is not None:
+        covered = (
+            f"90 % intervals of +-{entry['interval_half_width_pct']:.1f} % hold "
+            f"{entry['coverage_pct']:.1f} %"
+        )
+    return (
+        f"{entry['n_rows']} {source} rows of {entry['n_subnets']} subnets{on}: "
+        f"MAPE {entry['mape_pct']:.2f} %, {rank}, {covered}"
+    )
+
+
 def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
     """One row per level; the knee's subnet only where the screen is wide enough for it."""
     shown = Table(title="knee point of every level", box=box.SIMPLE_HEAD, padding=(0, 1))

@@ -34,7 +34,7 @@ def write_report(
     rows = pareto.get("target_rows") or []
     baselines = baselines_by_level(pareto)
     decisions = {key: p.get("decision") for key, p in (pareto.get("predictors") or {}).items() if p}
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     page = template.render(
         pareto=pareto,
         levels=level_rows(pareto, knees, baselines),
@@ -103,9 +103,10 @@ def short(value: object, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of this folder, with the filters `short` and `exits`."""
     loader = PackageLoader("nas", "report")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["short"] = short
-    environment.filters["exits"] = lambda exits: str(ExitPolicy.from_dict(exits))
-    return environment
+    made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters["short"] = short
+    made.filters["exits"] = lambda exits: str(ExitPolicy.from_dict(exits))
+    return made

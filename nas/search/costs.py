@@ -18,7 +18,7 @@ from predictors import (
     ScaledModel,
     TransferReport,
     genes_and_heads,
-    scaled_report,
+    held_out_report,
     transfer_report,
 )
 from search_spaces import DvfsLevel, Genes, InputError, Space
@@ -197,13 +197,15 @@ class _Fit:
         if not seen.any():
             return self._power_of_model, SCALED
         scaled = ScaledModel().fit(model[seen], known[seen])
-        self.fallbacks[name] = scaled_report(
-            name,
+        self.fallbacks[name] = held_out_report(
+            ScaledModel(),
             model[seen],
             known[seen],
             self.clock[seen],
             subnets=self.rows["subnet"].to_numpy()[seen],
-            model=f"analytic model of {self.device.name}, scaled to the rows",
+            quantity=name,
+            proxy=f"analytic model of {self.device.name}, scaled to the rows",
+            n_proxy_rows=0,
         )
         return (lambda g, h: scaled.predict(simulate(self.space.operators(g, h))[column])), SCALED
 

@@ -26,6 +26,7 @@ class Proxy:
     n_rows: int
     n_subnets: int
     latency_ms: Callable[[Genes, NDArray[np.bool_]], NDArray[np.float64]]
+    predictor: LatencyPredictor | None = None  # of measured rows; a file can keep it
 
     @property
     def described(self) -> str:
@@ -59,14 +60,16 @@ def _measured(space: Space, path: Path) -> Proxy:
     """XGBoost on the log latency of measured rows."""
     rows = read_rows(path, space)
     genes, heads = genes_and_heads(rows, space)
-    predictor = LatencyPredictor().fit(encode(space, genes, heads), rows["latency_ms"].to_numpy())
+    X, y = encode(space, genes, heads), rows["latency_ms"].to_numpy()
+    predictor = LatencyPredictor(n_folds=0).fit(X, y)
     host = rows["host"].iloc[0] if "host" in rows else ""
     return Proxy(
         name=f"{rows['device'].iloc[0]} ({host})" if host else str(rows["device"].iloc[0]),
         source=rows["source"].iloc[0] if "source" in rows else "measured",
         n_rows=len(rows),
         n_subnets=rows["subnet"].nunique(),
-        latency_ms=lambda g, h: predictor.predict(encode(space, g, h)).astype(np.float64),
+        latency_ms=lambda g, h: predictor.predict(encode(space, g, h)),
+        predictor=predictor,
     )
 
 

@@ -41,7 +41,8 @@ def test_help_is_quick_and_loads_no_heavy_library():
 @pytest.mark.parametrize(
     "words", ["search", "devices", "spaces", "measure", "report", "supernet train",
               "supernet data", "supernet evaluate", "supernet info", "predictor train",
-              "predictor transfer"],
+              "predictor transfer",
+              "predictor evaluate", "predictor predict"],
 )  # fmt: skip
 def test_every_command_has_help(words):
     assert nas(*words.split(), "--help").code == 0

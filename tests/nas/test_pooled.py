@@ -14,7 +14,7 @@ from nas.search import load_proxy
 from nas.search.target import measure_plan, plan_rows
 from predictors import load_transfer
 from search_spaces import encode, get_space
-from tests.nas.conftest import nas
+from tests.nas.conftest import Digits, nas
 
 SPACE = get_space("resnet-digits")
 PROXIES = ("--proxy", "tx2", "--proxy", "nano", "--proxy", "x86-cpu")
@@ -66,6 +66,77 @@ def test_a_kept_pool_predicts(rows: Path, tmp_path: Path) -> None:
     X = np.column_stack([X, np.full(50, device.levels[top].gpu_mhz), 1000 + np.arange(50)])
     true = device.cost(SPACE.operators(genes, np.repeat(heads, 50, axis=0)))[0][:, top]
     assert np.median(np.abs(np.log(predictor.predict(X) / true))) < 0.15
+
+
+def test_a_kept_pool_predicts_from_a_table_without_the_proxies_rows(
+    rows: Path, digits: Digits, tmp_path: Path
+) -> None:
+    host = tmp_path / "host.csv"
+    host.write_bytes(digits.rows.read_bytes())
+    pool = ("--proxy", host, "--proxy", "tx2", "--out", tmp_path / "pool")
+    assert transfer(rows, *pool).code == 0
+    host.unlink()
+    device = get_device("xavier-nx")
+    genes = SPACE.sample(30, np.random.default_rng(1))
+    asked = pd.DataFrame({"subnet": [str(s) for s in SPACE.subnets(genes)]})
+    asked["level"] = [0, 7, 14] * 10
+    asked.to_csv(tmp_path / "in.csv", index=False)
+    files = ("--subnets", tmp_path / "in.csv", "--out", tmp_path / "out.csv")
+    done = nas("predictor", "predict", "--model", tmp_path / "pool", "--space", SPACE.name, *files)
+    assert done.code == 0, done.err
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert set(found["source"]) == {"predicted (simulated)"}
+    heads = np.ones((30, SPACE.n_exits + 1), dtype=bool)
+    true = device.cost(SPACE.operators(genes, heads))[0][np.arange(30), asked["level"]]
+    assert np.median(np.abs(np.log(found["latency_ms"] / true))) < 0.15
+    assert np.mean((found["latency_low_ms"] < true) & (true < found["latency_high_ms"])) > 0.7
+    ask = ("predictor", "predict", "--model", tmp_path / "pool", "--space", SPACE.name)
+    refused = nas(*ask, "--subnet", SPACE.example, "--level", 15)
+    assert "the target has levels 0 to 14, asked 15" in refused.err
+    (tmp_path / "pool" / "proxies_latency_ms" / "0" / "latency_ms.ubj").write_bytes(b"other")
+    refused = nas(*ask, "--subnet", SPACE.example)
+    assert refused.code == 1
+    assert "latency_ms.ubj differs from its checksum" in refused.err
+
+
+def test_a_kept_pool_is_judged_on_new_rows_within_clocks(rows: Path, tmp_path: Path) -> None:
+    assert transfer(rows, *PROXIES, "--out", tmp_path / "pool").code == 0
+    device, proxy = get_device("xavier-nx"), load_proxy(SPACE, "nano")
+    planned = plan_rows(SPACE, device, proxy, 30, np.random.default_rng(9))
+    pd.DataFrame(measure_plan(SPACE, device, planned)).to_csv(tmp_path / "new.csv", index=False)
+    ask = ("predictor", "evaluate", "--model", tmp_path / "pool", "--space", SPACE.name, "--json")
+    new = json.loads(nas(*ask, "--rows", tmp_path / "new.csv").out)
+    assert not new["trained_on_these_rows"]
+    assert new["n_rows"] == 30
+    assert new["mape_pct"] < 20
+    assert new["srcc"] > 0.8
+    assert json.loads(nas(*ask, "--rows", rows).out)["trained_on_these_rows"]
+
+
+def test_rows_at_one_clock_do_not_predict_another(rows: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(rows)
+    table[table["level"] == 14].to_csv(tmp_path / "one.csv", index=False)
+    done = transfer(tmp_path / "one.csv", *PROXIES, "--out", tmp_path / "pool")
+    assert done.code == 0, done.err
+    ask = ("predictor", "predict", "--model", tmp_path / "pool", "--space", SPACE.name)
+    assert nas(*ask, "--subnet", SPACE.example).code == 0  # the top level
+    refused = nas(*ask, "--subnet", SPACE.example, "--level", 0)
+    assert refused.code == 1
+    assert "the target's rows know one clock, 1109.25 MHz" in refused.err
+
+
+def test_one_proxy_is_judged_with_the_same_words(rows: Path, tmp_path: Path) -> None:
+    report = tmp_path / "pages" / "report.html"
+    done = transfer(rows, "--proxy", "x86-cpu", "--json", "--report", report)
+    assert done.code == 0, done.err
+    for name, entry in json.loads(done.out).items():
+        assert set(entry["proxies"]) == {"x86-cpu"}
+        assert set(entry["interval_half_width_pct"]) == {"0", "8", "24"}
+        assert entry["advice"]
+        assert name in report.read_text()
+    shown = transfer(rows, "--proxy", "x86-cpu").out
+    assert "next: " in shown
+    assert "weight" in shown
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from predictors import (
     LatencyPredictor,
     load_predictor,
     mape_pct,
+    rows_sha256,
     save_predictor,
 )
-from search_spaces import encode, get_space, work_columns
+from search_spaces import encode, get_space
 
 SPACE = get_space("resnet-digits")
 
@@ -35,16 +36,7 @@ def programs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, 0.1 + operators.macs.sum(axis=1) / 1e6 + 0.01 * operators.present.sum(axis=1)
 
 
-WORK = work_columns(SPACE)
-
-
-@parametrize_with_checks(
-    [
-        LatencyPredictor(n_estimators=20),
-        EnergyPredictor(n_estimators=20),
-        LatencyPredictor(n_estimators=20, work_columns=(0,)),
-    ]
-)
+@parametrize_with_checks([LatencyPredictor(n_estimators=20), EnergyPredictor(n_estimators=20)])
 def test_scikit_learn_contract(estimator, check) -> None:
     check(estimator)
 
@@ -55,14 +47,33 @@ def test_held_out_error_is_small() -> None:
     assert mape_pct(y, fitted.predict(X)) < 5
 
 
-def test_work_columns_hold_beyond_the_rows_where_trees_do_not() -> None:
-    X, y = programs(600, seed=0)
-    y = y * (1 + 0.1 * np.sin(X[:, 4]))  # what a sum of work cannot say
-    cheap, dear = y < np.quantile(y, 0.5), y > np.quantile(y, 0.75)
-    alone = LatencyPredictor().fit(X[cheap], y[cheap]).predict(X[dear])
-    on_work = LatencyPredictor(work_columns=WORK).fit(X[cheap], y[cheap]).predict(X[dear])
-    assert mape_pct(y[dear], on_work) < 5
-    assert mape_pct(y[dear], alone) > 20
+def test_a_sum_of_work_is_found_from_few_rows_and_goes_on_beyond_them() -> None:
+    X, y = programs(500, seed=0)
+    order = np.argsort(y)
+    fitted = LatencyPredictor(n_folds=0).fit(X[order[::10][:40]], y[order[::10][:40]])
+    largest = order[-50:]
+    assert y[largest].min() > y[order[390]]  # larger than every training row
+    assert mape_pct(y[largest], fitted.predict(X[largest])) < 2
+
+
+def test_the_unit_of_the_cost_does_not_matter() -> None:
+    X, y = programs(100, seed=0)
+    in_us = LatencyPredictor().fit(X, 1000 * y)
+    in_ms = LatencyPredictor().fit(X, y)
+    np.testing.assert_allclose(in_us.predict(X), 1000 * in_ms.predict(X), rtol=1e-3)
+
+
+def test_without_folds_there_are_no_intervals() -> None:
+    X, y = programs(100, seed=0)
+    low, high = LatencyPredictor(n_folds=0).fit(X, y).predict_interval(X)
+    assert (low == 0).all()
+    assert np.isinf(high).all()
+
+
+def test_groups_must_match_the_rows() -> None:
+    X, y = programs(20, seed=0)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LatencyPredictor().fit(X, y, np.arange(19))
 
 
 @pytest.mark.parametrize("kind", [LatencyPredictor, EnergyPredictor])
@@ -103,27 +114,15 @@ def test_a_saved_predictor_predicts_the_same(saved: Path) -> None:
     described = json.loads((saved / "energy_mj.json").read_text())
     assert described["unit"] == "mJ"
     assert described["device"] == "host"
-    assert described["n_rows"] == 100
+    assert described["n_rows"] == described["n_subnets"] == 100
+    assert described["rows_sha256"] == rows_sha256(X, y)
+    assert described["versions"]["xgboost"]
+    assert described["versions"]["nas"]
+    assert list(described["law"]) == [*described["feature_names"], "constant"]
+    for coverage in (0.5, 0.9):
+        ours = EnergyPredictor(n_estimators=20).fit(X, y).predict_interval(X, coverage)
+        np.testing.assert_array_equal(loaded.predict_interval(X, coverage), ours)
     assert sorted(p.name for p in saved.iterdir()) == ["energy_mj.json", "energy_mj.ubj"]
-
-
-def test_a_saved_predictor_keeps_its_work_law(tmp_path: Path) -> None:
-    X, y = programs(100, seed=0)
-    fitted = EnergyPredictor(n_estimators=20, work_columns=WORK).fit(X, y)
-    save_predictor(fitted, tmp_path, SPACE, device="host", source="measured")
-    loaded = load_predictor(tmp_path, "energy_mj", SPACE)
-    np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
-    assert loaded.get_params() == fitted.get_params()
-
-
-def test_a_sidecar_from_before_work_laws_is_read(saved: Path) -> None:
-    X, _ = programs(100, seed=0)
-    before = load_predictor(saved, "energy_mj", SPACE).predict(X)
-    sidecar = saved / "energy_mj.json"
-    described = json.loads(sidecar.read_text())
-    del described["work_law"], described["settings"]["work_columns"]
-    sidecar.write_text(json.dumps(described))
-    np.testing.assert_array_equal(load_predictor(saved, "energy_mj", SPACE).predict(X), before)
 
 
 def test_a_tampered_model_is_refused(saved: Path) -> None:
@@ -161,10 +160,65 @@ def test_other_spaces_and_missing_or_broken_files_are_refused(saved: Path) -> No
             load_predictor(saved, "energy_mj", SPACE)
 
 
-def test_a_sidecar_that_lost_a_field_is_refused(saved: Path) -> None:
-    sidecar = saved / "energy_mj.json"
-    described = json.loads(sidecar.read_text())
-    del described["sha256"]
-    sidecar.write_text(json.dumps(described))
-    with pytest.raises(ArtifactError, match=r"energy_mj\.json is damaged \(KeyError: 'sha256'\)"):
+@pytest.mark.parametrize(
+    "field", ["sha256", "law", "law_least", "interval_log", "n_rows", "rows_sha256", "settings"]
+)
+def test_a_sidecar_that_lost_a_field_is_refused(saved: Path, field: str) -> None:
+    edit(saved / "energy_mj.json", lambda described: described.pop(field))
+    with pytest.raises(ArtifactError, match=rf"energy_mj\.json is damaged \(KeyError: '{field}'\)"):
         load_predictor(saved, "energy_mj", SPACE)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d["feature_names"].append("more"), "other features than resnet-digits"),
+        (lambda d: d["feature_names"].reverse(), "other features than resnet-digits"),
+        (lambda d: d.update(schema="nas.predictor/1"), "schema 'nas.predictor/1', expected"),
+        (lambda d: d["law"].update(constant="much"), r"damaged \(ValueError"),
+        (lambda d: d["law"].pop("mmacs"), r"damaged \(KeyError: 'mmacs'"),
+        (lambda d: d["interval_log"].pop("0.90"), r"damaged \(KeyError: '0.90'"),
+        (lambda d: d["settings"].update(depth=3), r"damaged \(TypeError"),
+    ],
+)
+def test_a_sidecar_that_does_not_fit_is_refused(saved: Path, change, reason: str) -> None:
+    edit(saved / "energy_mj.json", change)
+    with pytest.raises(ArtifactError, match=reason):
+        load_predictor(saved, "energy_mj", SPACE)
+
+
+def test_files_of_two_predictors_are_not_mixed(saved: Path, tmp_path: Path) -> None:
+    other = LatencyPredictor(n_estimators=5).fit(*programs(50, seed=1))
+    save_predictor(other, saved, SPACE)
+    (saved / "latency_ms.ubj").replace(saved / "energy_mj.ubj")
+    with pytest.raises(ArtifactError, match=r"energy_mj\.ubj differs from its checksum"):
+        load_predictor(saved, "energy_mj", SPACE)
+    (saved / "latency_ms.json").replace(saved / "energy_mj.json")
+    with pytest.raises(ArtifactError, match="is for latency_ms, asked energy_mj"):
+        load_predictor(saved, "energy_mj", SPACE)
+
+
+def test_trees_on_other_features_are_refused(saved: Path) -> None:
+    X, y = programs(50, seed=1)
+    trees = bytes(LatencyPredictor(n_folds=0).fit(X[:, :3], y).model_.get_booster().save_raw("ubj"))
+    (saved / "energy_mj.ubj").write_bytes(trees)
+    checksum = hashlib.sha256(trees).hexdigest()
+    edit(saved / "energy_mj.json", lambda described: described["sha256"].update(ubj=checksum))
+    with pytest.raises(ArtifactError, match=r"energy_mj\.ubj has 3 features, its sidecar \d+"):
+        load_predictor(saved, "energy_mj", SPACE)
+
+
+def test_unknown_intervals_survive_a_file(tmp_path: Path) -> None:
+    X, y = programs(50, seed=0)
+    save_predictor(LatencyPredictor(n_folds=0).fit(X, y), tmp_path, SPACE)
+    assert "Infinity" not in (tmp_path / "latency_ms.json").read_text()
+    low, high = load_predictor(tmp_path, "latency_ms", SPACE).predict_interval(X)
+    assert (low == 0).all()
+    assert np.isinf(high).all()
+
+
+def edit(sidecar: Path, change) -> None:
+    """Rewrite a sidecar after `change` of its parsed content."""
+    described = json.loads(sidecar.read_text())
+    change(described)
+    sidecar.write_text(json.dumps(described))

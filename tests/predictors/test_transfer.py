@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from predictors import MonotoneTransfer, ScaledModel, mape_pct, scaled_report, transfer_report
+from predictors import MonotoneTransfer, ScaledModel, held_out_report, mape_pct, transfer_report
 from predictors.law import LatencyLaw
 from predictors.power import PowerLaw
 
@@ -193,8 +193,15 @@ def test_the_slope_stays_within_its_bounds(rows) -> None:
 
 def test_the_fallback_is_judged_like_the_transfer() -> None:
     model = LAW.latency_ms(H, F / 1e3)
-    found = scaled_report(
-        "latency_ms", model, noisy(2 * model, 0.03), F, subnets=SUBNETS, model="analytic"
+    found = held_out_report(
+        ScaledModel(),
+        model,
+        noisy(2 * model, 0.03),
+        F,
+        subnets=SUBNETS,
+        quantity="latency_ms",
+        proxy="analytic",
+        n_proxy_rows=0,
     )
     assert (found.proxy, found.n_proxy_rows, found.n_target_rows) == ("analytic", 0, 24)
     assert found.decision == "go"

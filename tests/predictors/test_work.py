@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
-from predictors.work import FLOOR, fit_work_law
+from predictors.work import WorkLaw
 
 
 def rows(seed: int, n: int = 60) -> np.ndarray:
@@ -16,33 +16,34 @@ def rows(seed: int, n: int = 60) -> np.ndarray:
     return np.random.default_rng(seed).lognormal(size=(n, 3)) * [1e3, 1.0, 1e-3]
 
 
+def cost(law: WorkLaw, work: np.ndarray) -> np.ndarray:
+    return np.exp(law.log_cost(work))
+
+
 @given(st.lists(st.floats(0, 1e3), min_size=3, max_size=3), st.floats(0.1, 10))
 def test_constants_come_back_from_rows_without_noise(rates: list[float], fixed: float) -> None:
-    cost = fixed + rows(0) @ rates
-    law = fit_work_law(rows(0), cost)
-    np.testing.assert_allclose(law.cost(rows(1)), fixed + rows(1) @ rates, rtol=1e-6)
+    law = WorkLaw.fit(rows(0), fixed + rows(0) @ rates)
+    np.testing.assert_allclose(cost(law, rows(1)), fixed + rows(1) @ rates, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_the_least_relative_error_with_no_negative_constant(seed: int) -> None:
     rng = np.random.default_rng(seed)
     work = rows(seed)
-    cost = (1 + work @ [1e-3, -0.2, 1e2]).clip(0.1) * rng.lognormal(0, 0.1, len(work))
-    A = np.column_stack([np.ones(len(work)), work]) / cost[:, None]
+    y = (1 + work @ [1e-3, -0.2, 1e2]).clip(0.1) * rng.lognormal(0, 0.1, len(work))
+    A = np.column_stack([work, np.ones(len(work))]) / y[:, None]
     reference = lsq_linear(A, np.ones(len(work)), (0, np.inf), method="bvls").x
-    law = fit_work_law(work, cost)
-    np.testing.assert_allclose([law.fixed, *law.rates], reference, rtol=1e-6, atol=1e-9)
-    assert reference[2] == 0  # the fit would like it to be negative
+    np.testing.assert_allclose(WorkLaw.fit(work, y).weights, reference, rtol=1e-6, atol=1e-9)
+    assert reference[1] == 0  # the fit would like it to be negative
 
 
 def test_work_that_no_row_has_costs_nothing() -> None:
     work = rows(0)
     work[:, 1] = 0
-    law = fit_work_law(work, work[:, 0])
-    assert law.rates[1] == 0
+    assert WorkLaw.fit(work, work[:, 0]).weights[1] == 0
 
 
 def test_no_cost_is_zero() -> None:
     work = rows(0)[:, :1]
-    law = fit_work_law(work, work[:, 0])
-    assert law.cost(np.zeros((1, 1)))[0] == pytest.approx(FLOOR * work.min())
+    law = WorkLaw.fit(work, work[:, 0])
+    assert cost(law, np.zeros((1, 1)))[0] == pytest.approx(work.min() / 10)

@@ -1,0 +1,72 @@
+"""`nas predictor evaluate`: a saved predictor beside rows that it was not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.options import Json, Level, Quantity, Rows, SpaceName
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Option(help="Folder of `nas predictor train`, or of `transfer --out`.")
+    ],
+    rows: Rows,
+    space: SpaceName,
+    quantity: Quantity = "latency_ms",
+    level: Level = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV of measured, predicted and interval, row by row.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG of measured against predicted.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare a saved predictor with rows that it was not trained on.
+
+    Example: `nas predictor evaluate --model mypredictor --rows new.csv --space resnet-cifar`
+    """
+    from nas.cli.output import console, print_json
+    from nas.cli.tables import fitted_quality
+    from nas.files import write_for_user
+    from nas.fit import COVERAGE, about, predictor_kind, quality, rows_of
+    from nas.report import calibration_svg
+    from nas.search.saved import load_costs
+    from search_spaces import get_space
+
+    predictor_kind(quantity)
+    found = get_space(space)
+    costs = load_costs(model, quantity, found)
+    table = rows_of(rows, found, quantity, level, varying=costs.varying)
+    table = costs.at_level(table, None)
+    y = table[quantity].to_numpy(dtype=float)
+    predicted, *interval = costs(table, COVERAGE)
+    entry: dict[str, Any] = {"quantity": quantity, "source": about(table)["source"]}
+    clock = table["clock_mhz"].to_numpy() if "clock_mhz" in table else None
+    entry |= quality(y, predicted, interval, table["subnet"].to_numpy(dtype=object), clock)
+    entry["trained_on_these_rows"] = costs.learned_from(table, y)
+    if entry["trained_on_these_rows"]:
+        console().print("it was trained on these rows: they say little about new subnets")
+    if out:
+        shown = with_predictions(table, quantity, predicted, interval)
+        write_for_user(out, shown.to_csv(index=False, lineterminator="\n"))
+    if plot:
+        title = f"{model.name}: MAPE {entry['mape_pct']:.2f} % on {len(y)} rows"
+        said = {"quantity": quantity, "source": entry["source"], "title": title}
+        write_for_user(plot, calibration_svg(y, predicted, interval, **said))
+    if json:
+        print_json(entry)
+        return
+    print(f"{quantity}: {fitted_quality(entry, entry['source'])}")
+
+
+def with_predictions(table: Any, quantity: str, predicted: Any, interval: list[Any]) -> Any:
+    """The measured columns of `table` beside what is predicted for each row."""
+    kept = ("space", "subnet", "heads", "device", "level", "gpu_mhz", quantity, "source")
+    shown = table[[c for c in kept if c in table]].copy()
+    stem, unit = quantity.rsplit("_", 1)
+    shown[f"predicted_{quantity}"] = predicted
+    shown[f"predicted_{stem}_low_{unit}"], shown[f"predicted_{stem}_high_{unit}"] = interval
+    return shown

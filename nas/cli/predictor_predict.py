@@ -1,0 +1,92 @@
+"""`nas predictor predict`: costs of subnets that nobody measured, each with an interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.options import Json, Quantity, SpaceName
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Option(help="Folder of `nas predictor train`, or of `transfer --out`.")
+    ],
+    space: SpaceName,
+    subnet: Annotated[
+        list[str] | None, typer.Option(help="A subnet's string; repeat for more.")
+    ] = None,
+    heads: Annotated[str, typer.Option(help="Exits that are computed, `0+2`; empty: all.")] = "",
+    subnets: Annotated[
+        Path | None, typer.Option(help="CSV with a column subnet; optional heads, level.")
+    ] = None,
+    quantity: Quantity = "latency_ms",
+    level: Annotated[
+        int | None, typer.Option(help="DVFS level of a transferred predictor; the top one.")
+    ] = None,
+    coverage: Annotated[float, typer.Option(help="Chance that an interval holds.")] = 0.9,
+    out: Annotated[Path | None, typer.Option(help="CSV of the predictions.")] = None,
+    json: Json = False,
+) -> None:
+    """Predict the cost of subnets on the device of the predictor.
+
+    Example: `nas predictor predict --model mypredictor --space nasbench201 --subnets in.csv`
+    """
+    import pandas as pd
+
+    from nas.cli.output import print_json
+    from nas.files import write_for_user
+    from nas.fit import predictor_kind
+    from nas.search.saved import load_costs
+    from predictors import read_subnets
+    from search_spaces import InputError, format_heads, get_space, parse_heads
+
+    predictor_kind(quantity)
+    if not 0 < coverage <= 0.99:
+        raise InputError(f"--coverage must lie above 0 and be at most 0.99, got {coverage:g}")
+    if bool(subnet) == bool(subnets):
+        raise InputError("give subnets as --subnet or as a table --subnets FILE, one of the two")
+    found = get_space(space)
+    if subnets:
+        table = read_subnets(subnets, found)
+    else:
+        asked = format_heads(parse_heads(heads, found.n_exits))
+        names = [str(found.parse(text)) for text in subnet or ()]
+        table = pd.DataFrame({"subnet": names, "heads": asked})
+    costs = load_costs(model, quantity, found)
+    table = _predicted(table, costs, quantity, level, coverage)
+    if out:
+        write_for_user(out, table.to_csv(index=False, lineterminator="\n"))
+    if json:
+        print_json(_records(table))
+    elif not out:
+        _show(table, quantity, coverage)
+
+
+def _predicted(table: Any, costs: Any, quantity: str, level: int | None, coverage: float) -> Any:
+    """`table` with the predicted quantity, its interval and its source in every row."""
+    table = costs.at_level(table, level)
+    cost, low, high = costs(table, coverage)
+    stem, unit = quantity.rsplit("_", 1)
+    names = (quantity, f"{stem}_low_{unit}", f"{stem}_high_{unit}")
+    return table.assign(**dict(zip(names, (cost, low, high), strict=True)), source=costs.source)
+
+
+def _records(table: Any) -> Any:
+    """For `--json`: what is unknown or infinite is null."""
+    import json
+
+    return json.loads(table.to_json(orient="records", double_precision=9))
+
+
+def _show(table: Any, quantity: str, coverage: float) -> None:
+    stem, unit = quantity.rsplit("_", 1)
+    for row in table.to_dict("records"):
+        low, high = row[f"{stem}_low_{unit}"], row[f"{stem}_high_{unit}"]
+        level = f" level {row['level']}" if row.get("level") is not None else ""
+        print(
+            f"{row['subnet']}{level} {quantity} {row[quantity]:.5g} ({row['source']}), "
+            f"{100 * coverage:g} % interval {low:.5g} to {high:.5g}"
+        )

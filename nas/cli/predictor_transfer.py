@@ -1,0 +1,110 @@
+"""`nas predictor transfer`: whether proxies predict a target, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.options import Json, SpaceName
+
+
+def transfer(
+    rows: Annotated[Path, typer.Option(help="Few rows measured on the target.")],
+    space: SpaceName,
+    device: Annotated[str, typer.Option(help="The target; `nas devices` lists the names.")],
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="auto, a device name, or a file of rows; repeat to pool several."),
+    ] = None,
+    quantity: Annotated[str, typer.Option(help="latency_ms or energy_mj, of a pool.")] = (
+        "latency_ms"
+    ),
+    out: Annotated[Path | None, typer.Option(help="Folder for the pooled predictor.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page to act on.")] = None,
+    json: Json = False,
+) -> None:
+    """Judge proxies for a target: held-out rank correlation, MAPE, go or no-go, what to do next.
+
+    Example: `nas predictor transfer --rows target.csv --space resnet-cifar --device xavier-nx`
+    Several `--proxy` are pooled: each row then corrects what all of them say together.
+    """
+    from nas.cli.output import print_json
+    from nas.devices import get_device
+    from nas.files import write_for_user
+    from nas.fit import check_has, predictor_kind
+    from nas.report import transfer_report_html
+    from nas.search import load_proxy
+    from nas.search.pooled import judge_proxy
+    from predictors import check_target_rows, read_rows
+    from search_spaces import InputError, get_space
+
+    predictor_kind(quantity)
+    found, target = get_space(space), get_device(device)
+    measured = read_rows(rows, found)
+    check_target_rows(measured)
+    proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
+    if len(proxies) > 1:
+        check_has(measured, quantity, str(rows))
+        judged = {quantity: _pooled(found, device, target.levels, proxies, measured, quantity, out)}
+    elif out:
+        raise InputError("--out keeps a pooled predictor; give at least two --proxy")
+    else:
+        judged = judge_proxy(found, target, proxies[0], measured)
+    if report:
+        write_for_user(report, transfer_report_html(judged, device=target.name, space=found.name))
+    if json:
+        print_json({name: one.to_dict() for name, one in judged.items()})
+        return
+    for one in judged.values():
+        _show(one)
+
+
+def _pooled(
+    space: Any,
+    device: str,
+    levels: Any,
+    proxies: list[Any],
+    rows: Any,
+    quantity: str,
+    out: Path | None,
+) -> Any:
+    """Judge a pool of proxies, and keep its predictor."""
+    from nas.cli.output import command_line
+    from nas.files import prepare_folder
+    from nas.search.pooled import pooled_transfer
+    from nas.search.saved import save_pool
+    from search_spaces import InputError
+
+    names = [p.name for p in proxies]
+    if len(set(names)) < len(names):
+        raise InputError(f"a proxy is given twice: {', '.join(names)}; name each once")
+    pooled = pooled_transfer(space, levels, proxies, rows, quantity=quantity)
+    if out:
+        prepare_folder(out)
+        save_pool(pooled, out, space, proxies, levels, device=device, command=command_line())
+    return pooled.judged
+
+
+def _show(judged: Any) -> None:
+    """A few lines on one quantity: quality, which proxy and why, more rows, what to do."""
+    from rich.console import Console
+
+    from nas.cli.tables import quality
+
+    log = Console(highlight=False)
+    entry = judged.to_dict()
+    log.print(f"{judged.report.quantity}: {quality(entry)}")
+    alone = ", ".join(
+        f"{name} {judged.proxy_srcc[name]:.3f} (weight {judged.proxy_weight[name]:.2f})"
+        for name in judged.ranked
+    )
+    log.print(f"alone they rank: {alone}", markup=False)
+    now, *more = judged.width_pct.items()
+    log.print(
+        f"90 % of predictions within +-{now[1]:.0f} %; "
+        + ", ".join(f"+-{width:.0f} % with {n} rows more" for n, width in more)
+        + " (predicted)"
+    )
+    log.print(f"next: {judged.advice}", markup=False)
