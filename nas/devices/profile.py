@@ -250,6 +250,10 @@ class Profile(Part):
         entries = [(len(n), s) for s, of in self.provenance.items() for n in of if _within(figure, n)]
         return max(entries)[1]
 
+    def source(self, figure: str) -> str:
+        """Where a figure is from: the comment on its line or on its table's first; may be empty."""
+        return next((c for name, c in self.comments.items() if _within(name, figure)), "")
+
     def mode(self, name: str | None) -> PowerMode:
         """The power mode called `name`, the default for None. InputError lists the modes."""
         wanted = name or self.default_power_mode
