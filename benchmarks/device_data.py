@@ -86,7 +86,9 @@ def loudva(folder: Path, device: str) -> Sweep:
     gap = 1e3 / one["throughput_inf_s"].to_numpy() - ms
     busy = rows[rows["concurrency"] >= 8].groupby("gpu_mhz")["mean_power_w"].median()
     counted = mhz != 114.75 if device == "xavier-nx" else np.full(len(mhz), True)
-    return Sweep(device, mhz, ms, one["mean_power_w"].to_numpy(), gap, counted, busy[mhz].to_numpy())
+    return Sweep(
+        device, mhz, ms, one["mean_power_w"].to_numpy(), gap, counted, busy[mhz].to_numpy()
+    )
 
 
 def tx2_vgg(folder: Path) -> tuple[Sweep, Floats]:

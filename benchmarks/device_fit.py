@@ -47,7 +47,9 @@ def at(device: AnalyticDevice, mhz: Floats) -> Any:
     return np.searchsorted([level.gpu_mhz for level in device.levels], mhz)
 
 
-def single_stream(device: AnalyticDevice, operators: Operators, sweep: Sweep) -> tuple[Floats, Floats]:
+def single_stream(
+    device: AnalyticDevice, operators: Operators, sweep: Sweep
+) -> tuple[Floats, Floats]:
     """ms of an inference, and W over inferences with the sweep's gaps between them."""
     levels = at(device, sweep.mhz)
     latency, energy = (cost[0, levels] for cost in device.cost(operators))
@@ -141,7 +143,9 @@ def _solved(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with dvfs_jetson_inference")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with dvfs_jetson_inference"
+    )
     folder = parser.parse_args().data
     names = [f"{TENSORFLOW}.efficiency.conv", f"{TENSORFLOW}.reread_per_mac"]
     for device in ("xavier-nx", "agx-xavier", "nano"):

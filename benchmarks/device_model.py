@@ -120,7 +120,9 @@ def loudva(folder: Path) -> list[dict]:
         rows += sweep_rows(sweep, *stands, CALIBRATED)
         few = [1, len(sweep.mhz) // 2, -1]
         rest = np.setdiff1d(np.arange(len(sweep.mhz)), [1, len(sweep.mhz) // 2, len(sweep.mhz) - 1])
-        ms, _ = single_stream(model(fit_sweep(sweep, few), "tensorflow"), NETWORKS[stands[2]](), sweep)
+        ms, _ = single_stream(
+            model(fit_sweep(sweep, few), "tensorflow"), NETWORKS[stands[2]](), sweep
+        )
         what = "latency at the other clocks, fitted at three, mean error %"
         rows.append(row(f"{device} tensorflow", what, _mape(ms[rest], sweep.ms[rest]), HELD_OUT))
         rows.append(_held_out_power(sweep, *stands))
@@ -176,14 +178,18 @@ def eager(folder: Path) -> list[dict]:
         of = ratios[(table["library"] == library).to_numpy()]
         what = f"{len(of)} once-for-all subnets of {library}: "
         rows.append(row("xavier-nx pytorch", what + "median ratio", float(np.median(of)), use))
-        rows.append(row("xavier-nx pytorch", what + "mean error %", _mape(of, np.ones_like(of)), use))
+        rows.append(
+            row("xavier-nx pytorch", what + "mean error %", _mape(of, np.ones_like(of)), use)
+        )
     return rows
 
 
 def laws(folder: Path) -> list[dict]:
     """t = ((a/f)^p + (c/emc + d)^p)^(1/p) + host/f_cpu and P = base + k f + m emc + n f_cpu."""
     rows = []
-    desktop = data.desktop_grid(folder).rename(columns={"core_mhz": "gpu_mhz", "mem_mhz": "emc_mhz"})
+    desktop = data.desktop_grid(folder).rename(
+        columns={"core_mhz": "gpu_mhz", "mem_mhz": "emc_mhz"}
+    )
     for source, table in (
         ("desktop titan-x", desktop.assign(cpu_mhz=1e3)),
         ("training", data.training_grid(folder)),

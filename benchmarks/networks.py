@@ -57,7 +57,9 @@ class Tape:
     def stacked(self) -> Operators:
         return Operators.stack(self.slots)
 
-    def _add(self, kind: str, out: int, kernel: float, after: int, *, residual: bool = False) -> None:
+    def _add(
+        self, kind: str, out: int, kernel: float, after: int, *, residual: bool = False
+    ) -> None:
         self.slots.append(Slot(kind, 0, self.c, out, kernel, self.side, after, residual))  # type: ignore[arg-type]
         self.c, self.side = out, after
 

@@ -58,7 +58,9 @@ def found_here() -> dict[str, Any]:
     model = Path("/proc/device-tree/model")
     policy = Path("/sys/devices/system/cpu/cpu0/cpufreq")
     points = policy / "scaling_available_frequencies"
-    clocks = sorted(int(khz) / 1e3 for khz in points.read_text().split()) if points.is_file() else []
+    clocks = (
+        sorted(int(khz) / 1e3 for khz in points.read_text().split()) if points.is_file() else []
+    )
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
@@ -118,9 +120,9 @@ def _show_profile(out: Console, profile: Profile) -> None:
     out.print(modes)
     figures = Table("figure", "value", "unit", "status", "source")
     for figure, value in profile.figures().items():
-        if figure != "modes":
-            source = profile.source(figure)
-            figures.add_row(figure, _text(value), _unit(figure), profile.status(figure), source)
+        text = "above" if figure == "modes" else _text(value)
+        status, source = profile.status(figure), profile.source(figure)
+        figures.add_row(figure, text, _unit(figure), status, source)
     out.print(figures)
     for key, source in profile.sources.items():
         out.print(f"{key}: {source}", soft_wrap=True, markup=False)
@@ -146,7 +148,9 @@ def _text(value: Any) -> str:
         value = value.model_dump(exclude_defaults=True)
     if isinstance(value, dict):
         lines = [f"{k}: {_text(v)}" for k, v in value.items()]
-        return "\n".join(lines) if any("\n" in x or len(x) > 24 for x in lines) else "; ".join(lines)
+        return (
+            "\n".join(lines) if any("\n" in x or len(x) > 24 for x in lines) else "; ".join(lines)
+        )
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -200,7 +200,9 @@ class Profile(Part):
         if not self.cpu_mhz:
             raise ValueError("cpu_mhz needs at least one clock")
         if len(self.memory.gb_per_s) != max(1, len(self.emc_mhz)):
-            raise ValueError("memory.gb_per_s needs one value for each of emc_mhz, one without them")
+            raise ValueError(
+                "memory.gb_per_s needs one value for each of emc_mhz, one without them"
+            )
         names = [m.name for m in self.modes]
         if len(set(names)) < len(names):
             raise ValueError(f"modes must have different names, got {', '.join(names)}")
@@ -247,7 +249,9 @@ class Profile(Part):
 
     def status(self, figure: str) -> Status:
         """How well a figure stands: the entry of `provenance` that names it most closely."""
-        entries = [(len(n), s) for s, of in self.provenance.items() for n in of if _within(figure, n)]
+        entries = [
+            (len(n), s) for s, of in self.provenance.items() for n in of if _within(figure, n)
+        ]
         return max(entries)[1]
 
     def source(self, figure: str) -> str:
