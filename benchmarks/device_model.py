@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python benchmarks/device_model.py --data FOLDER
 
-FOLDER holds dvfs_jetson_inference, dvfs_jetson_training, dvfs_desktop_gpu_caffe and ofa_mobilenetv3.
+FOLDER holds dvfs_jetson_inference, dvfs_jetson_training, dvfs_desktop_gpu_caffe, ofa_mobilenetv3.
 
 Single figures: latencies of batch 1 as ratios simulated / published. Sweeps over the GPU clock: an
 image classifier on three boards (LOUDVA; its network is not published, Inception-v3 stands in and

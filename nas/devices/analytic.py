@@ -6,10 +6,11 @@ start and drain; the host issues kernels meanwhile, and the slower side decides:
     t = max(n dispatch / f_cpu, sum ((F / peak eta f)^p + (B / bw(emc))^p)^(1/p) + n start / f)
         + transfer
 
-B is what an operator reads and writes once and, as far as that exceeds the cache, what its tiles read
-again: tiles of w x w results load 2 / w values per MAC. Kernels that a runtime does not fuse move the
-result twice more each. A start is also what keeps a small kernel from filling the processor: with
-half-rate work F0 = peak f eta start, F / (peak f eta) + start / f equals F / (peak f eta F / (F + F0)).
+B is what an operator reads and writes once and, as far as that exceeds the cache, what its tiles
+read again: tiles of w x w results load 2 / w values per MAC. Kernels that a runtime does not fuse
+move the result twice more each. A start is also what keeps a small kernel from filling the
+processor: with half-rate work F0 = peak f eta start, F / (peak f eta) + start / f equals
+F / (peak f eta F / (F + F0)).
 
 Power is P = base + k f v(f)^2 activity + memory + CPU, v(f) = 1 + s max(0, f - f0): the voltage is
 flat below f0; activity is 1 while the processor computes and a smaller share while it waits or has
@@ -28,7 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.devices.profile import BYTES, Precision, Profile, Unit
+from nas.devices.profile import Profile
+from nas.devices.tables import BYTES, Precision, Unit
 from search_spaces import InputError, Operators, Space, Subnet, format_heads
 
 Floats = NDArray[np.float64]

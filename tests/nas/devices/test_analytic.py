@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.device_data import ANCHORS, loudva, tx2_grid, tx2_vgg
-from benchmarks.device_fit import single_stream, tx2_latencies
 from benchmarks.device_fit import model as at_full_power
+from benchmarks.device_fit import single_stream, tx2_latencies
 from benchmarks.device_model import simulated_ms
 from benchmarks.networks import NETWORKS
 from nas.devices import AnalyticDevice, analytic, get_device, load_profile, profile_names
-from nas.devices.profile import BYTES
+from nas.devices.tables import BYTES
 from search_spaces import InputError, Operators, get_space
 from search_spaces.operators import Slot
 
