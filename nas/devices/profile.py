@@ -174,7 +174,7 @@ class Profile(Part):
         are joined, a single path is the first one named.
         """
         wanted = [self.sysfs[k] for k in self.sysfs if k == f"jp{jetpack}"] or self.sysfs.values()
-        sysfs: dict[str, Any] = Field(default_factory=dict)
+        sysfs: dict[str, Any] = {}
         for generation in wanted:
             for key, value in generation.model_dump(exclude_defaults=True).items():
                 if isinstance(value, tuple):
