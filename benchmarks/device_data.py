@@ -60,6 +60,12 @@ NCNN = {  # device: precision, MHz of the published row, {threads: ms of NCNN_NE
         1: (16.4, 11.8, 24.2, 29.7, 89.4),
         4: (10.5, 7.35, 12.3, 20.0, 46.2)}),
 }  # fmt: skip
+VULKAN = {  # device: ms of NCNN_NETWORKS on its GPU, all at the highest clocks
+    "nano": (13.0, 14.4, 21.4, 44, 93),
+    "tx2": (7.2, 7.6, 11.5, 13.0, 30.3),
+    "agx-xavier": (6.5, 7.0, 14.6, 9.3, 12.2),
+    "agx-orin": (2.9, 3.7, 4.9, 4.0, 6.1),
+}
 AGX_LOUDVA = [  # GPU MHz, ms, W at concurrency 1
     (114.75, 267.2, 5.64), (216.75, 143.5, 6.80), (318.75, 99.0, 7.85), (420.75, 76.2, 8.69),
     (522.75, 61.6, 10.17), (624.75, 51.9, 11.90), (675.75, 48.2, 12.49), (828.75, 40.7, 13.46),

@@ -76,10 +76,18 @@ def ncnn() -> list[dict]:
             operators = [NETWORKS[network]() for network in data.NCNN_NETWORKS]
             ms = [_on_threads(device, precision, mhz, threads, o) for o in operators]
             ratios += [m / p for m, p in zip(ms, published, strict=True)]
-        worst = float(np.exp(np.abs(np.log(ratios)).max()))
-        what = f"ncnn {precision}, {len(ratios)} latencies of 5 networks: worst factor"
-        rows.append(row(device, what, worst, CALIBRATED))
+        rows.append(_worst(device, f"ncnn {precision}", ratios))
+    for device, published in data.VULKAN.items():
+        which = zip(data.NCNN_NETWORKS, published, strict=True)
+        ratios = [simulated_ms(device, "MAXN", "ncnn-vulkan", "fp16", n) / p for n, p in which]
+        rows.append(_worst(device, "ncnn-vulkan fp16", ratios))
     return rows
+
+
+def _worst(device: str, what: str, ratios: list[float]) -> dict:
+    worst = float(np.exp(np.abs(np.log(ratios)).max()))
+    what = f"{what}, {len(ratios)} latencies of 5 networks: worst factor"
+    return row(device, what, worst, CALIBRATED)
 
 
 def _on_threads(device: str, precision: str, mhz: float, threads: int, o: Operators) -> float:

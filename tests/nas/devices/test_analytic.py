@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.device_data import ANCHORS, loudva, tx2_grid, tx2_vgg
 from benchmarks.device_fit import model as at_full_power
 from benchmarks.device_fit import single_stream, tx2_latencies
-from benchmarks.device_model import simulated_ms
+from benchmarks.device_model import ncnn, simulated_ms
 from benchmarks.networks import NETWORKS
 from nas.devices import AnalyticDevice, analytic, get_device, load_profile, profile_names
 from nas.devices.tables import BYTES
@@ -121,6 +121,12 @@ def test_published_latency_is_within_the_stated_uncertainty(anchor):
     if network == "densenet121" and backend == "tensorrt":
         allowed = 3  # what TensorRT 5 copied for its concatenations is not known
     assert 1 / allowed <= ms / published <= allowed
+
+
+def test_published_latencies_of_ncnn_are_within_a_factor_of_1_4():
+    rows = ncnn()
+    assert sum(int(row["what"].split(", ")[1].split()[0]) for row in rows) == 95
+    assert max(row["simulated"] for row in rows) < 1.4
 
 
 DATA = Path(os.environ.get("NAS_HARDWARE", ""))  # the folder that `device_model.py --data` takes
