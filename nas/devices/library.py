@@ -35,11 +35,20 @@ def profile_names() -> list[str]:
 def load_profile(name: str) -> Profile:
     """The profile called `name`, or the one in a `.toml` file. InputError names all its faults."""
     path = Path(name)
-    if path.suffix != ".toml":
-        known = profile_paths()
-        if name not in known:
-            raise unknown_device(name)
-        path = known[name]
+    if path.suffix == ".toml":
+        return _read(path)
+    known = profile_paths()
+    if name not in known:
+        raise unknown_device(name)
+    profile = _read(known[name])
+    if profile.name != name:
+        raise InputError(
+            f"device profile {known[name]} has the name {profile.name!r}; name it as the file"
+        )
+    return profile
+
+
+def _read(path: Path) -> Profile:
     try:
         text = path.read_text(encoding="utf-8")
         return Profile.model_validate(tomllib.loads(text) | {"comments": comments(text)})

@@ -100,6 +100,9 @@ def test_a_folder_of_your_own_adds_and_replaces_profiles(tmp_path, monkeypatch):
     assert load_profile("my-board").name == "my-board"
     assert load_profile("nano").description.startswith("My Nano")
     assert "my-board" in run("devices").out
+    (tmp_path / "other.toml").write_text(text)
+    with pytest.raises(InputError, match=r"other.toml has the name 'nano'; name it as the file"):
+        load_profile("other")
     monkeypatch.setenv("NAS_DEVICES", str(tmp_path / "none"))
     with pytest.raises(InputError, match=r"NAS_DEVICES is .*none, which is no folder"):
         profile_names()
