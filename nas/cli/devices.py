@@ -1,4 +1,4 @@
-"""`nas devices`: targets, their levels and power modes, and what this machine is."""
+"""`nas devices`: targets, all that is known of one, and what this machine is."""
 
 from __future__ import annotations
 
@@ -7,53 +7,80 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from nas.devices import Profile
+
+UNITS = {  # a name's ending, longest first where one ends in another
+    "gb_per_s": "GB/s", "k_w_per_ghz": "W/GHz", "w_per_gb_s": "W/(GB/s)", "rise_per_ghz": "1/GHz",
+    "_mhz": "MHz", "_ghz": "GHz", "_kib": "KiB", "_us": "us", "_ms": "ms", "_w": "W",
+    "peak": "1/clock", "reread_per_mac": "1/MAC",
+}  # fmt: skip
 
 
 def devices(
     name: Annotated[
-        str | None, typer.Argument(help="A profile or FILE.toml; all without it.")
+        str | None, typer.Argument(help="A profile, FILE.toml or host; all without it.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """List the devices to search for, or describe one. Example: `nas devices xavier-nx`."""
+    """List the devices to search for, or describe one. Example: `nas devices xavier-nx`.
+
+    Profiles of your own: a folder named by the environment variable NAS_DEVICES.
+    """
+    from rich.console import Console
+
     from nas.cli.output import print_json
     from nas.devices import load_profile, profile_names
 
+    out = Console(highlight=False)
     if name == "host":
-        print_json(_host()) if json else _show(_host())
+        print_json(found_here()) if json else _show_found(out)
         return
     profiles = [load_profile(n) for n in ([name] if name else profile_names())]
     if json:
         described = [_described(p) for p in profiles]
-        print_json(described[0] if name else {"host": _host(), "profiles": described})
+        print_json(described[0] if name else {"host": found_here(), "profiles": described})
     elif name:
-        _show_profile(profiles[0])
+        _show_profile(out, profiles[0])
     else:
-        _show_all(profiles)
+        _show_all(out, profiles)
+        _show_found(out)
 
 
-def _host() -> dict[str, Any]:
-    """What was found on this machine."""
+def found_here() -> dict[str, Any]:
+    """What was found on this machine; a discovery of boards belongs here."""
     import os
     from pathlib import Path
 
     from nas.devices.host import cpu_mhz, cpu_name
 
     model = Path("/proc/device-tree/model")
-    board = model.read_text().strip("\0\n") if model.is_file() else None
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "cpu_mhz": cpu_mhz(), "board": board}
+    policy = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+    points = policy / "scaling_available_frequencies"
+    clocks = (
+        sorted(int(khz) / 1e3 for khz in points.read_text().split()) if points.is_file() else []
+    )
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "cpu_mhz": cpu_mhz(),
+        "cpu_points_mhz": clocks,
+        "devfreq": sorted(path.name for path in Path("/sys/class/devfreq").glob("*")),
+        "board": model.read_text().strip("\0\n") if model.is_file() else None,
+    }
 
 
 def _described(profile: Profile) -> dict[str, Any]:
     levels = {mode.name: profile.levels(mode.name) for mode in profile.modes}
     return profile.model_dump() | {
-        "levels": {mode: [level.to_dict() for level in of] for mode, of in levels.items()}
+        "processor": profile.processor,
+        "status": {figure: profile.status(figure) for figure in profile.figures()},
+        "levels": {mode: [level.to_dict() for level in of] for mode, of in levels.items()},
     }
 
 
-def _show_all(profiles: list[Profile]) -> None:
-    from rich.console import Console
+def _show_all(out: Console, profiles: list[Profile]) -> None:
     from rich.table import Table
 
     table = Table("device", "levels", "MHz", "default mode", "backend", "description")
@@ -64,28 +91,25 @@ def _show_all(profiles: list[Profile]) -> None:
         mode = profile.default_power_mode
         row = (profile.name, str(len(levels)), clocks, mode, backend, profile.description)
         table.add_row(*row)
-    out = Console(highlight=False)
     out.print(table)
-    host = _host()
-    out.print(f"host: {host['cpu']}, {host['cores']} cores; board: {host['board'] or 'none found'}")
 
 
-def _show(values: dict[str, Any]) -> None:
-    for key, value in values.items():
-        print(f"{key}: {value}")
+def _show_found(out: Console) -> None:
+    out.print("[bold]This machine[/] (`--device host` measures on it)")
+    for key, value in found_here().items():
+        out.print(f"  {key}: {_text(value) if value else 'not found'}", soft_wrap=True)
 
 
-def _show_profile(profile: Profile) -> None:
-    from rich.console import Console
+def _show_profile(out: Console, profile: Profile) -> None:
     from rich.table import Table
 
-    out = Console(highlight=False)
     out.print(f"[bold]{profile.name}[/]: {profile.description}")
-    out.print(
-        f"backends {', '.join(profile.backends)}; precisions {', '.join(profile.peak)}; figures "
-        f"of the analytic model are simulated, within {100 * profile.uncertainty:.0f} %; every "
-        f"line of the profile names its source: nas/devices/profiles/{profile.name}.toml"
-    )
+    runs = Table("backend", "processor", "precisions", "latency within", "energy within")
+    for name, backend in profile.backends.items():
+        mark = " (default)" if name == profile.default_backend else ""
+        within = [f"{100 * u:.0f} %" for u in _uncertainty(profile, name)]
+        runs.add_row(name + mark, backend.processor, ", ".join(backend.precision), *within)
+    out.print(runs)
     modes = Table("power mode", "cores", "levels", "gpu MHz", "cpu MHz", "emc MHz")
     for mode in profile.modes:
         levels = profile.levels(mode.name)
@@ -94,12 +118,39 @@ def _show_profile(profile: Profile) -> None:
         mark = " (default)" if mode.name == profile.default_power_mode else ""
         modes.add_row(mode.name + mark, str(mode.cores), str(len(levels)), *shown)
     out.print(modes)
-    clocks = Table("level", f"{profile.processor} MHz", title=profile.default_power_mode)
-    for level in profile.levels():
-        clocks.add_row(str(level.level), f"{level.clock_mhz:g}")
-    out.print(clocks)
-    constants = Table("figure", "value", "status")
-    for key, value in profile.figures().items():
-        if not isinstance(value, tuple):  # the clock tables are above
-            constants.add_row(key, f"{value:g}", profile.provenance[key])
-    out.print(constants)
+    figures = Table("figure", "value", "unit", "status", "source")
+    for figure, value in profile.figures().items():
+        text = "above" if figure == "modes" else _text(value)
+        status, source = profile.status(figure), profile.source(figure)
+        figures.add_row(figure, text, _unit(figure), status, source)
+    out.print(figures)
+    for key, source in profile.sources.items():
+        out.print(f"{key}: {source}", soft_wrap=True, markup=False)
+    out.print("Latency and energy of the analytic model are simulated.")
+
+
+def _uncertainty(profile: Profile, backend: str) -> tuple[float, float]:
+    from nas.devices import AnalyticDevice
+
+    device = AnalyticDevice(profile, backend=backend)
+    return device.uncertainty, device.energy_uncertainty
+
+
+def _unit(figure: str) -> str:
+    return next((unit for end, unit in UNITS.items() if figure.endswith(end)), "")
+
+
+def _text(value: Any) -> str:
+    """A value as a person reads it: lists with commas, tables line by line."""
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_defaults=True)
+    if isinstance(value, dict):
+        lines = [f"{k}: {_text(v)}" for k, v in value.items()]
+        return (
+            "\n".join(lines) if any("\n" in x or len(x) > 24 for x in lines) else "; ".join(lines)
+        )
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,7 +3,8 @@
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.catalog import Device, device_names, get_device
 from nas.devices.host import HostDevice
-from nas.devices.profile import Profile, load_profile, profile_names
+from nas.devices.library import load_profile, profile_names
+from nas.devices.profile import Profile
 
 __all__ = [
     "AnalyticDevice",

@@ -1,32 +1,50 @@
 """A device computed from its profile: the stand-in while no board is attached.
 
 Every operator takes the p-norm of its compute and its memory time, and every kernel some time to
-start and drain; kernels are issued by the host meanwhile, and the slower side decides:
+start and drain; the host issues kernels meanwhile, and the slower side decides:
 
-    t = max(n dispatch(f_cpu), sum ((F / peak f eta)^p + (B / bw)^p)^(1/p) + n kernel / f) + fixed
+    t = max(n dispatch / f_cpu, sum ((F / peak eta f)^p + (B / bw(emc))^p)^(1/p) + n start / f)
+        + transfer
 
-A start of `kernel_us` is also what keeps a small kernel from filling the processor: with half-rate
-work F0 = peak f eta kernel, F / (peak f eta) + kernel / f equals F / (peak f eta F / (F + F0)).
+B is what an operator reads and writes once and, as far as that exceeds the cache, what its tiles
+read again: tiles of w x w results load 2 / w values per MAC. Kernels that a runtime does not fuse
+move the result twice more each. A start is also what keeps a small kernel from filling the
+processor: with half-rate work F0 = peak f eta start, F / (peak f eta) + start / f equals
+F / (peak f eta F / (F + F0)).
 
-Power is P = base + k f v(f)^2 activity + traffic, v(f) = 1 + s max(0, f - f0): the voltage is flat
-below f0, activity counts the time that waits for arithmetic, traffic is bytes per second. Energy
-per inference is then lowest at an inner clock for networks that compute: below it the base power is
-paid for too long, above it the voltage rises. Small subnets are bound by kernel starts
-(`launch_share`), draw less and may have their optimum elsewhere. All figures are `simulated`.
+Power is P = base + k f v(f)^2 activity + memory + CPU, v(f) = 1 + s max(0, f - f0): the voltage is
+flat below f0; activity is 1 while the processor computes and a smaller share while it waits or has
+nothing to do. Energy per inference is then lowest at an inner clock for networks that compute:
+below it the base power is paid for too long, above it the voltage rises. Small subnets are bound by
+kernel starts (`launch_share`), draw less and may have their optimum elsewhere.
+
+Every constant is in the profile. All figures are `simulated`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.devices.profile import BYTES, Precision, Profile
+from nas.devices.profile import Profile
+from nas.devices.tables import BYTES, Precision, Unit
 from search_spaces import InputError, Operators, Space, Subnet, format_heads
 
 Floats = NDArray[np.float64]
+
+
+class Times(NamedTuple):
+    """Milliseconds `(n, L)` of n programs at L levels, and the bytes `(n, 1)` they move."""
+
+    computing: Floats  # part of `work` that waits for arithmetic
+    work: Floats
+    start: Floats
+    dispatch: Floats
+    total: Floats
+    moved: Floats
 
 
 class AnalyticDevice:
@@ -43,39 +61,48 @@ class AnalyticDevice:
         batch: int = 1,
         power_mode: str | None = None,
     ) -> None:
-        self.profile, self.name, self.processor = profile, profile.name, profile.processor
+        self.profile, self.name = profile, profile.name
         self.backend = _known(backend or profile.default_backend, profile.backends, "backend")
-        wanted = precision or profile.default_precision
-        self.precision: Precision = _known(wanted, profile.peak, "precision")
+        self.runtime = profile.backends[self.backend]
+        self.processor = self.runtime.processor
+        self.precision: Precision = _precision(profile, self.backend, precision)
         if batch < 1:
             raise InputError(f"batch must be at least 1, got {batch}")
         self.batch = batch
-        self.power_mode = profile.mode(power_mode).name
-        self.levels = profile.levels(power_mode)
+        mode = profile.mode(power_mode)
+        self.power_mode, self.threads = mode.name, min(self.runtime.threads, mode.cores)
+        self.levels = profile.levels(power_mode, self.processor)
         self.decision_ms = profile.decision_ms
+
+    @property
+    def uncertainty(self) -> float:
+        """Relative, of a latency."""
+        return self.runtime.uncertainty
+
+    @property
+    def energy_uncertainty(self) -> float:
+        """Relative, of an energy: that of the latency and that of the power, independent."""
+        return float(np.hypot(self.uncertainty, self.profile.power.uncertainty))
 
     @property
     def voltage_knee(self) -> tuple[float, float]:
         """Knee in GHz and relative rise per GHz above it, for a transfer to this device."""
-        return self.profile.power.knee_ghz, self.profile.power.rise_per_ghz
+        return self._unit.knee_ghz, self._unit.rise_per_ghz
 
     def cost(self, operators: Operators) -> tuple[Floats, Floats]:
         """latency_ms and energy_mj `(n, L)` of n programs at every level."""
-        _, computing, _, _, total = self._times(operators)
-        busy = computing / total
+        times = self._times(operators)
+        return times.total, times.total * self._watts(times)
+
+    def idle_w(self) -> Floats:
+        """Power `(L,)` with clocks pinned and nothing to run."""
         power = self.profile.power
-        f = self._clocks() / 1e3
-        voltage = 1 + power.rise_per_ghz * np.maximum(0, f - power.knee_ghz)
-        activity = busy + (1 - busy) * power.idle_share
-        gb_per_s = self._bytes(operators).sum(axis=1)[:, None] / total / 1e6
-        watts = power.base_w + power.k_w_per_ghz * f * voltage**2 * activity
-        watts = watts + power.w_per_gb_s * gb_per_s
-        return total, total * watts
+        return power.base_w + power.idle_share * self._switching(self._unit, self._clocks())
 
     def launch_share(self, operators: Operators) -> Floats:
         """Share of the time that goes into starting kernels, `(n, L)`."""
-        _, _, start, dispatch, total = self._times(operators)
-        return np.maximum(start, dispatch) / total
+        times = self._times(operators)
+        return np.maximum(times.start, times.dispatch) / times.total
 
     def measure(
         self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1
@@ -102,56 +129,109 @@ class AnalyticDevice:
             "latency_ms": float(latency[0, level]),
             "energy_mj": float(energy[0, level]),
             "power_w": float(energy[0, level] / latency[0, level]),
+            "latency_uncertainty_rel": self.uncertainty,
+            "energy_uncertainty_rel": self.energy_uncertainty,
             "source": self.source,
         }
+
+    @property
+    def _unit(self) -> Unit:
+        unit: Unit = getattr(self.profile, self.processor)
+        return unit
 
     def _clocks(self) -> Floats:
         return np.array([level.clock_mhz for level in self.levels])
 
-    def _times(self, operators: Operators) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Milliseconds `(n, L)`: work, its arithmetic part, starts, host dispatch, the total."""
-        backend, mhz = self.profile.backends[self.backend], self._clocks()
+    def _times(self, operators: Operators) -> Times:
+        runtime, mhz = self.runtime, self._clocks()
         conv = np.array([kind in ("conv", "depthwise") for kind in operators.kinds])
-        per_slot = np.where(conv, backend.kernels_per_conv, 1)
+        per_slot = np.where(conv, runtime.kernels_per_conv, 1)
         n_kernels = (operators.present * per_slot).sum(axis=1)[:, None]
-        start = n_kernels * backend.kernel_us / 1e3 * (backend.reference_mhz / mhz)
-        work, computing = self._work_ms(operators, mhz)
-        dispatch = n_kernels * backend.dispatch_us / 1e3 * self._cpu_slowdown()
-        total = np.maximum(work + start, dispatch) + backend.fixed_us / 1e3
-        return work, computing, start, np.broadcast_to(dispatch, total.shape), total
+        start = n_kernels * runtime.start_us / 1e3 * (runtime.start_mhz / mhz)
+        dispatch = np.broadcast_to(n_kernels * self._dispatch_ms(), start.shape)
+        moved = self._bytes(operators)
+        unfused = self._elements((per_slot - 1) * 2 * operators.c_out * operators.side_out**2)
+        work, computing = self._work_ms(operators, moved, mhz)
+        work = work + unfused.sum(axis=1)[:, None] / self._bytes_per_ms()
+        total = np.maximum(work + start, dispatch) + runtime.transfer_us / 1e3
+        all_moved = (moved + unfused).sum(axis=1)[:, None]
+        return Times(computing, work, start, dispatch, total, all_moved)
 
-    def _work_ms(self, operators: Operators, mhz: Floats) -> tuple[Floats, Floats]:
-        """Time of all kernels, and how much of it waits for arithmetic rather than for memory.
+    def _work_ms(self, operators: Operators, moved: Floats, mhz: Floats) -> tuple[Floats, Floats]:
+        """Time of all operators, and how much of it waits for arithmetic rather than for memory.
 
         Per operator t = (c^p + m^p)^(1/p); the share (c / t)^p is how fast t falls with the clock.
         One level at a time, so that nothing of size n x slots x L is held.
         """
-        backend, memory = self.profile.backends[self.backend], self.profile.memory
-        flop = 2.0 * operators.macs * self.batch
-        rate = self.profile.peak[self.precision] * backend.efficiency * mhz * 1e3  # per ms
-        emc = self.levels[0].emc_mhz or backend.reference_mhz
-        memory_ms = self._bytes(operators) / (memory.bytes_per_clock * emc * 1e3 * memory.usable)
-        work = np.empty((len(flop), len(mhz)))
+        p = self.runtime.p
+        cycles = 2.0 * operators.macs * self.batch / self._per_clock(operators)
+        memory_p = (moved / self._bytes_per_ms()) ** p
+        work = np.empty((len(cycles), len(mhz)))
         computing = np.empty_like(work)
-        for level, r in enumerate(rate):
-            compute_p = (flop / r) ** backend.p
-            both_p = (compute_p + memory_ms**backend.p).clip(1e-300)  # absent slots: no 0 / 0
-            t = both_p ** (1 / backend.p)
+        for level, f in enumerate(mhz):
+            compute_p = (cycles / (f * 1e3)) ** p
+            both_p = (compute_p + memory_p).clip(np.finfo(float).tiny)  # absent slots: no 0 / 0
+            t = both_p ** (1 / p)
             work[:, level] = t.sum(axis=1)
             computing[:, level] = (t * compute_p / both_p).sum(axis=1)
         return work, computing
 
+    def _per_clock(self, operators: Operators) -> Floats:
+        """Operations per clock that each operator reaches, `(n, slots)`."""
+        eta, runtime = self.runtime.efficiency, self.runtime
+        by_kind = {"conv": eta.conv, "depthwise": eta.depthwise, "linear": eta.linear}
+        share = np.array([by_kind.get(kind, 1.0) for kind in operators.kinds])
+        conv = np.array([kind == "conv" for kind in operators.kinds])
+        share = np.where(conv & (operators.kernel == 1), eta.pointwise, share)
+        share = np.where(conv & (operators.kernel == 3), eta.conv3x3, share)
+        peak = self._unit.peak[self.precision] * self.threads**runtime.parallel
+        return peak * runtime.precision[self.precision] * share
+
     def _bytes(self, operators: Operators) -> Floats:
         """Bytes that every operator moves, `(n, slots)`; weights are read once per batch."""
-        moved = (operators.elements_moved - operators.params) * self.batch + operators.params
-        return moved * np.float64(BYTES[self.precision])
+        once = self._elements(operators.elements_moved - operators.params, operators.params)
+        cache = self._unit.cache_kib * 1024
+        beyond = np.maximum(0, 1 - cache / np.maximum(once, cache))
+        return once + beyond * self.runtime.reread_per_mac * self._elements(operators.macs)
 
-    def _cpu_slowdown(self) -> float | Floats:
-        """How much slower the host dispatches than in the default mode."""
-        default = self.profile.levels()[-1].cpu_mhz
-        if self.processor == "cpu" or default is None:
-            return self.profile.backends[self.backend].reference_mhz / self._clocks()
-        return default / (self.levels[-1].cpu_mhz or default)
+    def _elements(self, per_image: NDArray[np.int64], once: NDArray[np.int64] | int = 0) -> Floats:
+        """Bytes of a batch."""
+        return (per_image * self.batch + once) * np.float64(BYTES[self.precision])
+
+    def _bytes_per_ms(self) -> float:
+        return self.profile.gb_per_s(self.levels[0].emc_mhz) * 1e6
+
+    def _dispatch_ms(self) -> float:
+        """Time of the host for one kernel, at the CPU clock of the power mode."""
+        runtime, cpu_mhz = self.runtime, self.levels[0].cpu_mhz
+        if runtime.dispatch_mhz is None or cpu_mhz is None:
+            return 0.0
+        return runtime.dispatch_us / 1e3 * runtime.dispatch_mhz / cpu_mhz
+
+    def _watts(self, times: Times) -> Floats:
+        power, total = self.profile.power, times.total
+        busy, running = times.computing / total, (times.work + times.start) / total
+        activity = busy + power.wait_share * (running - busy) + power.idle_share * (1 - running)
+        watts = power.base_w + self._switching(self._unit, self._clocks()) * activity
+        watts = watts + power.w_per_gb_s * times.moved / total / 1e6
+        if self.processor == "cpu":
+            return watts
+        host_mhz = np.array([level.cpu_mhz for level in self.levels])
+        return watts + self._switching(self.profile.cpu, host_mhz) * times.dispatch / total
+
+    def _switching(self, unit: Unit, mhz: Floats) -> Floats:
+        """Watts at full activity; of the cores that the backend keeps busy on a CPU."""
+        f = mhz / 1e3
+        voltage = 1 + unit.rise_per_ghz * np.maximum(0, f - unit.knee_ghz)
+        n_units = self.threads if self.processor == "cpu" else 1
+        return n_units * unit.k_w_per_ghz * f * voltage**2
+
+
+def _precision(profile: Profile, backend: str, wanted: str | None) -> Any:
+    """The asked precision; by default the profile's, or the first that the backend runs."""
+    runs = profile.backends[backend].precision
+    default = profile.default_precision if profile.default_precision in runs else next(iter(runs))
+    return _known(wanted or default, runs, "precision")
 
 
 def _known(name: str, choices: Mapping[Any, object], what: str) -> Any:

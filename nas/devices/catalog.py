@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.host import HostDevice
-from nas.devices.profile import load_profile, profile_names
+from nas.devices.library import load_profile, profile_names
 from search_spaces import DvfsLevel, InputError, Subnet
 
 

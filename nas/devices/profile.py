@@ -1,101 +1,91 @@
-"""What is known of a device, read from TOML: clocks, power modes, peaks, constants of the model."""
+"""What is known of a device, read from TOML: clocks, power modes, paths, constants of the model."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from nas.devices.tables import (
+    Backend,
+    Clocks,
+    Memory,
+    Part,
+    Power,
+    PowerMode,
+    Precision,
+    Processor,
+    Rails,
+    Status,
+    Sysfs,
+    Thermal,
+    Unit,
+)
 from search_spaces import DvfsLevel, InputError
 
-Clocks = tuple[PositiveFloat, ...]
-Precision = Literal["fp32", "fp16", "int8"]
-BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-
-
-class Part(BaseModel):
-    """A table of a profile: every key is known, nothing changes after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PowerMode(Part):
-    """Online cores and the highest clocks that a mode allows; None where the device has no such."""
-
-    name: str
-    cores: int = Field(ge=1)
-    cpu_max_mhz: PositiveFloat | None = None
-    gpu_max_mhz: PositiveFloat | None = None
-    emc_max_mhz: PositiveFloat | None = None
-
-
-class Memory(Part):
-    """Main memory: nominal bytes per memory clock, and the share of them that is usable."""
-
-    bytes_per_clock: PositiveFloat
-    usable: float = Field(gt=0, le=1)
-
-
-class Power(Part):
-    """P = base + k f (1 + rise max(0, f - knee))^2 x activity + w_per_gb_s x traffic; f in GHz.
-
-    Activity is 1 while the processor computes and `idle_share` while it starts kernels or waits for
-    memory; traffic is what the program moves, in 1e9 bytes per second.
-    """
-
-    base_w: PositiveFloat
-    k_w_per_ghz: PositiveFloat
-    knee_ghz: PositiveFloat
-    rise_per_ghz: float = Field(ge=0)
-    idle_share: float = Field(ge=0, le=1)
-    w_per_gb_s: float = Field(ge=0)
-
-
-class Backend(Part):
-    """How a runtime uses the processor; times in microseconds at `reference_mhz`."""
-
-    efficiency: float = Field(gt=0, le=1)
-    kernel_us: float = Field(ge=0)
-    dispatch_us: float = Field(ge=0)
-    fixed_us: float = Field(ge=0)
-    kernels_per_conv: int = Field(ge=1)
-    reference_mhz: PositiveFloat
-    p: float = Field(ge=1)
+PARTS = ("gpu", "cpu", "memory", "power")  # tables with one figure on each line
+WHOLE = ("modes", "clusters", "rails", "sysfs", "thermal")  # tables that count as one figure
 
 
 class Profile(Part):
-    """One device. `processor` says which clock the levels are made of."""
+    """One device. The default backend says which processor's clocks the levels are made of."""
 
     name: str
     description: str
-    processor: Literal["gpu", "cpu"]
     gpu_mhz: Clocks = ()
-    cpu_mhz: Clocks = ()
+    cpu_mhz: Clocks
     emc_mhz: Clocks = ()
     default_power_mode: str
     default_backend: str
     default_precision: Precision
     decision_ms: float = Field(ge=0)
-    uncertainty: float = Field(ge=0)
     modes: tuple[PowerMode, ...] = Field(min_length=1)
-    peak: dict[Precision, PositiveFloat]
+    gpu: Unit | None = None
+    cpu: Unit
+    clusters: dict[str, Clocks] = Field(default_factory=dict)
     memory: Memory
     power: Power
-    backends: dict[str, Backend]
-    provenance: dict[str, Literal["published", "derived", "assumed"]]
+    backends: dict[str, Backend] = Field(min_length=1)
+    rails: Rails | None = None
+    sysfs: dict[str, Sysfs] = Field(default_factory=dict)
+    thermal: Thermal | None = None
+    sources: dict[str, str] = Field(default_factory=dict)
+    provenance: dict[Status, tuple[str, ...]]
+    comments: dict[str, str] = Field(
+        default_factory=dict
+    )  # the source of every figure: the comment on its line
 
     @model_validator(mode="after")
     def _fits_together(self) -> Profile:
+        self._check_clocks()
+        self._check_backends()
+        named = [name for names in self.provenance.values() for name in names]
+        figures = self.figures()
+        unknown = [n for n in named if not any(_within(figure, n) for figure in figures)]
+        unnamed = [figure for figure in figures if not any(_within(figure, n) for n in named)]
+        for faults, problem in (
+            (unknown, "provenance names what the profile does not hold: {}"),
+            (unnamed, "provenance must name every figure; add {}"),
+            ([n for n in named if named.count(n) > 1], "provenance names {} twice"),
+        ):
+            if faults:
+                raise ValueError(problem.format(", ".join(dict.fromkeys(faults))))
+        return self
+
+    def _check_clocks(self) -> None:
         for name in ("gpu_mhz", "cpu_mhz", "emc_mhz"):
             clocks = getattr(self, name)
             if list(clocks) != sorted(set(clocks)):
                 raise ValueError(f"{name} must rise")
-        if not getattr(self, f"{self.processor}_mhz"):
-            raise ValueError(f"a {self.processor} target needs {self.processor}_mhz")
+        if bool(self.gpu_mhz) != (self.gpu is not None):
+            raise ValueError("gpu_mhz and [gpu] come together: give both or neither")
+        if not self.cpu_mhz:
+            raise ValueError("cpu_mhz needs at least one clock")
+        if len(self.memory.gb_per_s) != max(1, len(self.emc_mhz)):
+            raise ValueError(
+                "memory.gb_per_s needs one value for each of emc_mhz, one without them"
+            )
         names = [m.name for m in self.modes]
         if len(set(names)) < len(names):
             raise ValueError(f"modes must have different names, got {', '.join(names)}")
@@ -104,25 +94,52 @@ class Profile(Part):
                 clocks, cap = getattr(self, name), getattr(mode, name.replace("_", "_max_"))
                 if clocks and not _allowed(clocks, cap):
                     raise ValueError(f"mode {mode.name} allows no {name}: {cap:g} < {clocks[0]:g}")
+
+    def _check_backends(self) -> None:
+        for name, backend in self.backends.items():
+            unit = getattr(self, backend.processor)
+            if unit is None:
+                raise ValueError(f"backends.{name} runs on a {backend.processor}; add [gpu]")
+            if lacking := set(backend.precision) - set(unit.peak):
+                raise ValueError(f"backends.{name}: {backend.processor}.peak lacks {min(lacking)}")
         for field, known in (
             ("default_power_mode", [m.name for m in self.modes]),
             ("default_backend", list(self.backends)),
-            ("default_precision", list(self.peak)),
         ):
             if getattr(self, field) not in known:
                 raise ValueError(f"{field} must be one of {', '.join(known)}")
-        if wrong := sorted(set(self.provenance) ^ set(self.figures())):
-            raise ValueError(f"provenance must name every figure once, check {', '.join(wrong)}")
-        return self
+        if self.default_precision not in self.backends[self.default_backend].precision:
+            raise ValueError(f"{self.default_backend} lacks default_precision")
 
-    def figures(self) -> dict[str, float | Clocks]:
-        """The numbers of the device and its model by dotted name, as `provenance` names them."""
-        names = ("gpu_mhz", "cpu_mhz", "emc_mhz", "decision_ms", "uncertainty")
+    @property
+    def processor(self) -> Processor:
+        """What the default backend runs on."""
+        return self.backends[self.default_backend].processor
+
+    @cached_property
+    def _figures(self) -> dict[str, Any]:
+        names = ("gpu_mhz", "cpu_mhz", "emc_mhz", "decision_ms")
         found = {name: getattr(self, name) for name in names if getattr(self, name) != ()}
-        parts: dict[str, Any] = {"peak": self.peak, "memory": self.memory, "power": self.power}
-        parts |= {f"backends.{name}": backend for name, backend in self.backends.items()}
-        inside = {f"{part}.{k}": v for part, of in parts.items() for k, v in dict(of).items()}
-        return found | inside
+        tables = {part: getattr(self, part) for part in PARTS if getattr(self, part)}
+        tables |= {f"backends.{name}": backend for name, backend in self.backends.items()}
+        for table, part in tables.items():
+            found |= _values(table, part)
+        return found | {name: getattr(self, name) for name in WHOLE if getattr(self, name)}
+
+    def figures(self) -> dict[str, Any]:
+        """What is known of the device by dotted name, as `provenance` and `comments` name it."""
+        return self._figures
+
+    def status(self, figure: str) -> Status:
+        """How well a figure stands: the entry of `provenance` that names it most closely."""
+        entries = [
+            (len(n), s) for s, of in self.provenance.items() for n in of if _within(figure, n)
+        ]
+        return max(entries)[1]
+
+    def source(self, figure: str) -> str:
+        """Where a figure is from: the comment on its line or on its table's first; may be empty."""
+        return next((c for name, c in self.comments.items() if _within(name, figure)), "")
 
     def mode(self, name: str | None) -> PowerMode:
         """The power mode called `name`, the default for None. InputError lists the modes."""
@@ -133,15 +150,55 @@ class Profile(Part):
         known = ", ".join(m.name for m in self.modes)
         raise InputError(f"{self.name} has no power mode {wanted!r}; it has {known}")
 
-    def levels(self, power_mode: str | None = None) -> list[DvfsLevel]:
+    def levels(
+        self, power_mode: str | None = None, processor: Processor | None = None
+    ) -> list[DvfsLevel]:
         """The DVFS levels of a mode: each allowed clock, the others at the mode's maximum."""
         mode = self.mode(power_mode)
         gpu = _allowed(self.gpu_mhz, mode.gpu_max_mhz)
         cpu = _allowed(self.cpu_mhz, mode.cpu_max_mhz)
         emc = _top(_allowed(self.emc_mhz, mode.emc_max_mhz))
-        if self.processor == "cpu":
+        if (processor or self.processor) == "cpu":
             return [DvfsLevel(i, None, f, emc, mode.name) for i, f in enumerate(cpu)]
         return [DvfsLevel(i, f, _top(cpu), emc, mode.name) for i, f in enumerate(gpu)]
+
+    def gb_per_s(self, emc_mhz: float | None) -> float:
+        """What programs can draw at a memory clock."""
+        at = self.emc_mhz.index(emc_mhz) if emc_mhz in self.emc_mhz else -1
+        return self.memory.gb_per_s[at]
+
+    def board(self, jetpack: int | None = None) -> dict[str, Any]:
+        """Paths, rails and zones as a plain dict for what runs on the board.
+
+        The paths of every generation, those of `jetpack` alone where the profile has them; lists
+        are joined, a single path is the first one named.
+        """
+        wanted = [self.sysfs[k] for k in self.sysfs if k == f"jp{jetpack}"] or self.sysfs.values()
+        sysfs: dict[str, Any] = {}
+        for generation in wanted:
+            for key, value in generation.model_dump(exclude_defaults=True).items():
+                if isinstance(value, tuple):
+                    sysfs[key] = list(dict.fromkeys([*sysfs.get(key, []), *value]))
+                else:
+                    sysfs.setdefault(key, value)
+        parts = {"rails": self.rails, "thermal": self.thermal}
+        plain = {k: part.model_dump(mode="json") if part else {} for k, part in parts.items()}
+        return {"name": self.name, "sysfs": sysfs, **plain}
+
+
+def _values(table: str, part: Part) -> dict[str, Any]:
+    """The figures of a table that were given, by dotted name."""
+    found: dict[str, Any] = {}
+    for name in part.model_fields_set - {"processor"}:
+        value = getattr(part, name)
+        inner = _values(f"{table}.{name}", value) if isinstance(value, Part) else {}
+        found |= inner or {f"{table}.{name}": value}
+    return dict(sorted(found.items()))
+
+
+def _within(figure: str, name: str) -> bool:
+    """Whether `name` is the figure or a table that holds it."""
+    return figure == name or figure.startswith(name + ".")
 
 
 def _allowed(clocks: Clocks, cap: float | None) -> list[float]:
@@ -151,38 +208,3 @@ def _allowed(clocks: Clocks, cap: float | None) -> list[float]:
 
 def _top(clocks: list[float]) -> float | None:
     return clocks[-1] if clocks else None
-
-
-def profile_names() -> list[str]:
-    """Names of the profiles that ship with the project."""
-    folder = files("nas.devices") / "profiles"
-    return sorted(Path(str(p)).stem for p in folder.iterdir() if str(p).endswith(".toml"))
-
-
-def load_profile(name: str) -> Profile:
-    """The profile called `name`, or the one in a `.toml` file. InputError says what is wrong."""
-    path = Path(name)
-    if path.suffix != ".toml":
-        if name not in profile_names():
-            raise unknown_device(name)
-        path = Path(str(files("nas.devices") / "profiles" / f"{name}.toml"))
-    try:
-        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"device profile {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"device profile {path} is no readable TOML: {error}") from None
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "profile"
-        raise InputError(f"device profile {path}: {where}: {fault['msg']}") from None
-
-
-def unknown_device(name: str) -> InputError:
-    """The error that names what could have been meant."""
-    known = ["host", *profile_names()]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-    return InputError(
-        f"unknown device {name!r}; did you mean {', '.join(near)}? "
-        "`nas devices` lists them all, --device FILE.toml takes your own"
-    )

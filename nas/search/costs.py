@@ -221,6 +221,6 @@ class _Fit:
         """
         low, high = self.fallbacks.get("latency_ms", self.reports["latency_ms"]).interval_log
         if self.source == ON_SIMULATED:
-            off = float(np.log1p(self.device.profile.uncertainty))
+            off = float(np.log1p(self.device.uncertainty))
             low, high = min(low, -off), max(high, off)
         return low, high

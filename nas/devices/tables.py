@@ -1,0 +1,142 @@
+"""The tables of a device profile: clocks, processors, memory, power, runtimes, paths."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Clocks = tuple[PositiveFloat, ...]
+Share = Field(ge=0, le=1)
+Precision = Literal["fp32", "fp16", "int8"]
+Processor = Literal["gpu", "cpu"]
+Status = Literal["published", "derived", "assumed"]
+BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+
+
+class Part(BaseModel):
+    """A table of a profile: every key is known, nothing changes after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PowerMode(Part):
+    """Online cores and the highest clocks that a mode allows; None where the device has no such."""
+
+    name: str
+    cores: int = Field(ge=1)
+    cpu_max_mhz: PositiveFloat | None = None
+    gpu_max_mhz: PositiveFloat | None = None
+    emc_max_mhz: PositiveFloat | None = None
+    tpc_pg_mask: int | None = None  # units of the GPU that are off; a change needs a reboot
+
+
+class Unit(Part):
+    """The GPU, or the cores of one kind; `peak` and `k_w_per_ghz` are of one core on a CPU.
+
+    `peak` counts operations per clock, 2 per MAC. Switching power is k f (1 + rise max(0, f -
+    knee))^2 with f in GHz: the voltage is flat below the knee.
+    """
+
+    units: str
+    cache_kib: PositiveFloat
+    peak: dict[Precision, PositiveFloat]
+    k_w_per_ghz: PositiveFloat
+    knee_ghz: PositiveFloat
+    rise_per_ghz: float = Field(ge=0)
+
+
+class Memory(Part):
+    """Main memory: nominal rate at the highest clock; what programs can draw at every `emc_mhz`."""
+
+    peak_gb_per_s: PositiveFloat
+    gb_per_s: Clocks = Field(min_length=1)
+
+
+class Power(Part):
+    """What the board draws besides switching, and the shares of switching that are always there.
+
+    `wait_share` while a processor starts kernels or waits for memory, `idle_share` while it has
+    nothing to do at a pinned clock; `idle_w` and `max_w` are for the screen.
+    """
+
+    base_w: PositiveFloat
+    wait_share: float = Share
+    idle_share: float = Share
+    w_per_gb_s: float = Field(ge=0)
+    idle_w: PositiveFloat
+    max_w: PositiveFloat
+    uncertainty: float = Field(ge=0)
+
+
+class Efficiency(Part):
+    """Share of the peak that each kind of operator reaches.
+
+    A 3 x 3 convolution may be above its arithmetic's share: Winograd's algorithm multiplies less.
+    `conv` is every other convolution with a window: 5 x 5, 7 x 7, 1 x 7.
+    """
+
+    conv3x3: float = Field(gt=0, le=5)
+    conv: float = Field(gt=0, le=1)
+    pointwise: float = Field(gt=0, le=1)
+    depthwise: float = Field(gt=0, le=1)
+    linear: float = Field(gt=0, le=1)
+
+
+class Backend(Part):
+    """How a runtime uses a processor; `precision` holds a factor on `efficiency` for each.
+
+    `start_us` of every kernel holds at `start_mhz` of the processor, `dispatch_us` at
+    `dispatch_mhz` of the CPU that issues kernels to a GPU; `transfer_us` is once per inference.
+    """
+
+    processor: Processor
+    threads: PositiveInt = 1
+    parallel: float = Field(default=1, ge=0, le=1)
+    efficiency: Efficiency
+    precision: dict[Precision, PositiveFloat] = Field(min_length=1)
+    reread_per_mac: float = Field(ge=0)
+    kernels_per_conv: int = Field(ge=1)
+    start_us: float = Field(ge=0)
+    start_mhz: PositiveFloat
+    dispatch_us: float = Field(default=0, ge=0)
+    dispatch_mhz: PositiveFloat | None = None
+    transfer_us: float = Field(ge=0)
+    p: float = Field(ge=1)
+    uncertainty: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Backend:
+        if self.dispatch_us and self.dispatch_mhz is None:
+            raise ValueError("dispatch_us needs dispatch_mhz, the CPU clock it holds at")
+        if self.processor == "cpu" and self.dispatch_us:
+            raise ValueError("a CPU starts its own kernels: give start_us, not dispatch_us")
+        return self
+
+
+class Rails(Part):
+    """Power sensors: rails at each address, and those that add up to the whole board."""
+
+    sensor: str
+    total: tuple[str, ...] = ()
+    at: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class Sysfs(Part):
+    """Where one generation of the system software keeps what can be read and set."""
+
+    gpu_devfreq: tuple[str, ...] = ()
+    gpu_load: str | None = None
+    gpu_railgate: str | None = None
+    gpu_tpc_mask: str | None = None
+    cpu_policies: tuple[str, ...] = ()
+    emc_cap: str | None = None
+    emc_debug: str | None = None
+    power: tuple[str, ...] = ()
+
+
+class Thermal(Part):
+    """Types of the thermal zones; `ignore` names those that show no temperature."""
+
+    zones: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
