@@ -12,7 +12,9 @@ from predictors.artifacts import (
 from predictors.boosted import EnergyPredictor, LatencyPredictor
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
+from predictors.lut import LutPredictor, Operator, programs_of
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from predictors.ofa_lut import ofa_keys, read_ofa_lut, write_ofa_lut
 from predictors.prior import CostPrior, learn_prior
 from predictors.report import TransferReport, pooled_report, scaled_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows
@@ -27,7 +29,9 @@ __all__ = [
     "CostPrior",
     "EnergyPredictor",
     "LatencyPredictor",
+    "LutPredictor",
     "MonotoneTransfer",
+    "Operator",
     "ScaledModel",
     "TableError",
     "TransferPredictor",
@@ -41,8 +45,11 @@ __all__ = [
     "load_transfer",
     "lookup",
     "mape_pct",
+    "ofa_keys",
     "pooled_report",
+    "programs_of",
     "read_accuracy_table",
+    "read_ofa_lut",
     "read_rows",
     "save_predictor",
     "save_transfer",
@@ -51,5 +58,6 @@ __all__ = [
     "srcc_within",
     "srcc_within_interval",
     "transfer_report",
+    "write_ofa_lut",
     "zero_shot",
 ]

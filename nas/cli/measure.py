@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.devices import Device
+    from nas.measure import Job
+    from nas.table import Table
+    from search_spaces import Space
 
 
 def measure(
@@ -13,40 +21,168 @@ def measure(
     device: Annotated[str, typer.Option(help="`host`, or a profile that `nas devices` lists.")],
     space: Annotated[str, typer.Option(help="Search space; `nas spaces` lists them.")],
     samples: Annotated[int, typer.Option(help="Subnets, from small to large.")] = 320,
-    level: Annotated[int, typer.Option(help="DVFS level, 0 = slowest; -1 = fastest.")] = -1,
+    levels: Annotated[
+        str,
+        typer.Option("--levels", "--level", help="DVFS levels: `all`, or `0,3,-1` (-1: fastest)."),
+    ] = "-1",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="On host pytorch, pytorch-compiled, onnxruntime, tensorrt; `a,b`: both."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8; `a,b`: both.")] = None,
+    batch: Annotated[str, typer.Option(help="Images per call; `1,8`: both.")] = "1",
+    power_mode: Annotated[str | None, typer.Option(help="Power mode of a profile.")] = None,
+    repeat: Annotated[int, typer.Option(help="Times that every row is measured.")] = 1,
+    per_operator: Annotated[
+        bool, typer.Option("--per-operator", help="Measure operators alone: a look-up table.")
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Rows of whole programs to compare the table with (--per-operator)."),
+    ] = None,
+    redo_noisy: Annotated[
+        bool, typer.Option("--redo-noisy", help="Measure noisy rows of the file again.")
+    ] = False,
     seconds: Annotated[float, typer.Option(help="Timed seconds per row (host).")] = 0.3,
     threads: Annotated[int, typer.Option(help="CPU threads (host).")] = 1,
-    seed: Annotated[int, typer.Option(help="Which subnets are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which subnets are drawn, in which order.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Measure programs of sampled subnets: every single exit, and all exits together.
 
-    Example: `nas measure --device host --space resnet-cifar --out rows.csv`
+    Rows are appended as they are measured, in random order; a killed run goes on where it stopped.
+    Ends with how noisy the rows are, and which to measure again.
+
+    Example: `nas measure --device host --space resnet-cifar --repeat 2 --out rows.csv`
     """
-    from nas.cli.output import console, progress
-    from nas.devices import HostDevice, get_device
-    from nas.devices.host import busy_cores
+    from itertools import product
+
+    from nas.cli.output import console
+    from nas.devices import get_device
     from nas.files import prepare_folder
-    from nas.measure import measure_rows, programs
+    from nas.measure import program_jobs, programs
+    from nas.table import Table
     from search_spaces import InputError, get_space
 
-    if samples < 1:
-        raise InputError(f"--samples must be at least 1, got {samples}")
+    for name, value in (("samples", samples), ("repeat", repeat)):
+        if value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
+    if against is not None and not per_operator:
+        raise InputError("--against compares a table of operators: give --per-operator too")
     log = console(quiet=quiet)
-    load = busy_cores()
-    target = HostDevice(threads=threads, seconds=seconds) if device == "host" else None
-    if target is not None and load is not None and load > 0.5:
-        log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
     found = get_space(space)
-    chosen = target or get_device(device)
-    if not -len(chosen.levels) <= level < len(chosen.levels):
-        raise InputError(f"{device} has levels 0 to {len(chosen.levels) - 1}, got --level {level}")
-    level = range(len(chosen.levels))[level]
+    devices = [
+        get_device(
+            device,
+            backend=b,
+            precision=p,
+            batch=n,
+            power_mode=power_mode,
+            threads=threads,
+            seconds=seconds,
+        )
+        for b, p, n in product(_names(backend), _names(precision), _numbers("batch", batch))
+    ]
+    warn_if_busy(devices, log)
     prepare_folder(out.parent)
-    todo = programs(found, samples, seed)
+    if per_operator:
+        measure_lut(devices, found, out, log, samples, repeat, seed, against, redo_noisy)
+        return
+    jobs = program_jobs(
+        devices,
+        found,
+        programs(found, samples, seed),
+        levels=_levels(levels, devices[0]),
+        repeats=repeat,
+        seed=seed,
+    )
+    run_jobs(jobs, Table(out), log, redo_noisy=redo_noisy)
+
+
+def measure_lut(
+    devices: list[Device],
+    space: Space,
+    out: Path,
+    log: Console,
+    samples: int,
+    repeat: int,
+    seed: int,
+    against: Path | None,
+    redo_noisy: bool,
+) -> None:
+    """The operators of the sampled programs, or of those in `against`; then the sum's error."""
+    from nas.measure import operator_jobs, programs, unique_operators
+    from nas.per_operator import lut_error, programs_in, whole_programs
+    from nas.table import Table
+
+    whole = [] if against is None else [whole_programs(against, space, d) for d in devices]
+    listed = [p for rows in whole for p in programs_in(rows, space)]
+    operators = unique_operators(space, listed or programs(space, samples, seed))
+    table = Table(out)
+    jobs = operator_jobs(devices, space, operators, repeats=repeat, seed=seed)
+    run_jobs(jobs, table, log, redo_noisy=redo_noisy)
+    for device, rows in zip(devices, whole, strict=False):
+        log.print(lut_error(space, table.rows, rows, device, seed=seed).line())
+
+
+def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> None:
+    """Measure what is missing, with progress; then say how noisy the rows are."""
+    from nas.cli.output import command_line, progress
+    from nas.measure import measure_rows, row_key
+    from nas.noise import noise
+
+    wanted = {row_key(job.about) for job in jobs}
+    if redo_noisy:
+        again = wanted & set(noise(table.rows).noisy)
+        dropped = table.keep(lambda row: row_key(row) not in again)
+        log.print(f"{dropped} noisy rows are measured again")
+    done = len(wanted & {row_key(row) for row in table.rows})
     with progress(log) as bar:
-        task = bar.add_task("measure", total=len(todo), note="")
-        for done, row in measure_rows(chosen, found, todo, out, level=level):
+        task = bar.add_task("measure", total=len(jobs), completed=done, note="")
+        for done, row in measure_rows(jobs, table):
             note = f"{row['latency_ms']:.4g} ms {row['source']}"
             bar.update(task, completed=done, note=note)
-    log.print(f"{len(todo)} rows in {out}")
+    log.print(f"{len(jobs)} rows in {table.path}")
+    found = noise([row for row in table.rows if row_key(row) in wanted])
+    for line in found.lines():
+        log.print(line)
+    if found.noisy:
+        command = command_line().removesuffix(" --redo-noisy")
+        log.print(f"{len(found.noisy)} rows are noisy; to measure them again:")
+        log.print(f"{command} --redo-noisy", soft_wrap=True, markup=False)
+
+
+def warn_if_busy(devices: list[Device], log: Console) -> None:
+    from nas.devices.host import busy_cores
+
+    load = busy_cores()
+    if devices[0].name == "host" and load is not None and load > 0.5:
+        log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
+
+
+def _names(text: str | None) -> list[str | None]:
+    """The parts of `a,b`; the device's default for None."""
+    return [None] if text is None else [part.strip() for part in text.split(",")]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    from search_spaces import InputError
+
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise InputError(f"--{option} takes whole numbers like 1,8, got {text!r}") from None
+
+
+def _levels(text: str, device: Device) -> list[int]:
+    """Level numbers of `all` or `0,3,-1`; negative ones count from the fastest."""
+    from search_spaces import InputError
+
+    n = len(device.levels)
+    if text == "all":
+        return list(range(n))
+    asked = _numbers("levels", text)
+    for level in asked:
+        if not -n <= level < n:
+            raise InputError(f"{device.name} has levels 0 to {n - 1}, got --levels {level}")
+    return list(dict.fromkeys(range(n)[level] for level in asked))

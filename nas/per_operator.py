@@ -1,0 +1,108 @@
+"""A look-up table of operators against whole programs: how far the sum is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nas.devices import Device
+from nas.measure import Program
+from nas.table import Row
+from predictors import LutPredictor, genes_and_heads, mape_pct, programs_of, read_rows, srcc
+from search_spaces import InputError, Space
+
+N_FITTED = 10  # programs that the two numbers of a LutPredictor are learned from
+MIN_ROWS = 2 * N_FITTED
+SETTING = ("device", "backend", "precision", "batch", "threads")
+
+
+@dataclass(frozen=True)
+class LutError:
+    """The error of sums of operators on `n_rows` whole programs of one setting."""
+
+    setting: str
+    n_rows: int
+    measured_to_sum: float  # median of measured / plain sum
+    sum_mape_pct: float
+    fitted_mape_pct: float  # of scale x sum + time per kernel, on rows it was not fitted to
+    fitted_srcc: float
+    scale: float
+    kernel_us: float
+
+    def line(self) -> str:
+        return (
+            f"{self.setting}: {self.n_rows} programs take {self.measured_to_sum:.2f} times the sum "
+            f"of their operators (MAPE {self.sum_mape_pct:.1f} %); {self.scale:.2f} x sum + "
+            f"{self.kernel_us:.1f} us per kernel, fitted to {N_FITTED} of them: MAPE "
+            f"{self.fitted_mape_pct:.1f} %, rank correlation {self.fitted_srcc:.4f} on the others"
+        )
+
+
+def whole_programs(path: Path, space: Space, device: Device) -> pd.DataFrame:
+    """The programs of `path` that `device` measured in the same setting, with the median of their
+    repeats; InputError where too few."""
+    rows = read_rows(path, space)
+    if "heads" not in rows:
+        rows["heads"] = ""
+    for name in SETTING:
+        wanted = getattr(device, "name" if name == "device" else name)
+        if name in rows:
+            rows = rows[rows[name].astype(str) == str(wanted)]
+    rows = rows.groupby(["subnet", "heads"], as_index=False, sort=False)["latency_ms"].median()
+    if len(rows) < MIN_ROWS:
+        raise InputError(
+            f"{path} has {len(rows)} programs of {describe(device)}, a comparison takes at least "
+            f"{MIN_ROWS}; measure them with the same options without --per-operator"
+        )
+    return rows
+
+
+def describe(device: Device) -> str:
+    threads = getattr(device, "threads", None)
+    words = [device.name, device.backend, device.precision, f"batch {device.batch}"]
+    return " ".join([*words, *([f"threads {threads}"] if threads else [])])
+
+
+def programs_in(rows: pd.DataFrame, space: Space) -> list[Program]:
+    """The distinct programs of checked rows."""
+    genes, heads = genes_and_heads(rows, space)
+    listed = zip(space.subnets(genes), heads, strict=True)
+    return list(dict.fromkeys((s, tuple(np.flatnonzero(h).tolist())) for s, h in listed))
+
+
+def lut_of(entries: Iterable[Row], device: Device) -> dict[str, float]:
+    """Milliseconds of every operator that `device` measured, the median of its repeats."""
+    wanted = {n: str(getattr(device, "name" if n == "device" else n)) for n in SETTING}
+    times: dict[str, list[float]] = {}
+    for row in entries:
+        if row.get("operator") and all(str(row[n]) == v for n, v in wanted.items()):
+            times.setdefault(row["operator"], []).append(float(row["latency_ms"]))
+    return {operator: float(np.median(ms)) for operator, ms in times.items()}
+
+
+def lut_error(
+    space: Space, entries: Iterable[Row], rows: pd.DataFrame, device: Device, *, seed: int = 0
+) -> LutError:
+    """How well the table's `entries` predict the whole programs in `rows`."""
+    listed = programs_of(space.operators(*genes_and_heads(rows, space)))
+    y = rows["latency_ms"].to_numpy(dtype=float)
+    model = LutPredictor(lut_of(entries, device))
+    sums = model.sums(listed)
+    order = np.random.default_rng(seed).permutation(len(y))
+    few, others = order[:N_FITTED], order[N_FITTED:]
+    model.fit([listed[i] for i in few], y[few])
+    predicted = model.predict([listed[i] for i in others])
+    return LutError(
+        setting=describe(device),
+        n_rows=len(y),
+        measured_to_sum=float(np.median(y / sums)),
+        sum_mape_pct=mape_pct(y, sums),
+        fitted_mape_pct=mape_pct(y[others], predicted),
+        fitted_srcc=srcc(y[others], predicted),
+        scale=model.scale_,
+        kernel_us=1e3 * model.kernel_ms_,
+    )
