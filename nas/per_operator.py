@@ -52,13 +52,13 @@ def whole_programs(path: Path, space: Space, device: Device) -> pd.DataFrame:
         wanted = getattr(device, "name" if name == "device" else name)
         if name in rows:
             rows = rows[rows[name].astype(str) == str(wanted)]
-    rows = rows.groupby(["subnet", "heads"], as_index=False, sort=False)["latency_ms"].median()
-    if len(rows) < MIN_ROWS:
+    programs = rows.groupby(["subnet", "heads"], sort=False)[["latency_ms"]].median().reset_index()
+    if len(programs) < MIN_ROWS:
         raise InputError(
-            f"{path} has {len(rows)} programs of {describe(device)}, a comparison takes at least "
+            f"{path} has {len(programs)} programs of {describe(device)}, a comparison takes at least "
             f"{MIN_ROWS}; measure them with the same options without --per-operator"
         )
-    return rows
+    return programs
 
 
 def describe(device: Device) -> str:

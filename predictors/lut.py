@@ -60,12 +60,18 @@ def programs_of(operators: Operators) -> list[list[Operator]]:
     columns = np.stack([o.c_in, o.c_out, o.kernel, o.side_in, o.side_out, o.residual], axis=2)
     return [
         [
-            Operator(kind, *values[:5], bool(values[5]))
+            _operator(kind, *values)
             for kind, values, on in zip(o.kinds, row.tolist(), present, strict=True)
             if on
         ]
         for row, present in zip(columns, o.present, strict=True)
     ]
+
+
+def _operator(
+    kind: str, c_in: int, c_out: int, kernel: int, side_in: int, side_out: int, residual: int
+) -> Operator:
+    return Operator(kind, c_in, c_out, kernel, side_in, side_out, bool(residual))
 
 
 class LutPredictor(BaseEstimator):
