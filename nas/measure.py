@@ -11,7 +11,7 @@ import numpy as np
 from nas.devices import Device, HostDevice
 from nas.table import Row, Table
 from predictors import Operator, programs_of
-from search_spaces import InputError, Space, Subnet, format_heads
+from search_spaces import Space, Subnet, format_heads
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
 Program = tuple[Subnet, tuple[int, ...]]
@@ -84,7 +84,7 @@ def program_jobs(
 
 
 def operator_jobs(
-    devices: Sequence[Device],
+    devices: Sequence[HostDevice],
     space: Space,
     operators: Sequence[Operator],
     *,
@@ -97,11 +97,12 @@ def operator_jobs(
         about = {"space": space.name, "operator": str(operator), "level": 0, "repeat": repeat}
         return Job(about | _about(device), lambda: device.measure_operator(space, operator))
 
-    jobs = []
-    for device in devices:
-        if not isinstance(device, HostDevice):
-            raise InputError(f"{device.name} is a model: only host runs operators alone")
-        jobs += [job(device, o, repeat) for o in operators for repeat in range(repeats)]
+    jobs = [
+        job(device, operator, repeat)
+        for device in devices
+        for operator in operators
+        for repeat in range(repeats)
+    ]
     return _shuffled(jobs, seed)
 
 
@@ -122,7 +123,7 @@ def row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def measure_rows(jobs: Sequence[Job], table: Table) -> Iterator[tuple[int, Row]]:
-    """Measure what `table` does not hold yet; yields (rows done, row), each row already on disk."""
+    """Measure what `table` does not hold yet; yields (rows done, row), each row already written."""
     done = {row_key(row) for row in table.rows}
     left = [job for job in jobs if row_key(job.about) not in done]
     for n, job in enumerate(left, start=1 + len(jobs) - len(left)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nas.devices import Device
+from nas.devices import HostDevice
 from nas.measure import Program
 from nas.table import Row
 from predictors import LutPredictor, genes_and_heads, mape_pct, programs_of, read_rows, srcc
@@ -17,7 +17,6 @@ from search_spaces import InputError, Space
 
 N_FITTED = 10  # programs that the two numbers of a LutPredictor are learned from
 MIN_ROWS = 2 * N_FITTED
-SETTING = ("device", "backend", "precision", "batch", "threads")
 
 
 @dataclass(frozen=True)
@@ -42,29 +41,34 @@ class LutError:
         )
 
 
-def whole_programs(path: Path, space: Space, device: Device) -> pd.DataFrame:
-    """The programs of `path` that `device` measured in the same setting, with the median of their
-    repeats; InputError where too few."""
+def whole_programs(path: Path, space: Space, device: HostDevice) -> pd.DataFrame:
+    """The programs that `device` measured in the same setting, each the median of its repeats.
+
+    InputError where `path` holds too few of them.
+    """
     rows = read_rows(path, space)
     if "heads" not in rows:
         rows["heads"] = ""
-    for name in SETTING:
-        wanted = getattr(device, "name" if name == "device" else name)
+    for name, wanted in setting(device).items():
         if name in rows:
-            rows = rows[rows[name].astype(str) == str(wanted)]
+            rows = rows[rows[name].astype(str) == wanted]
     programs = rows.groupby(["subnet", "heads"], sort=False)[["latency_ms"]].median().reset_index()
     if len(programs) < MIN_ROWS:
         raise InputError(
-            f"{path} has {len(programs)} programs of {describe(device)}, a comparison takes at least "
+            f"{path} has {len(programs)} programs on {describe(device)}, a comparison takes "
             f"{MIN_ROWS}; measure them with the same options without --per-operator"
         )
     return programs
 
 
-def describe(device: Device) -> str:
-    threads = getattr(device, "threads", None)
-    words = [device.name, device.backend, device.precision, f"batch {device.batch}"]
-    return " ".join([*words, *([f"threads {threads}"] if threads else [])])
+def setting(device: HostDevice) -> dict[str, str]:
+    """The columns that rows of one setting share."""
+    names = ("backend", "precision", "batch", "threads")
+    return {"device": device.name} | {name: str(getattr(device, name)) for name in names}
+
+
+def describe(device: HostDevice) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting(device).items())
 
 
 def programs_in(rows: pd.DataFrame, space: Space) -> list[Program]:
@@ -74,18 +78,18 @@ def programs_in(rows: pd.DataFrame, space: Space) -> list[Program]:
     return list(dict.fromkeys((s, tuple(np.flatnonzero(h).tolist())) for s, h in listed))
 
 
-def lut_of(entries: Iterable[Row], device: Device) -> dict[str, float]:
+def lut_of(entries: Iterable[Row], device: HostDevice) -> dict[str, float]:
     """Milliseconds of every operator that `device` measured, the median of its repeats."""
-    wanted = {n: str(getattr(device, "name" if n == "device" else n)) for n in SETTING}
+    wanted = setting(device)
     times: dict[str, list[float]] = {}
     for row in entries:
-        if row.get("operator") and all(str(row[n]) == v for n, v in wanted.items()):
+        if row.get("operator") and all(str(row.get(n)) == v for n, v in wanted.items()):
             times.setdefault(row["operator"], []).append(float(row["latency_ms"]))
     return {operator: float(np.median(ms)) for operator, ms in times.items()}
 
 
 def lut_error(
-    space: Space, entries: Iterable[Row], rows: pd.DataFrame, device: Device, *, seed: int = 0
+    space: Space, entries: Iterable[Row], rows: pd.DataFrame, device: HostDevice, *, seed: int = 0
 ) -> LutError:
     """How well the table's `entries` predict the whole programs in `rows`."""
     listed = programs_of(space.operators(*genes_and_heads(rows, space)))

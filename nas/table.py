@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from nas.files import write_bytes
 from search_spaces import InputError
 
 Row = dict[str, Any]
+SYNC_S = 1.0  # a power cut may cost the rows of the last second
 
 
 class Table:
@@ -24,7 +26,7 @@ class Table:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._synced = path, 0.0
         try:
             data = path.read_bytes() if path.is_file() else b""
             whole = data[: data.rfind(b"\n") + 1]
@@ -39,7 +41,7 @@ class Table:
             raise InputError(f"{path} has lines of different length; choose another --out")
 
     def append(self, row: Row) -> None:
-        """Write `row` behind the others; it is on the disk when this returns."""
+        """Write `row` behind the others; it survives a kill from here on, a second later a crash."""
         text = {k: "" if v is None else str(v) for k, v in row.items()}
         new = [column for column in text if column not in self.columns]
         try:
@@ -49,8 +51,10 @@ class Table:
             else:
                 with self.path.open("ab") as file:
                     file.write(self._csv([text]))
-                    file.flush()
-                    os.fsync(file.fileno())
+                    file.flush()  # the kernel has it now, a killed process loses nothing
+                    if time.monotonic() > self._synced + SYNC_S:
+                        os.fsync(file.fileno())
+                        self._synced = time.monotonic()
         except OSError as error:
             reason = error.strerror or str(error)
             raise InputError(

@@ -111,18 +111,23 @@ def measure_lut(
     redo_noisy: bool,
 ) -> None:
     """The operators of the sampled programs, or of those in `against`; then the sum's error."""
+    from nas.devices import HostDevice
     from nas.measure import operator_jobs, programs, unique_operators
     from nas.per_operator import lut_error, programs_in, whole_programs
     from nas.table import Table
+    from search_spaces import InputError
 
-    whole = [] if against is None else [whole_programs(against, space, d) for d in devices]
+    hosts = [d for d in devices if isinstance(d, HostDevice)]
+    if len(hosts) < len(devices):
+        raise InputError(f"{devices[0].name} is a model: only host runs operators alone")
+    whole = [] if against is None else [whole_programs(against, space, h) for h in hosts]
     listed = [p for rows in whole for p in programs_in(rows, space)]
     operators = unique_operators(space, listed or programs(space, samples, seed))
     table = Table(out)
-    jobs = operator_jobs(devices, space, operators, repeats=repeat, seed=seed)
+    jobs = operator_jobs(hosts, space, operators, repeats=repeat, seed=seed)
     run_jobs(jobs, table, log, redo_noisy=redo_noisy)
-    for device, rows in zip(devices, whole, strict=False):
-        log.print(lut_error(space, table.rows, rows, device, seed=seed).line())
+    for host, rows in zip(hosts, whole, strict=False):
+        log.print(lut_error(space, table.rows, rows, host, seed=seed).line())
 
 
 def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> None:

@@ -69,9 +69,11 @@ def quantised(model: Any, shape: tuple[int, ...]) -> Any:
             return next(self.left, None)
 
     with TemporaryDirectory() as folder, quiet_logs():
-        out = Path(folder) / "int8.onnx"
-        quantize_static(model, out, RandomInputs(), quant_format=QuantFormat.QDQ, per_channel=True)
-        return onnx.load(out)
+        whole, small = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, whole)  # a model in memory would be changed
+        kind = QuantFormat.QDQ
+        quantize_static(whole, small, RandomInputs(), quant_format=kind, per_channel=True)
+        return onnx.load(small)
 
 
 @contextmanager
