@@ -41,7 +41,7 @@ class Table:
             raise InputError(f"{path} has lines of different length; choose another --out")
 
     def append(self, row: Row) -> None:
-        """Write `row` behind the others; it survives a kill from here on, a second later a crash."""
+        """Write `row` behind the others; from here on it survives a kill."""
         text = {k: "" if v is None else str(v) for k, v in row.items()}
         new = [column for column in text if column not in self.columns]
         try:
