@@ -29,7 +29,7 @@ class Noise:
     worst_repeat_pct: float | None
     srcc: float | None  # rank correlation between repeats, mean over pairs
     lowest_srcc: float | None
-    noisy: tuple[tuple[str, ...], ...]  # keys of the rows to repeat
+    noisy: frozenset[tuple[str, ...]]  # keys of the rows to repeat
 
     def lines(self) -> list[str]:
         """The figures as a person reads them."""
@@ -74,7 +74,7 @@ def noise(rows: Sequence[dict[str, Any]]) -> Noise:
         worst_repeat_pct=_figure(spread.max()),
         srcc=_figure(np.mean(ranks)) if ranks else None,
         lowest_srcc=_figure(np.min(ranks)) if ranks else None,
-        noisy=tuple(row_key(row) for row, again in zip(rows, bad, strict=True) if again),
+        noisy=frozenset(row_key(row) for row, again in zip(rows, bad, strict=True) if again),
     )
 
 

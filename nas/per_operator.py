@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nas.devices import HostDevice
-from nas.measure import Program
+from nas.devices import Device, HostDevice
+from nas.measure import Program, unique_operators
 from nas.table import Row
-from predictors import LutPredictor, genes_and_heads, mape_pct, programs_of, read_rows, srcc
+from predictors import (
+    LutPredictor,
+    Operator,
+    genes_and_heads,
+    mape_pct,
+    programs_of,
+    read_rows,
+    srcc,
+)
 from search_spaces import InputError, Space
 
 N_FITTED = 10  # programs that the two numbers of a LutPredictor are learned from
@@ -39,6 +47,27 @@ class LutError:
             f"{self.kernel_us:.1f} us per kernel, fitted to {N_FITTED} of them: MAPE "
             f"{self.fitted_mape_pct:.1f} %, rank correlation {self.fitted_srcc:.4f} on the others"
         )
+
+
+def machines(devices: Sequence[Device]) -> list[HostDevice]:
+    """`devices`; InputError where one is a model, which runs nothing."""
+    for device in devices:
+        if not isinstance(device, HostDevice):
+            raise InputError(f"{device.name} is a model: only host runs operators alone")
+    return [device for device in devices if isinstance(device, HostDevice)]
+
+
+def operators_and_programs(
+    hosts: Sequence[HostDevice], space: Space, sampled: Sequence[Program], against: Path | None
+) -> tuple[list[Operator], list[pd.DataFrame]]:
+    """What to measure alone, and for each host the rows of `against` to compare with.
+
+    The operators are those of the programs in `against`, without it those of the sampled ones.
+    """
+    if against is None:
+        return unique_operators(space, sampled), []
+    whole = [whole_programs(against, space, host) for host in hosts]
+    return unique_operators(space, [p for rows in whole for p in programs_in(rows, space)]), whole
 
 
 def whole_programs(path: Path, space: Space, device: HostDevice) -> pd.DataFrame:

@@ -37,8 +37,9 @@ class Table:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"cannot read {path}: {error}; choose another --out") from None
         self.columns = list(reader.fieldnames or [])
-        if any(None in row or None in row.values() for row in self.rows):
-            raise InputError(f"{path} has lines of different length; choose another --out")
+        fault = _fault(self.columns, self.rows)
+        if fault:
+            raise InputError(f"{path} {fault}; choose another --out")
 
     def append(self, row: Row) -> None:
         """Write `row` behind the others; from here on it survives a kill."""
@@ -82,3 +83,19 @@ class Table:
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writerows(rows)
         return text.getvalue().encode()
+
+
+def _fault(columns: list[str], rows: list[Row]) -> str | None:
+    """What keeps a file from being one of measurement rows."""
+    if columns and "latency_ms" not in columns:
+        return "has no column latency_ms"
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            return f"line {line}: lines of different length"
+        try:
+            positive = 0 < float(row["latency_ms"]) < float("inf")
+        except ValueError:
+            positive = False
+        if not positive:
+            return f"line {line}: latency_ms must be positive, got {row['latency_ms']!r}"
+    return None

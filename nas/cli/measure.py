@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from nas.devices import Device
     from nas.measure import Job
     from nas.table import Table
-    from search_spaces import Space
 
 
 def measure(
@@ -59,8 +58,8 @@ def measure(
 
     from nas.cli.output import console
     from nas.devices import get_device
-    from nas.files import prepare_folder
-    from nas.measure import program_jobs, programs
+    from nas.measure import operator_jobs, program_jobs, programs
+    from nas.per_operator import lut_error, machines, operators_and_programs
     from nas.table import Table
     from search_spaces import InputError, get_space
 
@@ -83,62 +82,32 @@ def measure(
         )
         for b, p, n in product(_names(backend), _names(precision), _numbers("batch", batch))
     ]
-    warn_if_busy(devices, log)
-    prepare_folder(out.parent)
-    if per_operator:
-        measure_lut(devices, found, out, log, samples, repeat, seed, against, redo_noisy)
+    at = _levels(levels, devices[0])
+    sampled = programs(found, samples, seed)
+    if not per_operator:
+        jobs = program_jobs(devices, found, sampled, levels=at, repeats=repeat, seed=seed)
+        run_jobs(jobs, Table(out), log, redo_noisy=redo_noisy)
         return
-    jobs = program_jobs(
-        devices,
-        found,
-        programs(found, samples, seed),
-        levels=_levels(levels, devices[0]),
-        repeats=repeat,
-        seed=seed,
-    )
-    run_jobs(jobs, Table(out), log, redo_noisy=redo_noisy)
-
-
-def measure_lut(
-    devices: list[Device],
-    space: Space,
-    out: Path,
-    log: Console,
-    samples: int,
-    repeat: int,
-    seed: int,
-    against: Path | None,
-    redo_noisy: bool,
-) -> None:
-    """The operators of the sampled programs, or of those in `against`; then the sum's error."""
-    from nas.devices import HostDevice
-    from nas.measure import operator_jobs, programs, unique_operators
-    from nas.per_operator import lut_error, programs_in, whole_programs
-    from nas.table import Table
-    from search_spaces import InputError
-
-    hosts = [d for d in devices if isinstance(d, HostDevice)]
-    if len(hosts) < len(devices):
-        raise InputError(f"{devices[0].name} is a model: only host runs operators alone")
-    whole = [] if against is None else [whole_programs(against, space, h) for h in hosts]
-    listed = [p for rows in whole for p in programs_in(rows, space)]
-    operators = unique_operators(space, listed or programs(space, samples, seed))
-    table = Table(out)
-    jobs = operator_jobs(hosts, space, operators, repeats=repeat, seed=seed)
+    hosts, table = machines(devices), Table(out)
+    operators, whole = operators_and_programs(hosts, found, sampled, against)
+    jobs = operator_jobs(hosts, found, operators, repeats=repeat, seed=seed)
     run_jobs(jobs, table, log, redo_noisy=redo_noisy)
     for host, rows in zip(hosts, whole, strict=False):
-        log.print(lut_error(space, table.rows, rows, host, seed=seed).line())
+        log.print(lut_error(found, table.rows, rows, host, seed=seed).line())
 
 
 def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> None:
     """Measure what is missing, with progress; then say how noisy the rows are."""
     from nas.cli.output import command_line, progress
+    from nas.files import prepare_folder
     from nas.measure import measure_rows, row_key
     from nas.noise import noise
 
+    warn_if_busy(jobs, log)
+    prepare_folder(table.path.parent)
     wanted = {row_key(job.about) for job in jobs}
     if redo_noisy:
-        again = wanted & set(noise(table.rows).noisy)
+        again = noise([row for row in table.rows if row_key(row) in wanted]).noisy
         dropped = table.keep(lambda row: row_key(row) not in again)
         log.print(f"{dropped} noisy rows are measured again")
     done = len(wanted & {row_key(row) for row in table.rows})
@@ -157,11 +126,11 @@ def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -
         log.print(f"{command} --redo-noisy", soft_wrap=True, markup=False)
 
 
-def warn_if_busy(devices: list[Device], log: Console) -> None:
+def warn_if_busy(jobs: list[Job], log: Console) -> None:
     from nas.devices.host import busy_cores
 
     load = busy_cores()
-    if devices[0].name == "host" and load is not None and load > 0.5:
+    if any(job.about["device"] == "host" for job in jobs) and load is not None and load > 0.5:
         log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
 
 

@@ -124,8 +124,8 @@ def test_an_older_file_gets_the_new_columns(tmp_path: Path) -> None:
     path.write_text("space,subnet,latency_ms\na,b,1.5\n")
     table = Table(path)
     table.append({"space": "a", "subnet": "c,d", "latency_ms": 2.5, "repeat": 0})
-    table.append({"space": "a", "latency_ms": None})
-    assert path.read_text() == 'space,subnet,latency_ms,repeat\na,b,1.5,\na,"c,d",2.5,0\na,,,\n'
+    table.append({"space": "a", "latency_ms": 3})
+    assert path.read_text() == 'space,subnet,latency_ms,repeat\na,b,1.5,\na,"c,d",2.5,0\na,,3,\n'
     assert [row_key(row)[-1] for row in Table(path).rows] == ["0", "0", "0"]
 
 
@@ -134,9 +134,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\n")
     with pytest.raises(InputError, match=r"cannot read .* choose another --out"):
         Table(path)
-    path.write_text("a,b\n1,2,3\n")
-    with pytest.raises(InputError, match="lines of different length"):
-        Table(path)
+    for text, message in (
+        ("space,latency_ms\na,1,3\n", "lines of different length"),
+        ("id,error\n1,2\n", "has no column latency_ms"),
+        ("space,latency_ms\na,1.5\nb,\n", "line 3: latency_ms must be positive, got ''"),
+        ("space,latency_ms\na,nan\n", "line 2: latency_ms must be positive, got 'nan'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"{message}; choose another --out"):
+            Table(path)
+        assert path.read_text() == text
 
 
 # ---- what may go wrong ---------------------------------------------------------------------------
@@ -217,7 +224,7 @@ def test_noise_is_that_of_a_hand_count() -> None:
     # repeats 0, 1, 2 rank the programs 1 2 3, 1 3 2, 1 2 3
     assert found.srcc == pytest.approx((0.5 + 1.0 + 0.5) / 3)
     assert found.lowest_srcc == pytest.approx(0.5)
-    assert set(found.noisy) == {row_key(r) for r in (rows[2], rows[5], rows[7])}
+    assert found.noisy == {row_key(r) for r in (rows[2], rows[5], rows[7])}
     assert len(found.lines()) == 3
 
 
@@ -225,7 +232,7 @@ def test_rows_without_repeats_or_percentiles_say_nothing() -> None:
     assert noise([]).lines() == []
     found = noise([row(i, 0, 1.0 + i) for i in range(5)])
     assert (found.n_rows, found.tail, found.repeat_pct, found.srcc) == (5, None, None, None)
-    assert found.noisy == ()
+    assert found.noisy == frozenset()
 
 
 def test_ranks_are_not_pooled_over_levels() -> None:

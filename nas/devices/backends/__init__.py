@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nas.devices.backends.onnx_runtime import prepare_onnxruntime
-from nas.devices.backends.pytorch import one_setting, prepare_compiled, prepare_eager
+from nas.devices.backends.pytorch import inference, prepare_compiled, prepare_eager
 from nas.devices.backends.tensorrt import time_tensorrt
 from nas.devices.timing import Times, pinned, time_calls
 from search_spaces import InputError
@@ -42,7 +42,7 @@ def in_process(prepare: Prepare) -> TimeNetwork:
     """Time the function that `prepare` returns, on pinned cores."""
 
     def time(net: nn.Module, x: Tensor, *, precision: str, threads: int, seconds: float) -> Times:
-        with one_setting(threads):
+        with inference(threads):
             run = prepare(net, x, precision, threads)
             with pinned(threads):
                 return time_calls(run, seconds=seconds)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def one_setting(threads: int) -> Iterator[None]:
+def inference(threads: int) -> Iterator[None]:
     """Inference mode with `threads` threads inside operators."""
     import torch
 
@@ -30,12 +30,7 @@ def one_setting(threads: int) -> Iterator[None]:
 def prepare_eager(net: nn.Module, x: Tensor, precision: str, threads: int) -> Callable[[], object]:
     """`net` on `x`, one operator after the other, in channels-last memory."""
     del threads  # set for all of PyTorch
-    net, x = _laid_out(net, x, precision)
-    try:
-        net(x)
-    except RuntimeError as error:  # for example "not implemented for 'Half'"
-        reason = str(error).splitlines()[0]
-        raise InputError(f"pytorch cannot run {precision} on this CPU: {reason}") from None
+    net, x = _runnable(net, x, precision)
     return lambda: net(x)
 
 
@@ -49,8 +44,8 @@ def prepare_compiled(
     """
     import torch
 
-    run = prepare_eager(net, x, precision, threads)
-    net, x = _laid_out(net, x, precision)
+    del threads
+    net, x = _runnable(net, x, precision)
     torch.compiler.reset()
     compiled = torch.compile(net, fullgraph=True, dynamic=False)
     try:
@@ -63,14 +58,20 @@ def prepare_compiled(
             f"torch.compile failed: {reason}; install a C++ compiler (g++ or clang++) or use "
             "--backend pytorch"
         ) from None
-    del run
     return lambda: compiled(x)
 
 
-def _laid_out(net: nn.Module, x: Tensor, precision: str) -> tuple[nn.Module, Tensor]:
+def _runnable(net: nn.Module, x: Tensor, precision: str) -> tuple[nn.Module, Tensor]:
+    """Network and input in `precision` and channels-last; InputError where they do not run."""
     import torch
 
     kind = {"fp32": torch.float32, "fp16": torch.float16}[precision]
     last = torch.channels_last if x.dim() == 4 else torch.contiguous_format
     net = net.to(dtype=kind, memory_format=last)  # type: ignore[call-overload]
-    return net, x.to(dtype=kind).contiguous(memory_format=last)
+    x = x.to(dtype=kind).contiguous(memory_format=last)
+    try:
+        net(x)
+    except RuntimeError as error:  # for example "not implemented for 'Half'"
+        reason = str(error).splitlines()[0]
+        raise InputError(f"pytorch cannot run {precision} on this CPU: {reason}") from None
+    return net, x
