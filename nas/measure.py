@@ -70,7 +70,7 @@ def program_jobs(
     def job(device: Device, program: Program, level: int, repeat: int) -> Job:
         subnet, heads = program
         about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
-        about |= _about(device) | {"level": device.levels[level].level, "repeat": repeat}
+        about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
         return Job(about, lambda: device.measure(space, subnet, heads, level))
 
     jobs = [
@@ -80,7 +80,7 @@ def program_jobs(
         for level in levels
         for repeat in range(repeats)
     ]
-    return _shuffled(jobs, seed)
+    return shuffled(jobs, seed)
 
 
 def operator_jobs(
@@ -95,7 +95,7 @@ def operator_jobs(
 
     def job(device: HostDevice, operator: Operator, repeat: int) -> Job:
         about = {"space": space.name, "operator": str(operator), "level": 0, "repeat": repeat}
-        return Job(about | _about(device), lambda: device.measure_operator(space, operator))
+        return Job(about | about_device(device), lambda: device.measure_operator(space, operator))
 
     jobs = [
         job(device, operator, repeat)
@@ -103,15 +103,17 @@ def operator_jobs(
         for operator in operators
         for repeat in range(repeats)
     ]
-    return _shuffled(jobs, seed)
+    return shuffled(jobs, seed)
 
 
-def _about(device: Device) -> Row:
+def about_device(device: Device) -> Row:
+    """The columns of KEY that say what measured."""
     names = ("power_mode", "backend", "precision", "batch", "threads")
     return {"device": device.name} | {name: getattr(device, name, None) for name in names}
 
 
-def _shuffled(jobs: list[Job], seed: int) -> list[Job]:
+def shuffled(jobs: list[Job], seed: int) -> list[Job]:
+    """`jobs` in the random order of `seed`."""
     return [jobs[i] for i in np.random.default_rng([seed, 1]).permutation(len(jobs))]
 
 

@@ -8,6 +8,7 @@ Keys as in `ofa/nas/efficiency_predictor/latency_lookup_table.py` of mit-han-lab
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,10 @@ def write_ofa_lut(folder: Path | str, tables: Mapping[int, Mapping[str, Entry]])
     for resolution, table in tables.items():
         plain = {key: dict(entry) for key, entry in table.items()}
         text = yaml.safe_dump(plain, sort_keys=False, width=1000)
-        (folder / f"{resolution}_lookup_table.yaml").write_text(text)
+        path = folder / f"{resolution}_lookup_table.yaml"
+        aside = path.with_name(path.name + ".tmp")
+        aside.write_text(text)
+        os.replace(aside, path)
 
 
 def ofa_keys(space: MobileNetV3Space, subnet: Subnet) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nas.devices import Device
     from nas.measure import Job
     from nas.table import Table
+    from search_spaces import Space
 
 
 def measure(
@@ -38,6 +39,10 @@ def measure(
     against: Annotated[
         Path | None,
         typer.Option(help="Rows of whole programs to compare the table with (--per-operator)."),
+    ] = None,
+    ofa_lut: Annotated[
+        Path | None,
+        typer.Option(help="Measure once-for-all's blocks; write DIR/224_lookup_table.yaml."),
     ] = None,
     redo_noisy: Annotated[
         bool, typer.Option("--redo-noisy", help="Measure noisy rows of the file again.")
@@ -84,6 +89,11 @@ def measure(
     ]
     at = _levels(levels, devices[0])
     sampled = programs(found, samples, seed)
+    if ofa_lut is not None:
+        measure_ofa_lut(
+            devices, found, ofa_lut, Table(out), log, repeat=repeat, seed=seed, redo=redo_noisy
+        )
+        return
     if not per_operator:
         jobs = program_jobs(devices, found, sampled, levels=at, repeats=repeat, seed=seed)
         run_jobs(jobs, Table(out), log, redo_noisy=redo_noisy)
@@ -94,6 +104,35 @@ def measure(
     run_jobs(jobs, table, log, redo_noisy=redo_noisy)
     for host, rows in zip(hosts, whole, strict=False):
         log.print(lut_error(found, table.rows, rows, host, seed=seed).line())
+
+
+def measure_ofa_lut(
+    devices: list[Device],
+    space: Space,
+    path: Path,
+    table: Table,
+    log: Console,
+    *,
+    repeat: int,
+    seed: int,
+    redo: bool,
+) -> None:
+    """All blocks of once-for-all at the resolution that the file `path` is named by."""
+    from nas.files import prepare_folder
+    from nas.ofa_table import block_jobs, table_resolution, write_table
+    from nas.per_operator import machines
+    from search_spaces import InputError, MobileNetV3Space
+
+    resolution = table_resolution(path, space)
+    host, *others = machines(devices)
+    if others:
+        raise InputError("--ofa-lut takes one backend, precision and batch: its file names none")
+    assert isinstance(space, MobileNetV3Space)
+    prepare_folder(path.parent)
+    jobs = block_jobs(host, space, resolution, repeats=repeat, seed=seed)
+    run_jobs(jobs, table, log, redo_noisy=redo)
+    write_table(path, jobs, table.rows, host)
+    log.print(f"the table of {resolution} pixels is in {path}")
 
 
 def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> None:

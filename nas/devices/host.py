@@ -72,6 +72,17 @@ class HostDevice:
         net, x = operator_network(operator, self.batch)
         return {"space": space.name, "operator": str(operator)} | self._row(net, x)
 
+    def measure_block(self, space: Space, key: str, subnet: Subnet, index: int) -> dict[str, Any]:
+        """One measured row of entry `index` of once-for-all's table for `subnet`, named `key`."""
+        import torch
+
+        from nas.devices.ofa_blocks import block_network
+        from supernets import extract
+
+        net = extract(_random_supernet(space), subnet).fold()
+        x = torch.randn(self.batch, *space.input_shape(subnet))
+        return {"space": space.name, "operator": key} | self._row(*block_network(net, x, index))
+
     def _row(self, net: nn.Module, x: Tensor) -> dict[str, Any]:
         times = self._backend.time(
             net, x, precision=self.precision, threads=self.threads, seconds=self.seconds
