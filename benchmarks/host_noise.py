@@ -26,22 +26,6 @@ RESULTS = Path(__file__).parent / "results" / "host_noise.json"
 SPACE = "resnet-cifar"
 
 
-def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The noise of `rows`; `noisy` is their number."""
-    found = noise(rows)
-    values = {
-        "n_rows": found.n_rows,
-        "p95_to_median": found.tail,
-        "worst_p95_to_median": found.worst_tail,
-        "repeats_spread_pct": found.repeat_pct,
-        "worst_repeats_spread_pct": found.worst_repeat_pct,
-        "srcc_between_repeats": found.srcc,
-        "lowest_srcc_between_repeats": found.lowest_srcc,
-        "n_noisy_rows": len(found.noisy),
-    }
-    return {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
-
-
 def parsed() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--rows", type=Path, required=True, help="CSV of the rows; continued")
@@ -75,8 +59,8 @@ def main() -> None:
         "n_repeats": asked.repeats,
         "seconds": asked.seconds,
         "busy_processes_at_start": load,
-        "all_programs": figures(table.rows),
-        "by_heads": {heads: figures(rows) for heads, rows in by_heads.items()},
+        "all_programs": noise(table.rows).figures(),
+        "by_heads": {heads: noise(rows).figures() for heads, rows in by_heads.items()},
     }
     write_text(asked.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
@@ -23,26 +23,31 @@ class Noise:
     """Figures of a table of rows; None where it has no percentiles, or one repeat alone."""
 
     n_rows: int
-    tail: float | None  # 95th percentile / median, the middle row
-    worst_tail: float | None
-    repeat_pct: float | None  # (largest - smallest repeat) / median, the middle program
-    worst_repeat_pct: float | None
-    srcc: float | None  # rank correlation between repeats, mean over pairs
+    p95_to_median: float | None  # 95th percentile / median, the middle row
+    worst_p95_to_median: float | None
+    spread_pct: float | None  # (largest - smallest repeat) / median, the middle program
+    worst_spread_pct: float | None
+    srcc: float | None  # rank correlation between repeats, mean over pairs of them
     lowest_srcc: float | None
     noisy: frozenset[tuple[str, ...]]  # keys of the rows to repeat
+
+    def figures(self) -> dict[str, float | int | None]:
+        """The figures as files hold them; of the noisy rows their number."""
+        values = asdict(self) | {"noisy": len(self.noisy)}
+        return {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
 
     def lines(self) -> list[str]:
         """The figures as a person reads them."""
         shown = []
-        if self.tail is not None:
+        if self.p95_to_median is not None:
             shown.append(
-                f"95th percentile / median: {self.tail:.3f} in the middle row, "
-                f"{self.worst_tail:.3f} in the worst"
+                f"95th percentile / median: {self.p95_to_median:.3f} in the middle row, "
+                f"{self.worst_p95_to_median:.3f} in the worst"
             )
-        if self.repeat_pct is not None:
+        if self.spread_pct is not None:
             shown.append(
-                f"repeats spread over {self.repeat_pct:.2f} % in the middle program, "
-                f"{self.worst_repeat_pct:.2f} % in the worst"
+                f"repeats spread over {self.spread_pct:.2f} % in the middle program, "
+                f"{self.worst_spread_pct:.2f} % in the worst"
             )
         if self.srcc is not None:
             shown.append(
@@ -68,10 +73,10 @@ def noise(rows: Sequence[dict[str, Any]]) -> Noise:
     bad = (tail > NOISY_TAIL) | (repeated & (off > NOISY_REPEAT_PCT))
     return Noise(
         n_rows=len(frame),
-        tail=_figure(tail.median()),
-        worst_tail=_figure(tail.max()),
-        repeat_pct=_figure(spread.median()),
-        worst_repeat_pct=_figure(spread.max()),
+        p95_to_median=_figure(tail.median()),
+        worst_p95_to_median=_figure(tail.max()),
+        spread_pct=_figure(spread.median()),
+        worst_spread_pct=_figure(spread.max()),
         srcc=_figure(np.mean(ranks)) if ranks else None,
         lowest_srcc=_figure(np.min(ranks)) if ranks else None,
         noisy=frozenset(row_key(row) for row, again in zip(rows, bad, strict=True) if again),

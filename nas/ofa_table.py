@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
 from nas.devices import HostDevice
+from nas.files import prepare_folder
 from nas.measure import Job, about_device, shuffled
 from nas.per_operator import lut_of
 from nas.table import Row
@@ -38,9 +39,15 @@ def covering_subnets(space: MobileNetV3Space, resolution: int) -> list[Subnet]:
 
 
 def block_jobs(
-    host: HostDevice, space: MobileNetV3Space, resolution: int, *, repeats: int = 1, seed: int = 0
+    hosts: Sequence[HostDevice], space: Space, path: Path, *, repeats: int = 1, seed: int = 0
 ) -> list[Job]:
-    """Every block of the space at `resolution` alone, in one random order."""
+    """Every block of `space` alone, at the resolution that names `path`, in one random order."""
+    resolution = table_resolution(path, space)
+    assert isinstance(space, MobileNetV3Space)
+    if len(hosts) != 1:
+        raise InputError("--ofa-lut takes one backend, precision and batch: its file names none")
+    prepare_folder(path.parent)
+    host = hosts[0]
 
     def job(key: str, subnet: Subnet, index: int, repeat: int) -> Job:
         about = {"space": space.name, "operator": key, "level": 0, "repeat": repeat}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from nas.devices import Device
     from nas.measure import Job
+    from nas.noise import Noise
     from nas.table import Table
-    from search_spaces import Space
 
 
 def measure(
@@ -51,6 +52,7 @@ def measure(
     threads: Annotated[int, typer.Option(help="CPU threads (host).")] = 1,
     seed: Annotated[int, typer.Option(help="Which subnets are drawn, in which order.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The noise as JSON on stdout.")] = False,
 ) -> None:
     """Measure programs of sampled subnets: every single exit, and all exits together.
 
@@ -59,11 +61,13 @@ def measure(
 
     Example: `nas measure --device host --space resnet-cifar --repeat 2 --out rows.csv`
     """
+    from dataclasses import asdict
     from itertools import product
 
-    from nas.cli.output import console
+    from nas.cli.output import console, print_json
     from nas.devices import get_device
     from nas.measure import operator_jobs, program_jobs, programs
+    from nas.ofa_table import block_jobs, write_table
     from nas.per_operator import lut_error, machines, operators_and_programs
     from nas.table import Table
     from search_spaces import InputError, get_space
@@ -73,69 +77,38 @@ def measure(
             raise InputError(f"--{name} must be at least 1, got {value}")
     if against is not None and not per_operator:
         raise InputError("--against compares a table of operators: give --per-operator too")
-    log = console(quiet=quiet)
-    found = get_space(space)
+    log, found = console(quiet=quiet), get_space(space)
+    common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}
     devices = [
-        get_device(
-            device,
-            backend=b,
-            precision=p,
-            batch=n,
-            power_mode=power_mode,
-            threads=threads,
-            seconds=seconds,
-        )
+        get_device(device, backend=b, precision=p, batch=n, **common)  # type: ignore[arg-type]
         for b, p, n in product(_names(backend), _names(precision), _numbers("batch", batch))
     ]
-    at = _levels(levels, devices[0])
-    sampled = programs(found, samples, seed)
+    hosts = machines(devices) if per_operator or ofa_lut else []
+    order: dict[str, int] = {"repeats": repeat, "seed": seed}
+    whole: list[pd.DataFrame] = []
     if ofa_lut is not None:
-        measure_ofa_lut(
-            devices, found, ofa_lut, Table(out), log, repeat=repeat, seed=seed, redo=redo_noisy
-        )
-        return
-    if not per_operator:
-        jobs = program_jobs(devices, found, sampled, levels=at, repeats=repeat, seed=seed)
-        run_jobs(jobs, Table(out), log, redo_noisy=redo_noisy)
-        return
-    hosts, table = machines(devices), Table(out)
-    operators, whole = operators_and_programs(hosts, found, sampled, against)
-    jobs = operator_jobs(hosts, found, operators, repeats=repeat, seed=seed)
-    run_jobs(jobs, table, log, redo_noisy=redo_noisy)
+        jobs = block_jobs(hosts, found, ofa_lut, **order)
+    elif per_operator:
+        sampled = programs(found, samples, seed)
+        operators, whole = operators_and_programs(hosts, found, sampled, against)
+        jobs = operator_jobs(hosts, found, operators, **order)
+    else:
+        at = _levels(levels, devices[0])
+        jobs = program_jobs(devices, found, programs(found, samples, seed), levels=at, **order)
+    table = Table(out)
+    result = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
+    if ofa_lut is not None:
+        write_table(ofa_lut, jobs, table.rows, hosts[0])
+        log.print(f"the table is in {ofa_lut}")
     for host, rows in zip(hosts, whole, strict=False):
-        log.print(lut_error(found, table.rows, rows, host, seed=seed).line())
+        error = lut_error(found, table.rows, rows, host, seed=seed)
+        result.setdefault("lut", []).append(asdict(error))
+        log.print(error.line())
+    if json:
+        print_json(result)
 
 
-def measure_ofa_lut(
-    devices: list[Device],
-    space: Space,
-    path: Path,
-    table: Table,
-    log: Console,
-    *,
-    repeat: int,
-    seed: int,
-    redo: bool,
-) -> None:
-    """All blocks of once-for-all at the resolution that the file `path` is named by."""
-    from nas.files import prepare_folder
-    from nas.ofa_table import block_jobs, table_resolution, write_table
-    from nas.per_operator import machines
-    from search_spaces import InputError, MobileNetV3Space
-
-    resolution = table_resolution(path, space)
-    host, *others = machines(devices)
-    if others:
-        raise InputError("--ofa-lut takes one backend, precision and batch: its file names none")
-    assert isinstance(space, MobileNetV3Space)
-    prepare_folder(path.parent)
-    jobs = block_jobs(host, space, resolution, repeats=repeat, seed=seed)
-    run_jobs(jobs, table, log, redo_noisy=redo)
-    write_table(path, jobs, table.rows, host)
-    log.print(f"the table of {resolution} pixels is in {path}")
-
-
-def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> None:
+def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> Noise:
     """Measure what is missing, with progress; then say how noisy the rows are."""
     from nas.cli.output import command_line, progress
     from nas.files import prepare_folder
@@ -163,6 +136,15 @@ def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -
         command = command_line().removesuffix(" --redo-noisy")
         log.print(f"{len(found.noisy)} rows are noisy; to measure them again:")
         log.print(f"{command} --redo-noisy", soft_wrap=True, markup=False)
+    return found
+
+
+def described(found: Noise) -> dict[str, Any]:
+    """The noise and the noisy rows as a script reads them."""
+    from nas.measure import KEY
+
+    noisy = [dict(zip(KEY, key, strict=True)) for key in sorted(found.noisy)]
+    return {"noise": found.figures(), "noisy": noisy}
 
 
 def warn_if_busy(jobs: list[Job], log: Console) -> None:

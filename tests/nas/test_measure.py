@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import signal
@@ -221,10 +222,10 @@ def test_noise_is_that_of_a_hand_count() -> None:
     ]
     found = noise(rows)
     ratios = [r["latency_p95_ms"] / r["latency_ms"] for r in rows]  # type: ignore[operator]
-    assert found.tail == pytest.approx(np.median(ratios))
-    assert found.worst_tail == pytest.approx(2.0 / 1.01)
-    assert found.repeat_pct == pytest.approx(20)  # of 100 * 0.02 / 1.01, 20, 50
-    assert found.worst_repeat_pct == pytest.approx(50)
+    assert found.p95_to_median == pytest.approx(np.median(ratios))
+    assert found.worst_p95_to_median == pytest.approx(2.0 / 1.01)
+    assert found.spread_pct == pytest.approx(20)  # of 100 * 0.02 / 1.01, 20, 50
+    assert found.worst_spread_pct == pytest.approx(50)
     # repeats 0, 1, 2 rank the programs 1 2 3, 1 3 2, 1 2 3
     assert found.srcc == pytest.approx((0.5 + 1.0 + 0.5) / 3)
     assert found.lowest_srcc == pytest.approx(0.5)
@@ -235,7 +236,12 @@ def test_noise_is_that_of_a_hand_count() -> None:
 def test_rows_without_repeats_or_percentiles_say_nothing() -> None:
     assert noise([]).lines() == []
     found = noise([row(i, 0, 1.0 + i) for i in range(5)])
-    assert (found.n_rows, found.tail, found.repeat_pct, found.srcc) == (5, None, None, None)
+    assert (found.n_rows, found.p95_to_median, found.spread_pct, found.srcc) == (
+        5,
+        None,
+        None,
+        None,
+    )
     assert found.noisy == frozenset()
 
 
@@ -283,9 +289,16 @@ def test_a_table_of_operators_predicts_whole_programs(tmp_path: Path) -> None:
     rows, lut = tmp_path / "rows.csv", tmp_path / "lut.csv"
     common = (*HOST, "--backend", "onnxruntime")
     assert nas(*common, "--samples", 6, "--quiet", "--out", rows).code == 0
-    done = nas(*common, "--per-operator", "--against", rows, "--out", lut)
+    done = nas(*common, "--per-operator", "--against", rows, "--out", lut, "--json")
     assert done.code == 0, done.err
     assert "30 programs take" in " ".join(done.err.split())
+    told = json.loads(done.out)
+    assert told["noise"]["n_rows"] == len(pd.read_csv(lut))
+    assert len(told["noisy"]) == told["noise"]["noisy"]
+    (error,) = told["lut"]
+    assert error["n_rows"] == 30
+    assert error["measured_to_sum"] > 0.1
+    assert 0 < error["fitted_mape_pct"] < 100  # the machine may be busy
     table = pd.read_csv(lut)
     assert table["operator"].is_unique
     assert set(table["source"]) == {"measured"}
