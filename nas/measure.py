@@ -1,21 +1,33 @@
-"""Programs to measure, and their rows: appended one by one, so that a killed run goes on."""
+"""What to measure, in random order, and the rows of it: a run that was killed goes on."""
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nas.devices import Device
-from nas.files import write_bytes
+from nas.devices import Device, HostDevice
+from nas.table import Row, Table
+from predictors import Operator, programs_of
 from search_spaces import Space, Subnet, format_heads
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
 Program = tuple[Subnet, tuple[int, ...]]
+KEY = (
+    *("space", "subnet", "heads", "operator", "device", "level", "power_mode"),
+    *("backend", "precision", "batch", "threads", "repeat"),
+)
+"""The columns that say which measurement a row is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to measure: `about` holds its columns of KEY."""
+
+    about: Row
+    run: Callable[[], Row]
 
 
 def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
@@ -35,38 +47,88 @@ def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
     return [listed[i] for i in rng.permutation(len(listed))]
 
 
-def measure_rows(
-    device: Device, space: Space, todo: list[Program], out: Path, *, level: int = 0
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Measure what `out` does not hold yet; yields (rows done, row), each row already on disk."""
-    done = _measured(out)
-    wanted = device.levels[level].level
-    left = [p for p in todo if (str(p[0]), format_heads(p[1]), str(wanted)) not in done]
-    for n, (subnet, heads) in enumerate(left, start=1 + len(todo) - len(left)):
-        row = device.measure(space, subnet, heads, wanted)
-        _append(out, row)
+def unique_operators(space: Space, todo: Sequence[Program]) -> list[Operator]:
+    """Every operator that the programs consist of, once, in a fixed order."""
+    heads = np.zeros((len(todo), space.n_exits + 1), dtype=bool)
+    for i, (_, asked) in enumerate(todo):
+        heads[i, list(asked)] = True
+    listed = programs_of(space.operators(space.genes([s for s, _ in todo]), heads))
+    return sorted({operator for program in listed for operator in program})
+
+
+def program_jobs(
+    devices: Sequence[Device],
+    space: Space,
+    todo: Sequence[Program],
+    *,
+    levels: Sequence[int],
+    repeats: int = 1,
+    seed: int = 0,
+) -> list[Job]:
+    """All programs on all devices at all levels, `repeats` times, in one random order."""
+
+    def job(device: Device, program: Program, level: int, repeat: int) -> Job:
+        subnet, heads = program
+        about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
+        about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
+        return Job(about, lambda: device.measure(space, subnet, heads, level))
+
+    jobs = [
+        job(device, program, level, repeat)
+        for device in devices
+        for program in todo
+        for level in levels
+        for repeat in range(repeats)
+    ]
+    return shuffled(jobs, seed)
+
+
+def operator_jobs(
+    devices: Sequence[HostDevice],
+    space: Space,
+    operators: Sequence[Operator],
+    *,
+    repeats: int = 1,
+    seed: int = 0,
+) -> list[Job]:
+    """All operators alone on all devices, `repeats` times, in one random order."""
+
+    def job(device: HostDevice, operator: Operator, repeat: int) -> Job:
+        about = {"space": space.name, "operator": str(operator), "level": 0, "repeat": repeat}
+        return Job(about | about_device(device), lambda: device.measure_operator(space, operator))
+
+    jobs = [
+        job(device, operator, repeat)
+        for device in devices
+        for operator in operators
+        for repeat in range(repeats)
+    ]
+    return shuffled(jobs, seed)
+
+
+def about_device(device: Device) -> Row:
+    """The columns of KEY that say what measured."""
+    names = ("power_mode", "backend", "precision", "batch", "threads")
+    return {"device": device.name} | {name: getattr(device, name, None) for name in names}
+
+
+def shuffled(jobs: list[Job], seed: int) -> list[Job]:
+    """`jobs` in the random order of `seed`."""
+    return [jobs[i] for i in np.random.default_rng([seed, 1]).permutation(len(jobs))]
+
+
+def row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which measurement a row of a file, or of a job, is."""
+    values = {name: row.get(name) for name in KEY}
+    values["repeat"] = values["repeat"] or "0"  # rows from before repeats were counted
+    return tuple("" if v is None else str(v) for v in values.values())
+
+
+def measure_rows(jobs: Sequence[Job], table: Table) -> Iterator[tuple[int, Row]]:
+    """Measure what `table` does not hold yet; yields (rows done, row), each row already written."""
+    done = {row_key(row) for row in table.rows}
+    left = [job for job in jobs if row_key(job.about) not in done]
+    for n, job in enumerate(left, start=1 + len(jobs) - len(left)):
+        row = job.run() | {k: v for k, v in job.about.items() if v is not None}
+        table.append(row)
         yield n, row
-
-
-def _measured(out: Path) -> set[tuple[str, str, str]]:
-    """Programs whose complete line is in `out`; a torn last line is cut off."""
-    if not out.exists():
-        return set()
-    data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        write_bytes(out, whole)
-    rows = csv.DictReader(whole.decode().splitlines())
-    return {(row["subnet"], row["heads"], row["level"]) for row in rows}
-
-
-def _append(out: Path, row: dict[str, Any]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not out.exists() or out.stat().st_size == 0
-    with out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-        file.flush()
-        os.fsync(file.fileno())

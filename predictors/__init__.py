@@ -13,8 +13,13 @@ from predictors.artifacts import (
 from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
+<<<<<<< HEAD
 from predictors.intervals import half_width, half_widths
+=======
+from predictors.lut import LutPredictor, Operator, programs_of
+>>>>>>> h-measure
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from predictors.ofa_lut import ofa_keys, read_ofa_lut, write_ofa_lut
 from predictors.prior import CostPrior, learn_prior
 from predictors.report import GO_SRCC, TransferReport, held_out_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows, read_subnets
@@ -31,7 +36,9 @@ __all__ = [
     "CostPrior",
     "EnergyPredictor",
     "LatencyPredictor",
+    "LutPredictor",
     "MonotoneTransfer",
+    "Operator",
     "ScaledModel",
     "TableError",
     "TransferPredictor",
@@ -48,7 +55,13 @@ __all__ = [
     "load_transfer",
     "lookup",
     "mape_pct",
+<<<<<<< HEAD
+=======
+    "ofa_keys",
+    "programs_of",
+>>>>>>> h-measure
     "read_accuracy_table",
+    "read_ofa_lut",
     "read_rows",
     "read_subnets",
     "rows_sha256",
@@ -58,5 +71,6 @@ __all__ = [
     "srcc_within",
     "srcc_within_interval",
     "transfer_report",
+    "write_ofa_lut",
     "zero_shot",
 ]

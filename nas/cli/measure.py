@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from nas.devices import Device
+    from nas.measure import Job
+    from nas.noise import Noise
+    from nas.table import Table
 
 
 def measure(
@@ -13,40 +22,162 @@ def measure(
     device: Annotated[str, typer.Option(help="`host`, or a profile that `nas devices` lists.")],
     space: Annotated[str, typer.Option(help="Search space; `nas spaces` lists them.")],
     samples: Annotated[int, typer.Option(help="Subnets, from small to large.")] = 320,
-    level: Annotated[int, typer.Option(help="DVFS level, 0 = slowest; -1 = fastest.")] = -1,
+    levels: Annotated[
+        str,
+        typer.Option("--levels", "--level", help="DVFS levels: `all`, or `0,3,-1` (-1: fastest)."),
+    ] = "-1",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="On host pytorch, pytorch-compiled, onnxruntime, tensorrt; `a,b`: both."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8; `a,b`: both.")] = None,
+    batch: Annotated[str, typer.Option(help="Images per call; `1,8`: both.")] = "1",
+    power_mode: Annotated[str | None, typer.Option(help="Power mode of a profile.")] = None,
+    repeat: Annotated[int, typer.Option(help="Times that every row is measured.")] = 1,
+    per_operator: Annotated[
+        bool, typer.Option("--per-operator", help="Measure operators alone: a look-up table.")
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Rows of whole programs to compare the table with (--per-operator)."),
+    ] = None,
+    ofa_lut: Annotated[
+        Path | None,
+        typer.Option(help="Measure once-for-all's blocks; write DIR/224_lookup_table.yaml."),
+    ] = None,
+    redo_noisy: Annotated[
+        bool, typer.Option("--redo-noisy", help="Measure noisy rows of the file again.")
+    ] = False,
     seconds: Annotated[float, typer.Option(help="Timed seconds per row (host).")] = 0.3,
     threads: Annotated[int, typer.Option(help="CPU threads (host).")] = 1,
-    seed: Annotated[int, typer.Option(help="Which subnets are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which subnets are drawn, in which order.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The noise as JSON on stdout.")] = False,
 ) -> None:
     """Measure programs of sampled subnets: every single exit, and all exits together.
 
-    Example: `nas measure --device host --space resnet-cifar --out rows.csv`
+    Rows are appended as they are measured, in random order; a killed run goes on where it stopped.
+    Ends with how noisy the rows are, and which to measure again.
+
+    Example: `nas measure --device host --space resnet-cifar --repeat 2 --out rows.csv`
     """
-    from nas.cli.output import console, progress
-    from nas.devices import HostDevice, get_device
-    from nas.devices.host import busy_cores
-    from nas.files import prepare_folder
-    from nas.measure import measure_rows, programs
+    from dataclasses import asdict
+    from itertools import product
+
+    from nas.cli.output import console, print_json
+    from nas.devices import get_device
+    from nas.measure import operator_jobs, program_jobs, programs
+    from nas.ofa_table import block_jobs, write_table
+    from nas.per_operator import lut_error, machines, operators_and_programs
+    from nas.table import Table
     from search_spaces import InputError, get_space
 
-    if samples < 1:
-        raise InputError(f"--samples must be at least 1, got {samples}")
-    log = console(quiet=quiet)
-    load = busy_cores()
-    target = HostDevice(threads=threads, seconds=seconds) if device == "host" else None
-    if target is not None and load is not None and load > 0.5:
-        log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
-    found = get_space(space)
-    chosen = target or get_device(device)
-    if not -len(chosen.levels) <= level < len(chosen.levels):
-        raise InputError(f"{device} has levels 0 to {len(chosen.levels) - 1}, got --level {level}")
-    level = range(len(chosen.levels))[level]
-    prepare_folder(out.parent)
-    todo = programs(found, samples, seed)
+    for name, value in (("samples", samples), ("repeat", repeat)):
+        if value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
+    if against is not None and not per_operator:
+        raise InputError("--against compares a table of operators: give --per-operator too")
+    log, found = console(quiet=quiet), get_space(space)
+    common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}
+    devices = [
+        get_device(device, backend=b, precision=p, batch=n, **common)  # type: ignore[arg-type]
+        for b, p, n in product(_names(backend), _names(precision), _numbers("batch", batch))
+    ]
+    hosts = machines(devices) if per_operator or ofa_lut else []
+    order: dict[str, int] = {"repeats": repeat, "seed": seed}
+    whole: list[pd.DataFrame] = []
+    if ofa_lut is not None:
+        jobs = block_jobs(hosts, found, ofa_lut, **order)
+    elif per_operator:
+        sampled = programs(found, samples, seed)
+        operators, whole = operators_and_programs(hosts, found, sampled, against)
+        jobs = operator_jobs(hosts, found, operators, **order)
+    else:
+        at = _levels(levels, devices[0])
+        jobs = program_jobs(devices, found, programs(found, samples, seed), levels=at, **order)
+    table = Table(out)
+    result = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
+    if ofa_lut is not None:
+        write_table(ofa_lut, jobs, table.rows, hosts[0])
+        log.print(f"the table is in {ofa_lut}")
+    for host, rows in zip(hosts, whole, strict=False):
+        error = lut_error(found, table.rows, rows, host, seed=seed)
+        result.setdefault("lut", []).append(asdict(error))
+        log.print(error.line())
+    if json:
+        print_json(result)
+
+
+def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> Noise:
+    """Measure what is missing, with progress; then say how noisy the rows are."""
+    from nas.cli.output import command_line, progress
+    from nas.files import prepare_folder
+    from nas.measure import measure_rows, row_key
+    from nas.noise import noise
+
+    warn_if_busy(jobs, log)
+    prepare_folder(table.path.parent)
+    wanted = {row_key(job.about) for job in jobs}
+    if redo_noisy:
+        again = noise([row for row in table.rows if row_key(row) in wanted]).noisy
+        dropped = table.keep(lambda row: row_key(row) not in again)
+        log.print(f"{dropped} noisy rows are measured again")
+    done = len(wanted & {row_key(row) for row in table.rows})
     with progress(log) as bar:
-        task = bar.add_task("measure", total=len(todo), note="")
-        for done, row in measure_rows(chosen, found, todo, out, level=level):
+        task = bar.add_task("measure", total=len(jobs), completed=done, note="")
+        for done, row in measure_rows(jobs, table):
             note = f"{row['latency_ms']:.4g} ms {row['source']}"
             bar.update(task, completed=done, note=note)
-    log.print(f"{len(todo)} rows in {out}")
+    log.print(f"{len(jobs)} rows in {table.path}")
+    found = noise([row for row in table.rows if row_key(row) in wanted])
+    for line in found.lines():
+        log.print(line)
+    if found.noisy:
+        command = command_line().removesuffix(" --redo-noisy")
+        log.print(f"{len(found.noisy)} rows are noisy; to measure them again:")
+        log.print(f"{command} --redo-noisy", soft_wrap=True, markup=False)
+    return found
+
+
+def described(found: Noise) -> dict[str, Any]:
+    """The noise and the noisy rows as a script reads them."""
+    from nas.measure import KEY
+
+    noisy = [dict(zip(KEY, key, strict=True)) for key in sorted(found.noisy)]
+    return {"noise": found.figures(), "noisy": noisy}
+
+
+def warn_if_busy(jobs: list[Job], log: Console) -> None:
+    from nas.devices.host import busy_cores
+
+    load = busy_cores()
+    if any(job.about["device"] == "host" for job in jobs) and load is not None and load > 0.5:
+        log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
+
+
+def _names(text: str | None) -> list[str | None]:
+    """The parts of `a,b`; the device's default for None."""
+    return [None] if text is None else [part.strip() for part in text.split(",")]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    from search_spaces import InputError
+
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise InputError(f"--{option} takes whole numbers like 1,8, got {text!r}") from None
+
+
+def _levels(text: str, device: Device) -> list[int]:
+    """Level numbers of `all` or `0,3,-1`; negative ones count from the fastest."""
+    from search_spaces import InputError
+
+    n = len(device.levels)
+    if text == "all":
+        return list(range(n))
+    asked = _numbers("levels", text)
+    for level in asked:
+        if not -n <= level < n:
+            raise InputError(f"{device.name} has levels 0 to {n - 1}, got --levels {level}")
+    return list(dict.fromkeys(range(n)[level] for level in asked))

@@ -52,8 +52,13 @@ def get_device(
     precision: str | None = None,
     batch: int = 1,
     power_mode: str | None = None,
+    threads: int = 1,
+    seconds: float = 0.3,
 ) -> Device:
-    """This machine for `host`, else the analytic model of a profile (a name or a TOML file)."""
+    """This machine for `host`, else the analytic model of a profile (a name or a TOML file).
+
+    `threads` and `seconds` per row are those of a machine that really runs programs.
+    """
     if name != "host":
         return AnalyticDevice(
             load_profile(name),
@@ -62,11 +67,12 @@ def get_device(
             batch=batch,
             power_mode=power_mode,
         )
-    host = HostDevice(batch=batch)
-    asked = {"backend": backend, "precision": precision, "power_mode": power_mode}
-    for option, value in asked.items():
-        if value not in (None, getattr(host, option)):
-            raise InputError(
-                f"host measures {option} {getattr(host, option) or 'as it is'}, asked {value!r}"
-            )
-    return host
+    if power_mode is not None:
+        raise InputError(f"host is measured as it is, asked power mode {power_mode!r}")
+    return HostDevice(
+        backend=backend or "pytorch",
+        precision=precision or "fp32",
+        batch=batch,
+        threads=threads,
+        seconds=seconds,
+    )

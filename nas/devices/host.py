@@ -5,40 +5,46 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from nas.devices.backends import get_backend
+from nas.devices.timing import time_calls
+from search_spaces import DvfsLevel, InputError, Space, Subnet, format_heads
 
-from search_spaces import DvfsLevel, Space, Subnet, format_heads
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-N_WARMUP = 5
+    from predictors import Operator
+
 UNKNOWN_MHZ = 1000.0  # stands in where the system hides its clock; there is one level only
 
 
-def time_ms(run: Callable[[], object], *, seconds: float, min_runs: int = 20) -> list[float]:
-    """Milliseconds of each call, warm-up excluded, for at least `seconds` and `min_runs`."""
-    for _ in range(N_WARMUP):
-        run()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < min_runs or time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        times.append(1e3 * (time.perf_counter() - start))
-    return times
-
-
 class HostDevice:
-    """PyTorch eager in fp32 on the CPU, batch 1; batch norm is folded, memory is channels-last."""
+    """One backend in one precision; batch norm is folded, memory is channels-last."""
 
-    name, processor, backend, precision = "host", "cpu", "pytorch", "fp32"
+    name = "host"
     power_mode, source = None, "measured"
 
-    def __init__(self, *, threads: int = 1, seconds: float = 0.3, batch: int = 1) -> None:
-        self.threads, self.seconds, self.batch = threads, seconds, batch
+    def __init__(
+        self,
+        *,
+        backend: str = "pytorch",
+        precision: str = "fp32",
+        batch: int = 1,
+        threads: int = 1,
+        seconds: float = 0.3,
+    ) -> None:
+        self._backend = get_backend(backend, precision)
+        for name, value in (("batch", batch), ("threads", threads)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        if not 0 < seconds < float("inf"):
+            raise InputError(f"seconds must be positive, got {seconds:g}")
+        self.backend, self.precision, self.processor = backend, precision, self._backend.processor
+        self.batch, self.threads, self.seconds = batch, threads, seconds
         self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]
 
     def measure(
@@ -46,7 +52,8 @@ class HostDevice:
     ) -> dict[str, Any]:
         """One measured row of the program (`subnet`, `heads`), at the clock the machine has now.
 
-        Weights are random: they cost what trained ones cost.
+        Weights and images are random: they cost what trained and real ones cost. Latency is that
+        of the whole batch.
         """
         del level  # the host's clock is left as it is
         import torch
@@ -54,30 +61,43 @@ class HostDevice:
         from supernets import extract
 
         net = extract(_random_supernet(space), subnet, heads=heads).fold()
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         x = torch.randn(self.batch, *space.input_shape(subnet))
-        x = x.contiguous(memory_format=torch.channels_last)
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.inference_mode():
-                times = time_ms(lambda: net(x), seconds=self.seconds)
-        finally:
-            torch.set_num_threads(before)
+        about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
+        return about | self._row(net, x)
+
+    def measure_operator(self, space: Space, operator: Operator) -> dict[str, Any]:
+        """One measured row of an operator alone: an entry of a look-up table."""
+        from nas.devices.operators import operator_network
+
+        net, x = operator_network(operator, self.batch)
+        return {"space": space.name, "operator": str(operator)} | self._row(net, x)
+
+    def measure_block(self, space: Space, key: str, subnet: Subnet, index: int) -> dict[str, Any]:
+        """One measured row of entry `index` of once-for-all's table for `subnet`, named `key`."""
+        import torch
+
+        from nas.devices.ofa_blocks import block_network
+        from supernets import extract
+
+        net = extract(_random_supernet(space), subnet).fold()
+        x = torch.randn(self.batch, *space.input_shape(subnet))
+        return {"space": space.name, "operator": key} | self._row(*block_network(net, x, index))
+
+    def _row(self, net: nn.Module, x: Tensor) -> dict[str, Any]:
+        times = self._backend.time(
+            net, x, precision=self.precision, threads=self.threads, seconds=self.seconds
+        )
         return {
-            "space": space.name,
-            "subnet": str(subnet),
-            "heads": format_heads(heads),
             "device": self.name,
             "level": 0,
             "processor": self.processor,
             "backend": self.backend,
             "precision": self.precision,
+            "calibration": "random" if self.precision == "int8" else None,
             "batch": self.batch,
+            "threads": self.threads,
             "cpu_mhz": cpu_mhz(),  # None where the system hides it: a stand-in is not measured
-            "latency_ms": round(float(np.median(times)), 5),
-            "latency_p95_ms": round(float(np.percentile(times, 95)), 5),
-            "n_runs": len(times),
+            **times.columns(),
             "source": self.source,
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": f"{cpu_name()}, {self.threads} thread" + "s" * (self.threads > 1),
@@ -90,8 +110,8 @@ class HostDevice:
 
         logits = torch.randn(self.batch, 10)
         with torch.inference_mode():
-            times = time_ms(lambda: bool(logits.softmax(1).max() > 0.5), seconds=0.05)
-        return float(np.median(times))
+            decide = time_calls(lambda: bool(logits.softmax(1).max() > 0.5), seconds=0.05)
+        return decide.median_ms
 
 
 @cache

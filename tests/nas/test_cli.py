@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -159,26 +158,6 @@ def test_supernet_info_shows_the_card(digits):
     described = json.loads(nas("supernet", "info", digits.supernet, "--json").out)
     assert described["dataset"] == "digits"
     assert described["command"].startswith("nas supernet train")
-
-
-def test_measuring_goes_on_where_it_stopped(tmp_path):
-    rows = tmp_path / "rows.csv"
-    measure = ["measure", "--device", "host", "--space", "resnet-digits", "--samples", "3"]
-    measure += ["--seconds", "0.01", "--quiet", "--out", str(rows)]
-    process = subprocess.Popen([sys.executable, "-m", "nas.cli.app", *measure])
-    while not rows.exists() or rows.read_bytes().count(b"\n") < 3:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    with rows.open("a") as file:
-        file.write("resnet-digits,torn")
-    before = rows.read_text().splitlines()[:3]
-    assert nas(*measure).code == 0
-    after = rows.read_text().splitlines()
-    assert after[:3] == before
-    assert len(after) == len(set(after))
-    assert pd.read_csv(rows)["latency_ms"].gt(0).all()
 
 
 def test_a_predictor_from_rows_to_a_prediction(digits, tmp_path):

@@ -140,7 +140,9 @@ def test_this_machine_really_runs_programs():
         (("tx2", None, "int8"), "unknown precision 'int8'; the device has fp32, fp16"),
         (("nano", "ncnn", "fp16"), "unknown precision 'fp16'; the device has fp32"),
         (("nano", None, None, "TURBO"), "nano has no power mode 'TURBO'; it has MAXN, 5W"),
-        (("host", "tensorrt"), "host measures backend pytorch, asked 'tensorrt'"),
+        (("host", "tflite"), "unknown backend .tflite.; host has pytorch, pytorch-compiled"),
+        (("host", None, "int4"), "unknown precision .int4.; pytorch has fp32, fp16"),
+        (("host", None, None, "MAXN"), "host is measured as it is, asked power mode .MAXN."),
     ],
 )
 def test_what_a_device_does_not_have(arguments, message):

@@ -1,0 +1,146 @@
+"""TensorRT through its command-line tool `trtexec`, which builds an engine and times it.
+
+Flags and files as in NVIDIA's developer guide (docs.nvidia.com/deeplearning/tensorrt, "trtexec");
+only what TensorRT 8.0 of JetPack 4.6 knows as well as later releases do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from nas.devices.backends.onnx_runtime import onnx_model
+from nas.devices.timing import MIN_RUNS, Times
+from search_spaces import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+JETPACK = Path("/usr/src/tensorrt/bin/trtexec")  # not on the PATH of a fresh board
+BUILD_S = 1800.0  # building an engine on a small board takes minutes
+WARMUP_MS = 2000
+
+
+def find_trtexec() -> str:
+    """The path of `trtexec`; InputError says how to get it."""
+    found = shutil.which("trtexec") or (str(JETPACK) if JETPACK.is_file() else None)
+    if found is None:
+        raise InputError(
+            f"trtexec is neither on the PATH nor at {JETPACK}: install TensorRT (on a Jetson: "
+            "apt-get install tensorrt) or use another --backend"
+        )
+    return found
+
+
+def trtexec_command(
+    program: str, model: Path, times: Path, *, shape: Sequence[int], precision: str, seconds: float
+) -> list[str]:
+    """The arguments that build an engine of `model` for inputs of `shape` and time it.
+
+    Without transfers, since trtexec otherwise sends the next input during a run. Calibration for
+    int8 is left out: trtexec then takes ranges of its own, which are good for times alone. fp32 is
+    TensorRT's: from Ampere on that allows TF32.
+    """
+    sides = "x".join(map(str, shape))
+    return [
+        program,
+        f"--onnx={model}",
+        *(f"--{kind}=input:{sides}" for kind in ("minShapes", "optShapes", "maxShapes", "shapes")),
+        *([] if precision == "fp32" else [f"--{precision}"]),
+        f"--warmUp={WARMUP_MS}",
+        f"--duration={max(1, math.ceil(seconds))}",
+        f"--iterations={MIN_RUNS}",
+        "--useSpinWait",
+        "--useCudaGraph",
+        "--noDataTransfers",
+        f"--exportTimes={times}",
+    ]
+
+
+def read_times(path: Path) -> list[float]:
+    """Milliseconds of every run in a file of `--exportTimes`: copies and computing, no waiting.
+
+    A list of records; `latencyMs` is the sum of `h2dMs` (before 8.5 `inMs`), `computeMs` and
+    `d2hMs` (`outMs`). Records without it are taken from `startComputeMs` to `endComputeMs`.
+    """
+    try:
+        records = json.loads(path.read_text())
+        found = [
+            float(r["latencyMs"] if "latencyMs" in r else r["endComputeMs"] - r["startComputeMs"])
+            for r in records
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"trtexec left no readable times ({type(error).__name__}: {error})"
+        ) from None
+    if not found or not all(math.isfinite(ms) and ms > 0 for ms in found):
+        raise InputError(f"trtexec wrote {len(found)} times, expected positive ones")
+    return found
+
+
+def read_summary(text: str, metric: str = "GPU Compute Time") -> dict[str, float]:
+    """`min, max, mean, median, p90, p95, p99` in ms as trtexec prints them; {} where it does not.
+
+    `[I] GPU Compute Time: min = 1.1 ms, max = 1.3 ms, mean = ..., percentile(99%) = 1.25 ms`;
+    releases before 8.5 print the 99th percentile alone.
+    """
+    lines = [line for line in text.splitlines() if f"{metric}: min = " in line]
+    number = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+    pattern = rf"(min|max|mean|median|percentile)(?:\((\d+)%\))? = ({number}) ms"
+    found = re.findall(pattern, lines[-1]) if lines else []
+    return {f"p{pct}" if pct else name: float(value) for name, pct, value in found}
+
+
+def time_tensorrt(
+    net: nn.Module, x: Tensor, *, precision: str, threads: int, seconds: float
+) -> Times:
+    """Build an engine of `net` for the shape of `x` and time it on the GPU."""
+    del threads  # the GPU works alone once its graph is launched
+    program = find_trtexec()
+    with TemporaryDirectory() as folder:
+        model, times = Path(folder) / "net.onnx", Path(folder) / "times.json"
+        model.write_bytes(onnx_model(net, x, half=False).SerializeToString())
+        text = run_trtexec(
+            trtexec_command(
+                program, model, times, shape=x.shape, precision=precision, seconds=seconds
+            ),
+            timeout_s=BUILD_S + seconds,
+        )
+        found = Times(read_times(times))
+    told = read_summary(text).get("median")
+    if told is not None and abs(told - found.median_ms) > 0.05 * told + 0.01:
+        raise InputError(
+            f"trtexec says a median of {told:g} ms, its times have {found.median_ms:g} ms: "
+            "this release writes another format"
+        )
+    return found
+
+
+def run_trtexec(command: list[str], *, timeout_s: float) -> str:
+    """What `command` prints; InputError with its own last word where it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(f"trtexec did not finish within {timeout_s:.0f} s; stopped") from None
+    except OSError as error:
+        raise InputError(f"cannot run {command[0]}: {error.strerror}") from None
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        faults = [line for line in lines if "[E]" in line] or lines or ["it printed nothing"]
+        raise InputError(f"trtexec failed with code {done.returncode}: {faults[0]}")
+    return done.stdout

@@ -1,0 +1,73 @@
+"""A table of once-for-all's blocks on this machine, in the format of its own tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+
+from nas.devices import HostDevice
+from nas.files import prepare_folder
+from nas.measure import Job, about_device, shuffled
+from nas.per_operator import lut_of
+from nas.table import Row
+from predictors import ofa_keys, write_ofa_lut
+from search_spaces import InputError, MobileNetV3Space, Space, Subnet
+
+
+def table_resolution(path: Path, space: Space) -> int:
+    """The resolution that the file's name gives; InputError where it cannot be one of `space`."""
+    if not isinstance(space, MobileNetV3Space) or space.n_exits:
+        raise InputError(f"--ofa-lut needs a space ofa-mobilenetv3 without exits, got {space.name}")
+    named = re.fullmatch(r"(\d+)_lookup_table\.yaml", path.name)
+    if not named or int(named[1]) not in space.resolutions:
+        raise InputError(
+            f"--ofa-lut must be named like {max(space.resolutions)}_lookup_table.yaml with a "
+            f"resolution of {space.name}, got {path.name}"
+        )
+    return int(named[1])
+
+
+def covering_subnets(space: MobileNetV3Space, resolution: int) -> list[Subnet]:
+    """Subnets that hold every block of the space: all depths full, one kernel and ratio each."""
+    depth = max(space.depths)
+    return [
+        space.from_ofa({"ks": kernel, "e": expand, "d": depth, "r": resolution})
+        for kernel, expand in product(space.kernels, space.expands)
+    ]
+
+
+def block_jobs(
+    hosts: Sequence[HostDevice], space: Space, path: Path, *, repeats: int = 1, seed: int = 0
+) -> list[Job]:
+    """Every block of `space` alone, at the resolution that names `path`, in one random order."""
+    resolution = table_resolution(path, space)
+    assert isinstance(space, MobileNetV3Space)
+    if len(hosts) != 1:
+        raise InputError("--ofa-lut takes one backend, precision and batch: its file names none")
+    prepare_folder(path.parent)
+    host = hosts[0]
+
+    def job(key: str, subnet: Subnet, index: int, repeat: int) -> Job:
+        about = {"space": space.name, "operator": key, "level": 0, "repeat": repeat}
+        return Job(
+            about | about_device(host), lambda: host.measure_block(space, key, subnet, index)
+        )
+
+    found = {
+        key: (subnet, index)
+        for subnet in covering_subnets(space, resolution)
+        for index, key in enumerate(ofa_keys(space, subnet))
+    }
+    jobs = [job(key, *where, repeat) for key, where in found.items() for repeat in range(repeats)]
+    return shuffled(jobs, seed)
+
+
+def write_table(path: Path, jobs: Iterable[Job], rows: list[Row], host: HostDevice) -> None:
+    """Write the measured blocks of `jobs`; `mean` is the median, which bears noise better."""
+    lut = lut_of(rows, host)
+    runs = {row["operator"]: int(row["n_runs"]) for row in rows if row.get("operator")}
+    keys = sorted({job.about["operator"] for job in jobs})
+    table = {key: {"mean": lut[key], "count": runs[key]} for key in keys}
+    write_ofa_lut(path.parent, {int(path.name.split("_")[0]): table})

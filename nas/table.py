@@ -1,0 +1,101 @@
+"""A CSV that is appended to row by row: a killed run leaves whole lines, and goes on from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.files import write_bytes
+from search_spaces import InputError
+
+Row = dict[str, Any]
+SYNC_S = 1.0  # a power cut may cost the rows of the last second
+
+
+class Table:
+    """The rows of `path`, as text, and room for more.
+
+    Opening cuts off a torn last line. A row with columns that the file lacks gets them in: the
+    file is then written anew, with empty cells above. InputError where the file cannot be read or
+    written; rows that were appended before stay.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._synced = path, 0.0
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+            whole = data[: data.rfind(b"\n") + 1]
+            if len(whole) < len(data):
+                write_bytes(path, whole)
+            reader = csv.DictReader(io.StringIO(whole.decode(), newline=""))
+            self.rows: list[Row] = list(reader)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"cannot read {path}: {error}; choose another --out") from None
+        self.columns = list(reader.fieldnames or [])
+        fault = _fault(self.columns, self.rows)
+        if fault:
+            raise InputError(f"{path} {fault}; choose another --out")
+
+    def append(self, row: Row) -> None:
+        """Write `row` behind the others; from here on it survives a kill."""
+        text = {k: "" if v is None else str(v) for k, v in row.items()}
+        new = [column for column in text if column not in self.columns]
+        try:
+            if new:
+                self.columns += new
+                self._rewrite([*self.rows, text])
+            else:
+                with self.path.open("ab") as file:
+                    file.write(self._csv([text]))
+                    file.flush()  # the kernel has it now, a killed process loses nothing
+                    if time.monotonic() > self._synced + SYNC_S:
+                        os.fsync(file.fileno())
+                        self._synced = time.monotonic()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(
+                f"cannot write to {self.path}: {reason}; its {len(self.rows)} rows are kept, the "
+                "same command goes on"
+            ) from None
+        self.rows.append(text)
+
+    def keep(self, wanted: Callable[[Row], bool]) -> int:
+        """Drop the rows that are not `wanted`; returns how many."""
+        kept = [row for row in self.rows if wanted(row)]
+        dropped = len(self.rows) - len(kept)
+        if dropped:
+            self._rewrite(kept)
+            self.rows = kept
+        return dropped
+
+    def _rewrite(self, rows: list[Row]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        header = dict(zip(self.columns, self.columns, strict=True))
+        write_bytes(self.path, self._csv([header, *rows]))
+
+    def _csv(self, rows: list[Row]) -> bytes:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
+        writer.writerows(rows)
+        return text.getvalue().encode()
+
+
+def _fault(columns: list[str], rows: list[Row]) -> str | None:
+    """What keeps a file from being one of measurement rows."""
+    if columns and "latency_ms" not in columns:
+        return "has no column latency_ms"
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            return f"line {line}: lines of different length"
+        try:
+            positive = 0 < float(row["latency_ms"]) < float("inf")
+        except ValueError:
+            positive = False
+        if not positive:
+            return f"line {line}: latency_ms must be positive, got {row['latency_ms']!r}"
+    return None

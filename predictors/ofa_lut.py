@@ -1,0 +1,126 @@
+"""Look-up tables in once-for-all's format: YAML, one file per resolution, a block per key.
+
+Keys as in `ofa/nas/efficiency_predictor/latency_lookup_table.py` of mit-han-lab/once-for-all (MIT):
+`expanded_conv-input:HxWxC-output:HxWxC-expand:MID-kernel:K-stride:S-idskip:I-se:B-hs:B`, and
+`Conv`, `Conv_1`, `AvgPool2D`, `Conv_2`, `Logits` with input and output alone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search_spaces import InputError, MobileNetV3Space, Subnet
+
+HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al., 2019, table 1)
+Entry = dict[str, float]
+
+
+def read_ofa_lut(path: Path | str) -> dict[int, dict[str, Entry]]:
+    """Tables by resolution: `{key: {mean, std, count}}`, mean and std in ms; std, count optional.
+
+    `path` is a folder of `{resolution}_lookup_table.yaml`, or one such file. InputError names the
+    file and what is wrong with it.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*_lookup_table.yaml")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no RESOLUTION_lookup_table.yaml")
+    tables = {}
+    for file in files:
+        named = re.fullmatch(r"(\d+)_lookup_table\.yaml", file.name)
+        if not named:
+            raise InputError(f"{file} must be named RESOLUTION_lookup_table.yaml")
+        tables[int(named[1])] = _read(file)
+    return tables
+
+
+def _read(file: Path) -> dict[str, Entry]:
+    try:
+        content = yaml.load(file.read_text(), Loader=_LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {file}: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{file} is no table of operators")
+    for key, entry in content.items():
+        mean = entry.get("mean") if isinstance(entry, dict) else None
+        if not isinstance(mean, int | float) or not math.isfinite(mean) or mean < 0:
+            raise InputError(f"{file}: {key} needs a mean in ms, got {entry!r}")
+    return {str(key): dict(entry) for key, entry in content.items()}
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is
+
+
+def write_ofa_lut(folder: Path | str, tables: Mapping[int, Mapping[str, Entry]]) -> None:
+    """Write tables by resolution as once-for-all's tools read them."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for resolution, table in tables.items():
+        plain = {key: dict(entry) for key, entry in table.items()}
+        text = yaml.safe_dump(plain, sort_keys=False, width=1000)
+        path = folder / f"{resolution}_lookup_table.yaml"
+        aside = path.with_name(path.name + ".tmp")
+        aside.write_text(text)
+        os.replace(aside, path)
+
+
+def ofa_keys(space: MobileNetV3Space, subnet: Subnet) -> list[str]:
+    """The keys of `subnet` without early exits, in order; the table of its resolution has them."""
+    side_in = subnet["r"][0]
+    side = _half(side_in)
+    stem, first = space.layer_widths[:2]
+    keys = [
+        _key("Conv", side_in, space.in_channels, side, stem),
+        _block(side, stem, side, first, stem, 3, 1, stem == first, False, False),
+    ]
+    for s in range(space.n_stages):
+        for b, (c_in, c_out, stride) in enumerate(space.blocks(s)):
+            if b >= subnet["d"][s]:
+                break
+            i, out = s * space.slots + b, side if stride == 1 else _half(side)
+            mid, skip = int(space.mid_width(c_in, subnet["e"][i])), stride == 1 and c_in == c_out
+            about = subnet["k"][i], stride, skip, space.squeezes[s], bool(HARD_SWISH[s])
+            keys.append(_block(side, c_in, out, c_out, mid, *about))
+            side = out
+    c_in, wide, mixed = space.layer_widths[-3:]
+    return [
+        *keys,
+        _key("Conv_1", side, c_in, side, wide),
+        _key("AvgPool2D", side, wide, 1, wide),
+        _key("Conv_2", 1, wide, 1, mixed),
+        f"Logits-input:1x1x{mixed}-output:{space.n_classes}",
+    ]
+
+
+def _key(kind: str, side_in: int, c_in: int, side_out: int, c_out: int) -> str:
+    return f"{kind}-input:{side_in}x{side_in}x{c_in}-output:{side_out}x{side_out}x{c_out}"
+
+
+def _block(
+    side_in: int,
+    c_in: int,
+    side_out: int,
+    c_out: int,
+    mid: int,
+    kernel: int,
+    stride: int,
+    skip: bool,
+    squeeze: bool,
+    hard_swish: bool,
+) -> str:
+    return (
+        _key("expanded_conv", side_in, c_in, side_out, c_out)
+        + f"-expand:{mid}-kernel:{kernel}-stride:{stride}-idskip:{skip:d}-se:{squeeze:d}"
+        + f"-hs:{hard_swish:d}"
+    )
+
+
+def _half(side: int) -> int:
+    return (side + 1) // 2
