@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
@@ -80,6 +80,8 @@ def run(
     comes out whether or not the run was interrupted. `patience` stops after that many generations
     in which no level's front changed.
     """
+    domain = sampler.domain
+    assert domain is not None  # a sampler without one serves Optuna alone
     middle = n_levels // 2
     archive = Archive(n_levels, bounds)
     quiet = 0
@@ -91,13 +93,12 @@ def run(
         if not len(genes):
             break  # the space is exhausted
         recorded = trials[done : done + len(genes)]
-        _check_prefix(genes, recorded, sampler)
+        _check_prefix(genes, domain.genes(recorded))
         scores = scorer(genes)
         values, violation = trial_values(scores, middle), trial_violation(bounds, scores)
         new = slice(len(recorded), None)
-        params = sampler.domain.params(genes[new])
-        distributions = sampler.domain.distributions
-        add_finished(study, distributions, params, values[new], violation[new])
+        params = domain.params(genes[new])
+        add_finished(study, domain.distributions, params, values[new], violation[new])
         before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
         archive.add(genes, scores)
         after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
@@ -105,14 +106,15 @@ def run(
         quiet = quiet + 1 if before == after else 0
         if len(genes) < sampler.size(number) or (patience and quiet >= patience):
             break
-        values[: len(recorded)] = [t.values for t in recorded] or values[:0]
+        if recorded:
+            values[: len(recorded)] = [t.values for t in recorded]
         sampler.tell(genes, values, violation)
     return archive
 
 
-def _check_prefix(genes: Genes, recorded: list[FrozenTrial], sampler: BatchSampler) -> None:
+def _check_prefix(genes: Genes, recorded: Genes) -> None:
     """A killed generation leaves its first trials; anything else is not ours to continue."""
-    if not np.array_equal(sampler.domain.genes(recorded), genes[: len(recorded)]):
+    if not np.array_equal(recorded, genes[: len(recorded)]):
         raise InputError(
             "the study holds trials that this search with this seed did not make; "
             "use another --out or --storage, or --overwrite"

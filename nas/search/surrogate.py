@@ -1,0 +1,196 @@
+"""An Optuna sampler for evaluations that are expensive: a model chooses what is worth one.
+
+Every objective gets a Gaussian process on the features of the network (or on the parameters of any
+study), fitted to warped values (Box and Cox, 1964). A batch is chosen greedily by the expected
+hypervolume that a point adds (Emmerich et al., 2011), believing the model's mean for points already
+chosen (Ginsbourger et al., 2010). Bounds enter as the probability that they are met.
+
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=SurrogateSampler())
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial
+from scipy.special import ndtr
+
+from nas.pareto import non_dominated
+from nas.search.batches import N_ATTEMPTS, BatchSampler, Floats, fresh
+from nas.search.domain import ParameterDomain, SpaceDomain
+from nas.search.gaussian import GaussianProcess, Posterior
+from nas.search.improvement import below, boxes, improvement
+from nas.search.sampler import redraw
+from search_spaces import Genes, Space
+
+N_CANDIDATES = 2_000  # half near the front, half anywhere; a smaller space as a whole
+N_KNOTS = 12  # of a warp, beside the front's values
+REFERENCE = 1.1  # where every objective is scaled to [0, 1] over what was observed
+POWERS = np.linspace(-2, 1, 13)
+
+
+class SurrogateSampler(BatchSampler):
+    """Subnets of `space`, or the categorical and integer parameters of any study.
+
+    `n_initial` trials come first, spread over the space (drawn at random without one); then
+    `population` at a time, and a twentieth of the trials so far once that is more. Parameters of
+    other kinds are drawn uniformly.
+    """
+
+    def __init__(
+        self,
+        space: Space | None = None,
+        *,
+        seed: int = 0,
+        population: int = 5,
+        n_initial: int = 20,
+    ) -> None:
+        self.space, self.n_initial = space, n_initial
+        domain = SpaceDomain(space) if space is not None else None
+        super().__init__(domain, seed=seed, population=population)
+
+    def size(self, number: int) -> int:
+        return self.n_initial if number == 0 else max(self.population, self._n_told // 20)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space's genes, or what all trials so far have in common."""
+        if self.space is None:
+            found = ParameterDomain.of(IntersectionSearchSpace().calculate(study))
+            if found != self.domain:
+                self.domain = found
+                self._restart()
+            if len(study.get_trials(deepcopy=False)) < self.n_initial:
+                return {}
+        return super().infer_relative_search_space(study, trial)
+
+    def _forget(self) -> None:
+        self._results: list[tuple[Genes, Floats, Floats]] = []
+
+    def _learn(self, genes: Genes, values: Floats, violation: Floats) -> None:
+        self._results.append((genes, values, violation))
+
+    def _breed(self, number: int, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
+        assert self.domain is not None
+        if not self._results:
+            return self._first(n, seen, rng)
+        genes, values, violation = (np.concatenate(x) for x in zip(*self._results, strict=True))
+        candidates = self._candidates(genes, values, violation, seen, rng)
+        if len(candidates) <= n:
+            return candidates
+        belief = _Belief(self.domain.features(genes), values, violation, self.domain.blocks)
+        return candidates[belief.choose(self.domain.features(candidates), n)]
+
+    def _first(self, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
+        assert self.domain is not None
+        found = np.empty((0, len(self.domain.choices)), dtype=np.int64)
+        for _ in range(N_ATTEMPTS):
+            found = fresh(np.concatenate([found, self.domain.spread(n, rng)]), n, seen)
+            if len(found) == n:
+                break
+        return found
+
+    def _candidates(
+        self,
+        genes: Genes,
+        values: Floats,
+        violation: Floats,
+        seen: set[bytes],
+        rng: np.random.Generator,
+    ) -> Genes:
+        """Everything unseen in a small space; offspring of the best and random points otherwise."""
+        assert self.domain is not None
+        sizes = [len(c) for c in self.domain.choices]
+        if math.prod(sizes) <= N_CANDIDATES:
+            index = np.indices(sizes).reshape(len(sizes), -1).T
+            columns = [np.asarray(c)[i] for c, i in zip(self.domain.choices, index.T, strict=True)]
+            everything = np.unique(self.domain.canonical(np.stack(columns, axis=1)), axis=0)
+            return fresh(everything, len(everything), seen)
+        half = N_CANDIDATES // 2
+        feasible = violation <= violation.min()
+        best = genes[feasible][non_dominated(values[feasible])]
+        parents = self.domain.full(best)
+        mother, father = rng.integers(len(parents), size=(2, half))
+        swap = rng.random((half, parents.shape[1])) < rng.choice([0, 0.5], size=(half, 1))
+        near = np.where(swap, parents[mother], parents[father])
+        near = redraw(self.domain, near, 1.5 / near.shape[1], rng)
+        anywhere = self.domain.spread(half, rng)
+        return fresh(np.concatenate([near, anywhere]), N_CANDIDATES, seen)
+
+
+class Warp:
+    """Box-Cox of 1 + the distance from the best value, in units of the typical distance."""
+
+    def __init__(self, y: Floats) -> None:
+        """Choose the power under which y (n,) looks most normal."""
+        self.low, self.unit = float(y.min()), float(np.median(y) - y.min()) or 1.0
+        logs = np.log1p((y - self.low) / self.unit)
+        losses = [len(y) / 2 * np.log(_power(logs, p).var()) - (p - 1) * logs.sum() for p in POWERS]
+        self.power = float(POWERS[np.argmin(losses)])
+
+    def __call__(self, t: Floats) -> Floats:
+        """Warped values; what lies further below the best than the unit is cut there."""
+        return _power(np.log1p(np.maximum((t - self.low) / self.unit, -0.9)), self.power)
+
+
+def _power(logs: Floats, power: float) -> Floats:
+    return np.expm1(power * logs) / power if power else logs
+
+
+class _Belief:
+    """Models of the objectives and of the violation, fitted to everything observed."""
+
+    def __init__(
+        self, X: Floats, values: Floats, violation: Floats, blocks: list[list[int]]
+    ) -> None:
+        low, high = values.min(axis=0), values.max(axis=0)
+        values = (values - low) / np.where(high > low, high - low, 1)
+        self.warps = [Warp(y) for y in values.T]
+        fit = GaussianProcess(blocks).fit
+        self.models = [
+            GaussianProcess(blocks).fit(X, warp(y))
+            for warp, y in zip(self.warps, values.T, strict=True)
+        ]
+        feasible = violation <= 0
+        self.bound = None if feasible.all() else fit(X, np.log1p(violation) - 0.1 * feasible)
+        self.front = values[feasible][non_dominated(values[feasible])]
+        self.reference = np.full(values.shape[1], REFERENCE)
+
+    def choose(self, X: Floats, n: int) -> list[int]:
+        """Rows of X that are worth an evaluation, one after the other."""
+        beliefs = [model.posterior(X) for model in self.models]
+        allowed = np.ones(len(X))
+        if self.bound is not None:
+            bound = self.bound.posterior(X)
+            allowed = ndtr(-bound.mean / bound.deviation)
+        front, chosen = self.front, list[int]()
+        for _ in range(n):
+            gain = self._gain(beliefs, front) * allowed
+            gain[chosen] = -1
+            best = int(gain.argmax())
+            chosen.append(best)
+            for belief in beliefs:
+                belief.believe(best)
+            hoped = [self._value(d, belief.mean[best]) for d, belief in enumerate(beliefs)]
+            front = np.concatenate([front, [hoped]])
+            front = front[non_dominated(front)]
+        return chosen
+
+    def _gain(self, beliefs: list[Posterior], front: Floats) -> Floats:
+        knots, integrals = [], []
+        for d, (belief, warp) in enumerate(zip(beliefs, self.warps, strict=True)):
+            even = np.linspace(-0.05, REFERENCE, N_KNOTS)
+            knot = np.unique(np.concatenate([even, front[:, d][front[:, d] < REFERENCE]]))
+            knots.append(knot)
+            integrals.append(below(belief.mean, belief.deviation, knot, warp(knot)))
+        return improvement(integrals, knots, boxes(front, self.reference))
+
+    def _value(self, d: int, warped: float) -> float:
+        """The value in [0, 1] whose warp is `warped`."""
+        even = np.linspace(-0.05, REFERENCE, 1000)
+        return float(np.interp(warped, self.warps[d](even), even))
