@@ -92,7 +92,7 @@ class BatchSampler(BaseSampler):
         while len(trials) - self._n_told >= self.size(self._number):
             batch = trials[self._n_told : self._n_told + self.size(self._number)]
             values = signs * np.array([t.values for t in batch])
-            violation = [max(0.0, *t.constraints.values(), 0.0) for t in batch]
+            violation = [max(t.constraints.values(), default=0.0) for t in batch]
             self.tell(self.domain.genes(batch), values, np.array(violation))
         return self.ask()
 

@@ -42,7 +42,8 @@ def below(mean: Floats, deviation: Floats, knots: Floats, warped: Floats) -> Flo
 
     `mean` and `deviation` (n,) are those of the warped value; `warped` are the warped `knots`.
     """
-    slope = np.diff(warped) / np.diff(knots)
+    rise = np.maximum(np.diff(warped), 1e-300)  # knots that rounding cannot tell apart add nothing
+    slope = rise / np.diff(knots)
     z = (warped - mean[:, None]) / deviation[:, None]
     gain = z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     steps = np.diff(gain, axis=1) * (deviation[:, None] / slope)

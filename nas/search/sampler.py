@@ -35,7 +35,7 @@ class GenerationSampler(BatchSampler):
 
     def _learn(self, genes: Genes, values: Floats, violation: Floats) -> None:
         """Let one finished generation compete with the parents for survival."""
-        children = Population(genes, values, violation)
+        children = Population(genes, values, np.maximum(violation, 0))
         merged = self._parents.join(children) if self._parents else children
         self._parents = merged.survivors(self.population)
 

@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
 
 from nas.pareto import non_dominated
 from nas.search.batches import N_ATTEMPTS, BatchSampler, Floats, fresh
@@ -83,8 +84,9 @@ class SurrogateSampler(BatchSampler):
         candidates = self._candidates(genes, values, violation, seen, rng)
         if len(candidates) <= n:
             return candidates
-        belief = _Belief(self.domain.features(genes), values, violation, self.domain.blocks)
-        return candidates[belief.choose(self.domain.features(candidates), n)]
+        with threadpool_limits(1):  # matrices of some hundred rows only lose by threads
+            belief = _Belief(self.domain.features(genes), values, violation, self.domain.blocks)
+            return candidates[belief.choose(self.domain.features(candidates), n)]
 
     def _first(self, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
         assert self.domain is not None
@@ -130,12 +132,19 @@ class Warp:
         """Choose the power under which y (n,) looks most normal."""
         self.low, self.unit = float(y.min()), float(np.median(y) - y.min()) or 1.0
         logs = np.log1p((y - self.low) / self.unit)
-        losses = [len(y) / 2 * np.log(_power(logs, p).var()) - (p - 1) * logs.sum() for p in POWERS]
+        spread = [max(float(_power(logs, p).var()), 1e-12) for p in POWERS]
+        losses = len(y) / 2 * np.log(spread) - (POWERS - 1) * logs.sum()
         self.power = float(POWERS[np.argmin(losses)])
+        self.floor = self.low - self.unit / 2  # the warp is not asked for values below
 
     def __call__(self, t: Floats) -> Floats:
-        """Warped values; what lies further below the best than the unit is cut there."""
-        return _power(np.log1p(np.maximum((t - self.low) / self.unit, -0.9)), self.power)
+        """Warped values of `t`, none below the floor."""
+        return _power(np.log1p((t - self.low) / self.unit), self.power)
+
+    def inverse(self, warped: float) -> float:
+        """The value whose warp is `warped`, at least the floor."""
+        bare = np.log1p(self.power * warped) / self.power if self.power else warped
+        return max(self.low + self.unit * float(np.expm1(bare)), self.floor)
 
 
 def _power(logs: Floats, power: float) -> Floats:
@@ -151,13 +160,15 @@ class _Belief:
         low, high = values.min(axis=0), values.max(axis=0)
         values = (values - low) / np.where(high > low, high - low, 1)
         self.warps = [Warp(y) for y in values.T]
-        fit = GaussianProcess(blocks).fit
         self.models = [
             GaussianProcess(blocks).fit(X, warp(y))
             for warp, y in zip(self.warps, values.T, strict=True)
         ]
         feasible = violation <= 0
-        self.bound = None if feasible.all() else fit(X, np.log1p(violation) - 0.1 * feasible)
+        self.bound = None
+        if not feasible.all():
+            excess = np.arcsinh(violation / np.median(np.abs(violation[~feasible])))
+            self.bound = GaussianProcess(blocks).fit(X, excess)
         self.front = values[feasible][non_dominated(values[feasible])]
         self.reference = np.full(values.shape[1], REFERENCE)
 
@@ -176,7 +187,8 @@ class _Belief:
             chosen.append(best)
             for belief in beliefs:
                 belief.believe(best)
-            hoped = [self._value(d, belief.mean[best]) for d, belief in enumerate(beliefs)]
+            means = [float(belief.mean[best]) for belief in beliefs]
+            hoped = [warp.inverse(m) for warp, m in zip(self.warps, means, strict=True)]
             front = np.concatenate([front, [hoped]])
             front = front[non_dominated(front)]
         return chosen
@@ -184,13 +196,8 @@ class _Belief:
     def _gain(self, beliefs: list[Posterior], front: Floats) -> Floats:
         knots, integrals = [], []
         for d, (belief, warp) in enumerate(zip(beliefs, self.warps, strict=True)):
-            even = np.linspace(-0.05, REFERENCE, N_KNOTS)
+            even = np.linspace(max(-0.05, warp.floor), REFERENCE, N_KNOTS)
             knot = np.unique(np.concatenate([even, front[:, d][front[:, d] < REFERENCE]]))
             knots.append(knot)
             integrals.append(below(belief.mean, belief.deviation, knot, warp(knot)))
         return improvement(integrals, knots, boxes(front, self.reference))
-
-    def _value(self, d: int, warped: float) -> float:
-        """The value in [0, 1] whose warp is `warped`."""
-        even = np.linspace(-0.05, REFERENCE, 1000)
-        return float(np.interp(warped, self.warps[d](even), even))
