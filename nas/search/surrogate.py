@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
@@ -29,6 +30,7 @@ from nas.search.sampler import redraw
 from search_spaces import Genes, Space
 
 N_CANDIDATES = 2_000  # half near the front, half anywhere; a smaller space as a whole
+N_ROWS = 1000  # results that are modelled: those closest to the front
 N_KNOTS = 12  # of a warp, beside the front's values
 REFERENCE = 1.1  # where every objective is scaled to [0, 1] over what was observed
 POWERS = np.linspace(-2, 1, 13)
@@ -143,7 +145,8 @@ class Warp:
 
     def inverse(self, warped: float) -> float:
         """The value whose warp is `warped`, at least the floor."""
-        bare = np.log1p(self.power * warped) / self.power if self.power else warped
+        reached = max(self.power * warped, 1e-9 - 1)  # a negative power has a ceiling
+        bare = np.log1p(reached) / self.power if self.power else warped
         return max(self.low + self.unit * float(np.expm1(bare)), self.floor)
 
 
@@ -159,18 +162,27 @@ class _Belief:
     ) -> None:
         low, high = values.min(axis=0), values.max(axis=0)
         values = (values - low) / np.where(high > low, high - low, 1)
+        feasible = violation <= 0
+        self.front = values[feasible][non_dominated(values[feasible])]
+        self.reference = np.full(values.shape[1], REFERENCE)
+        kept = self._closest(values, violation)
+        X, values, violation, feasible = X[kept], values[kept], violation[kept], feasible[kept]
         self.warps = [Warp(y) for y in values.T]
         self.models = [
             GaussianProcess(blocks).fit(X, warp(y))
             for warp, y in zip(self.warps, values.T, strict=True)
         ]
-        feasible = violation <= 0
         self.bound = None
         if not feasible.all():
             excess = np.arcsinh(violation / np.median(np.abs(violation[~feasible])))
             self.bound = GaussianProcess(blocks).fit(X, excess)
-        self.front = values[feasible][non_dominated(values[feasible])]
-        self.reference = np.full(values.shape[1], REFERENCE)
+
+    def _closest(self, values: Floats, violation: Floats) -> NDArray[np.int64]:
+        """Rows that need the least improvement to join the front, or to meet the bounds first."""
+        far = np.full(len(values), np.inf)
+        for point in self.front:
+            far = np.minimum(far, (values - point).max(axis=1))
+        return np.sort(np.lexsort((far, np.maximum(violation, 0)))[:N_ROWS])
 
     def choose(self, X: Floats, n: int) -> list[int]:
         """Rows of X that are worth an evaluation, one after the other."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from nas.pareto import hypervolume, non_dominated
-from nas.search import gaussian
+from nas.search import gaussian, surrogate
 from nas.search.gaussian import GaussianProcess
 from nas.search.improvement import below, boxes, improvement
 from nas.search.surrogate import SurrogateSampler, Warp
@@ -112,6 +112,29 @@ def test_values_that_do_not_differ_are_no_obstacle():
         _, genes = sampler.ask()
         sampler.tell(genes, np.ones((len(genes), 2)), np.zeros(len(genes)))
     assert len(sampler.ask()[1]) == 5
+
+
+def test_a_long_study_is_modelled_by_what_is_close_to_its_front(monkeypatch):
+    space = NASBench201Space()
+    genes = space.sample_spread(400, np.random.default_rng(0))
+    genes = np.unique(genes, axis=0)
+    values = cell_costs(genes)
+    rows = []
+    fit = GaussianProcess.fit
+
+    def counted(self, X, y):
+        rows.append(len(y))
+        return fit(self, X, y)
+
+    monkeypatch.setattr(GaussianProcess, "fit", counted)
+    monkeypatch.setattr(surrogate, "N_ROWS", 100)
+    sampler = SurrogateSampler(space, n_initial=len(genes))
+    sampler.tell(genes, values, np.zeros(len(genes)))
+    _, found = sampler.ask()
+    assert rows == [100, 100]
+    assert len(found) == len(genes) // 20
+    everything = np.concatenate([values, cell_costs(found)])
+    assert non_dominated(everything)[len(values) :].any()
 
 
 def cell_costs(genes):
