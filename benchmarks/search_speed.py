@@ -1,13 +1,13 @@
 """What a search costs beside its score: Optuna's NSGA-II, pymoo's and ours, in one process.
 
-    python benchmarks/search_speed.py [--large]
+    python benchmarks/search_speed.py
 
 `overhead`: 25 categorical genes and three objectives that cost next to nothing. Ours is the whole
 `nas.search.study.run`: generations, fronts, and every subnet a finished trial with one named
 parameter per gene, in memory or in Optuna's journal. pymoo keeps its last population alone. Methods
 take turns, the least of the repeats counts: the machine may be shared, so ratios say more than
 seconds. `score`: the same with the zoo's supernet on Xavier NX, 729 policies at 15 levels.
-`--large` adds 100,000 subnets, each in a process of its own for its peak of memory.
+`growth`: up to 100,000 subnets, each search in a process of its own for its peak of memory.
 """
 
 from __future__ import annotations
@@ -196,38 +196,55 @@ def large(method: str, n: int, queue: Any) -> None:
     queue.put(row)
 
 
+def overhead(repeats: int) -> list[dict[str, Any]]:
+    """10,000 subnets whose score costs next to nothing; Optuna's own NSGA-II once."""
+    rows = compare(METHODS, repeats, SPACE, cheap_score, 10_000, 1)
+    (slow,) = compare({"optuna": optuna_nsga2}, 1, SPACE, cheap_score, 10_000, 1)
+    return [*rows, slow | {"times_pymoo": round(slow["seconds"] / rows[0]["seconds"], 1)}]
+
+
+def real_score(repeats: int) -> list[dict[str, Any]]:
+    """1,000 subnets of the zoo's supernet under all policies at all levels."""
+    space, score, n_levels, per_subnet = zoo_score()
+    rows = compare(METHODS, repeats, space, score, 1000, n_levels)
+    return [r | {"configurations_per_s": r["subnets_per_s"] * per_subnet} for r in rows]
+
+
+def growth(repeats: int) -> list[dict[str, Any]]:
+    """To 100,000 subnets, each search in a process of its own."""
+    del repeats
+    rows, context = [], multiprocessing.get_context("spawn")
+    for method, n in (("ours", 10_000), ("ours", 100_000), ("ours, journal", 100_000)):
+        queue = context.Queue()
+        process = context.Process(target=large, args=(method, n, queue))
+        process.start()
+        rows.append(queue.get())
+        process.join()
+    return rows
+
+
+METHODS = {"pymoo": pymoo, "ours": in_memory, "ours, journal": with_journal}
+PARTS = {"overhead": overhead, "score": real_score, "growth": growth}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="See the docstring.")
-    parser.add_argument("--large", action="store_true", help="also 100,000 subnets")
+    parser.add_argument("--parts", default=",".join(PARTS), help="the others keep their results")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    rows: dict[str, Any] = {"host": f"{cpu_name()}, {os.cpu_count()} cores"}
-    rows["load_average"] = round(os.getloadavg()[0], 1)
-    methods = {"pymoo": pymoo, "ours": in_memory, "ours, journal": with_journal}
-    rows["overhead"] = compare(methods, arguments.repeats, SPACE, cheap_score, 10_000, 1)
-    slow = compare({"optuna": optuna_nsga2}, 1, SPACE, cheap_score, 10_000, 1)
-    slow[0]["times_pymoo"] = round(slow[0]["seconds"] / rows["overhead"][0]["seconds"], 1)
-    rows["overhead"] += slow
-    space, score, n_levels, per_subnet = zoo_score()
-    rows["score"] = compare(methods, min(3, arguments.repeats), space, score, 1000, n_levels)
-    for row in rows["score"]:
-        row["configurations_per_s"] = row["subnets_per_s"] * per_subnet
-    if arguments.large:
-        rows["large"] = []
-        context = multiprocessing.get_context("spawn")
-        for method, n in (("ours", 10_000), ("ours", 100_000), ("ours, journal", 100_000)):
-            queue = context.Queue()
-            process = context.Process(target=large, args=(method, n, queue))
-            process.start()
-            rows["large"].append(queue.get())
-            process.join()
-    for part in ("overhead", "score", "large"):
-        for row in rows.get(part, []):
-            print(part, *(f"{k} {v}" for k, v in row.items()), sep="  ")
-    RESULTS.parent.mkdir(exist_ok=True)
-    command = "python benchmarks/search_speed.py" + " --large" * arguments.large
-    RESULTS.write_text(json.dumps({"command": command} | rows, indent=1) + "\n")
+    found: dict[str, Any] = {"command": "python benchmarks/search_speed.py"}
+    if RESULTS.exists():
+        found = json.loads(RESULTS.read_text())
+    for part in arguments.parts.split(","):
+        load = round(os.getloadavg()[0], 1)
+        rows = PARTS[part](arguments.repeats)
+        host = f"{cpu_name()}, {os.cpu_count()} cores"
+        found[part] = {"host": host, "load_average": load, "rows": rows}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        for row in rows:
+            print(part, *(f"{k} {v}" for k, v in row.items()), sep="  ", flush=True)
 
 
 if __name__ == "__main__":
