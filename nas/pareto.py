@@ -42,14 +42,14 @@ def non_dominated(costs: Costs) -> NDArray[np.bool_]:
     for start in range(0, len(ranked), 512):
         block = ranked[start : start + 512]
         alive = np.flatnonzero(~_covered(block, front))
-        earlier = np.tril(_covers(block[alive], block[alive]), k=-1).any(axis=1)
+        earlier = np.tril(covers(block[alive], block[alive]), k=-1).any(axis=1)
         alive = alive[~earlier]
         keep[order[start + alive]] = True
         front = np.concatenate([front, block[alive]])
     return keep
 
 
-def _covers(rows: Costs, by: Costs) -> NDArray[np.bool_]:
+def covers(rows: Costs, by: Costs) -> NDArray[np.bool_]:
     """`(rows, by)`: whether `by` is nowhere worse than the row."""
     covered = np.ones((len(rows), len(by)), dtype=bool)
     for j in range(rows.shape[1]):
@@ -58,7 +58,7 @@ def _covers(rows: Costs, by: Costs) -> NDArray[np.bool_]:
 
 
 def _covered(rows: Costs, front: Costs) -> NDArray[np.bool_]:
-    return np.any(_covers(rows, front), axis=1)
+    return np.any(covers(rows, front), axis=1)
 
 
 def hypervolume(costs: Costs, reference: Sequence[float]) -> float:

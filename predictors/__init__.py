@@ -13,11 +13,8 @@ from predictors.artifacts import (
 from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
-<<<<<<< HEAD
 from predictors.intervals import half_width, half_widths
-=======
 from predictors.lut import LutPredictor, Operator, programs_of
->>>>>>> h-measure
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.ofa_lut import ofa_keys, read_ofa_lut, write_ofa_lut
 from predictors.prior import CostPrior, learn_prior
@@ -55,11 +52,8 @@ __all__ = [
     "load_transfer",
     "lookup",
     "mape_pct",
-<<<<<<< HEAD
-=======
     "ofa_keys",
     "programs_of",
->>>>>>> h-measure
     "read_accuracy_table",
     "read_ofa_lut",
     "read_rows",

@@ -28,6 +28,9 @@ def search(
     ] = None,
     samples: Annotated[int, typer.Option(help="Target rows.")] = 24,
     trials: Annotated[int, typer.Option(help="Subnets to search.")] = 1000,
+    sampler: Annotated[
+        str, typer.Option(help="generations, or surrogate: fewer subnets, chosen by a model.")
+    ] = "generations",
     points: Annotated[int, typer.Option(help="Points kept per level.")] = 24,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     max_latency_ms: Annotated[float | None, typer.Option(help="Expected latency.")] = None,
@@ -71,6 +74,7 @@ def search(
         measurements=measurements,
         n_target_rows=samples,
         n_trials=trials,
+        sampler=sampler,
         n_points=points,
         patience=patience,
         bounds=Bounds(max_error_pct, max_latency_ms, max_worst_latency_ms, max_energy_mj),

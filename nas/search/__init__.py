@@ -7,6 +7,7 @@ from nas.search.proxy import load_proxy
 from nas.search.run import plan_search, run_search
 from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
+from nas.search.surrogate import SurrogateSampler
 from nas.search.target import write_plan
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Scorer",
     "Scores",
     "SearchSettings",
+    "SurrogateSampler",
     "load_proxy",
     "plan_search",
     "run_search",

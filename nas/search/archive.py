@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.pareto import Costs, non_dominated, normalised
+from nas.pareto import Costs, covers, non_dominated
 from nas.search.inner import Scores
 from nas.search.objectives import Bounds
 from search_spaces import Genes
 
-N_PIVOTS = 64
+FIRST_PART, GROWTH = 1024, 8  # candidates come in parts, so that most meet a front already
+N_BINS = 256
 
 
 @dataclass
@@ -25,29 +26,43 @@ class LevelFront:
 
     def add(self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64]) -> None:
         """Merge candidates; the result is exactly the front of old and new points."""
-        merged = np.concatenate([self.costs, costs])
-        survivors = _prefilter(merged)
-        keep = survivors[non_dominated(merged[survivors])]
-        self.costs = merged[keep]
-        self.subnet = np.concatenate([self.subnet, subnet])[keep]
-        self.policy = np.concatenate([self.policy, policy])[keep]
+        start, size = 0, FIRST_PART
+        while start < len(costs):
+            part = slice(start, start + size)
+            self._merge(costs[part], subnet[part], policy[part])
+            start, size = start + size, GROWTH * size
+
+    def _merge(self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64]) -> None:
+        alive = np.flatnonzero(~surely_covered(costs, self.costs))
+        alive = alive[non_dominated(costs[alive])]
+        alive = alive[~covers(costs[alive], self.costs).any(axis=1)]
+        keep = ~covers(self.costs, costs[alive]).any(axis=1)
+        self.costs = np.concatenate([self.costs[keep], costs[alive]])
+        self.subnet = np.concatenate([self.subnet[keep], subnet[alive]])
+        self.policy = np.concatenate([self.policy[keep], policy[alive]])
 
 
-def _prefilter(costs: Costs) -> NDArray[np.int64]:
-    """Rows left once those strictly worse than some strong point in everything are dropped.
+def surely_covered(costs: Costs, front: Costs) -> NDArray[np.bool_]:
+    """Rows that some point of `front` is nowhere worse than; a few such rows are missed.
 
-    The strong points are the best of N_PIVOTS bins along the error, so most dominated rows go at
-    linear cost; only dominated rows go, and never a duplicate of a front point.
+    A table holds, for bins of the first two costs, the least third cost of the front's points that
+    are no worse in both, so a row costs two searches and one look, however large the front is.
     """
-    if len(costs) <= 4 * N_PIVOTS:
-        return np.arange(len(costs))
-    total = normalised(costs).sum(axis=1)
-    bins = np.array_split(np.argsort(costs[:, 0], kind="stable"), N_PIVOTS)
-    pivots = costs[[b[total[b].argmin()] for b in bins]]
-    alive = np.arange(len(costs))
-    for pivot in pivots:
-        alive = alive[~(costs[alive] > pivot).all(axis=1)]
-    return alive
+    if not len(front):
+        return np.zeros(len(costs), dtype=bool)
+    edges = [_edges(front[:, d]) for d in range(2)]
+    least = np.full([len(e) + 1 for e in edges], np.inf)
+    bins = tuple(np.searchsorted(e, front[:, d], side="left") for d, e in enumerate(edges))
+    np.minimum.at(least, (bins[0] + 1, bins[1] + 1), front[:, 2])
+    least = np.minimum.accumulate(np.minimum.accumulate(least, axis=0), axis=1)
+    found = tuple(np.searchsorted(e, costs[:, d], side="right") for d, e in enumerate(edges))
+    return least[found] <= costs[:, 2]
+
+
+def _edges(values: Costs) -> Costs:
+    """At most N_BINS of the sorted values, the largest among them."""
+    ranked = np.unique(values)
+    return ranked[np.unique(np.linspace(0, len(ranked) - 1, N_BINS).round().astype(np.int64))]
 
 
 class Archive:

@@ -12,6 +12,7 @@ from nas.devices import get_device
 from nas.files import write_bytes
 from nas.pareto import ParetoTable
 from nas.search import study as study_
+from nas.search.batches import BatchSampler
 from nas.search.costs import TargetCosts, target_costs
 from nas.search.folder import claim
 from nas.search.inner import Scorer
@@ -20,6 +21,7 @@ from nas.search.proxy import Proxy, load_proxy
 from nas.search.result import PointMaker, Provenance, assemble
 from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
+from nas.search.surrogate import SurrogateSampler
 from nas.search.target import measure_plan, plan_rows, write_plan
 from nas.search.verify import check_data, verify
 from predictors import check_target_rows, read_rows
@@ -71,7 +73,7 @@ def run_search(
         settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
         folder.start()
         listener.stage("search")
-        sampler = GenerationSampler(model.space, seed=settings.seed, population=settings.population)
+        sampler = _sampler(settings, model.space)
         study = study_.open_study(settings.storage, folder.journal, sampler)
         archive = study_.run(
             study,
@@ -126,6 +128,12 @@ def _device(settings: SearchSettings) -> Any:
         batch=settings.batch,
         power_mode=settings.power_mode,
     )
+
+
+def _sampler(settings: SearchSettings, space: Space) -> BatchSampler:
+    if settings.sampler == "surrogate":
+        return SurrogateSampler(space, seed=settings.seed)
+    return GenerationSampler(space, seed=settings.seed, population=settings.population)
 
 
 def _target_rows(

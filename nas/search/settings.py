@@ -9,6 +9,8 @@ from typing import Any
 from nas.search.objectives import Bounds
 from search_spaces import InputError
 
+SAMPLERS = ("generations", "surrogate")
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -28,6 +30,7 @@ class SearchSettings:
     n_target_rows: int = 24
     n_trials: int = 1000
     population: int = 100
+    sampler: str = "generations"
     n_points: int = 24
     patience: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
@@ -46,6 +49,9 @@ class SearchSettings:
         ):
             if value < least:
                 raise InputError(f"{option} must be at least {least}, got {value}")
+        if self.sampler not in SAMPLERS:
+            known = " or ".join(SAMPLERS)
+            raise InputError(f"--sampler must be {known}, got {self.sampler!r}")
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, got {self.seed}")
         if (self.space is None) != (self.accuracy_table is None):

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
-from nas.search.inner import Scorer, Scores
+from nas.search.batches import BatchSampler
+from nas.search.inner import Scorer
 from nas.search.journal import repair
 from nas.search.objectives import Bounds, trial_values, trial_violation
-from nas.search.sampler import CONSTRAINT, GenerationSampler, trial_genes, trial_params
+from nas.search.record import add_finished
 from search_spaces import Genes, InputError
 
 STUDY_NAME = "nas"
@@ -35,7 +35,7 @@ class Generation:
     n_configurations: int
 
 
-def open_study(storage: str | None, journal: Path, sampler: GenerationSampler) -> optuna.Study:
+def open_study(storage: str | None, journal: Path, sampler: BatchSampler) -> optuna.Study:
     """The study in `journal`, or in the database `storage`; made where it does not exist yet."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend: BaseStorage
@@ -65,7 +65,7 @@ def open_study(storage: str | None, journal: Path, sampler: GenerationSampler) -
 
 def run(
     study: optuna.Study,
-    sampler: GenerationSampler,
+    sampler: BatchSampler,
     scorer: Scorer,
     bounds: Bounds,
     n_levels: int,
@@ -80,57 +80,42 @@ def run(
     comes out whether or not the run was interrupted. `patience` stops after that many generations
     in which no level's front changed.
     """
+    domain = sampler.domain
+    assert domain is not None  # a sampler without one serves Optuna alone
     middle = n_levels // 2
     archive = Archive(n_levels, bounds)
     quiet = 0
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     while archive.n_subnets < n_trials:
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         done = archive.n_subnets
-        number, genes = sampler.generation(trials[:done])
-        genes = genes[: n_trials - number * sampler.population]
+        number, bred = sampler.ask()
+        genes = bred[: n_trials - done]
         if not len(genes):
             break  # the space is exhausted
         recorded = trials[done : done + len(genes)]
-        _check_prefix(sampler, genes, recorded)
+        _check_prefix(genes, domain.genes(recorded))
         scores = scorer(genes)
-        _record(study, sampler, genes, scores, bounds, middle, skip=len(recorded))
+        values, violation = trial_values(scores, middle), trial_violation(bounds, scores)
+        new = slice(len(recorded), None)
+        params = domain.params(genes[new])
+        add_finished(study, domain.distributions, params, values[new], violation[new])
         before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
         archive.add(genes, scores)
         after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
         on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
         quiet = quiet + 1 if before == after else 0
-        if len(genes) < sampler.population or (patience and quiet >= patience):
+        if len(genes) < sampler.size(number) or (patience and quiet >= patience):
             break
+        if recorded:
+            values[: len(recorded)] = [t.values for t in recorded]
+        sampler.tell(genes, values, violation)
     return archive
 
 
-def _check_prefix(sampler: GenerationSampler, genes: Genes, recorded: list[FrozenTrial]) -> None:
+def _check_prefix(genes: Genes, recorded: Genes) -> None:
     """A killed generation leaves its first trials; anything else is not ours to continue."""
-    if not np.array_equal(trial_genes(sampler.space, recorded), genes[: len(recorded)]):
+    if not np.array_equal(recorded, genes[: len(recorded)]):
         raise InputError(
             "the study holds trials that this search with this seed did not make; "
             "use another --out or --storage, or --overwrite"
         )
-
-
-def _record(
-    study: optuna.Study,
-    sampler: GenerationSampler,
-    genes: Genes,
-    scores: Scores,
-    bounds: Bounds,
-    middle: int,
-    *,
-    skip: int,
-) -> None:
-    """Add the trials of one generation, all but the first `skip`, which the study holds."""
-    values = trial_values(scores, middle)[skip:].tolist()
-    violation = trial_violation(bounds, scores)[skip:].tolist()
-    params = trial_params(sampler.space, genes[skip:])
-    distributions: dict[str, BaseDistribution] = sampler.distributions
-    study.add_trials(
-        create_trial(
-            values=v, params=p, distributions=distributions, system_attrs={CONSTRAINT: [c]}
-        )
-        for v, p, c in zip(values, params, violation, strict=True)
-    )

@@ -1,4 +1,6 @@
-"""The sampler alone, in Optuna's own loop, and against brute-force sorting."""
+"""The samplers alone, in Optuna's own loop, and against brute force."""
+
+import pickle
 
 import numpy as np
 import optuna
@@ -6,20 +8,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from optuna.trial import TrialState
 
-from nas.search.sampler import (
-    GenerationSampler,
-    crowding,
-    non_domination_rank,
-    trial_genes,
-    trial_params,
-)
+from nas.search.batches import CONSTRAINT
+from nas.search.domain import trial_genes, trial_params
+from nas.search.sampler import GenerationSampler, crowding, non_domination_rank
+from nas.search.surrogate import SurrogateSampler
 from search_spaces import NASBench201Space, get_space
 
 SPACES = [get_space("resnet-digits"), NASBench201Space()]
 VALUES = st.integers(1, 25).flatmap(
     lambda n: arrays(np.float64, (n, 3), elements=st.integers(0, 4).map(float))
 )
+
+
+def generations(space, seed=0):
+    return GenerationSampler(space, seed=seed, population=10)
+
+
+def surrogate(space, seed=0):
+    return SurrogateSampler(space, seed=seed, population=5, n_initial=10)
+
+
+def both(test):
+    test = pytest.mark.parametrize("make", [generations, surrogate])(test)
+    return pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)(test)
+
+
+def new_study(sampler, n_objectives=3):
+    return optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
 
 
 def objective(space):
@@ -34,40 +51,114 @@ def objective(space):
     return values
 
 
-@pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
-def test_optuna_runs_it_and_the_same_seed_gives_the_same_trials(space):
+@both
+def test_optuna_runs_it_and_the_same_seed_gives_the_same_trials(space, make):
     runs = []
     for _ in range(2):
-        sampler = GenerationSampler(space, seed=3, population=10)
-        study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+        study = new_study(make(space, seed=3))
         study.optimize(objective(space), n_trials=25)
         runs.append([t.params for t in study.trials])
     assert runs[0] == runs[1]
     genes = trial_genes(space, study.trials)
     assert len(np.unique(genes, axis=0)) == len(genes)
+    study = new_study(make(space, seed=4))
+    study.optimize(objective(space), n_trials=25)
+    assert [t.params for t in study.trials] != runs[0]
 
 
-@pytest.mark.parametrize("space", SPACES, ids=lambda s: s.name)
-def test_its_state_is_a_function_of_the_finished_trials(space):
-    sampler = GenerationSampler(space, seed=1, population=10)
-    study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+@both
+def test_its_state_is_a_function_of_the_finished_trials(space, make):
+    sampler = make(space, seed=1)
+    study = new_study(sampler)
     study.optimize(objective(space), n_trials=30)
-    fresh = GenerationSampler(space, seed=1, population=10)
-    number, genes = fresh.generation(study.trials)
-    assert number == 3
+    number, genes = make(space, seed=1).generation(study.trials)
+    assert number == (3 if make is generations else 5)
     np.testing.assert_array_equal(genes, sampler.generation(study.trials)[1])
+    study.sampler = make(space, seed=1)  # as after a kill
+    study.optimize(objective(space), n_trials=5)
+    whole = new_study(make(space, seed=1))
+    whole.optimize(objective(space), n_trials=35)
+    assert [t.params for t in study.trials] == [t.params for t in whole.trials]
 
 
-def test_it_gets_closer_to_the_front_than_random_search():
+@both
+def test_another_study_starts_afresh(space, make):
+    sampler = make(space)
+    first = new_study(sampler)
+    first.optimize(objective(space), n_trials=12)
+    second = new_study(sampler)
+    second.optimize(objective(space), n_trials=12)
+    assert [t.params for t in first.trials] == [t.params for t in second.trials]
+
+
+@both
+def test_failed_trials_are_not_asked_for_again(space, make):
+    study = new_study(make(space))
+    values = objective(space)
+    for i in range(30):
+        trial = study.ask()
+        found = values(trial)
+        study.tell(trial, *([None, TrialState.FAIL] if i % 4 == 0 else [found]))
+    genes = trial_genes(space, study.trials)
+    assert len(np.unique(genes, axis=0)) == len(genes)
+
+
+@both
+def test_threads_and_copies_of_it_work(space, make):
+    sampler = make(space)
+    study = new_study(sampler)
+    study.optimize(objective(space), n_trials=24, n_jobs=4)
+    genes = trial_genes(space, study.trials)
+    assert len(np.unique(genes, axis=0)) == len(genes)
+    copy = pickle.loads(pickle.dumps(sampler))
+    np.testing.assert_array_equal(copy.ask()[1], sampler.ask()[1])
+
+
+@both
+def test_constraints_steer_it(space, make):
+    """The objectives ask for large subnets, the bound for the smaller half."""
+    half = float(space.largest.sum() + space.smallest.sum()) / 2
+
+    def n_outside(bounded):
+        sampler, outside = make(space), 0
+        for number in range(6):
+            _, genes = sampler.ask()
+            size = genes.sum(axis=1).astype(float)
+            values = np.stack([-size, genes[:, 0].astype(float)], axis=1)
+            violation = (size - half) / half if bounded else np.zeros(len(genes))
+            sampler.tell(genes, values, violation)
+            outside += int((size > half).sum()) if number else 0
+        return outside
+
+    assert n_outside(bounded=True) < n_outside(bounded=False)
+
+
+def test_optunas_constraints_are_read():
+    space = SPACES[0]
+    genes = space.sample_spread(10, np.random.default_rng(0))
+    sampler = generations(space)
+    trials = [
+        optuna.trial.create_trial(
+            values=[1, 2, 3],
+            params=params,
+            distributions=sampler.distributions,
+            system_attrs={CONSTRAINT: [i - 5.0, -1.0]},
+        )
+        for i, params in enumerate(trial_params(space, genes))
+    ]
+    sampler.generation(trials)
+    np.testing.assert_array_equal(np.sort(sampler._parents.violation), [0] * 6 + [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("make", [generations, surrogate])
+def test_it_gets_closer_to_the_front_than_random_search(make):
     space = SPACES[0]
     best = {}
-    for name, sampler in {
-        "ours": GenerationSampler(space, seed=0, population=20),
-        "random": optuna.samplers.RandomSampler(seed=0),
-    }.items():
-        study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
-        study.optimize(objective(space), n_trials=200)
-        best[name] = min(t.values[1] for t in study.trials[40:])
+    samplers = {"ours": make(space), "random": optuna.samplers.RandomSampler(seed=0)}
+    for name, sampler in samplers.items():
+        study = new_study(sampler)
+        study.optimize(objective(space), n_trials=80)
+        best[name] = min(t.values[1] for t in study.trials[20:])
     assert best["ours"] < best["random"]
 
 
@@ -82,12 +173,13 @@ def test_params_and_genes_are_inverse():
         np.testing.assert_array_equal(trial_genes(space, trials), genes)
 
 
-def test_an_exhausted_space_gives_a_short_generation():
+@pytest.mark.parametrize("make", [generations, surrogate])
+def test_an_exhausted_space_gives_a_short_batch(make):
     space = NASBench201Space()
-    sampler = GenerationSampler(space, population=10)
+    sampler = make(space)
     everything = space.enumerate()
     sampler._seen = {row.tobytes() for row in everything[:-3]}
-    assert len(sampler._breed(0)) <= 3
+    assert len(sampler.ask()[1]) <= 3
 
 
 @given(VALUES)

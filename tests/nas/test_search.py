@@ -107,6 +107,19 @@ def test_the_same_seed_gives_the_same_file_and_another_seed_another(digits, resu
     assert comparable(tmp_path / "other")["points"] != comparable(result)["points"]
 
 
+def test_a_model_may_choose_the_subnets(digits, tmp_path):
+    few = "--sampler", "surrogate", "--trials", 60, "--quiet"
+    assert nas(*command(digits, tmp_path / "whole", *few)).code == 0
+    half = *few[:-2], 35, "--quiet"
+    assert nas(*command(digits, tmp_path / "parts", *half)).code == 0
+    assert nas(*command(digits, tmp_path / "parts", *few, "--resume")).code == 0
+    assert comparable(tmp_path / "parts") == comparable(tmp_path / "whole")
+    assert comparable(tmp_path / "whole")["search"]["n_subnets"] == 60
+    refused = nas(*command(digits, tmp_path / "other", "--sampler", "best"))
+    assert refused.code == 1
+    assert "--sampler must be generations or surrogate, got 'best'" in refused.err
+
+
 def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
     """Kill a search with SIGKILL at random moments, cut its journal, then let it finish."""
     rng = random.Random(seed)
