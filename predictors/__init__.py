@@ -12,8 +12,11 @@ from predictors.artifacts import (
 from predictors.boosted import EnergyPredictor, LatencyPredictor
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
+from predictors.conditioned import DevicePredictor, Embedding
+from predictors.instant import NeuralOptimizer
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.prior import CostPrior, learn_prior
+from predictors.repair import Pool, Verified, repair, verify
 from predictors.report import TransferReport, pooled_report, scaled_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows
 from predictors.transfer import MonotoneTransfer, ScaledModel
@@ -25,13 +28,18 @@ __all__ = [
     "ArtifactError",
     "ClockPredictor",
     "CostPrior",
+    "DevicePredictor",
+    "Embedding",
     "EnergyPredictor",
     "LatencyPredictor",
     "MonotoneTransfer",
+    "NeuralOptimizer",
+    "Pool",
     "ScaledModel",
     "TableError",
     "TransferPredictor",
     "TransferReport",
+    "Verified",
     "check_target_rows",
     "choose_rows",
     "genes_and_heads",
@@ -44,6 +52,7 @@ __all__ = [
     "pooled_report",
     "read_accuracy_table",
     "read_rows",
+    "repair",
     "save_predictor",
     "save_transfer",
     "scaled_report",
@@ -51,5 +60,6 @@ __all__ = [
     "srcc_within",
     "srcc_within_interval",
     "transfer_report",
+    "verify",
     "zero_shot",
 ]
