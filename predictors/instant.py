@@ -8,15 +8,18 @@ straight-through Gumbel-softmax (Jang et al., 2017), so gradients reach its weig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 
+from predictors.artifacts import faults_named, read_artifact, write_artifact
 from predictors.conditioned import DevicePredictor, Embedding, mixtures
 from predictors.layers import Layers, fit_layers, forward, initial, minimise, to_numpy, to_torch
 from predictors.repair import Belief, Pool, keys, repair
-from search_spaces import Genes, Space
+from search_spaces import Genes, Space, feature_names
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 Value = Callable[[Genes], Floats]
 
+SCHEMA, NAME = "nas.optimiser/1", "optimiser"
+NETWORKS, N_LAYERS = ("cost", "accuracy", "optimiser"), 3
 N_DEVICES, N_REFERENCES, N_ANCHORS, BATCH = 512, 48, 10, 256
 SCALE = 0.4  # usual standard deviation of log costs in a space
 PENALTY = 10.0  # standard deviations of accuracy per log unit above the bound
@@ -97,6 +102,53 @@ class NeuralOptimizer:
 
         minimise(loss, [a for layer in layers for a in layer], self.n_steps, 3e-3)
         self.layers_: Layers = to_numpy(layers)
+
+    # ---- files ---------------------------------------------------------------------------------
+
+    def save(self, folder: Path | str, **about: Any) -> None:
+        """Write `optimiser.{json,safetensors}`; `about` joins the sidecar."""
+        described = {
+            "schema": SCHEMA,
+            "space": self.space.name,
+            "feature_names": feature_names(self.space),
+            "n_features": self.predictor_.n_features,
+            "noise": self.predictor_.noise_,
+            "hidden": self.hidden,
+            "seed": self.seed,
+        }
+        arrays = {"references": self.references_, "mean": self.predictor_.mean_}
+        arrays["precision"] = self.predictor_.precision_
+        for name, layers in self._networks().items():
+            for number, (weight, bias) in enumerate(layers):
+                arrays |= {f"{name}.{number}.weight": weight, f"{name}.{number}.bias": bias}
+        tensors = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        files = {"safetensors": safetensors.numpy.save(tensors)}
+        write_artifact(Path(folder), NAME, files, about | described)
+
+    @classmethod
+    def load(cls, folder: Path | str, space: Space) -> Self:
+        """What `save` wrote for `space`; ArtifactError (an InputError) for anything else.
+
+        `about_` holds the whole sidecar.
+        """
+        files, described = read_artifact(Path(folder), NAME, SCHEMA, space)
+        with faults_named(Path(folder) / f"{NAME}.json"):
+            arrays = safetensors.numpy.load(files["safetensors"])
+            optimizer = cls(space, hidden=described["hidden"], seed=described["seed"])
+            predictor = DevicePredictor(n_features=described["n_features"])
+            predictor.noise_, predictor.mean_ = described["noise"], arrays["mean"]
+            predictor.precision_ = arrays["precision"]
+            optimizer.predictor_, optimizer.references_ = predictor, arrays["references"]
+            predictor.layers_, optimizer.accuracy_, optimizer.layers_ = (
+                [(arrays[f"{n}.{i}.weight"], arrays[f"{n}.{i}.bias"]) for i in range(N_LAYERS)]
+                for n in NETWORKS
+            )
+            optimizer.about_ = described
+        return optimizer
+
+    def _networks(self) -> dict[str, Layers]:
+        networks = self.predictor_.layers_, self.accuracy_, self.layers_
+        return dict(zip(NETWORKS, networks, strict=True))
 
     # ---- use -----------------------------------------------------------------------------------
 
