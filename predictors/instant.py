@@ -44,6 +44,7 @@ class NeuralOptimizer:
 
     def __init__(self, space: Space, *, hidden: int = 128, n_steps: int = 1500, seed: int = 0):
         self.space, self.hidden, self.n_steps, self.seed = space, hidden, n_steps, seed
+        self.about_: dict[str, Any] = {}  # the sidecar of a loaded one
 
     def fit(
         self, genes: Genes, log_cost: Floats, families: Sequence[str], accuracy: Floats

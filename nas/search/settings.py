@@ -35,6 +35,8 @@ class SearchSettings:
     data: Path | None = None
     seed: int = 0
     command: str = ""
+    instant: bool = False
+    optimiser: Path | None = None
 
     def __post_init__(self) -> None:
         for option, value, least in (
@@ -46,6 +48,8 @@ class SearchSettings:
         ):
             if value < least:
                 raise InputError(f"{option} must be at least {least}, got {value}")
+        if self.optimiser is not None and not self.instant:
+            raise InputError("--optimiser belongs to --instant; give both")
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, got {self.seed}")
         if (self.space is None) != (self.accuracy_table is None):
@@ -57,6 +61,7 @@ class SearchSettings:
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its `--resume`."""
         free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
+        free.add("optimiser")
         return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
 
 
