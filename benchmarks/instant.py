@@ -1,6 +1,6 @@
 """Instant proposals on measured devices of families never seen, beside what they must beat.
 
-    python benchmarks/instant.py --data hardware
+    python benchmarks/instant.py --data hardware --models runs/instant
 
 NAS-Bench-201, 30 device settings of eight families. Each family in turn is held out of everything
 that is learned. For every device and 18 bounds (quantiles of its own latency) a method may measure
@@ -258,12 +258,18 @@ def _best(t: Target, rows: NDArray[np.int64], log_cost: Floats, bound: float) ->
     return int(meets[t.cells.seen[meets].argmax()]) if len(meets) else None
 
 
-def experiment(table: Table, cells: Cells, family: str, seed: int) -> Iterator[dict[str, Any]]:
+def experiment(
+    table: Table, cells: Cells, family: str, seed: int, models: Path
+) -> Iterator[dict[str, Any]]:
     """Learn from all other families, then every device of `family`, every bound and method."""
     names = [d for d in table.log_cost if table.family[d] != family]
     kin = [table.family[d] for d in names]
     Z = complete(table, names)
-    optimizer = NeuralOptimizer(cells.space, seed=seed).fit(cells.genes, Z, kin, cells.seen)
+    folder = models / f"without {family}, seed {seed}"
+    if not (folder / "optimiser.json").exists():
+        fitted = NeuralOptimizer(cells.space, seed=seed).fit(cells.genes, Z, kin, cells.seen)
+        fitted.save(folder, devices=names)
+    optimizer = NeuralOptimizer.load(folder, cells.space)
     X = np.concatenate([table.features, Z], axis=1)
     columns = tuple(range(table.features.shape[1], X.shape[1]))
     prior = learn_prior(X, proxy_columns=columns, families=kin, blocks=table.blocks)
@@ -336,6 +342,7 @@ def main() -> None:
         default=["cifar10", "cifar100", "imagenet16_120"],
         help="data sets whose 12-epoch validation accuracy is seen",
     )
+    parser.add_argument("--models", type=Path, required=True, help="folder of trained optimisers")
     parser.add_argument("--results", type=Path, default=RESULTS, help="rows (JSON lines)")
     arguments = parser.parse_args()
     table = nasbench201(arguments.data)
@@ -347,7 +354,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for family in sorted(set(table.family.values())):
             if (family, seed) not in done:
-                rows = list(experiment(table, cells, family, seed))
+                rows = list(experiment(table, cells, family, seed, arguments.models))
                 with arguments.results.open("a") as file:
                     file.write("".join(json.dumps(row) + "\n" for row in rows))
                 print(f"without {family}, seed {seed}", flush=True)

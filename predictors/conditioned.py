@@ -140,9 +140,9 @@ def mixtures(
     mixed = rng.random(len(rows)) < 0.5
     share = np.where(mixed, rng.uniform(-0.25, 1.25, len(rows)), 1.0)[:, None]
     slope = np.where(mixed, np.exp(rng.normal(0, 0.25, len(rows))), 1.0)[:, None]
-    centred = log_cost - log_cost.mean(axis=0)
-    both = share * centred[rows, first[:, None]] + (1 - share) * centred[rows, second[:, None]]
-    return slope * both + log_cost.mean(axis=0)[first][:, None]
+    mean = log_cost.mean(axis=0)
+    one, other = (log_cost[rows, d[:, None]] - mean[d][:, None] for d in (first, second))
+    return slope * (share * one + (1 - share) * other) + mean[first][:, None]
 
 
 def _prior(mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class NeuralOptimizer:
     A device is what a few measured rows say of it (`embed`); a bound is a cost.
     """
 
-    def __init__(self, space: Space, *, hidden: int = 128, n_steps: int = 1500, seed: int = 0):
+    def __init__(self, space: Space, *, hidden: int = 128, n_steps: int = 2000, seed: int = 0):
         self.space, self.hidden, self.n_steps, self.seed = space, hidden, n_steps, seed
         self.about_: dict[str, Any] = {}  # the sidecar of a loaded one
 
@@ -52,11 +52,12 @@ class NeuralOptimizer:
         """Learn from canonical genes (n, g), log costs (n, P) on P devices and accuracies (n,)."""
         rng = np.random.default_rng(self.seed)
         X = one_hot(self.space, self._filled(genes, rng))
-        predictor = DevicePredictor(seed=self.seed, hidden=self.hidden)
+        predictor = DevicePredictor(hidden=self.hidden, n_steps=self.n_steps, seed=self.seed)
         self.predictor_ = predictor.fit(X, log_cost, families)
         y = np.maximum(accuracy, np.quantile(accuracy, 0.05))  # how bad the worst are: no matter
         y = (y - y.mean()) / y.std()
-        self.accuracy_ = fit_layers(X, y[:, None], hidden=self.hidden, n_steps=4000, rng=rng)
+        n_steps = 2 * self.n_steps
+        self.accuracy_ = fit_layers(X, y[:, None], hidden=self.hidden, n_steps=n_steps, rng=rng)
         self.references_ = X[rng.integers(len(X), size=N_REFERENCES)]
         self._fit_optimiser(X, self._devices(X, log_cost, families, rng), rng)
         return self
@@ -79,7 +80,7 @@ class NeuralOptimizer:
     def _fit_optimiser(self, X: Floats, devices: Floats, rng: np.random.Generator) -> None:
         import torch
 
-        sizes = [len(c) for c in self.space.choices]
+        sizes, n_steps = [len(c) for c in self.space.choices], 3 * self.n_steps // 4
         widths = (N_REFERENCES, self.hidden, self.hidden, sum(sizes))
         layers = to_torch(initial(widths, rng), learn=True)
         phi, accuracy = (
@@ -96,12 +97,12 @@ class NeuralOptimizer:
             rank = torch.randint(bounds.shape[1], (BATCH,), generator=draw)
             w, bound = weights[device], bounds[device, rank]
             logits = forward(layers, _inputs(known[device] - bound[:, None]))
-            x = straight_through(logits, sizes, 1.0 - 0.7 * step / self.n_steps, draw)
+            x = straight_through(logits, sizes, 1.0 - 0.7 * step / n_steps, draw)
             log_cost = (forward(phi, x) * w[:, :-1]).sum(dim=1) + w[:, -1]
             excess = torch.relu(log_cost - bound)
             return (PENALTY * excess - forward(accuracy, x)[:, 0]).mean()
 
-        minimise(loss, [a for layer in layers for a in layer], self.n_steps, 3e-3)
+        minimise(loss, [a for layer in layers for a in layer], n_steps, 3e-3)
         self.layers_: Layers = to_numpy(layers)
 
     # ---- files ---------------------------------------------------------------------------------

@@ -46,17 +46,25 @@ def to_numpy(layers: Layers) -> Layers:
 def minimise(
     loss: Callable[[int], Tensor], parameters: Sequence[Tensor], n_steps: int, rate: float
 ) -> None:
-    """Adam on `loss(step)`, with a learning rate that falls to 0 along a cosine."""
+    """Adam on `loss(step)`, with a learning rate that falls to 0 along a cosine.
+
+    On one thread: networks this small get slower with more, much slower on a busy machine.
+    """
     import torch
 
     optimizer = torch.optim.Adam(parameters, lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-    for step in range(n_steps):
-        optimizer.zero_grad()
-        loss(step).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for step in range(n_steps):
+            optimizer.zero_grad()
+            loss(step).backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def fit_layers(

@@ -15,7 +15,8 @@ from search_spaces import Genes, Space
 Floats = NDArray[np.floating[Any]]
 Belief = Callable[[NDArray[np.int64], Floats], tuple[Floats, Floats]]
 
-N_KEPT, N_MOVES = 16, 6  # designs that move on, and how often they do
+CAUTIONS = (0.0, -1.0, 1.0)  # standard deviations
+N_KEPT, N_MOVES = 16, 8  # designs that move on, by each reading, and how often they do
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class Pool:
         """Which designs are predicted to meet the bound and may be chosen, (m,)."""
         return np.asarray((self.mean <= log_bound) & (self.value > -np.inf))
 
-    def ranked(self, log_bound: float) -> Pool:
-        """By falling value where the bound is met, then by rising cost."""
-        meets, allowed = self.meets(log_bound), self.value > -np.inf
-        return self[np.lexsort((np.where(meets, -self.value, self.mean), ~meets, ~allowed))]
+    def order(self, log_bound: float, caution: float = 0.0) -> NDArray[np.int64]:
+        """Rows by falling value where mean + caution x std meets the bound, then by rising cost."""
+        cost = self.mean + caution * self.std
+        allowed = self.value > -np.inf
+        meets = (cost <= log_bound) & allowed
+        return np.lexsort((np.where(meets, -self.value, cost), ~meets, ~allowed))
 
     def __or__(self, other: Pool) -> Pool:
         pairs = [(getattr(self, f), getattr(other, f)) for f in self.__dataclass_fields__]
@@ -59,24 +62,26 @@ def neighbours(space: Space, genes: Genes) -> Genes:
 
 
 def repair(pool: Pool, log_bound: float, look: Callable[[Genes], Pool], space: Space) -> Pool:
-    """All designs seen while the best ones move to neighbours, until no better one is found.
+    """All designs seen while the best ones move to their neighbours, until none is new.
 
     The first meets the bound as predicted, unless no move led there: then `meets` is nowhere true
-    and the first exceeds it least.
+    and the first exceeds it least. The prediction may be off, so the best of a bold and of a
+    cautious reading of it move as well; `verify` decides between them.
     """
-    seen = set(keys(pool.genes))
-    pool = pool.ranked(log_bound)
+    seen, moved = set(keys(pool.genes)), set[bytes]()
     for _ in range(N_MOVES):
-        near = neighbours(space, pool.genes[:N_KEPT])
+        best = np.concatenate([pool.order(log_bound, c)[:N_KEPT] for c in CAUTIONS])
+        front = dict(zip(keys(pool.genes[best]), best.tolist(), strict=True))
+        rows = [row for key, row in front.items() if key not in moved]
+        if not rows:
+            break
+        moved |= front.keys()
+        near = neighbours(space, pool.genes[rows])
         new = {key: row for row, key in enumerate(keys(near)) if key not in seen}
-        if not new:
-            break
         seen |= new.keys()
-        before = pool[:N_KEPT]
-        pool = (pool | look(near[list(new.values())])).ranked(log_bound)
-        if np.array_equal(before.genes, pool.genes[:N_KEPT]):
-            break
-    return pool
+        if new:
+            pool = pool | look(near[list(new.values())])
+    return pool[pool.order(log_bound)]
 
 
 def keys(genes: Genes) -> list[bytes]:
