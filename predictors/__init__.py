@@ -15,8 +15,8 @@ from predictors.clocks import ClockPredictor
 from predictors.conditioned import DevicePredictor, Embedding
 from predictors.instant import NeuralOptimizer
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from predictors.pool import Pool, Verified, repair, verify
 from predictors.prior import CostPrior, learn_prior
-from predictors.repair import Pool, Verified, repair, verify
 from predictors.report import TransferReport, pooled_report, scaled_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows
 from predictors.transfer import MonotoneTransfer, ScaledModel

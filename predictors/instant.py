@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from predictors.artifacts import faults_named, read_artifact, write_artifact
 from predictors.conditioned import DevicePredictor, Embedding, mixtures
 from predictors.layers import Layers, fit_layers, forward, initial, minimise, to_numpy, to_torch
-from predictors.repair import Belief, Pool, keys, repair
+from predictors.pool import Belief, Pool, keys, repair
 from search_spaces import Genes, Space, feature_names
 
 if TYPE_CHECKING:

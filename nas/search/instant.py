@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,9 @@ def proposals(
     return np.unique(np.concatenate(found), axis=0), n
 
 
-def train_optimiser(model: Model, *, seed: int, without: Collection[str] = ()) -> NeuralOptimizer:
+def train_optimiser(
+    model: Model, *, seed: int, without: Collection[str] = (), n_steps: int = 2000
+) -> NeuralOptimizer:
     """From the supernet's accuracies and the shipped profiles, but for those named `without`."""
     space, rng = model.space, np.random.default_rng(seed)
     drawn = [space.sample(N_SUBNETS // 2, rng), space.sample_spread(N_SUBNETS // 2, rng)]
@@ -113,29 +114,25 @@ def _whole(space: Space) -> Any:
 
 
 def _optimiser(settings: SearchSettings, model: Model, listener: Any) -> NeuralOptimizer:
-    """From `--optimiser`, the supernet's folder or `--out`; trained where there is none."""
+    """From `--optimiser`, else the supernet's folder or `--out`; trained where there is none."""
     accuracies = model.accuracy.table.sha256
-    for folder in filter(None, (settings.optimiser, model.folder, settings.out)):
-        if not (folder / FILE).is_file():
+    places = [settings.optimiser] if settings.optimiser else [model.folder, settings.out]
+    for folder in places:
+        if folder is None or not (folder / FILE).is_file():
             continue
         optimizer = NeuralOptimizer.load(folder, model.space)
-        if optimizer.about_["accuracy_sha256"] == accuracies:
-            listener.stage(f"optimiser of {folder}, trained on {optimizer.about_['devices']}")
+        about = optimizer.about_
+        if about.get("accuracy_sha256") == accuracies:
+            listener.stage(f"optimiser of {folder}, trained on {about['devices']}")
             return optimizer
-        if folder == settings.optimiser:
+        if settings.optimiser:
             raise InputError(
                 f"{folder / FILE} was trained for other accuracies than the searched ones; "
                 "give another --optimiser, or remove it to train again"
             )
     folder = settings.optimiser or settings.out
-    return _trained(model, folder, settings.seed, accuracies, listener)
-
-
-def _trained(
-    model: Model, folder: Path, seed: int, accuracies: str | None, listener: Any
-) -> NeuralOptimizer:
     listener.stage("training an optimiser, once for these accuracies: about half a minute")
-    optimizer = train_optimiser(model, seed=seed)
+    optimizer = train_optimiser(model, seed=settings.seed)
     devices = f"simulated {', '.join(profile_names())}"
     optimizer.save(folder, accuracy_sha256=accuracies, devices=devices)
     listener.stage(f"optimiser: {folder / FILE}; --optimiser {folder} takes it for other devices")

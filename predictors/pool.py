@@ -16,7 +16,7 @@ Floats = NDArray[np.floating[Any]]
 Belief = Callable[[NDArray[np.int64], Floats], tuple[Floats, Floats]]
 
 CAUTIONS = (0.0, -1.0, 1.0)  # standard deviations
-N_KEPT, N_MOVES = 16, 8  # designs that move on, by each reading, and how often they do
+N_KEPT, N_MOVES = 32, 8  # designs that move on, by each reading, and how often they do
 
 
 @dataclass(frozen=True)
