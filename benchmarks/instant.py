@@ -1,6 +1,6 @@
 """Instant proposals on measured devices of families never seen, beside what they must beat.
 
-    python benchmarks/instant.py --data hardware --models runs/instant
+    python benchmarks/instant.py --data hardware --models runs/instant --seeds 1
 
 NAS-Bench-201, 30 device settings of eight families. Each family in turn is held out of everything
 that is learned. For every device and 18 bounds (quantiles of its own latency) a method may measure
