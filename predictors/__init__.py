@@ -13,10 +13,13 @@ from predictors.artifacts import (
 from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cells import TableError
 from predictors.clocks import ClockPredictor
+from predictors.conditioned import DevicePredictor, Embedding
+from predictors.instant import NeuralOptimizer
 from predictors.intervals import half_width, half_widths
 from predictors.lut import LutPredictor, Operator, programs_of
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.ofa_lut import ofa_keys, read_ofa_lut, write_ofa_lut
+from predictors.pool import Pool, Verified, repair, verify
 from predictors.prior import CostPrior, learn_prior
 from predictors.report import GO_SRCC, TransferReport, held_out_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows, read_subnets
@@ -31,15 +34,20 @@ __all__ = [
     "ArtifactError",
     "ClockPredictor",
     "CostPrior",
+    "DevicePredictor",
+    "Embedding",
     "EnergyPredictor",
     "LatencyPredictor",
     "LutPredictor",
     "MonotoneTransfer",
+    "NeuralOptimizer",
     "Operator",
+    "Pool",
     "ScaledModel",
     "TableError",
     "TransferPredictor",
     "TransferReport",
+    "Verified",
     "check_target_rows",
     "choose_rows",
     "genes_and_heads",
@@ -58,6 +66,7 @@ __all__ = [
     "read_ofa_lut",
     "read_rows",
     "read_subnets",
+    "repair",
     "rows_sha256",
     "save_predictor",
     "save_transfer",
@@ -65,6 +74,7 @@ __all__ = [
     "srcc_within",
     "srcc_within_interval",
     "transfer_report",
+    "verify",
     "write_ofa_lut",
     "zero_shot",
 ]

@@ -41,6 +41,12 @@ def search(
         int | None, typer.Option(help="Stop after so many generations without a new point.")
     ] = None,
     storage: Annotated[str | None, typer.Option(help="Optuna database URL.")] = None,
+    instant: Annotated[
+        bool, typer.Option("--instant", help="No search: a trained optimiser proposes subnets.")
+    ] = False,
+    optimiser: Annotated[
+        Path | None, typer.Option(help="Folder of it for --instant; trained there if missing.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Images: verify the points on the test split.")
     ] = None,
@@ -82,6 +88,8 @@ def search(
         data=data,
         seed=seed,
         command=command_line(),
+        instant=instant,
+        optimiser=optimiser,
     )
     log = console(quiet=quiet)
     if plan is not None:
@@ -98,7 +106,8 @@ def search(
         from nas.cli.tables import print_result
 
         print_result(table)
-    log.print(f"files: {settings.out}/pareto.json, pareto.csv, report.html, study.journal")
+    journal = "" if instant else ", study.journal"
+    log.print(f"files: {settings.out}/pareto.json, pareto.csv, report.html{journal}")
 
 
 class _Screen:

@@ -12,10 +12,12 @@ from nas.devices import get_device
 from nas.files import write_bytes
 from nas.pareto import ParetoTable
 from nas.search import study as study_
+from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
 from nas.search.costs import TargetCosts, target_costs
-from nas.search.folder import claim
+from nas.search.folder import RunFolder, claim
 from nas.search.inner import Scorer
+from nas.search.instant import instant_archive
 from nas.search.model import load_model
 from nas.search.proxy import Proxy, load_proxy
 from nas.search.result import PointMaker, Provenance, assemble
@@ -72,19 +74,10 @@ def run_search(
         scorer = Scorer(model.accuracy, costs, device.decision_ms)
         settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
         folder.start()
-        listener.stage("search")
-        sampler = _sampler(settings, model.space)
-        study = study_.open_study(settings.storage, folder.journal, sampler)
-        archive = study_.run(
-            study,
-            sampler,
-            scorer,
-            settings.bounds,
-            len(device.levels),
-            settings.n_trials,
-            patience=settings.patience,
-            on_generation=listener.generation,
-        )
+        if settings.instant:
+            archive = instant_archive(settings, model, device, costs, scorer, listener)
+        else:
+            archive = _search(settings, model.space, device, scorer, folder, listener)
         if not archive.n_points:
             raise InputError(
                 f"no configuration of {archive.n_subnets} subnets meets all bounds together: "
@@ -110,6 +103,29 @@ def run_search(
             verify(table, model, settings.data)
         _write(table, settings.out)
     return table
+
+
+def _search(
+    settings: SearchSettings,
+    space: Space,
+    device: Any,
+    scorer: Scorer,
+    folder: RunFolder,
+    listener: Listener,
+) -> Archive:
+    listener.stage("search")
+    sampler = _sampler(settings, space)
+    study = study_.open_study(settings.storage, folder.journal, sampler)
+    return study_.run(
+        study,
+        sampler,
+        scorer,
+        settings.bounds,
+        len(device.levels),
+        settings.n_trials,
+        patience=settings.patience,
+        on_generation=listener.generation,
+    )
 
 
 def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:

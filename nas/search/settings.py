@@ -38,6 +38,8 @@ class SearchSettings:
     data: Path | None = None
     seed: int = 0
     command: str = ""
+    instant: bool = False
+    optimiser: Path | None = None
 
     def __post_init__(self) -> None:
         for option, value, least in (
@@ -52,6 +54,8 @@ class SearchSettings:
         if self.sampler not in SAMPLERS:
             known = " or ".join(SAMPLERS)
             raise InputError(f"--sampler must be {known}, got {self.sampler!r}")
+        if self.optimiser is not None and not self.instant:
+            raise InputError("--optimiser belongs to --instant; give both")
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, got {self.seed}")
         if (self.space is None) != (self.accuracy_table is None):
@@ -63,6 +67,7 @@ class SearchSettings:
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its `--resume`."""
         free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
+        free.add("optimiser")
         return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
 
 
