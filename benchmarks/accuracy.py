@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nas.zoo import supernet_folder
 from predictors import AccuracyPredictor, AccuracyTable, kendall_tau, mape_pct, read_accuracy_table
-from search_spaces import PolicyGrid, Space, encode, get_space
+from search_spaces import MobileNetV3Space, PolicyGrid, Space, encode, get_space
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 SIZES, SEEDS = (50, 100, 200), 5
@@ -42,16 +42,14 @@ def zoo() -> tuple[Space, AccuracyTable]:
 
 def dynast(folder: Path) -> tuple[Space, AccuracyTable]:
     """Distinct once-for-all subnets at 224 pixels; repeated ones are averaged."""
-    space = get_space("ofa-mobilenetv3")
-    rows = pd.read_csv(folder / "ofa_mobilenetv3" / "accuracy_dynast.csv.gz", dtype=str)
-    texts = [
-        f"d{d}-k{k}-e{e}-r224".replace("_", ".")
-        for d, k, e in zip(*(rows[c].str.replace("-", "_") for c in ("d", "ks", "e")), strict=True)
+    space = MobileNetV3Space()
+    rows = pd.read_csv(folder / "ofa_mobilenetv3" / "accuracy_dynast.csv.gz")
+    configs = [
+        {n: [int(v) for v in row[n].split("-")] for n in ("ks", "e", "d")} | {"r": [224]}
+        for row in rows.to_dict("records")
     ]
-    order = [g.letter for g in space.groups]
-    texts = ["-".join(sorted(t.split("-"), key=lambda part: order.index(part[0]))) for t in texts]
-    genes = space.parse_all(texts)
-    error = 100 - rows["imagenet_top1_pct"].astype(float).to_numpy()
+    genes = space.genes(map(space.from_ofa, configs))
+    error = 100 - rows["imagenet_top1_pct"].to_numpy()
     unique, inverse = np.unique(genes, axis=0, return_inverse=True)
     mean = np.bincount(inverse, weights=error) / np.bincount(inverse)
     grid = PolicyGrid(0, ())

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.ofa_package import ofa_networks
 from nas.devices.host import cpu_name
 from search_spaces import Subnet, get_space
 from supernets import (
@@ -156,19 +155,6 @@ def training_row(net: Supernet) -> dict[str, Any]:
         "throughput_to_passes": round(sum(times.values()) / step, 3),
         "images_per_s": round(256 / step * 1e3),
     }
-
-
-def ofa_networks() -> Any:
-    """`ofa`'s networks; its data loaders want torchvision, which gets a stand-in where absent."""
-    names = ["torchvision" + part for part in ("", ".transforms", ".transforms.functional")]
-    absent = importlib.util.find_spec("torchvision") is None
-    for name in names if absent else []:
-        sys.modules[name] = module = ModuleType(name)
-        module.__getattr__ = lambda _: object  # type: ignore[method-assign]
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
-    return importlib.import_module("ofa.imagenet_classification.elastic_nn.networks")
 
 
 @torch.inference_mode()

@@ -18,8 +18,9 @@ from nas.export.graph import OPSET, segment_model
 from nas.pareto import ParetoTable, read_pareto
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from search_spaces import MobileNetV3Space, ResNet50Space, Space, resnet_cifar, resnet_digits
-from supernets import Supernet, build_supernet, extract, load_dataset
+from supernets import extract, load_dataset
 from tests.nas.conftest import Digits, Result, nas
+from tests.supernets.once_for_all import supernet
 
 # ---- graphs --------------------------------------------------------------------------------------
 
@@ -31,19 +32,7 @@ SPACES: dict[str, Space] = {
 }
 
 
-def trained(space: Space) -> Supernet:
-    """Random weights with statistics, scales and shifts that are not the trivial ones."""
-    torch.manual_seed(0)
-    net = build_supernet(space).eval()
-    for _, layer in net.norms():
-        torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-        torch.nn.init.normal_(layer.bias, std=0.2)
-        torch.nn.init.normal_(layer.running_mean, std=0.1)
-        torch.nn.init.uniform_(layer.running_var, 0.5, 1.5)
-    return net
-
-
-SUPERNETS = {name: trained(space) for name, space in SPACES.items()}
+SUPERNETS = {name: supernet(space) for name, space in SPACES.items()}
 
 
 def outputs(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:

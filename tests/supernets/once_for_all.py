@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from search_spaces import MobileNetV3Space, OnceForAllSpace, ResNet50Space
+from search_spaces import MobileNetV3Space, ResNet50Space, Space
 from supernets import Supernet, build_supernet
 
 SIDES = (32, 44, 56)  # odd maps inside for 44
@@ -16,7 +16,7 @@ RESNET = ResNet50Space(
 )
 
 
-def supernet(space: OnceForAllSpace) -> Supernet:
+def supernet(space: Space) -> Supernet:
     """Random weights; norms, statistics and kernel transforms that are not the trivial ones."""
     torch.manual_seed(0)
     net = build_supernet(space).eval()

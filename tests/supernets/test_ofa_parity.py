@@ -6,11 +6,8 @@ Runs where `ofa` is installed (`pip install --no-deps ofa`); its networks need t
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.ofa_package import ofa_networks
 from search_spaces import OnceForAllSpace, Subnet, get_space
 from supernets import Supernet, load_ofa, to_ofa_state_dict
 
@@ -25,23 +23,6 @@ pytest.importorskip("ofa", reason="the public ofa package is not installed")
 
 N_SUBNETS = 60  # per checkpoint
 GENERATOR = torch.Generator().manual_seed(0)
-
-
-def ofa_networks() -> Any:
-    """`ofa`'s networks; its data loaders want torchvision, which gets a stand-in where absent."""
-    names = ["torchvision" + part for part in ("", ".transforms", ".transforms.functional")]
-    absent = importlib.util.find_spec("torchvision") is None
-    for name in names if absent else []:
-        sys.modules[name] = module = ModuleType(name)
-        module.__getattr__ = lambda _: object  # type: ignore[method-assign]
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
-    try:
-        return importlib.import_module("ofa.imagenet_classification.elastic_nn.networks")
-    finally:
-        for name in names if absent else []:
-            del sys.modules[name]
 
 
 def mobilenet(width_mult: float) -> nn.Module:
