@@ -1,0 +1,224 @@
+"""Clocks of a board: GPU (devfreq), CPU (cpufreq), memory (EMC); found, pinned, settled."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Callable, NamedTuple, Union
+
+from .journal import Journal
+from .sysfs import BoardError, Description, MissingError, Sysfs
+
+GPU_NAMES = ("gv11b", "gp10b", "ga10b", "gb10b", "gpu", "gm20b")
+EMC_FOLDER = "/sys/kernel/debug/bpmp/debug/clk/emc"
+TOLERANCE = 0.01  # of a clock read back; neighbouring points are at least 2 % apart
+POLL_S, N_EQUAL, TIMEOUT_S, REST_S = 0.01, 3, 2.0, 0.1
+
+
+class Range:
+    """A clock that min = max pins: a devfreq device or a cpufreq policy.
+
+    `unit`: Hz per unit of its files, 1 in devfreq and 1000 in cpufreq.
+    """
+
+    def __init__(self, fs: Sysfs, name: str, folder: str, prefix: str, unit: int) -> None:
+        self.fs, self.name, self.unit = fs, name, unit
+        self.low, self.high = f"{folder}/{prefix}min_freq", f"{folder}/{prefix}max_freq"
+        self.now = f"{folder}/{prefix}cur_freq"
+        self._table = f"{folder}/{prefix}available_frequencies"
+        self._bounds = [f"{folder}/cpuinfo_{end}_freq" for end in ("min", "max")]
+
+    def hz(self) -> int:
+        return self.fs.number(self.now) * self.unit
+
+    def table_hz(self) -> list[int]:
+        """All points, slowest first; empty where the driver takes any value (intel_pstate)."""
+        if not self.fs.exists(self._table) and self.fs.exists(self._bounds[0]):
+            return []
+        return sorted(int(point) * self.unit for point in self.fs.read(self._table).split())
+
+    def choose_hz(self, mhz: float) -> int:
+        """The point of the table that `mhz` names."""
+        wanted, table = mhz * 1e6, self.table_hz()
+        if not table:
+            low, high = (self.fs.number(path) * self.unit for path in self._bounds)
+            if not low <= wanted <= high:
+                raise BoardError(
+                    f"{self.name}: {mhz:g} MHz is not in {low / 1e6:g} to {high / 1e6:g}"
+                )
+            return round(wanted)
+        nearest = min(table, key=lambda hz: abs(hz - wanted))
+        if not same(nearest, wanted):
+            points = ", ".join(f"{hz / 1e6:g}" for hz in table)
+            raise BoardError(f"{self.name}: {mhz:g} MHz is not a point of {self._table} ({points})")
+        return nearest
+
+    def pin(self, journal: Journal, hz: int) -> None:
+        """min = max = `hz`, in the order that keeps min <= max at every step."""
+        value = hz // self.unit
+        raising = value > self.fs.number(self.high)
+        for path in (self.high, self.low) if raising else (self.low, self.high):
+            journal.change(path, value)
+
+    def state(self) -> str:
+        """Its files' words, for an error."""
+        files = (self.now, self.low, self.high)
+        return ", ".join(f"{os.path.basename(path)} {self.fs.read(path)}" for path in files)
+
+
+class Emc:
+    """The memory clock of a Jetson, locked through BPMP's debug files (root)."""
+
+    def __init__(self, fs: Sysfs, folder: str) -> None:
+        self.fs, self.name, self.folder = fs, "emc", folder
+        self.now = f"{folder}/rate"
+
+    def hz(self) -> int:
+        return self.fs.number(self.now)
+
+    def table_hz(self) -> list[int]:
+        """Points of the memory tables, whose files are named in kHz; empty without them."""
+        debug = os.path.dirname(os.path.dirname(self.folder))
+        files = self.fs.find(f"{debug}/emc/tables/regular/*")
+        return sorted(int(os.path.basename(path)) * 1000 for path in files if path[-1].isdigit())
+
+    def choose_hz(self, mhz: float) -> int:
+        wanted, low, high = (
+            mhz * 1e6,
+            *(self.fs.number(f"{self.folder}/{end}_rate") for end in ("min", "max")),
+        )
+        near = [hz for hz in self.table_hz() if same(hz, wanted)]
+        if not low * (1 - TOLERANCE) <= wanted <= high * (1 + TOLERANCE):
+            raise BoardError(f"emc: {mhz:g} MHz is not in {low / 1e6:g} to {high / 1e6:g}")
+        return near[0] if near else round(min(max(wanted, low), high))
+
+    def pin(self, journal: Journal, hz: int) -> None:
+        """Lock the rate against requests, set it, switch it on."""
+        for file, value in (("mrq_rate_locked", 1), ("rate", hz), ("state", 1)):
+            journal.change(f"{self.folder}/{file}", value)
+
+    def state(self) -> str:
+        return f"rate {self.fs.read(self.now)}"
+
+
+Clock = Union[Range, Emc]
+
+
+class Pin(NamedTuple):
+    """A clock and what it is held at."""
+
+    clock: Clock
+    hz: int
+
+
+def find_clocks(fs: Sysfs, board: Description) -> dict[str, list[Clock]]:
+    """What can be pinned here, under `gpu`, `cpu` and `emc`; a board without one lacks the key.
+
+    The memory clock is listed with every GPU: only root can see whether it is there.
+    """
+    found: dict[str, list[Clock]] = {}
+    sysfs = board.get("sysfs", {})
+    gpu = find_gpu(fs, sysfs.get("gpu_devfreq", []))
+    if gpu is not None:
+        found["gpu"] = [Range(fs, "gpu", gpu, "", 1)]
+        found["emc"] = [Emc(fs, sysfs.get("emc_debug", EMC_FOLDER))]
+    policies = fs.find("/sys/devices/system/cpu/cpufreq/policy*")
+    policies = policies or fs.find("/sys/devices/system/cpu/cpu[0-9]*/cpufreq")
+    if policies:
+        found["cpu"] = [Range(fs, _policy_name(path), path, "scaling_", 1000) for path in policies]
+    return found
+
+
+def find_gpu(fs: Sysfs, candidates: list[str]) -> str | None:
+    """The GPU's devfreq folder: the first candidate that is there, else by its device tree name."""
+    for path in candidates:
+        if fs.exists(f"{path}/cur_freq"):
+            return path
+    for path in fs.find("/sys/class/devfreq/*"):
+        name = f"{path}/device/of_node/name"
+        if fs.exists(name) and fs.read(name) in GPU_NAMES:
+            return path
+    return None
+
+
+def pin_all(
+    journal: Journal, clocks: dict[str, list[Clock]], wanted_mhz: dict[str, float | None]
+) -> list[Pin]:
+    """Pin every clock that `wanted_mhz` gives a value, under `gpu`, `cpu`, `emc`."""
+    pins = []
+    for kind, mhz in wanted_mhz.items():
+        if mhz is None:
+            continue
+        if kind not in clocks:
+            raise MissingError(
+                f"{kind}_mhz = {mhz:g} was asked, but this board has no {kind} clock to set; "
+                "measure at the present clocks"
+            )
+        for clock, hz in _choose(clocks[kind], mhz):
+            clock.pin(journal, hz)
+            pins.append(Pin(clock, hz))
+    return pins
+
+
+def _choose(clocks: list[Clock], mhz: float) -> list[Pin]:
+    """One point each. Small cores that do not reach what the big ones can take their own top."""
+    tops = [max(clock.table_hz() or [round(mhz * 1e6)]) for clock in clocks]
+    reach = [same(top, mhz * 1e6) or top > mhz * 1e6 for top in tops]
+    if not any(reach):
+        raise BoardError(f"{clocks[0].name}: {mhz:g} MHz is above its top, {max(tops) / 1e6:g} MHz")
+    chosen = zip(clocks, tops, reach)
+    return [Pin(clock, clock.choose_hz(mhz) if can else top) for clock, top, can in chosen]
+
+
+def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:
+    """Wait until every pinned clock reads its value three times in a row, then 100 ms more.
+
+    `work` runs between the polls, because an idle GPU may report its lowest clock. Polls go on for
+    two seconds (arXiv 2606.16106 saw at most 8 ms on Orin). BoardError: it never came.
+    """
+    for pin in pins:
+        equal, end = 0, time.monotonic() + TIMEOUT_S
+        while equal < N_EQUAL:
+            found = pin.clock.hz()
+            equal = equal + 1 if same(found, pin.hz) else 0
+            if equal == 0 and time.monotonic() > end:
+                raise BoardError(
+                    f"{pin.clock.name} was set to {pin.hz / 1e6:g} MHz and stays at "
+                    f"{found / 1e6:g} MHz ({pin.clock.now}; {pin.clock.state()}); a power mode, a thermal limit or "
+                    "another program holds it"
+                )
+            if work is not None:
+                work()
+            time.sleep(POLL_S)
+    if pins:
+        time.sleep(REST_S)
+
+
+def moved(pins: list[Pin]) -> list[str]:
+    """What left its value, in words; empty where all is as pinned."""
+    read = [(pin, pin.clock.hz()) for pin in pins]
+    return [
+        f"{pin.clock.name} was pinned to {pin.hz / 1e6:g} MHz and ran at {hz / 1e6:g} MHz"
+        for pin, hz in read
+        if not same(hz, pin.hz)
+    ]
+
+
+def present_mhz(clocks: dict[str, list[Clock]]) -> dict[str, float | None]:
+    """The clocks now, the fastest policy for `cpu`; None for one that this user cannot read."""
+    found: dict[str, float | None] = {}
+    for kind, members in clocks.items():
+        try:
+            found[kind] = max(clock.hz() for clock in members) / 1e6
+        except BoardError:
+            found[kind] = None
+    return found
+
+
+def same(found_hz: float, wanted_hz: float) -> bool:
+    return abs(found_hz - wanted_hz) <= TOLERANCE * wanted_hz
+
+
+def _policy_name(path: str) -> str:
+    folder = os.path.basename(path if "policy" in path else os.path.dirname(path))
+    return "cpu " + folder

@@ -1,0 +1,158 @@
+"""What was changed on a board, so that it is put back: at the end, or by the next process.
+
+Every change is a line on disk before it is made, with the value before it. Undoing all of them,
+last first, passes only through states that were there before, so the kernel refuses none (min <=
+max). The kernel holds the lock for the owner: a journal that is neither locked nor empty is a
+killed run's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import Any
+
+from .sysfs import BoardError, MissingError, Sysfs
+
+PLACES = ("/var/lib/nas", "~/.nas")  # not /run: a power mode outlives a boot
+FILE = "clocks.journal"
+
+
+class BusyError(BoardError):
+    """Another process measures on this board."""
+
+    def __init__(self, message: str, owner: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
+class Journal:
+    """The one way to change a board. Opening it puts back what a killed process left.
+
+    `recovered`: what was put back; `faults`: what could not be.
+    BusyError: another owner lives.
+    """
+
+    def __init__(
+        self, fs: Sysfs, path: str | None = None, about: dict[str, Any] | None = None
+    ) -> None:
+        self.fs, self.path = fs, path or _place(fs)
+        self._file = open(self.path, "a+b")  # noqa: SIM115
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = next(iter(self._lines()), {})
+            self._file.close()
+            who = f"process {owner.get('pid', 'unknown')}"
+            raise BusyError(
+                f"{who} is measuring on this board ({self.path}); wait for it", owner
+            ) from None
+        self.recovered: list[str] = []
+        self.faults: list[str] = []
+        self.entries: list[dict[str, Any]] = []
+        self._owner = {"pid": os.getpid(), "boot": self._boot(), **(about or {})}
+        self._recover()
+
+    def change(self, path: str, value: object) -> None:
+        """Write `value` to a file of the board, after its old value is safe on disk."""
+        self._note({"path": path, "old": self.fs.read(path)})
+        try:
+            self.fs.write(path, value)
+        except BoardError:
+            self.entries.pop()
+            self._rewrite()
+            raise
+
+    def note_command(self, name: str, *undo: str) -> None:
+        """Before a program makes a change that outlives a boot: the call that undoes it."""
+        self._note({"command": [name, *undo]})
+
+    def restore(self) -> list[str]:
+        """Put everything back, last change first; returns faults, whose changes stay noted."""
+        left, faults = [], []
+        for entry in reversed(self.entries):
+            try:
+                self._undo(entry)
+            except MissingError:
+                pass  # a core that a power mode took away took its clock with it
+            except BoardError as error:
+                left.append(entry)
+                faults.append(str(error))
+        self.entries = left[::-1]
+        self._rewrite()
+        return faults
+
+    def close(self) -> None:
+        """Restore, and give the board free."""
+        try:
+            self.faults += self.restore()
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _recover(self) -> None:
+        head, *entries = self._lines() or [{}]
+        if head.get("boot") != self._boot():  # a boot reset the clocks, but not the power mode
+            entries = [entry for entry in entries if "command" in entry]
+        self.entries = entries
+        self.recovered = [_words(entry) for entry in entries]
+        self.faults = self.restore()
+
+    def _undo(self, entry: dict[str, Any]) -> None:
+        if "command" in entry:
+            name, *arguments = entry["command"]
+            self.fs.run(name, *arguments, answer="no\n")
+        else:
+            self.fs.write(entry["path"], entry["old"])
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        self.entries.append(entry)
+        self._write(entry)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _rewrite(self) -> None:
+        """In place, since the lock is the file's; at a kill here everything is undone already."""
+        self._file.truncate(0)
+        for entry in [self._owner, *self.entries]:
+            self._write(entry)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """Whole lines; a torn last one is a change that was never made."""
+        self._file.seek(0)
+        return [
+            json.loads(line) for line in self._file.read().splitlines(True) if line[-1:] == b"\n"
+        ]
+
+    def _boot(self) -> str:
+        path = "/proc/sys/kernel/random/boot_id"
+        return self.fs.read(path) if self.fs.exists(path) else ""
+
+
+def _place(fs: Sysfs) -> str:
+    """Where root keeps the journal, else the user's own."""
+    folders = [fs.path(PLACES[0]), os.path.expanduser(PLACES[1])]
+    for folder in folders:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            path = os.path.join(folder, FILE)
+            open(path, "ab").close()
+            return path
+        except OSError:
+            continue
+    raise BoardError(f"cannot keep a journal in {' or '.join(folders)}: neither can be written")
+
+
+def _words(entry: dict[str, Any]) -> str:
+    if "command" in entry:
+        return "`" + " ".join(entry["command"]) + "`"
+    return f"{entry['path']} = {entry['old']}"
