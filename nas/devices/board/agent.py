@@ -211,11 +211,11 @@ def main(arguments: list[str] | None = None, fs: Sysfs | None = None) -> int:
     parser.add_argument("--folder", default=".", help="where the files of the tasks are")
     parser.add_argument("--journal", help="file that keeps what was changed")
     given = parser.parse_args(arguments)
-    link = Link(sys.stdin.buffer, sys.stdout.buffer)
+    sink = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115
+    link = Link(sink)
     try:
-        with stopping():
-            if given.plan:
-                link = Link(open(given.plan, "rb"), sys.stdout.buffer)  # noqa: SIM115
+        with stopping(), open(given.plan or 0, "rb", buffering=0, closefd=bool(given.plan)) as file:
+            link.source = file
             serve(fs or Sysfs(given.root), link, Rows(given.rows), given.folder, given.journal)
     except (BoardError, OSError) as error:
         link.say({"fatal": str(error)})
@@ -227,6 +227,4 @@ def main(arguments: list[str] | None = None, fs: Sysfs | None = None) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # a thread that still waits for the host would keep the process
+    sys.exit(main())

@@ -184,8 +184,8 @@ def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:
             if equal == 0 and time.monotonic() > end:
                 raise BoardError(
                     f"{pin.clock.name} was set to {pin.hz / 1e6:g} MHz and stays at "
-                    f"{found / 1e6:g} MHz ({pin.clock.now}; {pin.clock.state()}); a power mode, a thermal limit or "
-                    "another program holds it"
+                    f"{found / 1e6:g} MHz ({pin.clock.now}; {pin.clock.state()}); a power mode, a "
+                    "thermal limit or another program holds it"
                 )
             if work is not None:
                 work()

@@ -59,7 +59,7 @@ def _clock(fs: Sysfs, members: list[Clock], faults: list[str]) -> dict[str, Any]
         "path": clock.now,
         "n": len(members),
         "points_mhz": points,
-        "settable": os.access(path, os.W_OK),
+        "settable": os.access(path, os.W_OK, effective_ids=True),
     }
 
 

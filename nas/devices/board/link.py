@@ -12,16 +12,21 @@ import json
 import os
 import signal
 import threading
-from typing import Any, BinaryIO
+from io import FileIO
+from typing import Any, Iterator
 
 from .sysfs import BoardError
 
 
 class Link:
-    """Standard input and output, or any two binary streams."""
+    """Messages over two unbuffered streams: a thread that waits in a buffered one breaks the exit.
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
-        self._source, self._sink = source, sink
+    `source` is set before the plan is read.
+    """
+
+    def __init__(self, sink: FileIO) -> None:
+        self.source: FileIO | None = None
+        self._sink, self._rest = sink, b""
         self._whole = True
         self.forget = False  # the host has every row
         self.closed = threading.Event()  # nothing more will come from the host
@@ -49,8 +54,9 @@ class Link:
         if not self._whole:
             return
         try:
-            self._sink.write(json.dumps(message).encode() + b"\n")
-            self._sink.flush()
+            left = json.dumps(message).encode() + b"\n"
+            while left:
+                left = left[self._sink.write(left) :]
         except (OSError, ValueError):
             self._whole = False
 
@@ -67,8 +73,21 @@ class Link:
                     break
         self.closed.set()
 
-    def _messages(self) -> Any:
-        for line in iter(self._source.readline, b""):
+    def _lines(self) -> Iterator[bytes]:
+        assert self.source is not None
+        while True:
+            line, end, rest = self._rest.partition(b"\n")
+            if end:
+                self._rest = rest
+                yield line
+                continue
+            more = self.source.read(1 << 16)
+            if not more:
+                return
+            self._rest += more
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        for line in self._lines():
             try:
                 message = json.loads(line.decode())
             except ValueError:

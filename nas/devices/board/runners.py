@@ -2,7 +2,8 @@
 
 - `onnxruntime`: `files` are ONNX models; of several, each takes the first output of the one before.
 - `command`: `command` is a list of arguments, started once, no shell; per inference it reads one
-  line from its standard input and prints one line when done. `{folder}` stands for the shipped files.
+  line from its standard input and prints one line when done. `{folder}` is where the files
+  are.
 - `module`: the first of `files` is a Python file with `make(task, folder) -> (run, sync)`.
 """
 

@@ -1,0 +1,208 @@
+"""Measuring over ssh: the system's client against a server on loopback."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.devices import remote as remote_module
+from nas.devices.remote import Plan, Remote, discover_remote, measure_remote, pack
+from search_spaces import InputError
+
+asyncssh = pytest.importorskip("asyncssh")
+from tests.nas.devices.ssh_server import SshServer  # noqa: E402
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no `ssh` on this machine")
+QUICK = {"warmup_s": 0.02, "seconds": 0.05, "drift": 10.0}
+ECHO = [sys.executable, "-uc", "while 1: input(); print()"]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SshServer]:
+    made = SshServer(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def board(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    monkeypatch.setattr(remote_module, "FIRST_WAIT_S", 0.1)
+    return Remote("board", python=sys.executable, options=["-F", str(server.config)])
+
+
+def echo(n: int, **settings: Any) -> Plan:
+    """A plan of `n` tasks that differ in nothing but an argument that is ignored."""
+    tasks = [
+        {"runner": "command", "command": [*ECHO, str(i)], "row": {"subnet": i}} for i in range(n)
+    ]
+    return Plan(tasks, settings={**QUICK, **settings})
+
+
+def test_rows_come_over_ssh(server: SshServer, board: Remote) -> None:
+    said: list[dict[str, Any]] = []
+    rows = list(measure_remote(board, echo(3), say=said.append))
+    assert [row["subnet"] for row in rows] == [0, 1, 2]
+    assert all(row["latency_ms"] > 0 and row["source"] == "measured" for row in rows)
+    assert "found" in said[0]
+    assert not list(server.home.rglob("rows.jsonl"))  # the board's copy is gone
+
+
+def test_what_is_shipped_travels_once(server: SshServer, board: Remote) -> None:
+    list(measure_remote(board, echo(1)))
+    folders = list((server.home / ".cache/nas-board").iterdir())
+    list(measure_remote(board, echo(2)))
+    assert list((server.home / ".cache/nas-board").iterdir()) == folders
+    assert sorted(path.name for path in folders[0].iterdir()) == ["board"]
+    assert pack({"a": b"1", "b": b"2"}) == pack({"b": b"2", "a": b"1"})
+
+
+def test_a_dropped_connection_loses_nothing(server: SshServer, board: Remote) -> None:
+    said: list[dict[str, Any]] = []
+    rows = []
+    for row in measure_remote(board, echo(8, warmup_s=0.2), say=said.append):
+        rows.append(row)
+        if len(rows) in (2, 5):
+            server.drop()
+    assert sorted(row["subnet"] for row in rows) == list(range(8))
+    dropped = [message for message in said if "dropped" in message]
+    assert len(dropped) >= 2
+    assert sum("board.agent" in command for command in server.commands) >= 3
+    stamps = {row["subnet"]: row["measured_at"] for row in rows}
+    assert list(stamps.values()) == sorted(stamps.values())
+
+
+def test_the_board_goes_on_while_the_network_is_away(server: SshServer, board: Remote) -> None:
+    """The network is cut for as long as the rest of the plan takes."""
+    rows = []
+
+    def cut() -> None:
+        server.stop()
+        server.drop()
+        time.sleep(1.5)
+        server.start()
+
+    cutter = threading.Thread(target=cut)
+    for row in measure_remote(board, echo(5, warmup_s=0.15), attempts=30):
+        rows.append(row)
+        if len(rows) == 1:
+            cutter.start()
+            time.sleep(0.3)
+    cutter.join()
+    assert sorted(row["subnet"] for row in rows) == list(range(5))
+
+
+def test_a_network_that_stays_away(server: SshServer, board: Remote) -> None:
+    rows = measure_remote(board, echo(3, warmup_s=0.3), attempts=2)
+    next(rows)
+    server.stop()
+    server.drop()
+    with pytest.raises(
+        InputError, match=r"board cannot be reached: .*(refused|closed|ended|reset)"
+    ):
+        list(rows)
+    server.start()
+    assert len(list(measure_remote(board, echo(3, warmup_s=0.3)))) == 3
+
+
+def test_a_wrong_host_key_is_refused(server: SshServer, board: Remote) -> None:
+    server.trust(asyncssh.generate_private_key("ssh-ed25519"))
+    with pytest.raises(
+        InputError, match=r"board: Host key verification failed; .*`ssh board` and check"
+    ):
+        list(measure_remote(board, echo(1)))
+    assert server.commands == []
+
+
+def test_an_unknown_host_key_is_refused(server: SshServer, board: Remote, tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").write_text("")
+    with pytest.raises(InputError, match="Host key verification failed"):
+        list(measure_remote(board, echo(1)))
+    assert server.commands == []
+
+
+def test_a_key_that_is_not_accepted(board: Remote, tmp_path: Path) -> None:
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(tmp_path / "id"))
+    with pytest.raises(
+        InputError, match=r"Permission denied; no key was accepted: `ssh board` must"
+    ):
+        list(measure_remote(board, echo(1)))
+
+
+def test_paths_with_spaces_quotes_and_commands(server: SshServer, board: Remote) -> None:
+    """Nothing is read by the board's shell but as the one word that it is."""
+    strange = 'it\'s "a" folder; touch made; $(touch made) `touch made` & *'
+    name = "a b'c\"; touch made.py"
+    code = b"def make(task, folder):\n    return lambda: None, lambda: None\n"
+    plan = Plan([{"runner": "module", "files": [name]}], {name: code}, settings=QUICK)
+    rows = list(measure_remote(replace(board, folder=strange), plan))
+    assert len(rows) == 1
+    assert [path.name for path in server.home.iterdir()] == [strange]
+
+
+def test_onnx_files_are_shipped_and_run(board: Remote) -> None:
+    pytest.importorskip("onnxruntime")
+    from nas.devices.remote import program_files
+    from search_spaces import get_space
+
+    space = get_space("resnet-digits")
+    subnet = space.smallest
+    files = program_files(space, subnet, range(space.n_exits + 1))
+    tasks = [{"runner": "onnxruntime", "files": list(files), "row": {"subnet": str(subnet)}}]
+    row = next(measure_remote(board, Plan(tasks, files, settings=QUICK)))
+    assert row["subnet"] == str(subnet)
+    assert 0 < row["latency_ms"] < 1000
+    assert "energy is not measured" in row["notes"][0] or row["energy_mj"] > 0
+
+
+def test_a_task_that_fails_is_named_after_the_other_rows(board: Remote) -> None:
+    good = echo(2)
+    bad = {"runner": "command", "command": ["/no/such"]}
+    rows = measure_remote(board, replace(good, tasks=[bad, *good.tasks]))
+    assert [next(rows)["subnet"], next(rows)["subnet"]] == [0, 1]
+    with pytest.raises(InputError, match=r"1 of 3 rows failed on board: cannot start /no/such"):
+        next(rows)
+
+
+def test_stopping_here_stops_the_board(server: SshServer, board: Remote) -> None:
+    rows = measure_remote(board, echo(50, warmup_s=0.2))
+    next(rows)
+    rows.close()
+    end = time.monotonic() + 10
+    while any(child.poll() is None for child in server._children):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_a_board_has(board: Remote) -> None:
+    found = discover_remote(board)
+    assert found["python"] == sys.version.split()[0]
+    assert found["machine"]
+
+
+@pytest.mark.parametrize("target", ["", "-oProxyCommand=touch made"])
+def test_a_target_is_no_option(target: str) -> None:
+    with pytest.raises(InputError, match="the board must be USER@HOST"):
+        Remote(target)
+
+
+def test_an_old_python_is_named(board: Remote, tmp_path: Path) -> None:
+    """The script that is sent sees the version of Ubuntu 18.04, which JetPack 4 is built on."""
+    old = tmp_path / "old python"
+    patched = "import sys; sys.version_info = (3, 6, 9); exec(sys.argv.pop(2))"
+    old.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{patched}' \"$@\"\n")
+    old.chmod(0o755)
+    with pytest.raises(InputError, match=r"board: nas: the board has Python 3.6, it needs 3.8"):
+        list(measure_remote(replace(board, python=str(old)), echo(1)))
+
+
+def test_no_python_at_all(board: Remote) -> None:
+    with pytest.raises(InputError, match=r"board: .*python9: .*not found"):
+        list(measure_remote(replace(board, python="python9"), echo(1)))
