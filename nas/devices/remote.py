@@ -1,67 +1,26 @@
-"""Measuring on a board over the system's ssh: ships what is needed, brings rows as they come.
+"""Measuring on a board: a plan goes there over ssh, rows come back as they are measured.
 
-The board needs Python 3.8 and nothing else for clocks and power. What is shipped is one tar in a
-folder named by its checksum, so it travels once. `board.agent` runs there and keeps each row in a
-file before it sends it: after a dropped connection the next one brings what was measured meanwhile.
+The board needs Python 3.8 and nothing else for clocks and power. `board.agent` runs there and keeps
+each row in a file before it sends it: it goes on while the connection is away, and the next one
+brings what was measured meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import shlex
-import shutil
 import subprocess
-import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from nas.devices.ssh import DroppedError, Remote, Ssh, pack, ship
 from search_spaces import InputError
 
-BOARD = Path(__file__).parent / "board"
-FOLDER = ".cache/nas-board"  # below the user's home on the board
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
-ROWS = "rows.jsonl"
-# Runs on any Python, so that an old one is named as such; reads the tar only where it is not there.
-UNPACK = """
-import hashlib, io, os, shutil, sys, tarfile, tempfile
-folder, checksum, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
-if sys.version_info < (3, 8):
-    sys.exit("nas: the board has Python %d.%d, it needs 3.8" % sys.version_info[:2])
-target = os.path.join(os.path.expanduser(folder), checksum)
-there = os.path.isdir(target)
-print("there" if there else "send")
-sys.stdout.flush()
-if not there:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    aside = tempfile.mkdtemp(dir=os.path.dirname(target))
-    data = sys.stdin.buffer.read(size)
-    if hashlib.sha256(data).hexdigest() != checksum:
-        sys.exit("nas: the files arrived damaged")
-    tar = tarfile.open(fileobj=io.BytesIO(data))
-    for member in tar:
-        path = os.path.join(aside, member.name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            shutil.copyfileobj(tar.extractfile(member), file)
-    os.chmod(aside, 0o755)
-    os.rename(aside, target)
-print(target)
-"""
-FATAL = {  # what ssh says where another try is of no use, and what to do
-    "Host key verification failed": "the board's host key is unknown or has changed: connect once "
-    "by hand with `ssh {target}` and check the key, or mend ~/.ssh/known_hosts",
-    "Permission denied": "no key was accepted: `ssh {target}` must work without a password",
-    "Could not resolve hostname": "the host's name is unknown",
-    "Bad configuration option": "mend the ssh options",
-    "Bad owner or permissions": "mend the permissions of ~/.ssh/config",
-}
+STOP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -87,51 +46,26 @@ class Plan:
 
     def shipped(self) -> dict[str, dict[str, Any]]:
         """Tasks as the board sees them, by id: the checksum of everything that a row depends on."""
-        tasks = {}
+        tasks: dict[str, dict[str, Any]] = {}
+        texts: list[str] = []
         for task in self.tasks:
             sent = {name: value for name, value in task.items() if name != "row"}
             sums = [hashlib.sha256(self.files[name]).hexdigest() for name in task.get("files", [])]
             text = json.dumps([sent, sums, self.head], sort_keys=True)
-            id_ = hashlib.sha256(text.encode()).hexdigest()[:16]
+            same = texts.count(text)  # a plan may ask for one thing several times
+            texts.append(text)
+            id_ = hashlib.sha256(f"{text}{same}".encode()).hexdigest()[:16]
             tasks[id_] = {**sent, "id": id_}
         return tasks
 
 
-@dataclass(frozen=True)
-class Remote:
-    """A board that `ssh target` reaches with a key.
+class FailedRowsError(InputError):
+    """Rows that the board could not measure: `failed` has the reasons by the tasks' ids."""
 
-    `options` are ssh's own (`["-p", "2222"]`); host keys are checked as the user's ssh is set to.
-    `sudo` runs the agent as root through `sudo -n`, which clocks and some sensors need.
-    """
-
-    target: str
-    python: str = "python3"
-    folder: str = FOLDER
-    options: Sequence[str] = ()
-    sudo: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.target or self.target.startswith("-"):
-            raise InputError(f"the board must be USER@HOST, got {self.target!r}")
-        if shutil.which("ssh") is None:
-            raise InputError("ssh is not installed here; it is needed to reach the board")
-
-    def command(self, *arguments: str) -> list[str]:
-        """The local command line that runs `arguments` on the board, each quoted for its shell."""
-        fixed = ["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
-        fixed += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
-        return ["ssh", *self.options, *fixed, "--", self.target, shlex.join(arguments)]
-
-    def agent(self, target: str) -> list[str]:
-        """The command line of the agent whose files are in `target` on the board."""
-        run = ["env", f"PYTHONPATH={target}", "PYTHONDONTWRITEBYTECODE=1", self.python, "-u", "-m"]
-        run += ["board.agent", "--rows", f"{target}/{ROWS}", "--folder", f"{target}/files"]
-        return self.command(*(["sudo", "-n"] * self.sudo), *run)
-
-
-class DroppedError(Exception):
-    """The connection ended before the work did."""
+    def __init__(self, failed: Mapping[str, str], n_tasks: int) -> None:
+        self.failed = dict(failed)
+        reasons = "; ".join(dict.fromkeys(failed.values()))
+        super().__init__(f"{len(failed)} of {n_tasks} rows failed on the board: {reasons}")
 
 
 def measure_remote(
@@ -145,43 +79,27 @@ def measure_remote(
 
     A connection that drops is made again, `attempts` times without a new row in between, 1 to 30 s
     apart. `say` gets what else the board sends: `found`, `waiting`, `restored`, `error`.
-    InputError: the board cannot be reached or used, or a task failed there; all other rows
-    came before it.
+    InputError: the board cannot be reached or used. FailedRowsError: a task failed there; all other
+    rows came before it.
     """
     remote = Remote(target) if isinstance(target, str) else target
-    archive, tasks = pack(plan.files), plan.shipped()
-    own = {id_: task.get("row", {}) for id_, task in zip(tasks, plan.tasks, strict=True)}
-    got: set[str] = set()
-    failed: dict[str, str] = {}
-    left, wait_s, reached = attempts, FIRST_WAIT_S, False
+    session = _Session(remote, plan, say)
+    left, wait_s = attempts, FIRST_WAIT_S
     while True:
-        n_before = len(got)
+        n_before = len(session.got)
         try:
-            folder = ship(remote, archive)
-            reached = True
-            with _Agent(remote, folder, plan.head, list(tasks.values())) as agent:
-                for message in agent.messages():
-                    if "row" in message and message["row"]["id"] not in got:
-                        got.add(message["row"]["id"])
-                        failed.pop(message["row"]["id"], None)
-                        yield {**message["row"], **own[message["row"]["id"]]}
-                    elif "error" in message:
-                        failed[message["id"]] = message["error"]
-                        say(message)
-                    elif "row" not in message:
-                        say(message)
-                agent.forget()
+            yield from session.rows()
             break
         except DroppedError as error:
-            left = left - 1 if len(got) == n_before else attempts
-            wait_s = min(2 * wait_s, MAX_WAIT_S) if len(got) == n_before else FIRST_WAIT_S
-            if not left or not reached:
+            moved = len(session.got) > n_before
+            left, wait_s = (attempts, FIRST_WAIT_S) if moved else (left - 1, 2 * wait_s)
+            if not left or not session.reached:
                 raise InputError(f"{remote.target} cannot be reached: {error}") from None
+            wait_s = min(wait_s, MAX_WAIT_S)
             say({"dropped": f"{error}; next try in {wait_s:g} s"})
             time.sleep(wait_s)
-    if failed:
-        first = next(iter(failed.values()))
-        raise InputError(f"{len(failed)} of {len(tasks)} rows failed on {remote.target}: {first}")
+    if session.failed:
+        raise FailedRowsError(session.failed, len(plan.tasks))
 
 
 def discover_remote(target: str | Remote, board: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -194,87 +112,38 @@ def discover_remote(target: str | Remote, board: Mapping[str, Any] | None = None
     return next(message["found"] for message in found if "found" in message)
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """A tar of the agent and `files`; the same content gives the same bytes."""
-    content = {f"board/{path.name}": path.read_bytes() for path in sorted(BOARD.glob("*.py"))}
-    for name, data in sorted(files.items()):
-        if Path(name).name != name or name in (".", ".."):
-            raise InputError(f"a shipped file needs a plain name, got {name!r}")
-        content[f"files/{name}"] = data
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in content.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+class _Session:
+    """What is known of a plan over all its connections."""
+
+    def __init__(self, remote: Remote, plan: Plan, say: Callable[[dict[str, Any]], None]) -> None:
+        self.remote, self.plan, self.say = remote, plan, say
+        self.archive, self.tasks = pack(plan.files), plan.shipped()
+        self.own = {
+            id_: task.get("row", {}) for id_, task in zip(self.tasks, plan.tasks, strict=True)
+        }
+        self.got: set[str] = set()
+        self.failed: dict[str, str] = {}
+        self.reached = False
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Rows of one connection that no earlier one brought; DroppedError where it breaks."""
+        folder = ship(self.remote, self.archive)
+        self.reached = True
+        with _Agent(self.remote, folder, self.plan.head, list(self.tasks.values())) as agent:
+            for message in agent.messages():
+                row = message.get("row")
+                if row is None:
+                    if "error" in message:
+                        self.failed[message["id"]] = message["error"]
+                    self.say(message)
+                elif row["id"] not in self.got:
+                    self.got.add(row["id"])
+                    self.failed.pop(row["id"], None)
+                    yield {**row, **self.own[row["id"]]}
+            agent.forget()
 
 
-def ship(remote: Remote, archive: bytes) -> str:
-    """Send the archive unless the board has it; returns its folder there."""
-    checksum = hashlib.sha256(archive).hexdigest()
-    unpack = (remote.python, "-c", UNPACK, remote.folder, checksum, str(len(archive)))
-    with _Process(remote, remote.command(*unpack)) as ssh:
-        if ssh.line() == b"send\n":
-            ssh.send(archive)
-        folder = ssh.line().decode().rstrip("\n")
-        ssh.end()
-    return folder
-
-
-class _Process:
-    """An ssh that runs; its stderr is kept for the error."""
-
-    def __init__(self, remote: Remote, command: list[str]) -> None:
-        self.remote = remote
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said)
-
-    def __enter__(self) -> _Process:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                _open(stream).close()
-        self._process.terminate()
-        self._process.wait()
-        self._said.close()
-
-    def send(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the next line says why
-            _open(self._process.stdin).write(data)
-            _open(self._process.stdin).flush()
-
-    def line(self) -> bytes:
-        """The next whole line; DroppedError or InputError where none comes."""
-        line = _open(self._process.stdout).readline()
-        if not line.endswith(b"\n"):
-            self.end()
-            raise DroppedError("the connection ended")
-        return line
-
-    def end(self) -> None:
-        """Wait for ssh; its exit code 255 is ssh's own, any other the board's."""
-        with contextlib.suppress(BrokenPipeError):
-            _open(self._process.stdin).close()
-        code = self._process.wait()
-        if code == 0:
-            return
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip()
-        last = said.splitlines()[-1] if said else f"ssh ended with code {code}"
-        for words, advice in FATAL.items():
-            if words in said and code == 255:
-                hint = advice.format(target=self.remote.target)
-                raise InputError(f"{self.remote.target}: {words}; {hint}")
-        if code == 255:
-            raise DroppedError(last)
-        raise InputError(f"{self.remote.target}: {last}")
-
-
-class _Agent(_Process):
+class _Agent(Ssh):
     """The agent on the board, with its plan sent."""
 
     def __init__(
@@ -290,7 +159,8 @@ class _Agent(_Process):
     def __exit__(self, *exception: object) -> None:
         if exception[0] not in (None, DroppedError):  # Ctrl-C here stops the board as well
             self.send(b'{"stop": true}\n')
-            time.sleep(0.2)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_S)  # it puts the clocks back
         super().__exit__(*exception)
 
     def messages(self) -> Iterator[dict[str, Any]]:
@@ -317,8 +187,3 @@ class _Agent(_Process):
         self.send(b'{"forget": true}\n')
         with contextlib.suppress(DroppedError):
             self.end()
-
-
-def _open(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None
-    return stream

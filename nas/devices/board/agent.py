@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from typing import Any
@@ -20,7 +21,7 @@ from .clocks import Pin, find_clocks, pin_all
 from .discover import discover
 from .journal import BusyError, Journal
 from .link import Link
-from .modes import set_mode
+from .modes import list_modes, set_mode
 from .protocol import Bench, Settings, measure
 from .rows import Rows
 from .runners import Pair, close_runner, make_runner
@@ -102,9 +103,12 @@ class Agent:
         self._set = wanted
 
     def _pin(self, task: dict[str, Any]) -> None:
-        if task.get("mode"):
-            set_mode(self.journal, task["mode"])
+        mode = task.get("mode")
+        if mode and list_modes(self.fs):
+            set_mode(self.journal, mode)
             self.clocks = find_clocks(self.fs, self.board)  # a mode takes cores away or brings them
+        elif mode:
+            self.notes.append(f"power mode {mode} is not set: this board has no nvpmodel")
         wanted = {name[: -len("_mhz")]: mhz for name, mhz in (task.get("clocks") or {}).items()}
         emc = {"emc": wanted.pop("emc", None)}
         self.pins = pin_all(self.journal, self.clocks, wanted)
@@ -129,19 +133,20 @@ class Agent:
         return self._runner
 
 
-def serve(fs: Sysfs, link: Link, rows: Rows, folder: str, journal_path: str | None = None) -> None:
+def serve(fs: Sysfs, link: Link, given: argparse.Namespace) -> None:
     """Measure the plan that `link` brings; BoardError where it cannot be begun."""
     head, tasks = link.plan()
     _check(head, tasks)
+    rows = Rows(given.rows)
     link.listen()
     link.say({"found": discover(fs, head.get("board"))})
     wanted = {task["id"] for task in tasks}
     done: set[str] = set()
-    with _own(fs, link, rows, wanted, done, journal_path) as journal:
+    with _own(fs, link, rows, wanted, done, given.journal) as journal:
         if journal.recovered:
             link.say({"restored": journal.recovered})
         _forward(link, rows, wanted, done)
-        agent = Agent(fs, journal, head, folder)
+        agent = Agent(fs, journal, head, given.folder)
         try:
             for task in [task for task in tasks if task["id"] not in done]:
                 message = agent.task(task)
@@ -156,6 +161,8 @@ def serve(fs: Sysfs, link: Link, rows: Rows, folder: str, journal_path: str | No
     link.closed.wait(GOODBYE_S)
     if link.forget:
         rows.delete()
+        if given.remove:
+            shutil.rmtree(given.remove, ignore_errors=True)
 
 
 def _own(
@@ -209,6 +216,7 @@ def main(arguments: list[str] | None = None, fs: Sysfs | None = None) -> int:
     parser.add_argument("--rows", default="rows.jsonl", help="file that keeps the rows")
     parser.add_argument("--plan", help="file with the plan; without it, standard input")
     parser.add_argument("--folder", default=".", help="where the files of the tasks are")
+    parser.add_argument("--remove", help="folder to remove once the host has every row")
     parser.add_argument("--journal", help="file that keeps what was changed")
     given = parser.parse_args(arguments)
     sink = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115
@@ -216,7 +224,7 @@ def main(arguments: list[str] | None = None, fs: Sysfs | None = None) -> int:
     try:
         with stopping(), open(given.plan or 0, "rb", buffering=0, closefd=bool(given.plan)) as file:
             link.source = file
-            serve(fs or Sysfs(given.root), link, Rows(given.rows), given.folder, given.journal)
+            serve(fs or Sysfs(given.root), link, given)
     except (BoardError, OSError) as error:
         link.say({"fatal": str(error)})
         return 1

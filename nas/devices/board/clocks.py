@@ -176,32 +176,35 @@ def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:
     `work` runs between the polls, because an idle GPU may report its lowest clock. Polls go on for
     two seconds (arXiv 2606.16106 saw at most 8 ms on Orin). BoardError: it never came.
     """
-    for pin in pins:
-        equal, end = 0, time.monotonic() + TIMEOUT_S
-        while equal < N_EQUAL:
-            found = pin.clock.hz()
-            equal = equal + 1 if same(found, pin.hz) else 0
-            if equal == 0 and time.monotonic() > end:
-                raise BoardError(
-                    f"{pin.clock.name} was set to {pin.hz / 1e6:g} MHz and stays at "
-                    f"{found / 1e6:g} MHz ({pin.clock.now}; {pin.clock.state()}); a power mode, a "
-                    "thermal limit or another program holds it"
-                )
-            if work is not None:
-                work()
-            time.sleep(POLL_S)
+    equal, end = 0, time.monotonic() + TIMEOUT_S
+    while pins and equal < N_EQUAL:
+        late = next(((pin, hz) for pin, hz in _read(pins) if not same(hz, pin.hz)), None)
+        equal = 0 if late else equal + 1
+        if late and time.monotonic() > end:
+            pin, hz = late
+            raise BoardError(
+                f"{pin.clock.name} was set to {pin.hz / 1e6:g} MHz and stays at {hz / 1e6:g} MHz "
+                f"({pin.clock.now}; {pin.clock.state()}); a power mode, a thermal limit or another "
+                "program holds it"
+            )
+        if work is not None:
+            work()
+        time.sleep(POLL_S)
     if pins:
         time.sleep(REST_S)
 
 
 def moved(pins: list[Pin]) -> list[str]:
     """What left its value, in words; empty where all is as pinned."""
-    read = [(pin, pin.clock.hz()) for pin in pins]
     return [
         f"{pin.clock.name} was pinned to {pin.hz / 1e6:g} MHz and ran at {hz / 1e6:g} MHz"
-        for pin, hz in read
+        for pin, hz in _read(pins)
         if not same(hz, pin.hz)
     ]
+
+
+def _read(pins: list[Pin]) -> list[tuple[Pin, int]]:
+    return [(pin, pin.clock.hz()) for pin in pins]
 
 
 def present_mhz(clocks: dict[str, list[Clock]]) -> dict[str, float | None]:

@@ -7,17 +7,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from nas.devices import remote as remote_module
-from nas.devices.remote import Plan, Remote, discover_remote, measure_remote, pack
+from nas.devices.remote import Plan, discover_remote, measure_remote
+from nas.devices.ssh import Remote, pack, ship
 from search_spaces import InputError
 
 asyncssh = pytest.importorskip("asyncssh")
+from tests.nas.devices.fake_board import build, state  # noqa: E402
 from tests.nas.devices.ssh_server import SshServer  # noqa: E402
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no `ssh` on this machine")
@@ -52,15 +56,18 @@ def test_rows_come_over_ssh(server: SshServer, board: Remote) -> None:
     assert [row["subnet"] for row in rows] == [0, 1, 2]
     assert all(row["latency_ms"] > 0 and row["source"] == "measured" for row in rows)
     assert "found" in said[0]
-    assert not list(server.home.rglob("rows.jsonl"))  # the board's copy is gone
 
 
-def test_what_is_shipped_travels_once(server: SshServer, board: Remote) -> None:
+def test_what_is_shipped_travels_once_and_leaves_nothing(server: SshServer, board: Remote) -> None:
+    archive, folders = pack({"a": b"1"}), server.home / ".cache" / "nas-board"
+    first = ship(board, archive)
+    stamp = (Path(first) / "files" / "a").stat().st_mtime_ns
+    assert ship(board, archive) == first
+    assert (Path(first) / "files" / "a").stat().st_mtime_ns == stamp
+    assert sorted(path.name for path in Path(first).iterdir()) == ["board", "files"]
+    before = set(folders.iterdir())
     list(measure_remote(board, echo(1)))
-    folders = list((server.home / ".cache/nas-board").iterdir())
-    list(measure_remote(board, echo(2)))
-    assert list((server.home / ".cache/nas-board").iterdir()) == folders
-    assert sorted(path.name for path in folders[0].iterdir()) == ["board"]
+    assert set(folders.iterdir()) == before
     assert pack({"a": b"1", "b": b"2"}) == pack({"b": b"2", "a": b"1"})
 
 
@@ -147,19 +154,58 @@ def test_paths_with_spaces_quotes_and_commands(server: SshServer, board: Remote)
     assert [path.name for path in server.home.iterdir()] == [strange]
 
 
-def test_onnx_files_are_shipped_and_run(board: Remote) -> None:
+@contextmanager
+def following(root: Path) -> Iterator[None]:
+    """Clocks of a tree of files follow their limits, as hardware does."""
+    stop = threading.Event()
+    limits = [*(root / "sys").rglob("*min_freq")]
+
+    def follow() -> None:
+        while not stop.wait(0.002):
+            for low in limits:
+                now = low.with_name(low.name.replace("min_freq", "cur_freq"))
+                if now.exists() and low.read_text() != now.read_text():
+                    now.write_text(low.read_text())
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def test_programs_on_a_xavier_nx(board: Remote, root: Path, tmp_path: Path) -> None:
+    """From a space and a profile to rows of the table; the board's files are a tree."""
     pytest.importorskip("onnxruntime")
-    from nas.devices.remote import program_files
+    from nas.devices import get_device
+    from nas.devices.remote_programs import RemoteSettings, measure_programs
+    from predictors import read_rows
     from search_spaces import get_space
 
-    space = get_space("resnet-digits")
-    subnet = space.smallest
-    files = program_files(space, subnet, range(space.n_exits + 1))
-    tasks = [{"runner": "onnxruntime", "files": list(files), "row": {"subnet": str(subnet)}}]
-    row = next(measure_remote(board, Plan(tasks, files, settings=QUICK)))
-    assert row["subnet"] == str(subnet)
-    assert 0 < row["latency_ms"] < 1000
-    assert "energy is not measured" in row["notes"][0] or row["energy_mj"] > 0
+    build("xavier-nx-jp5", root)
+    python, before = tmp_path / "python3", state(root)
+    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' \"$@\" --root '{root}'\n")
+    python.chmod(0o755)
+    space, device = get_space("resnet-digits"), get_device("xavier-nx", precision="fp32")
+    subnet = space.subnet(space.smallest)
+    all_heads = tuple(range(space.n_exits + 1))
+    jobs = [(subnet, heads, level) for heads in ((0,), all_heads) for level in (0, 14)]
+    quick = {**QUICK, "energy_seconds": 0.2, "idle_s": 0.05}
+    how = RemoteSettings(settings=quick, clocks="pin", providers=["CPUExecutionProvider"])
+    said: list[dict[str, Any]] = []
+    there = replace(board, python=str(python))
+    with following(root):
+        rows = list(measure_programs(there, device, space, jobs, how, say=said.append))
+    clocks = [(row["level"], row["gpu_mhz"], row["cpu_mhz"], row["emc_mhz"]) for row in rows]
+    assert clocks == [(0, 114.75, 1420.8, 1866), (14, 1109.25, 1420.8, 1866)] * 2
+    for row in rows:
+        assert (row["pinned"], row["power_mode"]) == ("cpu+emc+gpu", "MODE_20W_6CORE")
+        assert row["power_w"] == pytest.approx(5)
+        assert 0 < row["latency_ms"] < 1000
+    assert said[0]["found"]["model"].startswith("NVIDIA Jetson Xavier NX")
+    assert state(root) == before
+    pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    assert len(read_rows(tmp_path / "rows.csv", space)) == 4
 
 
 def test_a_task_that_fails_is_named_after_the_other_rows(board: Remote) -> None:
@@ -167,7 +213,7 @@ def test_a_task_that_fails_is_named_after_the_other_rows(board: Remote) -> None:
     bad = {"runner": "command", "command": ["/no/such"]}
     rows = measure_remote(board, replace(good, tasks=[bad, *good.tasks]))
     assert [next(rows)["subnet"], next(rows)["subnet"]] == [0, 1]
-    with pytest.raises(InputError, match=r"1 of 3 rows failed on board: cannot start /no/such"):
+    with pytest.raises(InputError, match=r"1 of 3 rows failed on the board: cannot start /no/such"):
         next(rows)
 
 
@@ -196,7 +242,9 @@ def test_a_target_is_no_option(target: str) -> None:
 def test_an_old_python_is_named(board: Remote, tmp_path: Path) -> None:
     """The script that is sent sees the version of Ubuntu 18.04, which JetPack 4 is built on."""
     old = tmp_path / "old python"
-    patched = "import sys; sys.version_info = (3, 6, 9); exec(sys.argv.pop(2))"
+    patched = (
+        "import sys; sys.version_info = (3, 6, 9); c = sys.argv[2]; del sys.argv[1:3]; exec(c)"
+    )
     old.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{patched}' \"$@\"\n")
     old.chmod(0o755)
     with pytest.raises(InputError, match=r"board: nas: the board has Python 3.6, it needs 3.8"):
