@@ -6,18 +6,20 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from nas.devices.catalog import Device
 from nas.devices.remote import FailedRowsError, Plan, measure_remote
 from nas.devices.ssh import Remote
-from search_spaces import DvfsLevel, InputError, Space, Subnet, format_heads
+from search_spaces import InputError, Space, Subnet, format_heads
 
 CHUNK = 16  # programs whose files are shipped together
 PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
     "gpu": ["CUDAExecutionProvider", "CPUExecutionProvider"],
 }
+BACKENDS = {"onnxruntime": "onnxruntime", "trtexec": "tensorrt"}  # of a runner, in a row
+PRECISIONS = {"onnxruntime": ("fp32", "fp16"), "trtexec": ("fp32", "fp16", "int8")}
 JOINED = {"pinned": "+", "notes": "; ", "rejected": "; "}  # lists of a row, as text in a table
 Job = tuple[Subnet, Sequence[int], int]  # subnet, heads, level
 
@@ -30,6 +32,7 @@ class RemoteSettings:
     settings: Mapping[str, Any] = field(default_factory=dict)
     clocks: str = "auto"
     energy: str = "auto"
+    runner: str | None = None  # onnxruntime or trtexec; None: trtexec where the backend is tensorrt
     threads: int = 1
     providers: Sequence[str] | None = None  # of ONNX Runtime; None: by the device's processor
 
@@ -43,79 +46,76 @@ def measure_programs(
     *,
     say: Callable[[dict[str, Any]], None] = lambda message: None,
 ) -> Iterator[dict[str, Any]]:
-    """A row of the table for every job, as it is measured; jobs keep their order, mostly.
+    """A row of the table for every job, as it is measured, in the order of the jobs.
 
     Networks have random weights, which cost what trained ones cost. A level is set as `device` has
     it: power mode, GPU, CPU and memory clock. Where the board's clocks could not be set, a row has
     the clocks that were found. Errors are those of `measure_remote`.
     """
-    if device.precision not in ("fp32", "fp16"):
-        raise InputError(f"{device.precision} files cannot be made here; choose fp32 or fp16")
+    runner = how.runner or ("trtexec" if device.backend == "tensorrt" else "onnxruntime")
+    if device.precision not in PRECISIONS.get(runner, ()):
+        raise InputError(
+            f"{runner} was asked for {device.precision}; a board runs "
+            + ", ".join(f"{name} ({'/'.join(kinds)})" for name, kinds in PRECISIONS.items())
+        )
     failed: dict[str, str] = {}
     for start in range(0, len(jobs), CHUNK):
-        chunk = jobs[start : start + CHUNK]
         files: dict[str, bytes] = {}
         tasks = []
-        for subnet, heads, level in chunk:
-            names = program_files(space, subnet, heads, half=device.precision == "fp16")
-            files |= names
-            tasks.append(_task(device, space, (subnet, heads, level), list(names), how))
+        for job in jobs[start : start + CHUNK]:
+            half = runner == "onnxruntime" and device.precision == "fp16"
+            data = program_file(space, job[0], job[1], half=half)
+            name = f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
+            files[name] = data
+            tasks.append(_task(device, space, job, runner, name, how))
         plan = Plan(tasks, files, how.board, how.settings, how.clocks, how.energy)
         try:
             for row in measure_remote(target, plan, say=say):
-                yield table_row(row, device.levels)
+                yield table_row(row, device)
         except FailedRowsError as error:
             failed |= error.failed
     if failed:
         raise FailedRowsError(failed, len(jobs))
 
 
-def program_files(
-    space: Space, subnet: Subnet, heads: Sequence[int], *, half: bool = False
-) -> dict[str, bytes]:
-    """The ONNX files of a program, one per segment in the order of running, named by content."""
+def program_file(space: Space, subnet: Subnet, heads: Sequence[int], *, half: bool) -> bytes:
+    """The ONNX file of a program: the trunk up to its deepest exit with the heads asked for."""
     try:
-        from nas.export.graph import segment_model
+        from nas.export.graph import program_model
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed: pip install 'nas[export]' to measure on a board"
         ) from None
     import torch
 
-    from supernets import Segment, extract
+    from supernets import extract
 
     net = extract(_random_supernet(space), subnet, heads=heads).fold()
-    value = torch.zeros(1, *space.input_shape(subnet))
-    files = {}
-    for i, segment in enumerate(net.segments):
-        last = i == len(net.segments) - 1
-        model, value = segment_model(cast(Segment, segment), value, last=last, half=half)
-        data = model.SerializeToString()
-        files[f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"] = data
-    return files
+    example = torch.zeros(1, *space.input_shape(subnet))
+    return bytes(program_model(net, example, half=half).SerializeToString())
 
 
-def table_row(row: Mapping[str, Any], levels: Sequence[DvfsLevel]) -> dict[str, Any]:
+def table_row(row: Mapping[str, Any], device: Device) -> dict[str, Any]:
     """A row as a table holds it: lists as text, no rails.
 
     Where no clock was set, `level` is the one of the clock that was found, if one is.
     """
     flat = {k: v for k, v in row.items() if k not in ("id", "rails_w")}
     flat |= {name: joint.join(row[name]) for name, joint in JOINED.items() if name in row}
-    named = "gpu" if row["processor"] == "gpu" else "cpu"
-    if named not in row["pinned"]:
-        mhz = row.get(f"{named}_mhz") or 0.0
-        near = [n.level for n in levels if abs(n.clock_mhz - mhz) <= 0.01 * n.clock_mhz]
+    if device.processor not in row["pinned"]:
+        mhz = row.get(f"{device.processor}_mhz") or 0.0
+        levels = [(n.level, n.clock_mhz) for n in device.levels]
+        near = [level for level, clock in levels if abs(clock - mhz) <= 0.01 * clock]
         flat["level"], flat["power_mode"] = (near[0] if near else None), None
     return flat
 
 
 def _task(
-    device: Device, space: Space, job: Job, files: list[str], how: RemoteSettings
+    device: Device, space: Space, job: Job, runner: str, file: str, how: RemoteSettings
 ) -> dict[str, Any]:
     subnet, heads, n = job
-    level: DvfsLevel = device.levels[n]
-    providers = how.providers or PROVIDERS[device.processor]
+    level = device.levels[n]
+    common = {"batch": device.batch, "threads": how.threads, "precision": device.precision}
     row = {
         "space": space.name,
         "subnet": str(subnet),
@@ -124,21 +124,19 @@ def _task(
         "level": level.level,
         "power_mode": device.power_mode,
         "processor": device.processor,
-        "backend": "onnxruntime",
-        "precision": device.precision,
-        "batch": device.batch,
-        "threads": how.threads,
+        "backend": BACKENDS[runner],
+        **common,
     }
     clocks = {name: getattr(level, name) for name in ("gpu_mhz", "cpu_mhz", "emc_mhz")}
     return {
-        "runner": "onnxruntime",
-        "files": files,
-        "batch": device.batch,
-        "threads": how.threads,
-        "providers": list(providers),
+        "runner": runner,
+        "files": [file],
+        "shape": list(space.input_shape(subnet)),
+        "providers": list(how.providers or PROVIDERS[device.processor]),
         "mode": device.power_mode,
         "clocks": {name: mhz for name, mhz in clocks.items() if mhz is not None},
         "row": row,
+        **common,
     }
 
 

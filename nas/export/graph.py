@@ -1,4 +1,4 @@
-"""ONNX graphs of the segments of a static net, built layer by layer.
+"""ONNX graphs of static nets and of their segments, built layer by layer.
 
 Opset 13 and IR 7, which TensorRT 8.2 of JetPack 4.6 reads as well as later ones
 (docs.nvidia.com/deeplearning/tensorrt/archives, support matrices). The batch is dynamic.
@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from search_spaces import InputError
-from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite
+from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite, StaticNet
 
 OPSET, IR_VERSION = 13, 7
 
@@ -137,8 +137,30 @@ def segment_model(
     features, value = build.layer(segment.trunk, x, example)
     logits, answer = build.layer(segment.head, features, value)
     kept = [("features", features, value)] * (not last) + [("logits", logits, answer)]
+    return _model(build, example, kept), value
+
+
+@torch.inference_mode()
+def program_model(net: nn.Module, example: Tensor, *, half: bool) -> onnx.ModelProto:
+    """The ONNX model of all of `net`, for inputs like `example` (1, ...).
+
+    Input `input`; outputs `logits0`, ... of a StaticNet's exits, `logits0` of any other network.
+    """
+    build = Builder(half=half)
+    x = build.node("Cast", "input", to=TensorProto.FLOAT16) if half else "input"
+    value, kept = example, list[tuple[str, str, Tensor]]()
+    for segment in net.segments if isinstance(net, StaticNet) else [Segment(net, nn.Identity())]:
+        assert isinstance(segment, Segment)
+        x, value = build.layer(segment.trunk, x, value)
+        logits, answer = build.layer(segment.head, x, value)
+        kept.append((f"logits{len(kept)}", logits, answer))
+    return _model(build, example, kept)
+
+
+def _model(build: Builder, example: Tensor, kept: list[tuple[str, str, Tensor]]) -> onnx.ModelProto:
+    """The checked model of what `build` holds; `kept` are the outputs: name, node, example."""
     for name, found, _ in kept:
-        if half:
+        if build.dtype == np.float16:
             build.node("Cast", found, name=name, to=TensorProto.FLOAT)
         else:
             build.node("Identity", found, name=name)
@@ -149,7 +171,7 @@ def segment_model(
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
     onnx.checker.check_model(model, full_check=True)
-    return model, value
+    return model
 
 
 def _described(name: str, example: Tensor) -> Any:

@@ -107,7 +107,7 @@ class Agent:
         if mode and list_modes(self.fs):
             set_mode(self.journal, mode)
             self.clocks = find_clocks(self.fs, self.board)  # a mode takes cores away or brings them
-        elif mode:
+        elif mode and "gpu" in self.clocks:
             self.notes.append(f"power mode {mode} is not set: this board has no nvpmodel")
         wanted = {name[: -len("_mhz")]: mhz for name, mhz in (task.get("clocks") or {}).items()}
         emc = {"emc": wanted.pop("emc", None)}
@@ -128,7 +128,10 @@ class Agent:
         key = json.dumps(what, sort_keys=True)
         if key != self._runs or self._runner is None:
             self.close()
-            self._runner = make_runner(task, self.folder)
+            s = self.settings
+            self._runner = make_runner(
+                task, self.folder, s.energy_seconds if self.sensor else s.seconds
+            )
             self._runs = key
         return self._runner
 

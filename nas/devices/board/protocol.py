@@ -12,11 +12,11 @@ import time
 from typing import Any, Callable, NamedTuple
 
 from .clocks import Clock, Pin, moved, present_mhz, same, settle
-from .sampler import Sampler, energy_j, stalled
+from .sampler import Sample, Sampler, energy_j, stalled
 from .sysfs import BoardError, Sysfs
 from .throttle import signs, snapshot
 
-Run = Callable[[], Any]  # one inference; a tool that times itself returns a list of milliseconds
+Run = Callable[[], Any]  # one inference; with an attribute `times_itself`, a Timed of many
 WINDOW = 10  # calls whose median is compared with that of the ten before
 
 
@@ -35,6 +35,17 @@ class Settings(NamedTuple):
     attempts: int = 3
 
 
+class Timed(NamedTuple):
+    """Milliseconds of every call, and the time (perf_counter) that they took together.
+
+    A tool that times itself and does not say when has None: its energy is then unknown.
+    """
+
+    times_ms: list[float]
+    start_s: float | None
+    end_s: float | None
+
+
 class Bench(NamedTuple):
     """A board made ready: what is pinned, what can be read; `sensor` may be None."""
 
@@ -51,11 +62,12 @@ def measure(bench: Bench, run: Run, sync: Run, settings: Settings) -> dict[str, 
         run()
         sync()
 
-    settle(bench.pins, work)
+    own = getattr(run, "times_itself", False)
+    settle(bench.pins, None if own else work)
     idle_w = _idle_w(bench, settings)
     said: list[str] = []
     for attempt in range(1, settings.attempts + 1):
-        warm = warm_up(run, sync, settings)
+        warm = own or warm_up(run, sync, settings)
         row, reasons = _attempt(bench, run, sync, settings)
         if not warm:
             reasons.append(f"latency still drifts after {settings.warmup_limit_s:g} s of warm-up")
@@ -69,7 +81,7 @@ def warm_up(run: Run, sync: Run, settings: Settings) -> bool:
     """Call until the median of ten calls moves less than the drift; False: it never held still."""
     start, times = time.perf_counter(), []
     while True:
-        times += _call(run, sync)
+        times.append(_call_ms(run, sync))
         elapsed = time.perf_counter() - start
         if len(times) >= settings.warmup_calls and elapsed >= settings.warmup_s:
             before = statistics.median(times[-2 * WINDOW : -WINDOW] or times)
@@ -84,34 +96,41 @@ def _attempt(bench: Bench, run: Run, sync: Run, settings: Settings) -> Any:
     """One timed loop: its row, and the reasons to reject it."""
     seconds = settings.seconds if bench.sensor is None else settings.energy_seconds
     before, found = snapshot(bench.fs), present_mhz(bench.clocks)
-    times: list[float] = []
     with Sampler(bench.sensor, settings.sample_s, lambda: moved(bench.pins)) as sampler:
-        start = time.perf_counter()
-        while len(times) < settings.calls or time.perf_counter() - start < seconds:
-            times += _call(run, sync)
-        end = time.perf_counter()
+        timed = _loop(run, sync, settings.calls, seconds)
         left = moved(bench.pins)  # at once: an idle GPU may report its lowest clock
         now = present_mhz(bench.clocks)
     reasons = sampler.reasons + left + signs(bench.fs, before, snapshot(bench.fs))
     row: dict[str, Any] = {
-        **_latency(times),
+        **_latency(timed.times_ms),
         **_clocks(bench, now),
         "notes": _drifted(bench, found, now),
     }
+    if len(timed.times_ms) < settings.calls:
+        reasons.append(f"only {len(timed.times_ms)} calls were timed, {settings.calls} are needed")
     if bench.sensor is not None and not sampler.reasons:
         reasons += stalled(bench.sensor, sampler.samples)
-        joules = energy_j(bench.sensor, sampler.samples, start, end)
-        row.update(_energy(joules, end - start, len(times)))
+        row = _with_energy(row, bench.sensor, sampler.samples, timed)
     return row, list(dict.fromkeys(reasons))
 
 
-def _call(run: Run, sync: Run) -> list[float]:
-    """Milliseconds of one call, or those that a tool measured itself."""
+def _loop(run: Run, sync: Run, calls: int, seconds: float) -> Timed:
+    """At least so many calls and seconds; a tool that times itself is called once."""
+    if getattr(run, "times_itself", False):
+        return Timed(*run())
+    times: list[float] = []
+    start = time.perf_counter()
+    while len(times) < calls or time.perf_counter() - start < seconds:
+        times.append(_call_ms(run, sync))
+    return Timed(times, start, time.perf_counter())
+
+
+def _call_ms(run: Run, sync: Run) -> float:
     sync()
     start = time.perf_counter()
-    own = run()
+    run()
     sync()
-    return list(own) if isinstance(own, list) else [1e3 * (time.perf_counter() - start)]
+    return 1e3 * (time.perf_counter() - start)
 
 
 def _idle_w(bench: Bench, settings: Settings) -> float | None:
@@ -134,10 +153,21 @@ def _latency(times: list[float]) -> dict[str, Any]:
     return {**row, "n_runs": len(times)}
 
 
-def _energy(joules: dict[str, float], seconds: float, n_runs: int) -> dict[str, Any]:
-    rails = {name: joule / seconds for name, joule in joules.items() if name != "total"}
-    total = joules["total"]
-    return {"energy_mj": 1e3 * total / n_runs, "power_w": total / seconds, "rails_w": rails}
+def _with_energy(
+    row: dict[str, Any], sensor: Any, samples: list[Sample], timed: Timed
+) -> dict[str, Any]:
+    if timed.start_s is None or timed.end_s is None:
+        note = "energy is not measured: the tool times itself and does not say when"
+        return {**row, "notes": [*row["notes"], note]}
+    seconds = timed.end_s - timed.start_s
+    joules = energy_j(sensor, samples, timed.start_s, timed.end_s)
+    total = joules.pop("total")
+    return {
+        **row,
+        "energy_mj": 1e3 * total / len(timed.times_ms),
+        "power_w": total / seconds,
+        "rails_w": {name: joule / seconds for name, joule in joules.items()},
+    }
 
 
 def _energy_terms(row: dict[str, Any], idle_w: float | None) -> dict[str, Any]:

@@ -4,7 +4,9 @@
 - `command`: `command` is a list of arguments, started once, no shell; per inference it reads one
   line from its standard input and prints one line when done. `{folder}` is where the files
   are.
-- `module`: the first of `files` is a Python file with `make(task, folder) -> (run, sync)`.
+- `trtexec`: TensorRT; `files` is one ONNX model, `shape` its input's without batch, `precision`.
+- `module`: the first of `files` is a Python file with `make(task, folder) -> (run, sync)`. A `run`
+  with a true attribute `times_itself` returns `(times_ms, start_s, end_s)` of many inferences.
 """
 
 from __future__ import annotations
@@ -16,20 +18,24 @@ import tempfile
 from typing import Any, Callable, Tuple
 
 from .sysfs import BoardError
+from .trtexec import Trtexec
 
 Pair = Tuple[Callable[[], Any], Callable[[], Any]]
 CLOSE_S = 5.0
 
 
-def make_runner(task: dict[str, Any], folder: str) -> Pair:
-    """The pair of a task whose files lie in `folder`; BoardError says what is missing."""
+def make_runner(task: dict[str, Any], folder: str, seconds: float = 2.0) -> Pair:
+    """The pair of a task whose files lie in `folder`; BoardError says what is missing.
+
+    `seconds` is how long a tool that times itself shall run.
+    """
     kind = task.get("runner")
     if kind not in RUNNERS:
         raise BoardError(f"runner {kind!r} is unknown; there are {', '.join(RUNNERS)}")
     for name in task.get("files", []):
         if not os.path.isfile(os.path.join(folder, name)):
             raise BoardError(f"{name} is not in {folder}; ship it with the plan")
-    return RUNNERS[kind](task, folder)
+    return RUNNERS[kind](task, folder, seconds)
 
 
 def close_runner(pair: Pair) -> None:
@@ -43,7 +49,7 @@ def _nothing() -> None:
     """A runner whose call returns when the work is done needs no synchronisation."""
 
 
-def _onnxruntime(task: dict[str, Any], folder: str) -> Pair:
+def _onnxruntime(task: dict[str, Any], folder: str, seconds: float) -> Pair:
     try:
         import numpy as np
         import onnxruntime
@@ -129,14 +135,14 @@ class _Command:
         self._said.close()
 
 
-def _command(task: dict[str, Any], folder: str) -> Pair:
+def _command(task: dict[str, Any], folder: str, seconds: float) -> Pair:
     arguments = [str(part).replace("{folder}", folder) for part in task.get("command", [])]
     if not arguments:
         raise BoardError("a `command` task needs `command`, a list of arguments")
     return _Command(arguments), _nothing
 
 
-def _module(task: dict[str, Any], folder: str) -> Pair:
+def _module(task: dict[str, Any], folder: str, seconds: float) -> Pair:
     path = os.path.join(folder, task["files"][0])
     spec = importlib.util.spec_from_file_location("nas_board_backend", path)
     if spec is None or spec.loader is None:
@@ -152,8 +158,9 @@ def _module(task: dict[str, Any], folder: str) -> Pair:
     return run, sync
 
 
-RUNNERS: dict[str, Callable[[dict[str, Any], str], Pair]] = {
+RUNNERS: dict[str, Callable[[dict[str, Any], str, float], Pair]] = {
     "onnxruntime": _onnxruntime,
     "command": _command,
+    "trtexec": lambda task, folder, seconds: (Trtexec(task, folder, seconds), _nothing),
     "module": _module,
 }

@@ -140,8 +140,10 @@ def open_sensor(fs: Sysfs, board: Description, journal: Journal | None = None) -
 
 def _total(rails: list[Rail], board: Description) -> list[str]:
     names = [rail.name for rail in rails]
+    if rails[0].scale == 1:  # INA231: one address per rail, on whichever bus
+        return names
     whole = [name for name in WHOLE if name in names]
-    total = whole or board.get("rails", {}).get("total") or (names if rails[0].scale == 1 else [])
+    total = whole or board.get("rails", {}).get("total") or []
     absent = [name for name in total if name not in names]
     if absent or not total:
         lacks = f"lacks {', '.join(absent)}" if absent else "has no rail for the whole board"
