@@ -68,8 +68,10 @@ class Tree:
     def put(self, path: str, text: object, mode: int = 0o644) -> None:
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{text}\n")
-        file.chmod(mode)
+        aside = file.with_name(file.name + ".tmp")  # a reader in another thread sees no half
+        aside.write_text(f"{text}\n")
+        aside.chmod(mode)
+        aside.replace(file)
 
     def link(self, path: str, to: str) -> None:
         file = self.root / path.lstrip("/")

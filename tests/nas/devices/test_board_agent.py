@@ -14,13 +14,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from nas.devices.board import agent as agent_module
+from nas.devices.board.protocol import Bench, Settings, measure
 from nas.devices.board.runners import close_runner, make_runner
+from nas.devices.board.sensors import open_sensor
 from nas.devices.board.sysfs import BoardError
 from tests.nas.devices.fake_board import FakeKernel, build, state
 from tests.nas.devices.test_board_clocks import as_nobody
@@ -387,12 +389,12 @@ class TestRunners:
             make_runner({"runner": "command", "command": command}, str(tmp_path))[0]()
 
     def test_a_module(self, tmp_path: Path) -> None:
-        """A tool that times itself returns its milliseconds."""
+        """A file of the user's own that makes the pair."""
         (tmp_path / "mine.py").write_text(
-            "def make(task, folder):\n    return lambda: [1.5] * 10, lambda: None\n"
+            "def make(task, folder):\n    return lambda: 'ran', lambda: None\n"
         )
         run, _ = make_runner({"runner": "module", "files": ["mine.py"]}, str(tmp_path))
-        assert run() == [1.5] * 10
+        assert run() == "ran"
         (tmp_path / "mine.py").write_text("import nothing_like_it\n")
         with pytest.raises(BoardError, match=r"mine.py: ModuleNotFoundError: No module named"):
             make_runner({"runner": "module", "files": ["mine.py"]}, str(tmp_path))
@@ -456,7 +458,8 @@ time.sleep(.3)
 start = time.perf_counter()
 time.sleep(.5)
 n = {n}
-json.dump([dict(inMs=0, latencyMs=2.5, startComputeMs=i) for i in range(n)], open(given["exportTimes"], "w"))
+records = [dict(inMs=0, latencyMs=2.5, startComputeMs=i) for i in range(n)]
+json.dump(records, open(given["exportTimes"], "w"))
 print("[I] Warmup completed 10 queries over 200 ms", flush=True)
 print("[I] Timing trace has %d queries over %g s" % (n, time.perf_counter() - start), flush=True)
 time.sleep(.2)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.devices.board import clocks as clocks_module
+from nas.devices.board import protocol as protocol_module
 from nas.devices.board import sampler as sampler_module
 from nas.devices.board.clocks import find_clocks, pin_all
 from nas.devices.board.journal import Journal
@@ -296,6 +297,30 @@ class TestThrottle:
         assert hot_zones(FakeKernel(root)) == []
 
 
+class Clock:
+    """Time that passes only while a program runs."""
+
+    def __init__(self) -> None:
+        self.now, self.calls = 0.0, 0
+
+    def program(self, seconds: Callable[[int], float]) -> Callable[[], None]:
+        """One whose n-th call takes `seconds(n)`."""
+
+        def run() -> None:
+            self.calls += 1
+            self.now += seconds(self.calls)
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    stand_in = SimpleNamespace(perf_counter=lambda: made.now, sleep=time.sleep)
+    monkeypatch.setattr(protocol_module, "time", stand_in)
+    return made
+
+
 class TestProtocol:
     def bench(self, kernel: FakeKernel, journal: Journal, wanted: dict[str, float | None]) -> Bench:
         clocks = find_clocks(kernel, {})
@@ -335,36 +360,35 @@ class TestProtocol:
     def test_percentiles_are_numpys(self, times: list[float]) -> None:
         """A tool that times itself brings its own milliseconds."""
         bench = Bench(Sysfs("/nowhere"), {}, [], None)
-        own = Settings(20, 0, 0, 1e9, len(times), 0, attempts=1)
-        row = measure(bench, lambda: list(times), nothing, own)
+        own = Settings(calls=len(times), attempts=1)
+
+        def run() -> tuple[list[float], None, None]:
+            return list(times), None, None
+
+        run.times_itself = True  # type: ignore[attr-defined]
+        row = measure(bench, run, nothing, own)
         assert row["n_runs"] == len(times)
         for name, share in (("", 50), ("_p90", 90), ("_p95", 95), ("_p99", 99)):
             assert row[f"latency{name}_ms"] == pytest.approx(np.percentile(times, share))
         assert "energy_mj" not in row
 
-    def test_warm_up_lasts_until_the_drift_ends(self) -> None:
-        calls: list[int] = []
-
-        def run() -> list[float]:
-            calls.append(1)
-            return [max(1.0, 100 * 0.95 ** len(calls))]
-
+    def test_warm_up_lasts_until_the_drift_ends(self, clock: Clock) -> None:
+        run = clock.program(lambda n: max(1e-3, 0.1 * 0.95**n))
         assert warm_up(run, nothing, Settings(warmup_s=0))
-        assert statistics.median(run() for _ in range(3)) == [1.0]
-        assert len(calls) > 60
+        assert 80 < clock.calls < 120  # 0.1 * 0.95^90 = 1 ms
 
-    def test_latency_that_never_holds_still_is_rejected(self) -> None:
-        calls: list[int] = []
+    def test_warm_up_takes_its_calls_and_seconds(self, clock: Clock) -> None:
+        assert warm_up(clock.program(lambda n: 0.1), nothing, Settings())
+        assert clock.calls in (30, 31)
+        clock.calls = 0
+        assert warm_up(clock.program(lambda n: 1.0), nothing, Settings())
+        assert clock.calls == 20
 
-        def run() -> list[float]:
-            calls.append(1)
-            return [1.01 ** len(calls)]
-
+    def test_latency_that_never_holds_still_is_rejected(self, clock: Clock) -> None:
+        run = clock.program(lambda n: 1e-3 * 1.01**n)
         bench = Bench(Sysfs("/nowhere"), {}, [], None)
-        drifting = Settings(20, 0, 0.02, 0.02, 100, 0, attempts=2)
-        with pytest.raises(
-            BoardError, match=r"rejected 2 times: latency still drifts after 0.02 s"
-        ):
+        drifting = Settings(warmup_s=0, warmup_limit_s=0.2, calls=100, seconds=0, attempts=2)
+        with pytest.raises(BoardError, match=r"rejected 2 times: latency still drifts after 0.2 s"):
             measure(bench, run, nothing, drifting)
 
     @pytest.mark.parametrize("ever", [False, True])
