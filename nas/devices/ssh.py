@@ -77,8 +77,6 @@ class Remote:
     def __post_init__(self) -> None:
         if not self.target or self.target.startswith("-"):
             raise InputError(f"the board must be USER@HOST, got {self.target!r}")
-        if shutil.which("ssh") is None:
-            raise InputError("ssh is not installed here; it is needed to reach the board")
 
     def command(self, *arguments: str) -> list[str]:
         """The local command line that runs `arguments` on the board, each quoted for its shell."""
@@ -130,6 +128,8 @@ class Ssh:
     """An ssh that runs; its stderr is kept for the error."""
 
     def __init__(self, remote: Remote, command: list[str]) -> None:
+        if shutil.which("ssh") is None:
+            raise InputError("ssh is not installed here; it is needed to reach a board")
         self.remote = remote
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         pipe = subprocess.PIPE

@@ -134,7 +134,9 @@ def open_sensor(fs: Sysfs, board: Description, journal: Journal | None = None) -
             "no power sensor on this board (looked for ina3221 and INA231 on I2C, "
             f"{RAPL}/intel-rapl:*, the Pi 5's PMIC); measure energy with an external meter"
         )
-    sensor.read()
+    values = sensor.read()
+    if not sensor.counts and sensor.whole(values) <= 0:
+        raise BoardError(f"{sensor.name} reads 0 W for the whole board ({', '.join(sensor.total)})")
     return sensor
 
 
@@ -193,7 +195,11 @@ def _ina231(fs: Sysfs, journal: Journal | None) -> list[Rail]:
     rails = []
     for path in fs.find("/sys/bus/i2c/drivers/INA231/*/sensor_W"):
         device = path[: -len("/sensor_W")]
-        if journal is not None and fs.read(f"{device}/enable") == "0":
+        if fs.read(f"{device}/enable") == "0":
+            if journal is None:
+                raise BoardError(
+                    f"{device}/enable is 0: the sensor is off until something is measured"
+                )
             journal.change(f"{device}/enable", 1)
         rails.append(Rail(device.rsplit("/", 1)[1], (path,), 1.0))
     return rails

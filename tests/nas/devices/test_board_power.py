@@ -67,8 +67,10 @@ def spin(seconds: float = 0.001) -> Callable[[], None]:
 )
 def test_rails(name: str, rails: int, total: list[str], watts: float, root: Path) -> None:
     build(name, root)
-    sensor = open_sensor(FakeKernel(root), {"rails": {"total": TOTAL.get(name, [])}})
-    values = sensor.read()
+    kernel = FakeKernel(root)
+    with Journal(kernel) as journal:
+        sensor = open_sensor(kernel, {"rails": {"total": TOTAL.get(name, [])}}, journal)
+        values = sensor.read()
     assert len(values) == rails
     assert sensor.total == total
     assert sensor.whole(values) == pytest.approx(watts, rel=0.01)
@@ -77,6 +79,8 @@ def test_rails(name: str, rails: int, total: list[str], watts: float, root: Path
 def test_an_odroids_sensors_are_switched_on_and_off_again(root: Path) -> None:
     build("odroid-xu3", root)
     kernel, enable = FakeKernel(root), "/sys/bus/i2c/drivers/INA231/4-0045/enable"
+    with pytest.raises(BoardError, match="4-0040/enable is 0: the sensor is off"):
+        open_sensor(kernel, {})
     with Journal(kernel) as journal:
         open_sensor(kernel, {}, journal)
         assert kernel.read(enable) == "1"
@@ -108,6 +112,13 @@ def test_a_rail_that_cannot_be_read_is_an_error_with_its_path(root: Path) -> Non
     file = root / "sys/bus/i2c/devices/7-0040/hwmon/hwmon4/curr1_input"
     file.unlink()
     with pytest.raises(MissingError, match=r"read /sys/bus/i2c/.*/curr1_input: it is not there"):
+        open_sensor(FakeKernel(root), {})
+
+
+def test_a_whole_board_of_zero_watts_is_an_error(root: Path) -> None:
+    tree = build("xavier-nx-jp5", root)
+    tree.put("/sys/bus/i2c/devices/7-0040/hwmon/hwmon4/in1_input", 0)
+    with pytest.raises(BoardError, match=r"INA reads 0 W for the whole board \(VDD_IN\)"):
         open_sensor(FakeKernel(root), {})
 
 

@@ -37,9 +37,14 @@ def server(tmp_path: Path) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-def board(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Remote:
+def board(server: SshServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    """A board whose files are the tree at `root`: bare, unless the test builds one."""
     monkeypatch.setattr(remote_module, "FIRST_WAIT_S", 0.1)
-    return Remote("board", python=sys.executable, options=["-F", str(server.config)])
+    (root / "var/lib").mkdir(parents=True)
+    python = server.home.parent / "python3"
+    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' \"$@\" --root '{root}'\n")
+    python.chmod(0o755)
+    return Remote("board", python=str(python), options=["-F", str(server.config)])
 
 
 def echo(n: int, **settings: Any) -> Plan:
@@ -185,9 +190,7 @@ def test_programs_on_a_xavier_nx(board: Remote, root: Path, tmp_path: Path) -> N
     from search_spaces import get_space
 
     build("xavier-nx-jp5", root)
-    python, before = tmp_path / "python3", state(root)
-    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' \"$@\" --root '{root}'\n")
-    python.chmod(0o755)
+    before = state(root)
     space, device = get_space("resnet-digits"), get_device("xavier-nx", precision="fp32")
     subnet = space.subnet(space.smallest)
     all_heads = tuple(range(space.n_exits + 1))
@@ -196,9 +199,8 @@ def test_programs_on_a_xavier_nx(board: Remote, root: Path, tmp_path: Path) -> N
     how = RemoteSettings(settings=quick, clocks="pin", runner="onnxruntime")
     how = replace(how, providers=["CPUExecutionProvider"])
     said: list[dict[str, Any]] = []
-    there = replace(board, python=str(python))
     with following(root):
-        rows = list(measure_programs(there, device, space, jobs, how, say=said.append))
+        rows = list(measure_programs(board, device, space, jobs, how, say=said.append))
     clocks = [(row["level"], row["gpu_mhz"], row["cpu_mhz"], row["emc_mhz"]) for row in rows]
     assert clocks == [(0, 114.75, 1420.8, 1866), (14, 1109.25, 1420.8, 1866)] * 2
     for row in rows:
