@@ -94,7 +94,7 @@ def measure_remote(
             moved = len(session.got) > n_before
             left, wait_s = (attempts, FIRST_WAIT_S) if moved else (left - 1, 2 * wait_s)
             if not left or not session.reached:
-                raise InputError(f"{remote.target} cannot be reached: {error}") from None
+                raise InputError(f"gave up on {remote.target}: {error}") from None
             wait_s = min(wait_s, MAX_WAIT_S)
             say({"dropped": f"{error}; next try in {wait_s:g} s"})
             time.sleep(wait_s)

@@ -35,11 +35,11 @@ there = os.path.isdir(target)
 print("there" if there else "send")
 sys.stdout.flush()
 if not there:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    aside = tempfile.mkdtemp(dir=os.path.dirname(target))
     data = sys.stdin.buffer.read(size)
     if hashlib.sha256(data).hexdigest() != checksum:
         sys.exit("nas: the files arrived damaged")
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    aside = tempfile.mkdtemp(dir=os.path.dirname(target))
     tar = tarfile.open(fileobj=io.BytesIO(data))
     for member in tar:
         path = os.path.join(aside, member.name)
@@ -149,7 +149,7 @@ class Ssh:
         self._said.close()
 
     def send(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the next line says why
+        with contextlib.suppress(BrokenPipeError, ValueError):  # the next line says why
             _open(self.process.stdin).write(data)
             _open(self.process.stdin).flush()
 
@@ -162,7 +162,7 @@ class Ssh:
         return line
 
     def end(self) -> None:
-        """Wait for ssh; its exit code 255 is ssh's own, any other the board's."""
+        """Wait for ssh; its exit code 255 is ssh's own, others above 128 are a killed process's."""
         with contextlib.suppress(BrokenPipeError):
             _open(self.process.stdin).close()
         code = self.process.wait()
@@ -175,8 +175,9 @@ class Ssh:
             if words in said and code == 255:
                 hint = advice.format(target=self.remote.target)
                 raise InputError(f"{self.remote.target}: {words}; {hint}")
-        if code == 255:
-            raise DroppedError(last)
+        if code > 128:
+            killed = f"the process on the board was killed (code {code})"
+            raise DroppedError(last if code == 255 else killed)
         raise InputError(f"{self.remote.target}: {last}")
 
 

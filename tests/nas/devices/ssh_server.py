@@ -117,7 +117,7 @@ class SshServer:
             stdout=pipe,
             stderr=pipe,
             cwd=self.home,
-            env={"HOME": str(self.home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={"HOME": str(self.home), "PATH": f"{self._folder / 'bin'}:/usr/bin:/bin"},
         )
         self._children.append(child)
         streams = [child.stdin, child.stdout, child.stderr]

@@ -278,6 +278,26 @@ def test_after_a_kill_the_next_start_restores(root: Path) -> None:
     assert state(root) == before
 
 
+@pytest.mark.slow
+def test_kills_at_any_time(root: Path) -> None:
+    """Twenty agents in a row, each killed somewhere; every next start puts back what it left."""
+    build("xavier-nx-jp5", root)
+    before, rng = state(root), np.random.default_rng(0)
+    clocks = [{"gpu_mhz": mhz, "cpu_mhz": 1190.4, "emc_mhz": 800} for mhz in (510, 1109.25)]
+    modes = ["MODE_10W_2CORE", "MODE_20W_6CORE"]
+    tasks = [task(str(i), clocks=clocks[i % 2], mode=modes[i % 2]) for i in range(200)]
+    n_dirty = 0
+    for delay_s in rng.uniform(0.2, 2, 20):
+        with running(root, plan(tasks)) as agent:
+            time.sleep(delay_s)
+            agent.process.kill()
+        n_dirty += state(root) != before
+    assert n_dirty > 5
+    with running(root, plan([])) as agent:
+        agent.until("done")
+    assert state(root) == before
+
+
 def test_a_broken_line_stops_nothing_and_the_next_one_follows(root: Path) -> None:
     """The first agent loses its host and goes on; the second sends what the first measures."""
     build("raspberry-pi-4", root)

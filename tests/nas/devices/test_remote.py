@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -116,9 +117,7 @@ def test_a_network_that_stays_away(server: SshServer, board: Remote) -> None:
     next(rows)
     server.stop()
     server.drop()
-    with pytest.raises(
-        InputError, match=r"board cannot be reached: .*(refused|closed|ended|reset)"
-    ):
+    with pytest.raises(InputError, match=r"gave up on board: .*(refused|closed|ended|reset)"):
         list(rows)
     server.start()
     assert len(list(measure_remote(board, echo(3, warmup_s=0.3)))) == 3
@@ -230,6 +229,29 @@ def test_stopping_here_stops_the_board(server: SshServer, board: Remote) -> None
     while any(child.poll() is None for child in server._children):
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_as_root_through_sudo(server: SshServer, board: Remote, tmp_path: Path) -> None:
+    sudo = tmp_path / "bin" / "sudo"
+    sudo.parent.mkdir()
+    sudo.write_text('#!/bin/sh\n[ "$1" = -n ] && shift && echo "$@" >> "$0.log"\nexec "$@"\n')
+    sudo.chmod(0o755)
+    assert len(list(measure_remote(replace(board, sudo=True), echo(1)))) == 1
+    log = (tmp_path / "bin" / "sudo.log").read_text().splitlines()
+    assert len(log) == 1  # shipping needs no root
+    assert log[0].startswith("env PYTHONPATH=")
+
+
+def test_an_agent_that_dies_is_started_again(server: SshServer, board: Remote) -> None:
+    """As by the board's out-of-memory killer: the next one goes on, and nothing is lost."""
+    rows = []
+    for row in measure_remote(board, echo(4, warmup_s=0.3)):
+        rows.append(row["subnet"])
+        if len(rows) == 2:
+            child = server._children[-1]
+            subprocess.run(["pkill", "-KILL", "-P", str(child.pid)], check=False)
+            child.kill()
+    assert sorted(rows) == [0, 1, 2, 3]
 
 
 def test_what_a_board_has(board: Remote) -> None:
