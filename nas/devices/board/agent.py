@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from .clocks import Pin, find_clocks, pin_all
+from .clocks import Pin, find_clocks, limits, pin_all
 from .discover import discover
 from .journal import BusyError, Journal
 from .link import Link
@@ -105,7 +105,7 @@ class Agent:
     def _pin(self, task: dict[str, Any]) -> None:
         mode = task.get("mode")
         if mode and list_modes(self.fs):
-            set_mode(self.journal, mode)
+            set_mode(self.journal, mode, limits(self.clocks))
             self.clocks = find_clocks(self.fs, self.board)  # a mode takes cores away or brings them
         elif mode and "gpu" in self.clocks:
             self.notes.append(f"power mode {mode} is not set: this board has no nvpmodel")

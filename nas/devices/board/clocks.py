@@ -10,6 +10,7 @@ from .journal import Journal
 from .sysfs import BoardError, Description, MissingError, Sysfs
 
 GPU_NAMES = ("gv11b", "gp10b", "ga10b", "gb10b", "gpu", "gm20b")
+TEGRA = "/etc/nv_tegra_release"
 EMC_FOLDER = "/sys/kernel/debug/bpmp/debug/clk/emc"
 TOLERANCE = 0.01  # of a clock read back; neighbouring points are at least 2 % apart
 POLL_S, N_EQUAL, TIMEOUT_S, REST_S = 0.01, 3, 2.0, 0.1
@@ -114,14 +115,15 @@ class Pin(NamedTuple):
 def find_clocks(fs: Sysfs, board: Description) -> dict[str, list[Clock]]:
     """What can be pinned here, under `gpu`, `cpu` and `emc`; a board without one lacks the key.
 
-    The memory clock is listed with every GPU: only root can see whether it is there.
+    The memory clock is listed on every Jetson: only root can see whether it is there.
     """
     found: dict[str, list[Clock]] = {}
     sysfs = board.get("sysfs", {})
     gpu = find_gpu(fs, sysfs.get("gpu_devfreq", []))
     if gpu is not None:
         found["gpu"] = [Range(fs, "gpu", gpu, "", 1)]
-        found["emc"] = [Emc(fs, sysfs.get("emc_debug", EMC_FOLDER))]
+        if "emc_debug" in sysfs or fs.exists(TEGRA):
+            found["emc"] = [Emc(fs, sysfs.get("emc_debug", EMC_FOLDER))]
     policies = fs.find("/sys/devices/system/cpu/cpufreq/policy*")
     policies = policies or fs.find("/sys/devices/system/cpu/cpu[0-9]*/cpufreq")
     if policies:
@@ -139,6 +141,12 @@ def find_gpu(fs: Sysfs, candidates: list[str]) -> str | None:
         if fs.exists(name) and fs.read(name) in GPU_NAMES:
             return path
     return None
+
+
+def limits(clocks: dict[str, list[Clock]]) -> list[str]:
+    """Files that hold the lowest and highest clocks allowed: what a power mode writes too."""
+    ranges = [clock for members in clocks.values() for clock in members if isinstance(clock, Range)]
+    return [path for clock in ranges for path in (clock.low, clock.high)]
 
 
 def pin_all(

@@ -64,6 +64,10 @@ class Journal:
             self._rewrite()
             raise
 
+    def note_value(self, path: str) -> None:
+        """Before a program changes a file: what to put back behind its own undoing."""
+        self._note({"path": path, "old": self.fs.read(path)})
+
     def note_command(self, name: str, *undo: str) -> None:
         """Before a program makes a change that outlives a boot: the call that undoes it."""
         self._note({"command": [name, *undo]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Sequence
 
 from .journal import Journal
 from .sysfs import BoardError, Sysfs
@@ -41,8 +42,12 @@ def current_mode(fs: Sysfs) -> str | None:
     return numbers.get(int(status.group(1))) if status else None
 
 
-def set_mode(journal: Journal, name: str) -> None:
-    """Switch to the mode `name`; BoardError where it is unknown or wants a reboot."""
+def set_mode(journal: Journal, name: str, limits: Sequence[str] = ()) -> None:
+    """Switch to the mode `name`; BoardError where it is unknown or wants a reboot.
+
+    `limits` are files that a mode writes as well, such as the highest clock: they are put back
+    behind the mode.
+    """
     fs = journal.fs
     modes, before = list_modes(fs), current_mode(fs)
     if name not in modes:
@@ -54,6 +59,8 @@ def set_mode(journal: Journal, name: str) -> None:
         raise BoardError(
             "the present power mode cannot be read, so it could not be put back; run as root"
         )
+    for path in limits:
+        journal.note_value(path)
     journal.note_command("nvpmodel", "-m", str(modes[before]))
     try:
         said = fs.run("nvpmodel", "-m", str(modes[name]), answer="no\n")

@@ -35,7 +35,13 @@ if [ "$1" = -m ]; then
     echo "NVPM WARN: Reboot required for changing to this power mode: $2"
     echo "NVPM ERROR: optMask is 1, no request for power mode"; exit 1
   fi
-  echo "pmode:000$2" > var/lib/nvpmodel/status; exit 0
+  echo "pmode:000$2" > var/lib/nvpmodel/status
+  for max in $(find sys/devices -name max_freq); do
+    gpu=$(dirname "$max")
+    cut -d " " -f 1 "$gpu/available_frequencies" > "$gpu/min_freq"
+    sed "s/.* //" "$gpu/available_frequencies" > "$max"
+  done
+  exit 0
 fi
 id=$(sed s/pmode:000// var/lib/nvpmodel/status)
 echo "NV Fan Mode:quiet"

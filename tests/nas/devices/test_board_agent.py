@@ -323,13 +323,14 @@ def test_the_second_line_can_stop_what_the_first_began(root: Path) -> None:
     build("xavier-nx-jp5", root)
     before = state(root)
     lines = plan([task("a", clocks={"gpu_mhz": 510})], settings=LONG)
-    with running(root, lines) as first, running(root, lines) as second:
+    with running(root, lines) as first:
         wait_for(lambda: pinned(root))
-        second.until("waiting")
-        time.sleep(0.5)
-        second.send(b'{"stop": true}\n')
-        assert first.process.wait(10) == 130
-        assert second.process.wait(10) == 130
+        with running(root, lines) as second:
+            second.until("waiting")
+            time.sleep(0.5)
+            second.send(b'{"stop": true}\n')
+            assert first.process.wait(10) == 130
+            assert second.process.wait(10) == 130
     assert state(root) == before
 
 

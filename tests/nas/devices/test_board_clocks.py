@@ -14,7 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nas.devices.board import clocks as clocks_module
-from nas.devices.board.clocks import Emc, Range, find_clocks, moved, pin_all, present_mhz, settle
+from nas.devices.board.clocks import (
+    Emc,
+    Range,
+    find_clocks,
+    limits,
+    moved,
+    pin_all,
+    present_mhz,
+    settle,
+)
 from nas.devices.board.discover import discover
 from nas.devices.board.journal import BusyError, Journal
 from nas.devices.board.modes import current_mode, list_modes, set_mode
@@ -291,6 +300,21 @@ class TestModes:
             assert current_mode(kernel) == "MODE_10W_2CORE"
             assert "pmode:0004" in kernel.read("/var/lib/nvpmodel/status")
         assert "pmode:0002" in kernel.read("/var/lib/nvpmodel/status")
+
+    def test_clocks_that_the_user_had_set_outlive_a_mode(self, root: Path) -> None:
+        """A mode writes the clocks' limits; they are put back behind it."""
+        tree = build("xavier-nx-jp5", root)
+        gpu = "/sys/devices/17000000.gv11b/devfreq/17000000.gv11b"
+        for name in ("min_freq", "max_freq", "cur_freq"):
+            tree.put(f"{gpu}/{name}", 510000000)
+        kernel, before = FakeKernel(root), state(root)
+        with Journal(kernel) as journal:
+            clocks = find_clocks(kernel, {})
+            set_mode(journal, "MODE_10W_2CORE", limits(clocks))
+            assert kernel.read(f"{gpu}/max_freq") == "1109250000"
+            pin_all(journal, clocks, {"gpu": 803.25})
+        assert journal.faults == []
+        assert state(root) == before
 
     def test_the_present_mode_changes_nothing(self, root: Path) -> None:
         build("xavier-nx-jp5", root)
