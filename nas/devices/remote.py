@@ -35,7 +35,7 @@ class Plan:
     files: Mapping[str, bytes] = field(default_factory=dict)  # name -> content
     board: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    clocks: str = "auto"  # pin, or as found where this user may not; or `pin`, `present`
+    clocks: str = "auto"  # pinned, or as found where they cannot be set; or `pin`, `present`
     energy: str = "auto"  # where a sensor can be read; or `required`, `none`
 
     @property

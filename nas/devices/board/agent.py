@@ -95,7 +95,7 @@ class Agent:
         if self.policy["clocks"] != "present":
             try:
                 self._pin(task)
-            except DeniedError as error:
+            except (DeniedError, MissingError) as error:
                 if self.policy["clocks"] == "pin":
                     raise
                 self.journal.restore()

@@ -159,8 +159,7 @@ def pin_all(
             continue
         if kind not in clocks:
             raise MissingError(
-                f"{kind}_mhz = {mhz:g} was asked, but this board has no {kind} clock to set; "
-                "measure at the present clocks"
+                f"{kind}_mhz = {mhz:g} was asked, but this board has no {kind} clock to set"
             )
         for clock, hz in _choose(clocks[kind], mhz):
             clock.pin(journal, hz)

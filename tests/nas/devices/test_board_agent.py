@@ -215,7 +215,7 @@ def test_a_sensor_is_asked_for_and_cannot_be_read(root: Path) -> None:
 
 def test_this_machine(tmp_path: Path) -> None:
     """Whatever it is: latency at the present clocks, and the row says what it could not do."""
-    (tmp_path / "plan").write_bytes(plan([task("a")]))
+    (tmp_path / "plan").write_bytes(plan([task("a", clocks={"dla_mhz": 700})]))
     arguments = ["--plan", str(tmp_path / "plan"), "--rows", str(tmp_path / "rows")]
     done = subprocess.run(
         [sys.executable, "-m", "board.agent", *arguments, "--journal", str(tmp_path / "journal")],
@@ -227,6 +227,8 @@ def test_this_machine(tmp_path: Path) -> None:
     row = rows_of(messages)["a"]
     assert row["latency_ms"] > 1
     assert row["pinned"] == []
+    words = "measured at the clocks found: dla_mhz = 700 was asked, but this board has no dla clock"
+    assert row["notes"][0].startswith(words)
     assert ("energy_mj" in row) != any("energy is not measured" in note for note in row["notes"])
     assert messages[0]["found"]["machine"] == os.uname().machine
 
