@@ -44,6 +44,7 @@ class Agent:
         self.policy = {name: head.get(name, "auto") for name in CHOICES}
         self.clocks = find_clocks(fs, self.board)
         self.sensor, self.sensor_note = self._open_sensor()
+        self._start = len(journal.entries)  # what stays changed for all tasks
         self.pins: list[Pin] = []
         self.notes: list[str] = []
         self._set: str | None = None
@@ -89,7 +90,7 @@ class Agent:
         if wanted == self._set:
             return
         self._set, self.pins, self.notes = None, [], []
-        faults = self.journal.restore()
+        faults = self.journal.restore(self._start)
         if faults:
             raise BoardError(f"cannot put the clocks back: {'; '.join(faults)}")
         if self.policy["clocks"] != "present":
@@ -98,7 +99,7 @@ class Agent:
             except (DeniedError, MissingError) as error:
                 if self.policy["clocks"] == "pin":
                     raise
-                self.journal.restore()
+                self.journal.restore(self._start)
                 self.pins, self.notes = [], [f"measured at the clocks found: {error}"]
         self._set = wanted
 

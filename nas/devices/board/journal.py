@@ -60,8 +60,7 @@ class Journal:
         try:
             self.fs.write(path, value)
         except BoardError:
-            self.entries.pop()
-            self._rewrite()
+            self.drop_last()
             raise
 
     def note_value(self, path: str) -> None:
@@ -72,10 +71,18 @@ class Journal:
         """Before a program makes a change that outlives a boot: the call that undoes it."""
         self._note({"command": [name, *undo]})
 
-    def restore(self) -> list[str]:
-        """Put everything back, last change first; returns faults, whose changes stay noted."""
+    def drop_last(self) -> None:
+        """The last change that was noted could not be made."""
+        self.entries.pop()
+        self._rewrite()
+
+    def restore(self, start: int = 0) -> list[str]:
+        """Put back what was changed since entry `start`, last change first.
+
+        Returns faults, whose changes stay noted.
+        """
         left, faults = [], []
-        for entry in reversed(self.entries):
+        for entry in reversed(self.entries[start:]):
             try:
                 self._undo(entry)
             except MissingError:
@@ -83,7 +90,7 @@ class Journal:
             except BoardError as error:
                 left.append(entry)
                 faults.append(str(error))
-        self.entries = left[::-1]
+        self.entries[start:] = left[::-1]
         self._rewrite()
         return faults
 
@@ -112,7 +119,7 @@ class Journal:
         if "command" in entry:
             name, *arguments = entry["command"]
             self.fs.run(name, *arguments, answer="no\n")
-        else:
+        elif self.fs.read(entry["path"]) != entry["old"]:
             self.fs.write(entry["path"], entry["old"])
 
     def _note(self, entry: dict[str, Any]) -> None:

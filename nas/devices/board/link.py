@@ -67,7 +67,7 @@ class Link:
                 if "stop" in message:
                     for process in (self.owner, os.getpid()):
                         if process is not None:
-                            with contextlib.suppress(ProcessLookupError):
+                            with contextlib.suppress(ProcessLookupError, PermissionError):
                                 os.kill(process, signal.SIGTERM)
                 if "forget" in message:
                     break

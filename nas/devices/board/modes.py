@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Sequence
 
 from .journal import Journal
-from .sysfs import BoardError, Sysfs
+from .sysfs import BoardError, DeniedError, Sysfs
 
 CONF, STATUS = "/etc/nvpmodel.conf", "/var/lib/nvpmodel/status"
 
@@ -56,7 +57,7 @@ def set_mode(journal: Journal, name: str, limits: Sequence[str] = ()) -> None:
     if name == before:
         return
     if before not in modes:
-        raise BoardError(
+        raise DeniedError(
             "the present power mode cannot be read, so it could not be put back; run as root"
         )
     for path in limits:
@@ -65,8 +66,10 @@ def set_mode(journal: Journal, name: str, limits: Sequence[str] = ()) -> None:
     try:
         said = fs.run("nvpmodel", "-m", str(modes[name]), answer="no\n")
     except BoardError as error:
+        if current_mode(fs) == before:
+            journal.drop_last()
         if "eboot" not in str(error):
-            raise
+            raise (DeniedError(str(error)) if os.geteuid() else error) from None
         said = str(error)
     found = current_mode(fs)
     if found != name:

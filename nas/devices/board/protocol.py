@@ -100,6 +100,8 @@ def _attempt(bench: Bench, run: Run, sync: Run, settings: Settings) -> Any:
         timed = _loop(run, sync, settings.calls, seconds)
         left = moved(bench.pins)  # at once: an idle GPU may report its lowest clock
         now = present_mhz(bench.clocks)
+    if len(timed.times_ms) < 2:
+        raise BoardError(f"{len(timed.times_ms)} calls were timed, {settings.calls} are needed")
     reasons = sampler.reasons + left + signs(bench.fs, before, snapshot(bench.fs))
     row: dict[str, Any] = {
         **_latency(timed.times_ms),

@@ -29,6 +29,7 @@ EMC = [204, 408, 665.6, 800, 1065.6, 1331.2, 1600, 1866]
 GPU_OF = {"xavier-nx": "gv11b", "agx-xavier": "gv11b", "tx2": "gp10b", "nano": "gpu"}
 DEBUG = "/sys/kernel/debug/bpmp/debug"
 NVPMODEL = """#!/bin/sh
+set -e
 cd "$(dirname "$0")/../.."
 if [ "$1" = -m ]; then
   if grep -qx "$2" etc/needs_reboot 2>/dev/null; then
@@ -329,6 +330,11 @@ class FakeKernel(Sysfs):
             super().raw_write(now, str(value))
 
     def raw_read(self, path: str) -> str:
+        if (
+            path.endswith("sensor_W")
+            and super().raw_read(path.replace("sensor_W", "enable")) != "1"
+        ):
+            return "0"  # an INA231 that is off
         text = super().raw_read(path)
         if self.frozen:
             return text

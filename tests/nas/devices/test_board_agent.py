@@ -186,7 +186,8 @@ def test_without_root_it_measures_at_the_clocks_found_and_says_so(
         "import time\ndef make(task, folder):\n    return lambda: time.sleep(.001), lambda: None\n"
     )
     asked = {"id": "a", "runner": "module", "files": ["sleep.py"], "clocks": {"gpu_mhz": 510}}
-    (root / "plan").write_bytes(plan([asked], clocks=policy))
+    asked_mode = {**asked, "id": "b", "mode": "MODE_10W_2CORE"}
+    (root / "plan").write_bytes(plan([asked, asked_mode, {**asked, "id": "c"}], clocks=policy))
     files = ["--plan", str(root / "plan"), "--folder", str(root), "--rows", str(home / "rows")]
     with as_nobody(tree):
         assert agent_module.main(files, fs=FakeKernel(root)) == 0
@@ -197,6 +198,8 @@ def test_without_root_it_measures_at_the_clocks_found_and_says_so(
         assert (row["pinned"], row["gpu_mhz"]) == ([], 114.75)
         assert row["power_w"] == pytest.approx(5, rel=0.01)
         assert re.match(f"measured at the clocks found: {words}", row["notes"][0])
+        assert "nvpmodel -m 3` ended with code" in rows_of(messages)["b"]["notes"][0]
+        assert set(rows_of(messages)) == {"a", "b", "c"}
     else:
         assert re.match(words, next(m["error"] for m in messages if "error" in m))
     assert state(root) == before
@@ -231,6 +234,18 @@ def test_this_machine(tmp_path: Path) -> None:
     assert row["notes"][0].startswith(words)
     assert ("energy_mj" in row) != any("energy is not measured" in note for note in row["notes"])
     assert messages[0]["found"]["machine"] == os.uname().machine
+
+
+def test_a_sensor_that_is_switched_on_stays_on_between_tasks(root: Path) -> None:
+    build("odroid-xu3", root)
+    before = state(root)
+    tasks = [task(str(mhz), clocks={"cpu_mhz": mhz}) for mhz in (1000, 1800, 800)]
+    quiet = {**QUICK, "energy_seconds": 0.1}
+    with running(root, plan(tasks, settings=quiet, energy="required")) as agent:
+        rows = rows_of(agent.until("done"))
+        assert agent.end() == 0
+    assert [row["power_w"] for row in rows.values()] == pytest.approx([3, 3, 3])
+    assert state(root) == before
 
 
 def test_what_is_measured_is_not_measured_again(root: Path) -> None:
