@@ -102,13 +102,28 @@ class Emc:
         return f"rate {self.fs.read(self.now)}"
 
 
+class Cores:
+    """Cores of a PC pinned together: an idle one shows its lowest clock, so the top counts."""
+
+    name = "cpu"
+
+    def __init__(self, members: list[Clock]) -> None:
+        self.members, self.now = members, members[0].now
+
+    def hz(self) -> int:
+        return max(clock.hz() for clock in self.members)
+
+    def state(self) -> str:
+        return self.members[0].state()
+
+
 Clock = Union[Range, Emc]
 
 
 class Pin(NamedTuple):
     """A clock and what it is held at."""
 
-    clock: Clock
+    clock: Clock | Cores
     hz: int
 
 
@@ -161,20 +176,22 @@ def pin_all(
             raise MissingError(
                 f"{kind}_mhz = {mhz:g} was asked, but this board has no {kind} clock to set"
             )
-        for clock, hz in _choose(clocks[kind], mhz):
+        chosen = _choose(clocks[kind], mhz)
+        for clock, hz in chosen:
             clock.pin(journal, hz)
-            pins.append(Pin(clock, hz))
+        together = kind == "cpu" and not clocks[kind][0].table_hz()
+        pins += [Pin(Cores(clocks[kind]), chosen[0][1])] if together else [Pin(*c) for c in chosen]
     return pins
 
 
-def _choose(clocks: list[Clock], mhz: float) -> list[Pin]:
+def _choose(clocks: list[Clock], mhz: float) -> list[tuple[Clock, int]]:
     """One point each. Small cores that do not reach what the big ones can take their own top."""
     tops = [max(clock.table_hz() or [round(mhz * 1e6)]) for clock in clocks]
     reach = [same(top, mhz * 1e6) or top > mhz * 1e6 for top in tops]
     if not any(reach):
         raise BoardError(f"{clocks[0].name}: {mhz:g} MHz is above its top, {max(tops) / 1e6:g} MHz")
     chosen = zip(clocks, tops, reach)
-    return [Pin(clock, clock.choose_hz(mhz) if can else top) for clock, top, can in chosen]
+    return [(clock, clock.choose_hz(mhz) if can else top) for clock, top, can in chosen]
 
 
 def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:

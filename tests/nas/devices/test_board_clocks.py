@@ -250,6 +250,23 @@ def test_small_cores_take_their_own_top(root: Path) -> None:
         assert [pin.hz / 1e6 for pin in pins] == [1400, 1800]
 
 
+def test_an_idle_core_of_a_pc_shows_its_lowest_clock(root: Path) -> None:
+    build("x86", root)
+    kernel, before = FakeKernel(root, stuck=("policy1",)), state(root)
+    with Journal(kernel) as journal:
+        pins = pin_all(journal, find_clocks(kernel, {}), {"cpu": 2000})
+        settle(pins)
+        assert len(pins) == 1
+        assert kernel.number("/sys/devices/system/cpu/cpufreq/policy1/scaling_max_freq") == 2000000
+    assert state(root) == before
+    kernel.stuck = ("policy",)
+    with (
+        Journal(kernel) as journal,
+        pytest.raises(BoardError, match=r"cpu was set to 2100 MHz and st"),
+    ):
+        settle(pin_all(journal, find_clocks(kernel, {}), {"cpu": 2100}))
+
+
 def test_missing_nodes_are_named(root: Path) -> None:
     build("xavier-nx-jp5", root)
     gpu = root / "sys/devices/17000000.gv11b/devfreq/17000000.gv11b"
