@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -48,9 +50,10 @@ def measure_programs(
 ) -> Iterator[dict[str, Any]]:
     """A row of the table for every job, as it is measured, in the order of the jobs.
 
-    Networks have random weights, which cost what trained ones cost. A level is set as `device` has
-    it: power mode, GPU, CPU and memory clock. Where the board's clocks could not be set, a row has
-    the clocks that were found. Errors are those of `measure_remote`.
+    A job that is listed again is measured again; column `repeat` counts. Networks have random
+    weights, which cost what trained ones cost. A level is set as `device` has it: power mode, GPU,
+    CPU and memory clock. Where the board's clocks could not be set, a row has the clocks that were
+    found. Errors are those of `measure_remote`.
     """
     runner = how.runner or ("trtexec" if device.backend == "tensorrt" else "onnxruntime")
     if device.precision not in PRECISIONS.get(runner, ()):
@@ -59,6 +62,7 @@ def measure_programs(
             + ", ".join(f"{name} ({'/'.join(kinds)})" for name, kinds in PRECISIONS.items())
         )
     failed: dict[str, str] = {}
+    asked: Counter[str] = Counter()
     for start in range(0, len(jobs), CHUNK):
         files: dict[str, bytes] = {}
         tasks = []
@@ -67,7 +71,11 @@ def measure_programs(
             data = program_file(space, job[0], job[1], half=half)
             name = f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
             files[name] = data
-            tasks.append(_task(device, space, job, runner, name, how))
+            task = _task(device, space, job, runner, name, how)
+            key = json.dumps(task["row"])
+            task["repeat"] = task["row"]["repeat"] = asked[key]
+            asked[key] += 1
+            tasks.append(task)
         plan = Plan(tasks, files, how.board, how.settings, how.clocks, how.energy)
         try:
             for row in measure_remote(target, plan, say=say):

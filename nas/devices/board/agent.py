@@ -31,6 +31,7 @@ from .sysfs import BoardError, DeniedError, MissingError, Sysfs
 
 WAIT_S = 0.3
 GOODBYE_S = 30.0  # for the host to say that it has every row
+APART = ("id", "clocks", "mode", "repeat")  # of a task: what its runner does not depend on
 CHOICES = {"clocks": ("auto", "pin", "present"), "energy": ("auto", "required", "none")}
 
 
@@ -125,7 +126,7 @@ class Agent:
 
     def _get_runner(self, task: dict[str, Any]) -> Pair:
         """Kept while only clocks change: loading a network takes longer than timing it."""
-        what = {key: value for key, value in task.items() if key not in ("id", "clocks", "mode")}
+        what = {key: value for key, value in task.items() if key not in APART}
         key = json.dumps(what, sort_keys=True)
         if key != self._runs or self._runner is None:
             self.close()
