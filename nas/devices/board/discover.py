@@ -8,8 +8,9 @@ import platform
 import re
 from typing import Any
 
-from .clocks import Clock, find_clocks, present_mhz
+from .clocks import Clock
 from .modes import current_mode, list_modes
+from .pins import find_clocks, present_mhz
 from .sensors import open_sensor
 from .sysfs import BoardError, Description, Sysfs
 

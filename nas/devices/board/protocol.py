@@ -11,7 +11,8 @@ import statistics
 import time
 from typing import Any, Callable, NamedTuple
 
-from .clocks import Clock, Pin, moved, present_mhz, same, settle
+from .clocks import Clock, same
+from .pins import Pin, moved, present_mhz, settle
 from .sampler import Sample, Sampler, energy_j, stalled
 from .sysfs import BoardError, Sysfs
 from .throttle import signs, snapshot

@@ -13,20 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas.devices.board import clocks as clocks_module
-from nas.devices.board.clocks import (
-    Emc,
-    Range,
-    find_clocks,
-    limits,
-    moved,
-    pin_all,
-    present_mhz,
-    settle,
-)
+from nas.devices.board import pins as pins_module
+from nas.devices.board.clocks import Emc, Range
 from nas.devices.board.discover import discover
 from nas.devices.board.journal import BusyError, Journal
 from nas.devices.board.modes import current_mode, list_modes, set_mode
+from nas.devices.board.pins import find_clocks, limits, moved, pin_all, present_mhz, settle
 from nas.devices.board.sysfs import BoardError, DeniedError, MissingError, Sysfs
 from tests.nas.devices.conftest import memory
 from tests.nas.devices.fake_board import BOARDS, TOTAL, FakeKernel, Tree, build, state
@@ -37,9 +29,9 @@ every_board = pytest.mark.parametrize("name", list(BOARDS))
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks_module, "POLL_S", 0.0005)
-    monkeypatch.setattr(clocks_module, "TIMEOUT_S", 0.05)
-    monkeypatch.setattr(clocks_module, "REST_S", 0.0)
+    monkeypatch.setattr(pins_module, "POLL_S", 0.0005)
+    monkeypatch.setattr(pins_module, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(pins_module, "REST_S", 0.0)
     monkeypatch.setattr(os, "fsync", lambda file: None)  # slow in a container
 
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.devices.board import clocks as clocks_module
+from nas.devices.board import pins as pins_module
 from nas.devices.board import protocol as protocol_module
 from nas.devices.board import sampler as sampler_module
-from nas.devices.board.clocks import find_clocks, pin_all
 from nas.devices.board.journal import Journal
+from nas.devices.board.pins import find_clocks, pin_all
 from nas.devices.board.protocol import Bench, Settings, measure, warm_up
 from nas.devices.board.sampler import Sample, Sampler, energy_j, stalled
 from nas.devices.board.sensors import PMIC_BASE_W, PMIC_SLOPE, RaplSensor, open_sensor
@@ -31,9 +31,9 @@ QUICK = Settings(20, 0.02, 2.0, 0.3, 100, 0.1, 0.3, 0.1, 0.005, 3)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks_module, "POLL_S", 0.0005)
-    monkeypatch.setattr(clocks_module, "TIMEOUT_S", 0.05)
-    monkeypatch.setattr(clocks_module, "REST_S", 0.0)
+    monkeypatch.setattr(pins_module, "POLL_S", 0.0005)
+    monkeypatch.setattr(pins_module, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(pins_module, "REST_S", 0.0)
     monkeypatch.setattr(sampler_module, "CHECK_S", 0.01)
     monkeypatch.setattr(sampler_module, "STALL_S", 0.15)
 
