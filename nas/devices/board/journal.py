@@ -42,7 +42,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = next(iter(self._lines()), {})
+            owner = next((line for _, line in self._lines()), {})
             self._file.close()
             who = f"process {owner.get('pid', 'unknown')}"
             raise BusyError(
@@ -51,6 +51,7 @@ class Journal:
         self.recovered: list[str] = []
         self.faults: list[str] = []
         self.entries: list[dict[str, Any]] = []
+        self._at: list[int] = []  # where the line of each entry begins
         self._owner = {"pid": os.getpid(), "boot": self._boot(), **(about or {})}
         self._recover()
 
@@ -72,17 +73,19 @@ class Journal:
         self._note({"command": [name, *undo]})
 
     def drop_last(self) -> None:
-        """The last change that was noted could not be made."""
+        """Forget the last change: it was undone, or could not be made."""
         self.entries.pop()
-        self._rewrite()
+        self._file.truncate(self._at.pop())
 
     def restore(self, start: int = 0) -> list[str]:
         """Put back what was changed since entry `start`, last change first.
 
-        Returns faults, whose changes stay noted.
+        Each line leaves the journal once its change is undone, so that a kill on the way leaves
+        those still to undo. Returns faults, whose changes stay noted.
         """
         left, faults = [], []
-        for entry in reversed(self.entries[start:]):
+        while len(self.entries) > start:
+            entry = self.entries[-1]
             try:
                 self._undo(entry)
             except MissingError:
@@ -90,8 +93,9 @@ class Journal:
             except BoardError as error:
                 left.append(entry)
                 faults.append(str(error))
-        self.entries[start:] = left[::-1]
-        self._rewrite()
+            self.drop_last()
+        for entry in reversed(left):
+            self._note(entry)
         return faults
 
     def close(self) -> None:
@@ -108,12 +112,17 @@ class Journal:
         self.close()
 
     def _recover(self) -> None:
-        head, *entries = self._lines() or [{}]
-        if head.get("boot") != self._boot():  # a boot reset the clocks, but not the power mode
-            entries = [entry for entry in entries if "command" in entry]
-        self.entries = entries
-        self.recovered = [_words(entry) for entry in entries]
+        head, *entries = self._lines() or [(0, {})]
+        if head[1].get("boot") != self._boot():  # it reset the clocks, but not the power mode
+            entries = [(at, entry) for at, entry in entries if "command" in entry]
+        self._at, self.entries = [at for at, _ in entries], [entry for _, entry in entries]
+        self.recovered = [_words(entry) for entry in self.entries]
         self.faults = self.restore()
+        left, self.entries, self._at = self.entries, [], []
+        self._file.truncate(0)
+        self._write(self._owner)
+        for entry in left:
+            self._note(entry)
 
     def _undo(self, entry: dict[str, Any]) -> None:
         if "command" in entry:
@@ -124,25 +133,25 @@ class Journal:
 
     def _note(self, entry: dict[str, Any]) -> None:
         self.entries.append(entry)
-        self._write(entry)
+        self._at.append(self._write(entry))
 
-    def _write(self, entry: dict[str, Any]) -> None:
+    def _write(self, entry: dict[str, Any]) -> int:
+        """Append a line, on disk before anything else happens; returns where it begins."""
+        at = self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        return at
 
-    def _rewrite(self) -> None:
-        """In place, since the lock is the file's; at a kill here everything is undone already."""
-        self._file.truncate(0)
-        for entry in [self._owner, *self.entries]:
-            self._write(entry)
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """Whole lines; a torn last one is a change that was never made."""
+    def _lines(self) -> list[tuple[int, dict[str, Any]]]:
+        """Whole lines and where they begin; a torn last one is a change that was never made."""
         self._file.seek(0)
-        return [
-            json.loads(line) for line in self._file.read().splitlines(True) if line[-1:] == b"\n"
-        ]
+        found, at = [], 0
+        for line in self._file.read().splitlines(True):
+            if line.endswith(b"\n"):
+                found.append((at, json.loads(line.decode())))
+            at += len(line)
+        return found
 
     def _boot(self) -> str:
         path = "/proc/sys/kernel/random/boot_id"
