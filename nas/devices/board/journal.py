@@ -50,10 +50,14 @@ class Journal:
             ) from None
         self.recovered: list[str] = []
         self.faults: list[str] = []
-        self.entries: list[dict[str, Any]] = []
-        self._at: list[int] = []  # where the line of each entry begins
+        self._noted: list[tuple[int, dict[str, Any]]] = []  # where the line begins, the change
         self._owner = {"pid": os.getpid(), "boot": self._boot(), **(about or {})}
         self._recover()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """Changes that are not undone, the first one first."""
+        return [entry for _, entry in self._noted]
 
     def change(self, path: str, value: object) -> None:
         """Write `value` to a file of the board, after its old value is safe on disk."""
@@ -74,8 +78,8 @@ class Journal:
 
     def drop_last(self) -> None:
         """Forget the last change: it was undone, or could not be made."""
-        self.entries.pop()
-        self._file.truncate(self._at.pop())
+        at, _ = self._noted.pop()
+        self._file.truncate(at)
 
     def restore(self, start: int = 0) -> list[str]:
         """Put back what was changed since entry `start`, last change first.
@@ -84,8 +88,8 @@ class Journal:
         those still to undo. Returns faults, whose changes stay noted.
         """
         left, faults = [], []
-        while len(self.entries) > start:
-            entry = self.entries[-1]
+        while len(self._noted) > start:
+            _, entry = self._noted[-1]
             try:
                 self._undo(entry)
             except MissingError:
@@ -102,6 +106,8 @@ class Journal:
         """Restore, and give the board free."""
         try:
             self.faults += self.restore()
+            if not self._noted:  # nor a line whose change a signal came before
+                self._file.truncate(0)
         finally:
             self._file.close()
 
@@ -115,10 +121,10 @@ class Journal:
         head, *entries = self._lines() or [(0, {})]
         if head[1].get("boot") != self._boot():  # it reset the clocks, but not the power mode
             entries = [(at, entry) for at, entry in entries if "command" in entry]
-        self._at, self.entries = [at for at, _ in entries], [entry for _, entry in entries]
+        self._noted = entries
         self.recovered = [_words(entry) for entry in self.entries]
         self.faults = self.restore()
-        left, self.entries, self._at = self.entries, [], []
+        left, self._noted = self.entries, []
         self._file.truncate(0)
         self._write(self._owner)
         for entry in left:
@@ -132,8 +138,7 @@ class Journal:
             self.fs.write(entry["path"], entry["old"])
 
     def _note(self, entry: dict[str, Any]) -> None:
-        self.entries.append(entry)
-        self._at.append(self._write(entry))
+        self._noted.append((self._write(entry), entry))
 
     def _write(self, entry: dict[str, Any]) -> int:
         """Append a line, on disk before anything else happens; returns where it begins."""
