@@ -49,26 +49,11 @@ def devices(
 
 
 def found_here() -> dict[str, Any]:
-    """What was found on this machine; a discovery of boards belongs here."""
-    import os
-    from pathlib import Path
+    """What was found on this machine: clocks, power modes, sensors, runtimes, and what cannot be."""
+    from nas.devices.board.discover import discover
+    from nas.devices.board.sysfs import Sysfs
 
-    from nas.devices.host import cpu_mhz, cpu_name
-
-    model = Path("/proc/device-tree/model")
-    policy = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-    points = policy / "scaling_available_frequencies"
-    clocks = (
-        sorted(int(khz) / 1e3 for khz in points.read_text().split()) if points.is_file() else []
-    )
-    return {
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "cpu_mhz": cpu_mhz(),
-        "cpu_points_mhz": clocks,
-        "devfreq": sorted(path.name for path in Path("/sys/class/devfreq").glob("*")),
-        "board": model.read_text().strip("\0\n") if model.is_file() else None,
-    }
+    return discover(Sysfs())
 
 
 def _described(profile: Profile) -> dict[str, Any]:
@@ -95,9 +80,19 @@ def _show_all(out: Console, profiles: list[Profile]) -> None:
 
 
 def _show_found(out: Console) -> None:
+    found = found_here()
     out.print("[bold]This machine[/] (`--device host` measures on it)")
-    for key, value in found_here().items():
-        out.print(f"  {key}: {_text(value) if value else 'not found'}", soft_wrap=True)
+    for kind, clock in found.pop("clocks").items():
+        points = clock.get("points_mhz") or []
+        span = f"{points[0]:g} to {points[-1]:g} MHz, {len(points)} points" if points else "any"
+        now = clock.get("now_mhz")
+        out.print(f"  {kind} clock: {span}" + (f", now {now:g} MHz" if now else ""))
+    faults = found.pop("faults")
+    for key, value in found.items():
+        if value:
+            out.print(f"  {key}: {_text(value)}", soft_wrap=True, markup=False)
+    for fault in faults:
+        out.print(f"  not usable: {fault}", soft_wrap=True, markup=False)
 
 
 def _show_profile(out: Console, profile: Profile) -> None:

@@ -33,6 +33,12 @@ def measure(
     precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8; `a,b`: both.")] = None,
     batch: Annotated[str, typer.Option(help="Images per call; `1,8`: both.")] = "1",
     power_mode: Annotated[str | None, typer.Option(help="Power mode of a profile.")] = None,
+    remote: Annotated[
+        str | None, typer.Option(help="USER@HOST: measure on this board over ssh.")
+    ] = None,
+    sudo: Annotated[
+        bool, typer.Option("--sudo", help="Root on the board by `sudo -n`, to set clocks.")
+    ] = False,
     repeat: Annotated[int, typer.Option(help="Times that every row is measured.")] = 1,
     per_operator: Annotated[
         bool, typer.Option("--per-operator", help="Measure operators alone: a look-up table.")
@@ -79,10 +85,12 @@ def measure(
         raise InputError("--against compares a table of operators: give --per-operator too")
     log, found = console(quiet=quiet), get_space(space)
     common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}
-    devices = [
-        get_device(device, backend=b, precision=p, batch=n, **common)  # type: ignore[arg-type]
-        for b, p, n in product(_names(backend), _names(precision), _numbers("batch", batch))
-    ]
+    kinds = list(product(_names(backend), _names(precision), _numbers("batch", batch)))
+    devices: list[Device] = (
+        [get_device(device, backend=b, precision=p, batch=n, **common) for b, p, n in kinds]  # type: ignore[arg-type]
+        if remote is None
+        else remote_devices(remote, device, kinds, log, power_mode=power_mode, sudo=sudo)
+    )
     hosts = machines(devices) if per_operator or ofa_lut else []
     order: dict[str, int] = {"repeats": repeat, "seed": seed}
     whole: list[pd.DataFrame] = []
@@ -106,6 +114,33 @@ def measure(
         log.print(error.line())
     if json:
         print_json(result)
+
+
+def remote_devices(
+    target: str, name: str, kinds: list[Any], log: Console, *, power_mode: str | None, sudo: bool
+) -> list[Device]:
+    """The board at `target` with every (backend, precision, batch) of `kinds`."""
+    from nas.devices import AnalyticDevice, load_profile
+    from nas.devices.remote_device import RemoteDevice
+    from nas.devices.ssh import Remote
+
+    profile, board = load_profile(name), Remote(target, sudo=sudo)
+
+    def say(message: dict[str, Any]) -> None:
+        for kind in ("dropped", "waiting", "restored"):
+            if message.get(kind):
+                log.print(f"{target}: {kind}: {message[kind]}", markup=False)
+
+    return [
+        RemoteDevice(
+            board,
+            AnalyticDevice(profile, batch=n, power_mode=power_mode),
+            backend=b,
+            precision=p,
+            say=say,
+        )
+        for b, p, n in kinds
+    ]
 
 
 def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> Noise:

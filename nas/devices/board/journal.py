@@ -1,0 +1,183 @@
+"""What was changed on a board, so that it is put back: at the end, or by the next process.
+
+Every change is a line on disk before it is made, with the value before it. Undoing all of them,
+last first, passes only through states that were there before, so the kernel refuses none (min <=
+max). The kernel holds the lock for the owner: a journal that is neither locked nor empty is a
+killed run's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import Any
+
+from .sysfs import BoardError, MissingError, Sysfs
+
+PLACES = ("/var/lib/nas", "~/.nas")  # not /run: a power mode outlives a boot
+FILE = "clocks.journal"
+
+
+class BusyError(BoardError):
+    """Another process measures on this board."""
+
+    def __init__(self, message: str, owner: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.owner = owner
+
+
+class Journal:
+    """The one way to change a board. Opening it puts back what a killed process left.
+
+    `recovered`: what was put back; `faults`: what could not be.
+    BusyError: another owner lives.
+    """
+
+    def __init__(
+        self, fs: Sysfs, path: str | None = None, about: dict[str, Any] | None = None
+    ) -> None:
+        self.fs, self.path = fs, path or _place(fs)
+        self._file = open(self.path, "a+b")  # noqa: SIM115
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = next((line for _, line in self._lines()), {})
+            self._file.close()
+            who = f"process {owner.get('pid', 'unknown')}"
+            raise BusyError(
+                f"{who} is measuring on this board ({self.path}); wait for it", owner
+            ) from None
+        self.recovered: list[str] = []
+        self.faults: list[str] = []
+        self._noted: list[tuple[int, dict[str, Any]]] = []  # where the line begins, the change
+        self._owner = {"pid": os.getpid(), "boot": self._boot(), **(about or {})}
+        self._recover()
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """Changes that are not undone, the first one first."""
+        return [entry for _, entry in self._noted]
+
+    def change(self, path: str, value: object) -> None:
+        """Write `value` to a file of the board, after its old value is safe on disk."""
+        self._note({"path": path, "old": self.fs.read(path)})
+        try:
+            self.fs.write(path, value)
+        except BoardError:
+            self.drop_last()
+            raise
+
+    def note_value(self, path: str) -> None:
+        """Before a program changes a file: what to put back behind its own undoing."""
+        self._note({"path": path, "old": self.fs.read(path)})
+
+    def note_command(self, name: str, *undo: str) -> None:
+        """Before a program makes a change that outlives a boot: the call that undoes it."""
+        self._note({"command": [name, *undo]})
+
+    def drop_last(self) -> None:
+        """Forget the last change: it was undone, or could not be made."""
+        at, _ = self._noted.pop()
+        self._file.truncate(at)
+
+    def restore(self, start: int = 0) -> list[str]:
+        """Put back what was changed since entry `start`, last change first.
+
+        Each line leaves the journal once its change is undone, so that a kill on the way leaves
+        those still to undo. Returns faults, whose changes stay noted.
+        """
+        left, faults = [], []
+        while len(self._noted) > start:
+            _, entry = self._noted[-1]
+            try:
+                self._undo(entry)
+            except MissingError:
+                pass  # a core that a power mode took away took its clock with it
+            except BoardError as error:
+                left.append(entry)
+                faults.append(str(error))
+            self.drop_last()
+        for entry in reversed(left):
+            self._note(entry)
+        return faults
+
+    def close(self) -> None:
+        """Restore, and give the board free."""
+        try:
+            self.faults += self.restore()
+            if not self._noted:  # nor a line whose change a signal came before
+                self._file.truncate(0)
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _recover(self) -> None:
+        head, *entries = self._lines() or [(0, {})]
+        if head[1].get("boot") != self._boot():  # it reset the clocks, but not the power mode
+            entries = [(at, entry) for at, entry in entries if "command" in entry]
+        self._noted = entries
+        self.recovered = [_words(entry) for entry in self.entries]
+        self.faults = self.restore()
+        left, self._noted = self.entries, []
+        self._file.truncate(0)
+        self._write(self._owner)
+        for entry in left:
+            self._note(entry)
+
+    def _undo(self, entry: dict[str, Any]) -> None:
+        if "command" in entry:
+            name, *arguments = entry["command"]
+            self.fs.run(name, *arguments, answer="no\n")
+        elif self.fs.read(entry["path"]) != entry["old"]:
+            self.fs.write(entry["path"], entry["old"])
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        self._noted.append((self._write(entry), entry))
+
+    def _write(self, entry: dict[str, Any]) -> int:
+        """Append a line, on disk before anything else happens; returns where it begins."""
+        at = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return at
+
+    def _lines(self) -> list[tuple[int, dict[str, Any]]]:
+        """Whole lines and where they begin; a torn last one is a change that was never made."""
+        self._file.seek(0)
+        found, at = [], 0
+        for line in self._file.read().splitlines(True):
+            if line.endswith(b"\n"):
+                found.append((at, json.loads(line.decode())))
+            at += len(line)
+        return found
+
+    def _boot(self) -> str:
+        path = "/proc/sys/kernel/random/boot_id"
+        return self.fs.read(path) if self.fs.exists(path) else ""
+
+
+def _place(fs: Sysfs) -> str:
+    """Where root keeps the journal, else the user's own."""
+    folders = [fs.path(PLACES[0]), os.path.expanduser(PLACES[1])]
+    for folder in folders:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            path = os.path.join(folder, FILE)
+            open(path, "ab").close()
+            return path
+        except OSError:
+            continue
+    raise BoardError(f"cannot keep a journal in {' or '.join(folders)}: neither can be written")
+
+
+def _words(entry: dict[str, Any]) -> str:
+    if "command" in entry:
+        return "`" + " ".join(entry["command"]) + "`"
+    return f"{entry['path']} = {entry['old']}"

@@ -1,0 +1,30 @@
+"""A signal ends the work through the `finally` blocks, once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import Any, Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[None]:
+    """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; later ones find it stopping.
+
+    So nothing interrupts the clocks on their way back.
+    """
+    stopped: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        if not stopped:
+            stopped.append(number)
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
