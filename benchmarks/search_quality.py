@@ -9,10 +9,11 @@ the index of the first. The budget counts networks looked up, error and cost tog
 one again costs nothing, for every method. The hypervolume (reference 1.1) of what was looked up is
 given as a share of that of all networks, with IGD+ (Ishibuchi et al., 2015) to the true front.
 
-Our samplers ran with CIFAR-10 errors and the devices of `TUNED_ON` while they were written, and kept
-their first settings; the tasks judged here use neither. They see isomorphic cells as one through
-their space. Optuna's Gaussian process is limited by `SLOW`. Rows go to `results/search_quality.jsonl` as they are ready and a
-rerun goes on; `results/search_quality.csv` is the table.
+The settings of `SurrogateSampler` (first trials, batch, candidates) were chosen on CIFAR-10 errors
+and the devices of `TUNED_ON`; the tasks judged here use neither. Through their space our samplers
+see isomorphic cells as one. Optuna's Gaussian process is limited by `SLOW`. Rows go to
+`results/search_quality.jsonl` as they are ready and a rerun goes on; `results/search_quality.csv` is
+the table.
 """
 
 from __future__ import annotations
