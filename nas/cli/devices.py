@@ -49,7 +49,7 @@ def devices(
 
 
 def found_here() -> dict[str, Any]:
-    """What was found on this machine: clocks, power modes, sensors, runtimes, and what cannot be."""
+    """What this machine has: clocks, power modes, sensors, runtimes; and what cannot be used."""
     from nas.devices.board.discover import discover
     from nas.devices.board.sysfs import Sysfs
 
