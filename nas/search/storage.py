@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, _CachedStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial
@@ -84,7 +84,7 @@ class KernelLock(BaseJournalFileLock):
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT)
+        self._file = os.open(self.path, os.O_RDWR)  # one that was deleted is not made again
         fcntl.flock(self._file, fcntl.LOCK_EX)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
@@ -101,6 +101,8 @@ class KernelLock(BaseJournalFileLock):
 @contextmanager
 def turn(storage: BaseStorage) -> Iterator[None]:
     """Only one search of a study is in here; a lock that ends with its holder."""
+    if isinstance(storage, _CachedStorage):
+        storage = storage._backend
     if isinstance(storage, RDBStorage) and storage.engine.dialect.name == "postgresql":
         with storage.engine.connect() as connection:
             connection.execute(text(f"SELECT pg_advisory_lock({PG_LOCK})"))
@@ -115,6 +117,7 @@ def turn(storage: BaseStorage) -> Iterator[None]:
         return
     with path.with_name(path.name + ".turn").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        path.stat()  # SQLite would go on writing into a file that was deleted
         yield
 
 
