@@ -50,7 +50,7 @@ def search(
     ] = False,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="auto|ADDRESS|local", help="--evaluate on a Ray cluster."),
+        typer.Option(metavar="auto|HOST:PORT|local", help="--evaluate on a Ray cluster."),
     ] = None,
     ray_async: Annotated[
         bool, typer.Option("--ray-async", help="Wait for no slow node; not reproducible.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -28,11 +29,12 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from nas.search.evaluator import Counts, Evaluator
+from nas.search.storage import first_line
 from search_spaces import InputError
 
 N_FAILURES = 10  # deaths of a worker or node that one subnet survives
 WAIT_S = 0.5  # that a searcher with nothing to do waits before Tune asks again
-CLOSE_S = 10
+CLOSE_S = 10  # for a connection, and for Tune to end
 
 
 class SubnetTrial(tune.Trainable):
@@ -179,7 +181,7 @@ class Cluster:
             self._tuner().fit()
             self.handout.told.put(InputError("Ray Tune ended before the search did"))
         except Exception as error:
-            self.handout.told.put(InputError(f"Ray: {_first_line(error)}; go on with --resume"))
+            self.handout.told.put(InputError(f"Ray: {first_line(error)}; go on with --resume"))
 
     def _tuner(self) -> tune.Tuner:
         trainable = tune.with_parameters(SubnetTrial, arrays=self.evaluator.to_arrays())
@@ -201,20 +203,25 @@ class Cluster:
 def connect(address: str) -> None:
     """Join the cluster at `address`. InputError: there is none."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # Watch tells what a user needs
-    dashboard = False if address == "local" else None
     try:
+        if address not in ("auto", "local"):
+            _check_answers(address)
         ray.init(
             address=address,
-            include_dashboard=dashboard,
+            include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise InputError(
-            f"--ray {address}: no cluster answers ({_first_line(error)}); start one with "
+            f"--ray {address}: no cluster answers ({first_line(error)}); start one with "
             "`ray start --head`, or give --ray local for the cores of this machine"
         ) from None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+def _check_answers(address: str) -> None:
+    """Whether somebody listens at HOST:PORT; Ray itself would ask for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("an address is HOST:PORT")
+    socket.create_connection((host, int(port)), timeout=CLOSE_S).close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -104,7 +105,7 @@ class EvaluationLog:
 
     def add(self, subnet: str, counts: Counts) -> None:
         """Keep one evaluation; it is on the disk when this returns."""
-        self._write({"subnet": subnet, "counts": counts.tolist()})
+        self._write({"subnet": subnet, "crc32": _checksum(counts), "counts": counts.tolist()})
         self.counts[subnet] = counts
 
     def close(self) -> None:
@@ -135,7 +136,7 @@ class EvaluationLog:
             )
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Counts]]:
-        """Lines that are whole and count every image once; others are evaluated again."""
+        """Lines that are whole and undamaged; the subnets of others are evaluated again."""
         for record in map(_parsed, lines):
             if record is None or not isinstance(record.get("subnet"), str):
                 continue
@@ -143,8 +144,12 @@ class EvaluationLog:
                 counts = np.array(record.get("counts"), dtype=np.int32)
             except (TypeError, ValueError, OverflowError):
                 continue
-            if counts.ndim == 2 and (counts[:, 1:].sum(axis=1) == self.n_images).all():
+            if record.get("crc32") == _checksum(counts):
                 yield record["subnet"], counts
+
+
+def _checksum(counts: Counts) -> int:
+    return zlib.crc32(counts.astype("<i4").tobytes())
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -62,9 +62,7 @@ class SearchSettings:
 
     def _check_evaluation(self) -> None:
         if self.ray_async and self.ray is None:
-            raise InputError(
-                "--ray-async says how --ray searches; give --ray auto, ADDRESS or local"
-            )
+            raise InputError("--ray-async needs --ray auto, --ray HOST:PORT or --ray local")
         if self.ray is not None and not self.evaluate:
             raise InputError("--ray evaluates subnets on images: evaluate must be on")
         if self.evaluate and self.data is None:

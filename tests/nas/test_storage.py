@@ -210,9 +210,9 @@ def test_optunas_command_reads_the_study(tmp_path, kind):
     storage = str(tmp_path / "study.journal") if kind == "journal" else f"sqlite:///{tmp_path}/s.db"
     options = ["--storage-class", "JournalFileBackend"] if kind == "journal" else []
     go(storage, 20, name="nas")
+    optuna_command = [sys.executable, "-c", "from optuna.cli import main; main()", "trials"]
     done = subprocess.run(
-        [sys.executable, "-c", "from optuna.cli import main; main()", "trials"]
-        + ["--storage", storage, *options, "--study-name", "nas", "-f", "json"],
+        [*optuna_command, "--storage", storage, *options, "--study-name", "nas", "-f", "json"],
         capture_output=True,
         text=True,
         check=True,

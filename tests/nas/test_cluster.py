@@ -1,0 +1,157 @@
+"""A search on a cluster of three Ray nodes on this machine, with kills. Needs nas[ray]."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
+
+from ray.cluster_utils import Cluster
+
+from tests.nas import search_on_images
+from tests.nas.test_search import comparable
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 240
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head and two nodes with one core each, all of them processes on this machine."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local(digits, tmp_path_factory):
+    """The same search in one process."""
+    out = tmp_path_factory.mktemp("local") / "run"
+    search_on_images.search(digits.supernet, digits.rows, out)
+    return comparable(out)
+
+
+class Driver:
+    """A search in a process of its own."""
+
+    def __init__(self, digits, out, **settings) -> None:
+        self.out, self.log = out, out.with_suffix(f".{time.monotonic_ns()}")
+        arguments = [digits.supernet, digits.rows, out, json.dumps(settings)]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.nas.search_on_images", *map(str, arguments)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait_for(self, n_evaluated: int) -> None:
+        """Until so many subnets were evaluated."""
+        deadline = time.monotonic() + PATIENCE_S
+        while f"{n_evaluated} evaluated\n" not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+
+    def finish(self) -> str:
+        """Everything it said, once it ended well."""
+        assert self.process.wait(PATIENCE_S) == 0, self.said
+        return self.said
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+def workers(node) -> list[int]:
+    """Processes on `node` that evaluate subnets."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        if parent == raylet and (b"SubnetTrial" in title or b"Trainable" in title):
+            found.append(int(folder.name))
+    return found
+
+
+def test_killed_workers_and_nodes_change_nothing(cluster, digits, local, tmp_path):
+    driver = Driver(digits, tmp_path / "run", ray=cluster.address)
+    driver.wait_for(2)
+    node = next(iter(cluster.worker_nodes))
+    victims = [pid for n in cluster.list_all_nodes() for pid in workers(n)]
+    assert victims
+    os.kill(victims[0], signal.SIGKILL)
+    driver.wait_for(7)
+    cluster.remove_node(node, allow_graceful=False)
+    said = driver.finish()
+    cluster.add_node(num_cpus=1)
+    assert "a worker died; " in said
+    assert "Traceback" not in said
+    assert comparable(driver.out) == local
+    assert not list(driver.out.glob("*.pkl"))
+
+
+def test_a_killed_driver_goes_on_from_the_study(cluster, digits, local, tmp_path):
+    first = Driver(digits, tmp_path / "run", ray=cluster.address)
+    first.wait_for(9)
+    first.process.kill()
+    first.process.wait()
+    kept = (first.out / "evaluations.jsonl").read_bytes()
+    second = Driver(digits, first.out, ray=cluster.address, resume=True)
+    second.finish()
+    assert comparable(first.out) == local
+    assert (first.out / "evaluations.jsonl").read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+
+
+@pytest.mark.slow
+def test_many_kills_of_everything_change_nothing(cluster, digits, local, tmp_path):
+    out = tmp_path / "run"
+    for stop in (3, 8, 12):
+        driver = Driver(digits, out, ray=cluster.address, resume=(out / "run.json").exists())
+        driver.wait_for(stop)
+        for node in cluster.list_all_nodes():
+            for pid in workers(node)[:1]:
+                os.kill(pid, signal.SIGKILL)
+        driver.wait_for(stop + 1)
+        driver.process.kill()
+        driver.process.wait()
+    # a search that began on the cluster may end without it
+    Driver(digits, out, resume=True).finish()
+    assert comparable(out) == local
+
+
+@pytest.mark.slow
+def test_without_order_every_subnet_is_another_one_and_slow_nodes_hold_up_nobody(
+    cluster, digits, tmp_path
+):
+    first = Driver(digits, tmp_path / "run", ray=cluster.address, ray_async=True)
+    first.wait_for(4)
+    first.process.kill()
+    first.process.wait()
+    options = {"ray": cluster.address, "ray_async": True, "resume": True}
+    said = Driver(digits, first.out, **options).finish()
+    assert "--ray-async: what is bred depends on which node answers first" in said
+    lines = (first.out / "evaluations.jsonl").read_text().splitlines()[1:]
+    names = [json.loads(line)["subnet"] for line in lines]
+    assert len(names) == len(set(names))
+    assert {p["error_source"] for p in comparable(first.out)["points"]} == {"measured"}
+
+
+def test_no_cluster_is_one_line(digits, tmp_path):
+    driver = Driver(digits, tmp_path / "run", ray="127.0.0.1:1")
+    assert driver.process.wait(PATIENCE_S) == 1
+    assert "--ray 127.0.0.1:1: no cluster answers" in driver.said
+    assert "Traceback" not in driver.said
+    assert not (tmp_path / "run").exists()
