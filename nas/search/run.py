@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,20 +82,22 @@ def run_search(
         costs = target_costs(model.space, device, proxy, rows)
         scorer = Scorer(model.accuracy, costs, device.decision_ms)
         settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
+        sampler = GenerationSampler(model.space, seed=settings.seed, population=settings.population)
+        opening = partial(
+            study_.open_study,
+            settings.storage,
+            folder.journal,
+            sampler,
+            name=settings.study,
+            search=fingerprint | {"target_rows": sha256_of(folder.rows)},
+            overwrite=overwrite,
+        )
+        # a study of another search is refused before the folder changes; its own starts with it
+        study = opening() if settings.storage else None
         with _accuracy(settings, model, folder, listener) as accuracy:
             listener.stage("search")
             scorer = replace(scorer, accuracy=accuracy)
-            sampler = GenerationSampler(
-                model.space, seed=settings.seed, population=settings.population
-            )
-            study = study_.open_study(
-                settings.storage,
-                folder.journal,
-                sampler,
-                name=settings.study,
-                search=fingerprint | {"target_rows": sha256_of(folder.rows)},
-                overwrite=overwrite,
-            )
+            study = study or opening()
             archive = _search(settings, study, sampler, scorer, len(device.levels), listener)
             if not archive.n_points:
                 raise InputError(

@@ -69,7 +69,7 @@ def _engine(url: str) -> dict[str, Any]:
 def _cannot_open(storage: str, error: Exception) -> InputError:
     return InputError(
         f"cannot open --storage {storage}: {first_line(error)}; give a URL such as "
-        "sqlite:///study.db or postgresql://USER@HOST/NAME, or a file NAME.journal"
+        "sqlite:///study.db or postgresql+psycopg://USER@HOST/NAME, or a file NAME.journal"
     )
 
 

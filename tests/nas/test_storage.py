@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
 import optuna
@@ -19,7 +20,9 @@ from nas.search.sampler import GenerationSampler
 from nas.search.storage import KernelLock, open_storage
 from nas.search.study import open_study, run
 from search_spaces import InputError
+from tests.nas.conftest import nas
 from tests.nas.postgres import server
+from tests.nas.test_search import command, comparable
 from tests.nas.test_study import N_LEVELS, SCORER, SPACE, Bounds, costs
 
 N_TRIALS = 25
@@ -221,6 +224,46 @@ def test_optunas_command_reads_the_study(tmp_path, kind):
     assert len(trials) == 20
     assert set(trials[0]["params"]) == set(SPACE.gene_names)
     assert set(trials[0]["values"]) == {"top1_error_pct", "latency_ms", "energy_mj"}
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_optunas_dashboard_reads_the_study(tmp_path, kind):
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    storage = str(tmp_path / "study.journal") if kind == "journal" else f"sqlite:///{tmp_path}/s.db"
+    study, _ = go(storage, 10, name="nas")
+    request = {"PATH_INFO": f"/api/studies/{study._study_id}", "QUERY_STRING": "after=0"}
+    setup_testing_defaults(request)
+    app = dashboard.wsgi(open_storage(storage, Path("unused")))
+    answer = app(request, lambda *said: None)
+    found = json.loads(b"".join(answer))
+    assert found["name"] == "nas"
+    assert [t["state"] for t in found["trials"]] == ["Complete"] * 10
+    assert found["objective_names"] == ["top1_error_pct", "latency_ms", "energy_mj"]
+
+
+def test_two_commands_on_one_study_write_the_same_file(digits, tmp_path):
+    """With the same target rows and settings; a third with others is refused by name."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    folders = [tmp_path / "one", tmp_path / "two"]
+    others = [
+        subprocess.Popen([sys.executable, "-m", "nas.cli.app", *on_database(digits, out, url)])
+        for out in folders
+    ]
+    assert [process.wait(240) for process in others] == [0, 0]
+    assert comparable(folders[0]) == comparable(folders[1])
+    assert len(recorded(url, "nas")) == 60
+    done = nas(*on_database(digits, tmp_path / "three", url, "--seed", 1))
+    assert done.code == 1
+    assert f"the study nas in {url} was made with another seed" in done.err
+    assert not (tmp_path / "three").exists()
+    done = nas(*on_database(digits, tmp_path / "three", url, "--seed", 1, "--study", "b"))
+    assert done.code == 0, done.err
+
+
+def on_database(digits, out, url, *more):
+    arguments = command(digits, out, "--storage", url, "--quiet", *more)
+    arguments[arguments.index("--trials") + 1] = "60"
+    return arguments
 
 
 @pytest.mark.parametrize(
