@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -124,15 +125,21 @@ class Cluster:
     """`cluster(subnets)` yields subnets with their counts as they come, from any node."""
 
     def __init__(
-        self, address: str, evaluator: Evaluator, on_death: Callable[[str], None] = print
+        self,
+        address: str,
+        evaluator: Evaluator,
+        scratch: Path,
+        on_death: Callable[[str], None] = print,
     ) -> None:
-        """`address` is `auto`, `HOST:PORT` of a running cluster, or `local` for this machine."""
-        self.address, self.evaluator = address, evaluator
+        """`address` is `auto`, `HOST:PORT` of a running cluster, or `local` for this machine.
+
+        `scratch` is a folder for what Tune writes; it is there only while the cluster is used.
+        """
+        self.address, self.evaluator, self.scratch = address, evaluator, scratch
         self.handout, self.watch = Handout(), Watch(on_death)
 
     def __enter__(self) -> Cluster:
         connect(self.address)
-        self._folder = tempfile.TemporaryDirectory(prefix="nas-tune-", ignore_cleanup_errors=True)
         self._thread = threading.Thread(target=self._run, name="tune", daemon=True)
         self._thread.start()
         return self
@@ -147,7 +154,7 @@ class Cluster:
         self.handout.asked.put(None)
         self._thread.join(timeout=CLOSE_S)
         ray.shutdown()
-        self._folder.cleanup()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     @property
     def n_slots(self) -> int:
@@ -190,7 +197,7 @@ class Cluster:
             tune_config=tune.TuneConfig(search_alg=self.handout, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="search",
-                storage_path=self._folder.name,
+                storage_path=str(self.scratch.resolve()),
                 verbose=0,
                 stop=self.watch,
                 callbacks=[self.watch],

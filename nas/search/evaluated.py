@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -178,10 +179,14 @@ def image_accuracy(
     table = model.accuracy.table
     evaluator = Evaluator(supernet, images, table.grid, table.temperatures)
     described = {"supernet_sha256": model.supernet["sha256"], **evaluator.describe()}
+    scratch = folder.out / "tune"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a killed search
     with ExitStack() as stack:
         evaluate: Evaluate = evaluator.each
         if settings.ray is not None:
-            cluster = stack.enter_context(_cluster(settings.ray, evaluator, listener.stage))
+            cluster = stack.enter_context(
+                _cluster(settings.ray, evaluator, scratch, listener.stage)
+            )
             listener.stage(f"Ray: {cluster.describe()}")
             evaluate = cluster
         folder.start()
@@ -189,9 +194,11 @@ def image_accuracy(
         yield EvaluatedAccuracy(model.space, table, log, evaluate, listener.evaluation)
 
 
-def _cluster(address: str, evaluator: Evaluator, tell: Callable[[str], None]) -> Cluster:
+def _cluster(
+    address: str, evaluator: Evaluator, scratch: Path, tell: Callable[[str], None]
+) -> Cluster:
     try:
         from nas.search.cluster import Cluster
     except ImportError as error:
         raise InputError(f"--ray needs Ray ({error}): pip install 'nas[ray]'") from None
-    return Cluster(address, evaluator, tell)
+    return Cluster(address, evaluator, scratch, tell)

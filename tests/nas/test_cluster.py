@@ -8,17 +8,52 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
 
 from ray.cluster_utils import Cluster
 
+from nas.search.cluster import Handout, Watch
+from search_spaces import InputError
 from tests.nas import search_on_images
 from tests.nas.test_search import comparable
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240
+
+
+def test_a_generation_is_handed_out_in_order_and_the_next_one_waits():
+    handout = Handout()
+    for subnet in ("a", "b"):
+        handout.asked.put(subnet)
+    assert [handout.suggest("1"), handout.suggest("2")] == [{"subnet": "a"}, {"subnet": "b"}]
+    assert handout.suggest("3") is None
+    counts = np.zeros((1, 2), dtype=np.int32)
+    handout.on_trial_complete("2", {"counts": counts})
+    assert handout.told.get_nowait() == ("b", counts)
+    handout.asked.put(None)
+    assert handout.suggest("3") == Handout.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "reason"),
+    [({"reason": "ValueError: no"}, False, "ValueError: no"), (None, True, "its worker died")],
+)
+def test_a_subnet_that_cannot_be_evaluated_ends_the_search_in_one_line(result, error, reason):
+    handout = Handout()
+    handout.asked.put("a")
+    handout.suggest("1")
+    handout.on_trial_complete("1", result, error)
+    said = handout.told.get_nowait()
+    assert isinstance(said, InputError)
+    assert f"subnet a could not be evaluated: {reason}" in str(said)
+
+
+def test_nothing_of_the_search_goes_into_the_pickles_of_tune():
+    assert Handout().__getstate__() == {}
+    assert Watch(print).__getstate__() == {}
 
 
 @pytest.fixture(scope="module")
@@ -86,33 +121,25 @@ def workers(node) -> list[int]:
     return found
 
 
-def test_killed_workers_and_nodes_change_nothing(cluster, digits, local, tmp_path):
-    driver = Driver(digits, tmp_path / "run", ray=cluster.address)
-    driver.wait_for(2)
-    node = next(iter(cluster.worker_nodes))
-    victims = [pid for n in cluster.list_all_nodes() for pid in workers(n)]
+def test_a_killed_worker_node_and_driver_change_nothing(cluster, digits, local, tmp_path):
+    first = Driver(digits, tmp_path / "run", ray=cluster.address)
+    first.wait_for(2)
+    victims = [pid for node in cluster.list_all_nodes() for pid in workers(node)]
     assert victims
     os.kill(victims[0], signal.SIGKILL)
-    driver.wait_for(7)
-    cluster.remove_node(node, allow_graceful=False)
-    said = driver.finish()
-    cluster.add_node(num_cpus=1)
-    assert "a worker died; " in said
-    assert "Traceback" not in said
-    assert comparable(driver.out) == local
-    assert not list(driver.out.glob("*.pkl"))
-
-
-def test_a_killed_driver_goes_on_from_the_study(cluster, digits, local, tmp_path):
-    first = Driver(digits, tmp_path / "run", ray=cluster.address)
+    first.wait_for(6)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     first.wait_for(9)
+    assert "a worker died; " in first.said
     first.process.kill()
     first.process.wait()
+    cluster.add_node(num_cpus=1)
     kept = (first.out / "evaluations.jsonl").read_bytes()
-    second = Driver(digits, first.out, ray=cluster.address, resume=True)
-    second.finish()
+    said = Driver(digits, first.out, ray=cluster.address, resume=True).finish()
+    assert "Traceback" not in said
     assert comparable(first.out) == local
     assert (first.out / "evaluations.jsonl").read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    assert not (first.out / "tune").exists()
 
 
 @pytest.mark.slow
