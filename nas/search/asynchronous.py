@@ -33,13 +33,16 @@ class AsyncSearch:
         scorer: Scorer,
         bounds: Bounds,
         n_levels: int,
-        where: str,
+        *,
+        shared: str | None = None,
     ) -> None:
+        """`shared` names a storage that other searches may write to."""
         assert isinstance(scorer.accuracy, EvaluatedAccuracy)
         assert isinstance(scorer.accuracy.evaluate, Cluster)
         self.study, self.sampler, self.scorer, self.bounds = study, sampler, scorer, bounds
         self.accuracy, self.cluster = scorer.accuracy, scorer.accuracy.evaluate
-        self.archive, self.middle, self.where = Archive(n_levels, bounds), n_levels // 2, where
+        self.archive, self.middle = Archive(n_levels, bounds), n_levels // 2
+        self.shared, self.where = shared, shared or "--out"
         self._seen: set[bytes] = set()
         self._pending: dict[str, tuple[optuna.Trial, Genes]] = {}
 
@@ -72,9 +75,13 @@ class AsyncSearch:
         return self.archive
 
     def _resume(self) -> None:
-        """Score what the study holds; what a killed run had in flight failed."""
+        """Score what the study holds; what a killed run had in flight failed.
+
+        In a shared study it may be in flight still.
+        """
         with faults_named(self.where):
-            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            for trial in () if self.shared else running:
                 self.study.tell(trial.number, state=TrialState.FAIL)
             done = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if done:

@@ -184,9 +184,8 @@ def image_accuracy(
     with ExitStack() as stack:
         evaluate: Evaluate = evaluator.each
         if settings.ray is not None:
-            cluster = stack.enter_context(
-                _cluster(settings.ray, evaluator, scratch, listener.stage)
-            )
+            cluster = _cluster(settings.ray, evaluator, scratch, listener.stage)
+            stack.enter_context(cluster)
             listener.stage(f"Ray: {cluster.describe()}")
             evaluate = cluster
         folder.start()

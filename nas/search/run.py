@@ -153,8 +153,9 @@ def _search(
         from nas.search.asynchronous import AsyncSearch
 
         listener.stage("--ray-async: what is bred depends on which node answers first")
-        where = settings.storage or str(settings.out)
-        search = AsyncSearch(study, sampler, scorer, settings.bounds, n_levels, where)
+        search = AsyncSearch(
+            study, sampler, scorer, settings.bounds, n_levels, shared=settings.storage
+        )
         return search.run(
             settings.n_trials, patience=settings.patience, on_generation=listener.generation
         )
