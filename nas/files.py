@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from search_spaces import InputError
@@ -24,6 +25,11 @@ def write_text(path: Path, text: str) -> None:
 def sha256_of(path: Path) -> str:
     """The checksum of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def without_password(text: str) -> str:
+    """`text` as it may be shown and kept: the passwords of URLs in it are stars."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -53,8 +53,10 @@ class AsyncSearch:
         patience: int | None = None,
         on_generation: Callable[[Generation], None] = lambda generation: None,
     ) -> Archive:
-        """Until the study holds `n_trials` subnets; `patience` counts `population` trials as one
-        generation."""
+        """Search until the study holds `n_trials` subnets.
+
+        `patience` counts `population` trials as one generation.
+        """
         self._resume()
         quiet = n_repeats = 0
         while self.archive.n_subnets < n_trials:

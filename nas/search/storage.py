@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from nas.files import without_password
 from nas.search.journal import repair
 from search_spaces import Genes, InputError
 
@@ -47,7 +48,7 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
             return RDBStorage(storage, engine_kwargs=_engine(storage))
         except ImportError as error:
             raise InputError(
-                f"cannot open --storage {storage}: {error}; for PostgreSQL: "
+                f"cannot open --storage {without_password(storage)}: {error}; for PostgreSQL: "
                 "pip install 'nas[postgresql]'"
             ) from None
         except Exception as error:  # SQLAlchemy raises many kinds
@@ -68,8 +69,9 @@ def _engine(url: str) -> dict[str, Any]:
 
 def _cannot_open(storage: str, error: Exception) -> InputError:
     return InputError(
-        f"cannot open --storage {storage}: {first_line(error)}; give a URL such as "
-        "sqlite:///study.db or postgresql+psycopg://USER@HOST/NAME, or a file NAME.journal"
+        f"cannot open --storage {without_password(storage)}: {first_line(error)}; "
+        "give a URL such as sqlite:///study.db or postgresql+psycopg://USER@HOST/NAME, "
+        "or a file NAME.journal"
     )
 
 
@@ -143,8 +145,8 @@ def faults_named(where: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, KeyError) as error:
         raise InputError(
-            f"the study in {where} failed: {first_line(error)}; every trial that was recorded is "
-            "kept: mend it and go on with --resume"
+            f"the study in {without_password(where)} failed: {first_line(error)}; every trial that "
+            "was recorded is kept: mend it and go on with --resume"
         ) from None
 
 

@@ -16,6 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from nas.files import without_password
 from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
 from nas.search.inner import Scorer, Scores
@@ -80,7 +81,7 @@ def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> No
     changed = [k for k, v in search.items() if found is not None and found.get(k) != v]
     if changed:
         raise InputError(
-            f"the study {study.study_name} in {where} was made with another "
+            f"the study {study.study_name} in {without_password(where)} was made with another "
             f"{', '.join(changed)}; give the same settings, another --study, or --overwrite"
         )
     if found is None:

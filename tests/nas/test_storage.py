@@ -272,6 +272,7 @@ def on_database(digits, out, url, *more):
         ("nonsense", "give a URL such as sqlite:///study.db"),
         ("postgresql+psycopg://nobody@127.0.0.1:1/x", "cannot open --storage postgresql"),
         ("/no/such/folder/study.journal", "No such file"),
+        ("sqlite://me:secret@/x", r"cannot open --storage sqlite://me:\*\*\*@/x"),
     ],
 )
 def test_a_storage_that_cannot_be_opened_is_one_line(storage, said):
@@ -280,3 +281,4 @@ def test_a_storage_that_cannot_be_opened_is_one_line(storage, said):
     with pytest.raises(InputError, match=said) as caught:
         go(storage, name="nas")
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
