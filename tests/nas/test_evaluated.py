@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.search.evaluated import EvaluatedAccuracy, EvaluationLog
+from nas.search.evaluated import EvaluatedAccuracy, EvaluationLog, _cluster
 from nas.search.evaluator import Evaluator, one_thread
 from predictors import AccuracyTable
 from search_spaces import InputError, PolicyGrid
@@ -119,6 +119,13 @@ def test_evaluations_on_other_images_are_refused(evaluator, tmp_path):
     other = evaluator.describe() | {"images_sha256": "0"}
     with pytest.raises(InputError, match="evaluations with another images_sha256; give the same"):
         EvaluationLog(tmp_path / "e.jsonl", other)
+
+
+def test_a_cluster_without_ray_is_one_line(evaluator, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "nas.search.cluster", raising=False)
+    with pytest.raises(InputError, match=r"--ray needs Ray .* pip install 'nas\[ray\]'"):
+        _cluster("local", evaluator, tmp_path, print)
 
 
 # ---- the command -------------------------------------------------------------------------------
