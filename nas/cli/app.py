@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -15,6 +16,8 @@ from nas.cli.search import search
 from nas.cli.spaces import spaces
 from nas.cli.supernet import supernet
 from search_spaces import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 app = typer.Typer(
     name="nas",
@@ -36,6 +39,11 @@ def main() -> None:
         app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"error: cannot write: {error.strerror}; what was done is kept", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; what was done so far is kept", file=sys.stderr)

@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nas.files import without_password
+
 
 def console(*, quiet: bool = False) -> Console:
     """Where progress and remarks go: stderr, so that stdout stays for results."""
@@ -37,4 +39,4 @@ def print_json(values: Mapping[str, Any] | list[Any]) -> None:
 
 def command_line() -> str:
     """The command as the user typed it, for files that say how they were made."""
-    return shlex.join(["nas", *sys.argv[1:]])
+    return without_password(shlex.join(["nas", *sys.argv[1:]]))

@@ -40,7 +40,10 @@ def search(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many generations without a new point.")
     ] = None,
-    storage: Annotated[str | None, typer.Option(help="Optuna database URL.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna database URL, or a file NAME.journal.")
+    ] = None,
+    study: Annotated[str, typer.Option(help="Name of the study in --storage.")] = "nas",
     instant: Annotated[
         bool, typer.Option("--instant", help="No search: a trained optimiser proposes subnets.")
     ] = False,
@@ -50,6 +53,17 @@ def search(
     data: Annotated[
         Path | None, typer.Option(help="Images: verify the points on the test split.")
     ] = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="Run every subnet on validation images of --data."),
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="auto|HOST:PORT|local", help="--evaluate on a Ray cluster."),
+    ] = None,
+    ray_async: Annotated[
+        bool, typer.Option("--ray-async", help="Wait for no slow node; not reproducible.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder; runs/DEVICE without it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there.")] = False,
@@ -85,6 +99,10 @@ def search(
         patience=patience,
         bounds=Bounds(max_error_pct, max_latency_ms, max_worst_latency_ms, max_energy_mj),
         storage=storage,
+        study=study,
+        evaluate=evaluate or ray is not None,
+        ray=ray,
+        ray_async=ray_async,
         data=data,
         seed=seed,
         command=command_line(),
@@ -128,6 +146,9 @@ class _Screen:
 
     def stage(self, text: str) -> None:
         self.log.print(text)
+
+    def evaluation(self, n_evaluated: int) -> None:
+        self.bar.update(self.task, note=f"{n_evaluated:,} evaluated on images", visible=True)
 
     def generation(self, generation: Any) -> None:
         note = f"{generation.n_configurations:,} configurations, {generation.n_points} on fronts"

@@ -13,6 +13,7 @@ from nas.search.journal import exclusive
 from search_spaces import InputError
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
+EVALUATIONS = "evaluations.jsonl"
 RESULTS = ("pareto.json", "pareto.csv", "report.html")
 NEW_ROWS = "target_rows.new.csv"  # becomes ROWS when the run starts
 
@@ -23,6 +24,7 @@ class RunFolder:
     def __init__(self, out: Path, fingerprint: dict[str, Any], *, resumed: bool) -> None:
         self.out = out
         self.journal = out / JOURNAL
+        self.evaluations = out / EVALUATIONS
         self.rows = out / (ROWS if resumed else NEW_ROWS)
         self.started = resumed
         self._fingerprint = fingerprint
@@ -30,7 +32,7 @@ class RunFolder:
     def start(self) -> None:
         """Drop what an older run left and write down what this one is; nothing is refused now."""
         if not self.started:
-            for name in (STATE, JOURNAL, *RESULTS):
+            for name in (STATE, JOURNAL, EVALUATIONS, *RESULTS):
                 (self.out / name).unlink(missing_ok=True)
             self.rows = self.rows.replace(self.out / ROWS)
             write_text(self.out / STATE, json.dumps(self._fingerprint, indent=1) + "\n")

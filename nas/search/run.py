@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import optuna
 import pandas as pd
 
 from nas.devices import get_device
-from nas.files import write_bytes
+from nas.files import sha256_of, write_bytes
 from nas.pareto import ParetoTable
 from nas.search import study as study_
 from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
 from nas.search.costs import TargetCosts, target_costs
 from nas.search.folder import RunFolder, claim
-from nas.search.inner import Scorer
+from nas.search.inner import Accuracy, Scorer
 from nas.search.instant import instant_archive
-from nas.search.model import load_model
+from nas.search.model import Model, load_model
 from nas.search.proxy import Proxy, load_proxy
 from nas.search.result import PointMaker, Provenance, assemble
 from nas.search.sampler import GenerationSampler
@@ -39,6 +44,10 @@ class Listener(Protocol):
 
     def generation(self, generation: study_.Generation) -> None: ...
 
+    def evaluation(self, n_evaluated: int) -> None:
+        """One more subnet was run on images."""
+        ...
+
 
 class Silent:
     """A listener that shows nothing."""
@@ -47,6 +56,9 @@ class Silent:
         pass
 
     def generation(self, generation: study_.Generation) -> None:
+        pass
+
+    def evaluation(self, n_evaluated: int) -> None:
         pass
 
 
@@ -73,31 +85,35 @@ def run_search(
         costs = target_costs(model.space, device, proxy, rows)
         scorer = Scorer(model.accuracy, costs, device.decision_ms)
         settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
-        folder.start()
-        if settings.instant:
-            archive = instant_archive(settings, model, device, costs, scorer, listener)
-        else:
-            archive = _search(settings, model.space, device, scorer, folder, listener)
-        if not archive.n_points:
-            raise InputError(
-                f"no configuration of {archive.n_subnets} subnets meets all bounds together: "
-                f"{_closest(archive, scorer, settings)}; relax one of them"
+        search = fingerprint | {"target_rows": sha256_of(folder.rows)}
+        open_ = partial(_open_study, settings, model.space, folder, search, overwrite=overwrite)
+        # a study of another search is refused before the folder changes; its own starts with it
+        study = open_() if settings.storage and not settings.instant else None
+        with _accuracy(settings, model, folder, listener) as accuracy:
+            scorer = replace(scorer, accuracy=accuracy)
+            if settings.instant:
+                archive = instant_archive(settings, model, device, costs, scorer, listener)
+            else:
+                archive = _search(settings, study or open_(), scorer, len(device.levels), listener)
+            if not archive.n_points:
+                raise InputError(
+                    f"no configuration of {archive.n_subnets} subnets meets all bounds together: "
+                    f"{_closest(archive, scorer, settings)}; relax one of them"
+                )
+            listener.stage("result")
+            table = assemble(
+                PointMaker(model.space, scorer, device.levels, _provenance(costs)),
+                archive,
+                n_points=settings.n_points,
+                device=_describe(device, costs),
+                supernet=model.supernet,
+                space=model.space.name,
+                predictors=costs.entries(),
+                target_rows=costs.compare(rows, device.levels),
+                launch_share=getattr(device, "launch_share", None),
+                command=settings.command,
+                seed=settings.seed,
             )
-        listener.stage("result")
-        maker = PointMaker(model.space, scorer, device.levels, _provenance(costs))
-        table = assemble(
-            maker,
-            archive,
-            n_points=settings.n_points,
-            device=_describe(device, costs),
-            supernet=model.supernet,
-            space=model.space.name,
-            predictors=costs.entries(),
-            target_rows=costs.compare(rows, device.levels),
-            launch_share=getattr(device, "launch_share", None),
-            command=settings.command,
-            seed=settings.seed,
-        )
         if settings.data is not None:
             listener.stage("verify on test images")
             verify(table, model, settings.data)
@@ -105,26 +121,71 @@ def run_search(
     return table
 
 
+@contextmanager
+def _accuracy(
+    settings: SearchSettings, model: Model, folder: RunFolder, listener: Listener
+) -> Iterator[Accuracy]:
+    """The table and its predictor, or the images; the run starts once nothing is refused."""
+    if not settings.evaluate:
+        folder.start()
+        yield model.accuracy
+        return
+    from nas.search.evaluated import image_accuracy
+
+    with image_accuracy(settings, model, folder, listener) as accuracy:
+        yield accuracy
+
+
 def _search(
     settings: SearchSettings,
-    space: Space,
-    device: Any,
+    study: optuna.Study,
     scorer: Scorer,
-    folder: RunFolder,
+    n_levels: int,
     listener: Listener,
 ) -> Archive:
+    """The outer search: generation by generation, or without order on a cluster."""
     listener.stage("search")
-    sampler = _sampler(settings, space)
-    study = study_.open_study(settings.storage, folder.journal, sampler)
+    sampler = study.sampler
+    assert isinstance(sampler, BatchSampler)
+    if settings.ray_async:
+        from nas.search.asynchronous import AsyncSearch
+
+        listener.stage("--ray-async: what is bred depends on which node answers first")
+        search = AsyncSearch(
+            study, sampler, scorer, settings.bounds, n_levels, shared=settings.storage
+        )
+        return search.run(
+            settings.n_trials, patience=settings.patience, on_generation=listener.generation
+        )
     return study_.run(
         study,
         sampler,
         scorer,
         settings.bounds,
-        len(device.levels),
+        n_levels,
         settings.n_trials,
         patience=settings.patience,
+        shared=settings.storage,
         on_generation=listener.generation,
+    )
+
+
+def _open_study(
+    settings: SearchSettings,
+    space: Space,
+    folder: RunFolder,
+    search: dict[str, Any],
+    *,
+    overwrite: bool,
+) -> optuna.Study:
+    """The run's own study, or `--study` in `--storage`."""
+    return study_.open_study(
+        settings.storage,
+        folder.journal,
+        _sampler(settings, space),
+        name=settings.study,
+        search=search,
+        overwrite=overwrite,
     )
 
 

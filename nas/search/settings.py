@@ -35,6 +35,10 @@ class SearchSettings:
     patience: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
     storage: str | None = None
+    study: str = "nas"
+    evaluate: bool = False
+    ray: str | None = None
+    ray_async: bool = False
     data: Path | None = None
     seed: int = 0
     command: str = ""
@@ -64,10 +68,23 @@ class SearchSettings:
                 "the accuracies of its subnets as a table"
             )
 
+        self._check_evaluation()
+
+    def _check_evaluation(self) -> None:
+        if self.ray_async and self.ray is None:
+            raise InputError("--ray-async needs --ray auto, --ray HOST:PORT or --ray local")
+        if self.ray is not None and not self.evaluate:
+            raise InputError("--ray evaluates subnets on images: evaluate must be on")
+        if self.evaluate and self.data is None:
+            option = "--evaluate" if self.ray is None else "--ray"
+            raise InputError(
+                f"{option} runs every subnet on the validation images: name them with --data"
+            )
+
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its `--resume`."""
         free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
-        free.add("optimiser")
+        free |= {"optimiser", "study", "ray"}
         return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
 
 

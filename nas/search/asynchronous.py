@@ -1,0 +1,127 @@
+"""`--ray-async`: a free slot gets the next subnet at once, from what has been told so far.
+
+Slow nodes then hold up nobody. The order of results decides what is bred, so two runs of one seed
+differ, and no run equals the local one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from nas.search.archive import Archive
+from nas.search.batches import CONSTRAINT, BatchSampler
+from nas.search.cluster import Cluster
+from nas.search.evaluated import EvaluatedAccuracy
+from nas.search.inner import Scorer
+from nas.search.objectives import Bounds, trial_values, trial_violation
+from nas.search.storage import faults_named
+from nas.search.study import Generation
+from search_spaces import Genes
+
+
+class AsyncSearch:
+    """Optuna's ask and tell, with as many subnets in flight as the cluster runs at once."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        sampler: BatchSampler,
+        scorer: Scorer,
+        bounds: Bounds,
+        n_levels: int,
+        *,
+        shared: str | None = None,
+    ) -> None:
+        """`shared` names a storage that other searches may write to."""
+        assert isinstance(scorer.accuracy, EvaluatedAccuracy)
+        assert isinstance(scorer.accuracy.evaluate, Cluster)
+        assert sampler.domain is not None
+        self.study, self.sampler, self.scorer, self.bounds = study, sampler, scorer, bounds
+        self.domain = sampler.domain
+        self.accuracy, self.cluster = scorer.accuracy, scorer.accuracy.evaluate
+        self.archive, self.middle = Archive(n_levels, bounds), n_levels // 2
+        self.shared, self.where = shared, shared or "--out"
+        self._seen: set[bytes] = set()
+        self._pending: dict[str, tuple[optuna.Trial, Genes]] = {}
+
+    def run(
+        self,
+        n_trials: int,
+        *,
+        patience: int | None = None,
+        on_generation: Callable[[Generation], None] = lambda generation: None,
+    ) -> Archive:
+        """Search until the study holds `n_trials` subnets.
+
+        `patience` counts `population` trials as one generation.
+        """
+        self._resume()
+        quiet = n_repeats = 0
+        while self.archive.n_subnets < n_trials:
+            wanted = min(self.cluster.n_slots, n_trials - self.archive.n_subnets)
+            while len(self._pending) < wanted and n_repeats < 2 * self.sampler.population:
+                n_repeats = 0 if self._ask() else n_repeats + 1
+                if n_repeats and self._pending:
+                    break  # a result will tell the sampler more
+            if not self._pending:
+                break  # the space is exhausted
+            before = self.archive.n_points, sum(f.costs.sum() for f in self.archive.fronts)
+            self._tell(*self._take())
+            after = self.archive.n_points, sum(f.costs.sum() for f in self.archive.fronts)
+            archive, quiet = self.archive, quiet + 1 if before == after else 0
+            on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
+            if patience and quiet >= patience * self.sampler.population:
+                break
+        return self.archive
+
+    def _resume(self) -> None:
+        """Score what the study holds; what a killed run had in flight failed.
+
+        In a shared study it may be in flight still.
+        """
+        with faults_named(self.where):
+            running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            for trial in () if self.shared else running:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            done = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if done:
+            genes = self.domain.genes(done)
+            self._seen = {row.tobytes() for row in genes}
+            self.archive.add(genes, self.scorer(genes))
+
+    def _ask(self) -> bool:
+        """Send one more subnet out; False where the sampler had only one that was seen before."""
+        with faults_named(self.where):
+            trial = self.study.ask(self.domain.distributions)
+            found = self.study._storage.get_trial(trial._trial_id)
+            genes = self.domain.genes([found])
+            if genes.tobytes() in self._seen:
+                self.study.tell(trial, state=TrialState.FAIL)
+                return False
+        self._seen.add(genes.tobytes())
+        name = str(self.accuracy.space.subnet(genes[0]))
+        self._pending[name] = trial, genes
+        self.cluster.submit(self.accuracy.unknown(genes))
+        return True
+
+    def _take(self) -> tuple[optuna.Trial, Genes]:
+        """A trial of which the accuracy is known."""
+        for name, (_, genes) in self._pending.items():
+            if not self.accuracy.unknown(genes):
+                return self._pending.pop(name)
+        name, counts = self.cluster.take()
+        self.accuracy.add(name, counts)
+        return self._pending.pop(name)
+
+    def _tell(self, trial: optuna.Trial, genes: Genes) -> None:
+        scores = self.scorer(genes)
+        violation = float(trial_violation(self.bounds, scores)[0])
+        values: list[float] = np.asarray(trial_values(scores, self.middle)[0]).tolist()
+        with faults_named(self.where):
+            self.study._storage.set_trial_system_attr(trial._trial_id, CONSTRAINT, [violation])
+            self.study.tell(trial, values)
+        self.archive.add(genes, scores)
