@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,6 +22,7 @@ class ClockPredictor(RegressorMixin, BaseEstimator):
     """Cost of one workload at clock settings X (n, clocks) in MHz, learned from some of them.
 
     Log cost is a straight line in the log clocks plus a Gaussian process with a length per clock.
+    Its kernel is Matern's of order 3/2, for a cost bends sharply where another clock takes over.
     One clock and three settings are too few for it: `predictors.law` has the form that such rows
     follow.
     """
@@ -35,7 +36,7 @@ class ClockPredictor(RegressorMixin, BaseEstimator):
         Z, log_y = self.scale_.transform(_log(X)), np.log(y)
         A = np.column_stack([np.ones(len(Z)), Z])
         self.line_ = np.linalg.lstsq(A, log_y, rcond=None)[0]
-        kernel = ConstantKernel(1.0) * RBF(np.ones(Z.shape[1])) + WhiteKernel(0.01)
+        kernel = ConstantKernel(1.0) * Matern(np.ones(Z.shape[1]), nu=1.5) + WhiteKernel(0.01)
         self.model_ = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
         with warnings.catch_warnings():
             # A clock that does not matter drives its length to the bound: that is the answer.
