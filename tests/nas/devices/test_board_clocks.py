@@ -108,7 +108,7 @@ def test_every_point_is_reached_and_everything_is_put_back(name: str, root: Path
         assert state(root) == before, kind
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
 @given(data=st.data())
 def test_a_kill_at_any_write_is_mended_by_the_next_start(data: st.DataObject) -> None:
     """The process ends before, within or after any one write to the board."""
