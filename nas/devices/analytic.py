@@ -13,11 +13,11 @@ processor: with half-rate work F0 = peak f eta start, F / (peak f eta) + start /
 F / (peak f eta F / (F + F0)).
 
 Power is P = base + k f v(f)^2 activity + memory + CPU, v(f) = 1 + s max(0, f - f0): the voltage is
-flat below f0; base falls with the memory clock, memory is traffic; activity is 1 while the processor
-computes and a smaller share while it waits or has nothing to do. Energy per inference is then lowest
-at an inner clock for networks that compute: below it the base power is paid for too long, above it
-the voltage rises. Small subnets are bound by kernel starts (`launch_share`), draw less and may have
-their optimum elsewhere.
+flat below f0; base falls with the memory clock, memory is traffic; activity is 1 while the
+processor computes and a smaller share while it waits or has nothing to do. Energy per inference is
+then lowest at an inner clock for networks that compute: below it the base power is paid for too
+long, above it the voltage rises. Small subnets are bound by kernel starts (`launch_share`), draw
+less and may have their optimum elsewhere.
 
 Every constant is in the profile. All figures are `simulated`.
 """

@@ -169,7 +169,7 @@ class Profile(Part):
         """Every level with every other clock that the mode allows; the levels themselves first."""
         levels, mode = self.levels(power_mode, processor), self.mode(power_mode)
         cpu = _allowed(self.cpu_mhz, mode.cpu_max_mhz)
-        emc = _allowed(self.emc_mhz, mode.emc_max_mhz) or [None]
+        emc: list[float | None] = [*_allowed(self.emc_mhz, mode.emc_max_mhz)] or [None]
         others = [
             replace(level, cpu_mhz=c, emc_mhz=m)
             for level in levels

@@ -18,21 +18,26 @@ N_BINS = 256
 
 @dataclass
 class LevelFront:
-    """One level's front: a cost row, the subnet's number and the policy of each point."""
+    """One level's front: cost row, subnet's number, policy and setting of the clocks per point."""
 
     costs: Costs = field(default_factory=lambda: np.empty((0, 3)))
     subnet: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     policy: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def add(self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64]) -> None:
+    def add(
+        self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64], setting: int
+    ) -> None:
         """Merge candidates; the result is exactly the front of old and new points."""
         start, size = 0, FIRST_PART
         while start < len(costs):
             part = slice(start, start + size)
-            self._merge(costs[part], subnet[part], policy[part])
+            self._merge(costs[part], subnet[part], policy[part], setting)
             start, size = start + size, GROWTH * size
 
-    def _merge(self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64]) -> None:
+    def _merge(
+        self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64], setting: int
+    ) -> None:
         alive = np.flatnonzero(~surely_covered(costs, self.costs))
         alive = alive[non_dominated(costs[alive])]
         alive = alive[~covers(costs[alive], self.costs).any(axis=1)]
@@ -40,6 +45,7 @@ class LevelFront:
         self.costs = np.concatenate([self.costs[keep], costs[alive]])
         self.subnet = np.concatenate([self.subnet[keep], subnet[alive]])
         self.policy = np.concatenate([self.policy[keep], policy[alive]])
+        self.setting = np.concatenate([self.setting[keep], np.full(len(alive), setting)])
 
 
 def surely_covered(costs: Costs, front: Costs) -> NDArray[np.bool_]:
@@ -75,21 +81,25 @@ class Archive:
         self.n_subnets = 0
         self.n_configurations = 0
 
-    def add(self, genes: Genes, scores: Scores) -> None:
-        """Add all configurations of `genes` that meet the bounds."""
+    def add(self, genes: Genes, scores: Scores) -> NDArray[np.float64]:
+        """Add all configurations of `genes` that meet the bounds.
+
+        Returns the smallest violation of each subnet over its policies and settings, `(n,)`.
+        """
         n, n_policies, _ = scores.latency_ms.shape
         subnet = np.repeat(np.arange(n), n_policies) + self.n_subnets
         policy = np.tile(np.arange(n_policies), n)
-        feasible = self.bounds.violation(scores) <= 0
-        for level, front in enumerate(self.fronts):
+        violation = self.bounds.violation(scores)
+        for column, (level, setting) in enumerate(zip(scores.level, scores.setting, strict=True)):
             error = scores.error_pct
-            rows = (error, scores.latency_ms[:, :, level], scores.energy_mj[:, :, level])
+            rows = (error, scores.latency_ms[:, :, column], scores.energy_mj[:, :, column])
             costs = np.stack([r.ravel() for r in rows], axis=1)
-            kept = feasible[:, :, level].ravel()
-            front.add(costs[kept], subnet[kept], policy[kept])
+            kept = violation[:, :, column].ravel() <= 0
+            self.fronts[level].add(costs[kept], subnet[kept], policy[kept], int(setting))
         self.genes.append(genes)
         self.n_subnets += n
         self.n_configurations += scores.latency_ms.size
+        return violation.min(axis=(1, 2))
 
     @property
     def n_points(self) -> int:

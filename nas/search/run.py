@@ -13,9 +13,10 @@ from nas.files import write_bytes
 from nas.pareto import ParetoTable
 from nas.search import study as study_
 from nas.search.batches import BatchSampler
+from nas.search.clocks import ClockGrid
 from nas.search.costs import TargetCosts, target_costs
 from nas.search.folder import claim
-from nas.search.inner import Scorer
+from nas.search.inner import Scorer, Scores
 from nas.search.model import load_model
 from nas.search.proxy import Proxy, load_proxy
 from nas.search.result import PointMaker, Provenance, assemble
@@ -25,7 +26,7 @@ from nas.search.surrogate import SurrogateSampler
 from nas.search.target import measure_plan, plan_rows, write_plan
 from nas.search.verify import check_data, verify
 from predictors import check_target_rows, read_rows
-from search_spaces import Genes, InputError, Space
+from search_spaces import InputError, Space
 
 N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
 
@@ -69,8 +70,9 @@ def run_search(
     with claim(settings.out, fingerprint, resume=resume, overwrite=overwrite) as folder:
         rows = _target_rows(settings, model.space, device, proxy, folder.rows)
         costs = target_costs(model.space, device, proxy, rows)
-        scorer = Scorer(model.accuracy, costs, device.decision_ms)
-        settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
+        grid = ClockGrid.of(model.space, device) if settings.clocks == "all" else None
+        scorer = Scorer(model.accuracy, costs, device.decision_ms, grid)
+        settings.bounds.check_reachable(*_probed(settings, model.space, scorer))
         folder.start()
         listener.stage("search")
         sampler = _sampler(settings, model.space)
@@ -83,6 +85,7 @@ def run_search(
             len(device.levels),
             settings.n_trials,
             patience=settings.patience,
+            inner=scorer.inner,
             on_generation=listener.generation,
         )
         if not archive.n_points:
@@ -157,9 +160,12 @@ def _target_rows(
     return read_rows(path, space)
 
 
-def _probes(settings: SearchSettings, space: Space) -> Genes:
+def _probed(settings: SearchSettings, space: Space, scorer: Scorer) -> list[Scores]:
+    """What tells whether the bounds can be met: probes, and the smallest at all clocks searched."""
     sample = space.sample_spread(N_PROBES, np.random.default_rng(settings.seed))
-    return np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
+    probes = np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
+    smallest = scorer.inner(space.smallest, scorer(space.smallest))
+    return [scorer(probes), *(scores for _, scores in smallest)]
 
 
 def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:

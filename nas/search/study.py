@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,14 @@ from optuna.trial import TrialState
 from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
-from nas.search.inner import Scorer
+from nas.search.inner import Scorer, Scores
 from nas.search.journal import repair
-from nas.search.objectives import Bounds, trial_values, trial_violation
+from nas.search.objectives import Bounds, trial_values
 from nas.search.record import add_finished
 from search_spaces import Genes, InputError
 
 STUDY_NAME = "nas"
+Inner = Callable[[Genes, Scores], Iterable[tuple[Genes, Scores]]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def open_study(storage: str | None, journal: Path, sampler: BatchSampler) -> opt
     return study
 
 
+def as_scored(genes: Genes, scores: Scores) -> list[tuple[Genes, Scores]]:
+    """The inner search where the levels' own clocks are all there is."""
+    return [(genes, scores)]
+
+
 def run(
     study: optuna.Study,
     sampler: BatchSampler,
@@ -72,13 +78,14 @@ def run(
     n_trials: int,
     *,
     patience: int | None = None,
+    inner: Inner = as_scored,
     on_generation: Callable[[Generation], None] = lambda generation: None,
 ) -> Archive:
     """Search until the study holds `n_trials` subnets; returns the archive of all of them.
 
     Trials that the study already holds are scored again, not searched again: the same archive
     comes out whether or not the run was interrupted. `patience` stops after that many generations
-    in which no level's front changed.
+    in which no level's front changed. `inner` turns scored subnets into what the archive is given.
     """
     domain = sampler.domain
     assert domain is not None  # a sampler without one serves Optuna alone
@@ -95,12 +102,12 @@ def run(
         recorded = trials[done : done + len(genes)]
         _check_prefix(genes, domain.genes(recorded))
         scores = scorer(genes)
-        values, violation = trial_values(scores, middle), trial_violation(bounds, scores)
+        values = trial_values(scores, middle)
+        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
+        violation = np.concatenate([archive.add(*part) for part in inner(genes, scores)])
         new = slice(len(recorded), None)
         params = domain.params(genes[new])
         add_finished(study, domain.distributions, params, values[new], violation[new])
-        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
-        archive.add(genes, scores)
         after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
         on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
         quiet = quiet + 1 if before == after else 0
