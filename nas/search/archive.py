@@ -25,27 +25,26 @@ class LevelFront:
     policy: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def add(
-        self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64], setting: int
-    ) -> None:
-        """Merge candidates; the result is exactly the front of old and new points."""
+    def add(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
+        """Merge candidates; the result is exactly the front of old and new points.
+
+        `numbers` are those of their subnets, policies and settings.
+        """
         start, size = 0, FIRST_PART
         while start < len(costs):
             part = slice(start, start + size)
-            self._merge(costs[part], subnet[part], policy[part], setting)
+            self._merge(costs[part], *(n[part] for n in numbers))
             start, size = start + size, GROWTH * size
 
-    def _merge(
-        self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64], setting: int
-    ) -> None:
+    def _merge(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
         alive = np.flatnonzero(~surely_covered(costs, self.costs))
         alive = alive[non_dominated(costs[alive])]
         alive = alive[~covers(costs[alive], self.costs).any(axis=1)]
         keep = ~covers(self.costs, costs[alive]).any(axis=1)
         self.costs = np.concatenate([self.costs[keep], costs[alive]])
-        self.subnet = np.concatenate([self.subnet[keep], subnet[alive]])
-        self.policy = np.concatenate([self.policy[keep], policy[alive]])
-        self.setting = np.concatenate([self.setting[keep], np.full(len(alive), setting)])
+        for name, new in zip(("subnet", "policy", "setting"), numbers, strict=True):
+            old = getattr(self, name)[keep]
+            setattr(self, name, np.concatenate([old, new[alive]]))
 
 
 def surely_covered(costs: Costs, front: Costs) -> NDArray[np.bool_]:
@@ -86,18 +85,17 @@ class Archive:
 
         Returns the smallest violation of each subnet over its policies and settings, `(n,)`.
         """
-        n, n_policies, _ = scores.latency_ms.shape
-        subnet = np.repeat(np.arange(n), n_policies) + self.n_subnets
-        policy = np.tile(np.arange(n_policies), n)
         violation = self.bounds.violation(scores)
-        for column, (level, setting) in enumerate(zip(scores.level, scores.setting, strict=True)):
-            error = scores.error_pct
-            rows = (error, scores.latency_ms[:, :, column], scores.energy_mj[:, :, column])
-            costs = np.stack([r.ravel() for r in rows], axis=1)
-            kept = violation[:, :, column].ravel() <= 0
-            self.fronts[level].add(costs[kept], subnet[kept], policy[kept], int(setting))
+        for level, front in enumerate(self.fronts):
+            columns = np.flatnonzero(scores.level == level)
+            kept = violation[:, :, columns] <= 0
+            row, policy, column = np.nonzero(kept)
+            quantities = (scores.latency_ms, scores.energy_mj)
+            found = [scores.error_pct[row, policy], *(q[:, :, columns][kept] for q in quantities)]
+            setting = scores.setting[columns[column]]
+            front.add(np.stack(found, axis=1), row + self.n_subnets, policy, setting)
         self.genes.append(genes)
-        self.n_subnets += n
+        self.n_subnets += len(genes)
         self.n_configurations += scores.latency_ms.size
         return violation.min(axis=(1, 2))
 
