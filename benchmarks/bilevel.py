@@ -1,0 +1,290 @@
+"""Subnets x exits x clocks against exits or clocks alone, under bounds of the worst-case latency.
+
+    python benchmarks/bilevel.py --data hardware --images cifar10
+
+The zoo's supernet on three boards (costs: predicted from simulated rows). Every contender gets the
+same bound, 1.0, 1.25 or 1.5 times the largest subnet without exits at the top clock, and may lose
+half a point of validation accuracy against it. Savings are of its energy. `joint` is what
+`nas search` writes, with the levels' clocks and with all; `of measured subnets` allows only those
+whose accuracy was measured, all of them tried. In a cut-down space every subnet is tried under
+every policy at every setting of the clocks, and the search (three seeds) is judged by that optimum.
+`sweeps`: what the clock alone saves at that slowdown on measured boards. With `--images` the chosen
+configurations are run on the test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from benchmarks.device_data import Sweep, loudva, training_grid, tx2_vgg
+from benchmarks.search_levels import cut_down
+from nas.devices import get_device
+from nas.search import (
+    Bounds,
+    GenerationSampler,
+    Scorer,
+    Scores,
+    SearchSettings,
+    load_proxy,
+    run_search,
+    target_costs,
+)
+from nas.search.clocks import ClockGrid
+from nas.search.inner import PART
+from nas.search.model import Model, load_model
+from nas.search.study import run as run_study
+from nas.search.target import measure_plan, plan_rows
+from search_spaces import ExitPolicy, Genes, Space
+
+RESULTS = Path(__file__).parent / "results" / "bilevel.json"
+DEVICES = {"xavier-nx": "MODE_20W_6CORE", "agx-xavier": "MAXN", "tx2": "MAXN"}
+SLOWDOWNS, LOSS_PCT = (1.0, 1.25, 1.5), 0.5
+TRIALS, CUT_TRIALS, SEEDS = 1000, 400, 3
+
+Row = dict[str, Any]
+Parts = Iterable[tuple[Genes, Scores]]
+
+
+def settings(device: str, out: Path, bounds: Bounds, clocks: str) -> SearchSettings:
+    mode = DEVICES[device]
+    options: Row = {"power_mode": mode, "bounds": bounds, "clocks": clocks, "n_trials": TRIALS}
+    return SearchSettings(device, out, **options)
+
+
+def board(name: str, model: Model) -> Scorer:
+    """The scorer that `nas search --clocks all` makes for the board."""
+    device = get_device(name, power_mode=DEVICES[name])
+    proxy = load_proxy(model.space, "auto")
+    planned = plan_rows(model.space, device, proxy, 24, np.random.default_rng(0))
+    rows = pd.DataFrame(measure_plan(model.space, device, planned))
+    costs = target_costs(model.space, device, proxy, rows)
+    return Scorer(model.accuracy, costs, device.decision_ms, ClockGrid.of(model.space, device))
+
+
+def plain(scorer: Scorer, genes: Genes) -> Parts:
+    """Scores at the levels' own clocks, in parts."""
+    for part in np.array_split(genes, -(-len(genes) // PART)):
+        yield part, scorer(part)
+
+
+def at_all_clocks(scorer: Scorer, genes: Genes) -> Parts:
+    """Scores at every setting that some policy could want, in parts."""
+    for part, scores in plain(scorer, genes):
+        yield from scorer.inner(part, scores)
+
+
+def cheapest(parts: Parts, bounds: list[Bounds], *, exits: bool, top: int | None) -> list[Row]:
+    """Per bound, the least energy of all configurations that meet it; `top` fixes the level."""
+    found: list[Row] = [{"energy_mj": np.inf}] * len(bounds)
+    for genes, scores in parts:
+        for i, bound in enumerate(bounds):
+            energy = np.where(bound.violation(scores) <= 0, scores.energy_mj, np.inf)
+            if not exits:
+                energy[:, 1:] = np.inf
+            if top is not None:
+                energy[:, :, scores.setting != top] = np.inf
+            row, policy, column = np.unravel_index(energy.argmin(), energy.shape)
+            if energy[row, policy, column] < found[i]["energy_mj"]:
+                found[i] = {
+                    "energy_mj": float(energy[row, policy, column]),
+                    "genes": genes[row],
+                    "policy": int(policy),
+                    "setting": int(scores.setting[column]),
+                    "error_pct": float(scores.error_pct[row, policy]),
+                    "measured": bool(scores.measured[row]),
+                }
+    return found
+
+
+def described(found: Row, scorer: Scorer, space: Space) -> Row:
+    """A configuration as a row of the results."""
+    assert scorer.clocks is not None
+    at = scorer.clocks.settings[found["setting"]]
+    return {
+        "energy_mj": found["energy_mj"],
+        "subnet": str(space.subnet(found["genes"])),
+        "exits": str(scorer.grid[found["policy"]]),
+        "gpu_mhz": at.gpu_mhz,
+        "cpu_mhz": at.cpu_mhz,
+        "emc_mhz": at.emc_mhz,
+        "top1_error_pct": round(found["error_pct"], 3),
+        "error_source": "measured" if found["measured"] else "predicted",
+    }
+
+
+def searched(name: str, bound: Bounds, clocks: str, model: Model) -> tuple[Row, Genes]:
+    """The cheapest point that `nas search` writes, and the subnets it scored."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = run_search(settings(name, Path(folder) / "run", bound, clocks))
+        journal = optuna.storages.journal.JournalFileBackend(f"{folder}/run/study.journal")
+        storage = optuna.storages.JournalStorage(journal)
+        trials = optuna.load_study(study_name=None, storage=storage).trials
+    genes = GenerationSampler(model.space).domain.genes(trials)
+    point = min(table.points, key=lambda p: p["energy_mj"])
+    kept = ("energy_mj", "subnet", "top1_error_pct", "error_source", "cpu_mhz", "emc_mhz")
+    chosen = table.levels[point["level"]] | point
+    row = {"exits": str(ExitPolicy.from_dict(point["exits"])), "gpu_mhz": chosen["gpu_mhz"]}
+    return row | {name: chosen[name] for name in kept}, genes
+
+
+def contenders(name: str, scorer: Scorer, model: Model) -> tuple[list[Row], list[Bounds]]:
+    """One row per bound and contender, and the bounds."""
+    space, top = model.space, len(scorer.clocks.device.levels) - 1  # type: ignore[union-attr]
+    alone = scorer(space.largest)
+    static = {"ms": float(alone.worst_ms[0, 0, top]), "mj": float(alone.energy_mj[0, 0, top])}
+    error = float(alone.error_pct[0, 0]) + LOSS_PCT
+    bounds = [
+        Bounds(max_error_pct=error, max_worst_latency_ms=s * static["ms"] * (1 + 1e-9))
+        for s in SLOWDOWNS
+    ]
+    largest, known = space.largest, model.accuracy.table.genes
+    found: dict[str, list[Row]] = {}
+
+    def add(label: str, parts: Parts, *, exits: bool, at: int | None = None) -> None:
+        best = cheapest(parts, bounds, exits=exits, top=at)
+        found[label] = [described(row, scorer, space) for row in best]
+
+    add("exits", plain(scorer, largest), exits=True, at=top)
+    add("clock", plain(scorer, largest), exits=False)
+    add("clocks, all three", at_all_clocks(scorer, largest), exits=False)
+    add("exits and clock", plain(scorer, largest), exits=True)
+    add("exits and clocks, all three", at_all_clocks(scorer, largest), exits=True)
+    joint = [[searched(name, b, c, model) for b in bounds] for c in ("gpu", "all")]
+    scored = np.unique(np.concatenate([g for row in joint for _, g in row]), axis=0)
+    add("subnets", plain(scorer, scored), exits=False, at=top)
+    add("subnets and exits", plain(scorer, scored), exits=True, at=top)
+    add("subnets and clock", plain(scorer, scored), exits=False)
+    found["joint"] = [row for row, _ in joint[0]]
+    found["joint, all clocks"] = [row for row, _ in joint[1]]
+    add("joint of measured subnets, all clocks", at_all_clocks(scorer, known), exits=True)
+    rows = [
+        {"device": name, "slowdown": s, "contender": label}
+        | {"saving_pct": round(100 * (1 - of[i]["energy_mj"] / static["mj"]), 2)}
+        | of[i]
+        for i, s in enumerate(SLOWDOWNS)
+        for label, of in found.items()
+    ]
+    about = {"device": name, "slowdown": None, "contender": "largest subnet, top clock"}
+    about |= {"subnet": str(space.subnet(space.largest[0])), "exits": "none"}
+    about |= {"energy_mj": static["mj"], "top1_error_pct": round(error - LOSS_PCT, 3)}
+    return [about | {"latency_ms": static["ms"]}, *rows], bounds
+
+
+def enumerated(name: str, scorer: Scorer, model: Model, bounds: list[Bounds]) -> list[Row]:
+    """The search of a cut-down space beside the optimum of all its configurations."""
+    assert scorer.clocks is not None
+    space = cut_down(model.space)  # type: ignore[arg-type]
+    static = scorer(space.largest).energy_mj[0, 0, -1]
+    best = cheapest(at_all_clocks(scorer, space.enumerate()), bounds, exits=True, top=None)
+    rows = []
+    for slowdown, bound, truth in zip(SLOWDOWNS, bounds, best, strict=True):
+        for seed in range(SEEDS):
+            sampler = GenerationSampler(space, seed=seed)
+            study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
+            n_levels = len(scorer.clocks.device.levels)
+            archive = run_study(
+                study, sampler, scorer, bound, n_levels, CUT_TRIALS, inner=scorer.inner
+            )
+            energy = min(f.costs[:, 2].min() for f in archive.fronts if len(f.costs))
+            saved = [100 * (1 - e / static) for e in (energy, truth["energy_mj"])]
+            row = {"device": name, "slowdown": slowdown, "seed": seed, "subnets": CUT_TRIALS}
+            row |= {"saving_pct": saved[0], "optimum_pct": saved[1], "gap": saved[1] - saved[0]}
+            rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
+    return rows
+
+
+def sweeps(folder: Path) -> list[Row]:
+    """What clocks alone save on measured boards, of one inference or training step."""
+    classifier = [("xavier-nx", "image classifier"), ("agx-xavier", "image classifier")]
+    gpu = [(f"{device}, {what}, GPU clock", loudva(folder, device)) for device, what in classifier]
+    gpu.append(("tx2, VGG-19, GPU clock", tx2_vgg(folder)[0]))
+    rows = [{"sweep": label} | _allowed(sweep.ms, _joules(sweep)) for label, sweep in gpu]
+    for what, grid in training_grid(folder).groupby("what"):
+        order = grid.sort_values(["gpu_mhz", "cpu_mhz", "emc_mhz"])
+        top = order.iloc[-1]
+        single = order[(order["cpu_mhz"] == top.cpu_mhz) & (order["emc_mhz"] == top.emc_mhz)]
+        for clocks, part in (("GPU clock", single), ("all three clocks", order)):
+            ms = part["ms"].to_numpy()
+            saved = _allowed(ms, ms * part["watts"].to_numpy())
+            rows.append({"sweep": f"{what}, {clocks}"} | saved)
+    return rows
+
+
+def _joules(sweep: Sweep) -> Any:
+    """Energy of an inference with the gap after it, where that was measured."""
+    gap = 0 if sweep.device == "agx-xavier" else sweep.gap_ms
+    return (sweep.ms + gap) * sweep.watts
+
+
+def _allowed(ms: Any, energy: Any) -> Row:
+    """Saving per slowdown; the last row is the top setting."""
+    kept = {f"{s:g}": energy[ms <= s * ms[-1]].min() for s in SLOWDOWNS}
+    return {s: round(100 * (1 - float(e / energy[-1])), 1) for s, e in kept.items()}
+
+
+def tested(rows: list[Row], model: Model, images: Path) -> None:
+    """Add the error on test images, and what an oracle would reach with the same exits."""
+    from nas.zoo import matching_dataset
+    from search_spaces import ideal_mapping
+    from supernets import Evaluation, confidence_and_correct, load_supernet
+
+    assert model.folder is not None
+    supernet, metadata = load_supernet(model.folder / "weights.safetensors")
+    data = Evaluation.of(matching_dataset(metadata, images), "test")
+    table, seen = model.accuracy.table, {}
+    for row in rows:
+        if row["subnet"] not in seen:
+            logits = data.logits(supernet, supernet.space.parse(row["subnet"]))
+            seen[row["subnet"]] = confidence_and_correct(logits, data.labels, table.temperatures)
+        confidence, correct = seen[row["subnet"]]
+        index = next(i for i in range(len(table.grid)) if str(table.grid[i]) == row["exits"])
+        error = float(table.grid.response(confidence, correct)[0][index])
+        asked = [*table.grid[index].after, table.grid.n_exits]
+        oracle, dissimilarity = ideal_mapping(correct[:, asked])
+        row["test_error_pct"] = round(error, 3)
+        row["oracle"] = {
+            "top1_error_pct": round(oracle, 3),
+            "dissimilarity": [round(d, 3) for d in dissimilarity],
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of measured tables")
+    parser.add_argument("--images", type=Path, help="CIFAR-10: run what was chosen on test images")
+    arguments = parser.parse_args()
+    model = load_model(SearchSettings("xavier-nx", Path()))
+    content: Row = {
+        "command": "python benchmarks/bilevel.py --data hardware --images cifar10",
+        "costs": "predicted (simulated)",
+        "sweeps": sweeps(arguments.data),
+        "contenders": [],
+        "enumerated": [],
+    }
+    for name in DEVICES:
+        scorer = board(name, model)
+        rows, bounds = contenders(name, scorer, model)
+        content["contenders"] += rows
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+        content["enumerated"] += enumerated(name, scorer, model, bounds)
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    if arguments.images:
+        tested(content["contenders"], model, arguments.images)
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    shown = ["device", "slowdown", "contender", "saving_pct", "top1_error_pct", "error_source"]
+    print(pd.DataFrame(content["sweeps"]).to_string(index=False))
+    print(pd.DataFrame(content["contenders"])[shown].to_string(index=False))
+    print(pd.DataFrame(content["enumerated"]).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
