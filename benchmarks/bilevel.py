@@ -6,10 +6,10 @@ The zoo's supernet on three boards (costs: predicted from simulated rows). Every
 same bound, 1.0, 1.25 or 1.5 times the largest subnet without exits at the top clock, and may lose
 half a point of validation accuracy against it. Savings are of its energy. `joint` is what
 `nas search` writes, with the levels' clocks and with all (seed 0, the savings of three seeds beside
-it); `of measured subnets` allows only those whose accuracy was measured, all of them tried. In a cut-down space every subnet is tried under
-every policy at every setting of the clocks, and the search (three seeds) is judged by that optimum.
-`sweeps`: what the clock alone saves at that slowdown on measured boards. With `--images` the chosen
-configurations are run on the test images.
+it); `of measured subnets` allows only those whose accuracy was measured, all of them tried. In a
+cut-down space every subnet is tried under every policy at every setting of the clocks, and the
+search (three seeds) is judged by that optimum. `sweeps`: what the clock alone saves at that
+slowdown on measured boards. With `--images` the chosen configurations are run on test images.
 """
 
 from __future__ import annotations
