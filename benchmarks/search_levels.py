@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from search_speed import zoo_score
 
+from benchmarks.search_speed import zoo_score
 from nas.pareto import Costs, hypervolume
 from nas.search import GenerationSampler, SurrogateSampler
 from nas.search.archive import Archive

@@ -4,7 +4,7 @@ from search_spaces.catalog import get_space, space_from_dict, space_names
 from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
-from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, parse_heads
+from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
@@ -35,6 +35,7 @@ __all__ = [
     "feature_names",
     "format_heads",
     "get_space",
+    "ideal_mapping",
     "parse_heads",
     "resnet_cifar",
     "resnet_digits",

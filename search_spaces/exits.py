@@ -145,3 +145,16 @@ class PolicyGrid:
             leaves.append(out.astype(float))
             still &= ~out
         return [*leaves, still.astype(float)]
+
+
+def ideal_mapping(correct: NDArray[np.bool_]) -> tuple[float, list[float]]:
+    """The oracle of HADAS (Bouzidi et al., 2023): error in percent, dissimilarity of every exit.
+
+    `correct` is (images, asked exits). An oracle sends every image to the first exit that is right,
+    which no device can do: its error is a limit, not an accuracy. The dissimilarity of an exit is
+    the share of what it gets right that no earlier exit got right; 0 for one that adds nothing.
+    """
+    before: NDArray[np.int64] = np.cumsum(correct, axis=1) - correct
+    right = correct.sum(axis=0)
+    new = (correct & (before == 0)).sum(axis=0)
+    return 100 * float(1 - correct.any(axis=1).mean()), (new / np.maximum(right, 1)).tolist()

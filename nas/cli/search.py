@@ -31,6 +31,9 @@ def search(
     sampler: Annotated[
         str, typer.Option(help="generations, or surrogate: fewer subnets, chosen by a model.")
     ] = "generations",
+    clocks: Annotated[
+        str, typer.Option(help="gpu, or all: CPU and memory clocks are searched too.")
+    ] = "gpu",
     points: Annotated[int, typer.Option(help="Points kept per level.")] = 24,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     max_latency_ms: Annotated[float | None, typer.Option(help="Expected latency.")] = None,
@@ -95,6 +98,7 @@ def search(
         n_target_rows=samples,
         n_trials=trials,
         sampler=sampler,
+        clocks=clocks,
         n_points=points,
         patience=patience,
         bounds=Bounds(max_error_pct, max_latency_ms, max_worst_latency_ms, max_energy_mj),

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from nas.pareto import ParetoTable
 
+OWN_CLOCKS = ("cpu_mhz", "emc_mhz")  # of a point, where they were searched
 WIDE = 130  # columns of a terminal that has room for subnet strings
 
 
@@ -113,14 +114,22 @@ def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
             knee = next(p for p in points if p["id"] == knees[level["level"]])
             with_exits = sum(bool(p["exits"]["after"]) for p in points)
             cells[-1] += f" ({with_exits})"
+            if wide:
+                cells[1] += "".join(f" {knee[name]:g}" for name in OWN_CLOCKS if knee.get(name))
             cells += _knee_cells(knee, reference)
             cells += [knee["subnet"]] * wide
         shown.add_row(*cells)
-    device = table.content["device"]
-    shown.caption = (
-        f"points (with early exits); error: ~ predicted, others measured; "
-        f"ms: {device['latency_source']}; mJ: {device['energy_source'] or 'unknown'}"
+    ids = set(knees.values())
+    words = {
+        unit: " or ".join(sorted({p[source] or "unknown" for p in table.points if p["id"] in ids}))
+        for unit, source in (("ms", "latency_source"), ("mJ", "energy_source"))
+    }
+    shown.caption = "points (with early exits); error: ~ predicted, others measured; " + "; ".join(
+        f"{unit}: {word}" for unit, word in words.items()
     )
+    if any("emc_mhz" in p for p in table.points):
+        where = "behind the level's" if wide else "in report.html and pareto.csv"
+        shown.caption += f"; own CPU and memory clocks: {where}"
     return shown
 
 

@@ -13,16 +13,18 @@ processor: with half-rate work F0 = peak f eta start, F / (peak f eta) + start /
 F / (peak f eta F / (F + F0)).
 
 Power is P = base + k f v(f)^2 activity + memory + CPU, v(f) = 1 + s max(0, f - f0): the voltage is
-flat below f0; activity is 1 while the processor computes and a smaller share while it waits or has
-nothing to do. Energy per inference is then lowest at an inner clock for networks that compute:
-below it the base power is paid for too long, above it the voltage rises. Small subnets are bound by
-kernel starts (`launch_share`), draw less and may have their optimum elsewhere.
+flat below f0; base falls with the memory clock, memory is traffic; activity is 1 while the
+processor computes and a smaller share while it waits or has nothing to do. Energy per inference is
+then lowest at an inner clock for networks that compute: below it the base power is paid for too
+long, above it the voltage rises. Small subnets are bound by kernel starts (`launch_share`), draw
+less and may have their optimum elsewhere.
 
 Every constant is in the profile. All figures are `simulated`.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 
 from nas.devices.profile import Profile
 from nas.devices.tables import BYTES, Precision, Unit
-from search_spaces import InputError, Operators, Space, Subnet, format_heads
+from search_spaces import DvfsLevel, InputError, Operators, Space, Subnet, format_heads
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +77,17 @@ class AnalyticDevice:
         self.decision_ms = profile.decision_ms
 
     @property
+    def settings(self) -> list[DvfsLevel]:
+        """Every setting of all clocks that the power mode allows, each with its level's number."""
+        return self.profile.settings(self.power_mode, self.processor)
+
+    def at(self, settings: Sequence[DvfsLevel]) -> AnalyticDevice:
+        """The same device with `settings` for its levels: costs `(n, settings)`."""
+        twin = copy.copy(self)
+        twin.levels = list(settings)
+        return twin
+
+    @property
     def uncertainty(self) -> float:
         """Relative, of a latency."""
         return self.runtime.uncertainty
@@ -97,7 +110,7 @@ class AnalyticDevice:
     def idle_w(self) -> Floats:
         """Power `(L,)` with clocks pinned and nothing to run."""
         power = self.profile.power
-        return power.base_w + power.idle_share * self._switching(self._unit, self._clocks())
+        return self._base_w() + power.idle_share * self._switching(self._unit, self._clocks())
 
     def launch_share(self, operators: Operators) -> Floats:
         """Share of the time that goes into starting kernels, `(n, L)`."""
@@ -148,7 +161,7 @@ class AnalyticDevice:
         per_slot = np.where(conv, runtime.kernels_per_conv, 1)
         n_kernels = (operators.present * per_slot).sum(axis=1)[:, None]
         start = n_kernels * runtime.start_us / 1e3 * (runtime.start_mhz / mhz)
-        dispatch = np.broadcast_to(n_kernels * self._dispatch_ms(), start.shape)
+        dispatch = n_kernels * self._dispatch_ms()
         moved = self._bytes(operators)
         unfused = self._elements((per_slot - 1) * 2 * operators.c_out * operators.side_out**2)
         work, computing = self._work_ms(operators, moved, mhz)
@@ -161,20 +174,23 @@ class AnalyticDevice:
         """Time of all operators, and how much of it waits for arithmetic rather than for memory.
 
         Per operator t = (c^p + m^p)^(1/p); the share (c / t)^p is how fast t falls with the clock.
-        One level at a time, so that nothing of size n x slots x L is held.
+        One pair of clock and bandwidth at a time, so that nothing of size n x slots x L is held.
         """
         p = self.runtime.p
-        cycles = 2.0 * operators.macs * self.batch / self._per_clock(operators)
-        memory_p = (moved / self._bytes_per_ms()) ** p
-        work = np.empty((len(cycles), len(mhz)))
+        cycles_p = (2.0 * operators.macs * self.batch / self._per_clock(operators)) ** p
+        moved_p = moved**p
+        pairs = np.stack([mhz, self._bytes_per_ms()], axis=1)
+        pairs, own = np.unique(pairs, axis=0, return_inverse=True)
+        work = np.empty((len(cycles_p), len(pairs)))
         computing = np.empty_like(work)
-        for level, f in enumerate(mhz):
-            compute_p = (cycles / (f * 1e3)) ** p
-            both_p = (compute_p + memory_p).clip(np.finfo(float).tiny)  # absent slots: no 0 / 0
+        for j, (f, bytes_per_ms) in enumerate(pairs):
+            compute_p = cycles_p * (f * 1e3) ** -p
+            both_p = compute_p + moved_p * bytes_per_ms**-p
+            both_p = both_p.clip(np.finfo(float).tiny)  # absent slots: no 0 / 0
             t = both_p ** (1 / p)
-            work[:, level] = t.sum(axis=1)
-            computing[:, level] = (t * compute_p / both_p).sum(axis=1)
-        return work, computing
+            work[:, j] = t.sum(axis=1)
+            computing[:, j] = (t * compute_p / both_p).sum(axis=1)
+        return work[:, own.ravel()], computing[:, own.ravel()]
 
     def _per_clock(self, operators: Operators) -> Floats:
         """Operations per clock that each operator reaches, `(n, slots)`."""
@@ -198,21 +214,30 @@ class AnalyticDevice:
         """Bytes of a batch."""
         return (per_image * self.batch + once) * np.float64(BYTES[self.precision])
 
-    def _bytes_per_ms(self) -> float:
-        return self.profile.gb_per_s(self.levels[0].emc_mhz) * 1e6
+    def _bytes_per_ms(self) -> Floats:
+        """What programs can draw from memory at every level, `(L,)`."""
+        return np.array([self.profile.gb_per_s(level.emc_mhz) for level in self.levels]) * 1e6
 
-    def _dispatch_ms(self) -> float:
-        """Time of the host for one kernel, at the CPU clock of the power mode."""
-        runtime, cpu_mhz = self.runtime, self.levels[0].cpu_mhz
-        if runtime.dispatch_mhz is None or cpu_mhz is None:
-            return 0.0
+    def _dispatch_ms(self) -> Floats:
+        """Time of the host for one kernel at every level, `(L,)`."""
+        runtime = self.runtime
+        if runtime.dispatch_mhz is None:
+            return np.zeros(len(self.levels))
+        cpu_mhz = np.array([level.cpu_mhz for level in self.levels], dtype=float)
         return runtime.dispatch_us / 1e3 * runtime.dispatch_mhz / cpu_mhz
+
+    def _base_w(self) -> Floats:
+        """Power besides switching at every level, `(L,)`; the profile's holds at the top clock."""
+        clocks = self.profile.emc_mhz or (0.0,)
+        emc_mhz = [clocks[-1] if at.emc_mhz is None else at.emc_mhz for at in self.levels]
+        power = self.profile.power
+        return power.base_w - power.w_per_emc_ghz * (clocks[-1] - np.array(emc_mhz)) / 1e3
 
     def _watts(self, times: Times) -> Floats:
         power, total = self.profile.power, times.total
         busy, running = times.computing / total, (times.work + times.start) / total
         activity = busy + power.wait_share * (running - busy) + power.idle_share * (1 - running)
-        watts = power.base_w + self._switching(self._unit, self._clocks()) * activity
+        watts = self._base_w() + self._switching(self._unit, self._clocks()) * activity
         watts = watts + power.w_per_gb_s * times.moved / total / 1e6
         if self.processor == "cpu":
             return watts

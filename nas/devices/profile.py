@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -161,6 +162,21 @@ class Profile(Part):
         if (processor or self.processor) == "cpu":
             return [DvfsLevel(i, None, f, emc, mode.name) for i, f in enumerate(cpu)]
         return [DvfsLevel(i, f, _top(cpu), emc, mode.name) for i, f in enumerate(gpu)]
+
+    def settings(
+        self, power_mode: str | None = None, processor: Processor | None = None
+    ) -> list[DvfsLevel]:
+        """Every level with every other clock that the mode allows; the levels themselves first."""
+        levels, mode = self.levels(power_mode, processor), self.mode(power_mode)
+        cpu = _allowed(self.cpu_mhz, mode.cpu_max_mhz)
+        emc: list[float | None] = [*_allowed(self.emc_mhz, mode.emc_max_mhz)] or [None]
+        others = [
+            replace(level, cpu_mhz=c, emc_mhz=m)
+            for level in levels
+            for c in (cpu if level.gpu_mhz is not None else [level.cpu_mhz])
+            for m in emc
+        ]
+        return levels + [setting for setting in others if setting not in levels]
 
     def gb_per_s(self, emc_mhz: float | None) -> float:
         """What programs can draw at a memory clock."""

@@ -57,13 +57,15 @@ class Power(Part):
     """What the board draws besides switching, and the shares of switching that are always there.
 
     `wait_share` while a processor starts kernels or waits for memory, `idle_share` while it has
-    nothing to do at a pinned clock; `idle_w` and `max_w` are for the screen.
+    nothing to do at a pinned clock; `w_per_emc_ghz` is how `base_w`, which holds at the highest
+    memory clock, falls with it without any traffic; `idle_w` and `max_w` are for the screen.
     """
 
     base_w: PositiveFloat
     wait_share: float = Share
     idle_share: float = Share
     w_per_gb_s: float = Field(ge=0)
+    w_per_emc_ghz: float = Field(default=0, ge=0)
     idle_w: PositiveFloat
     max_w: PositiveFloat
     uncertainty: float = Field(ge=0)

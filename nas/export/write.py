@@ -20,8 +20,9 @@ from search_spaces import InputError
 from supernets import Segment
 
 COPIED = (
-    *("id", "level", "top1_error_pct", "error_source", "latency_ms", "latency_worst_ms"),
-    *("latency_source", "energy_mj", "energy_source", "exit_rates", "macs", "params"),
+    *("id", "level", "cpu_mhz", "emc_mhz", "top1_error_pct", "error_source"),
+    *("latency_ms", "latency_worst_ms", "latency_source", "energy_mj", "energy_source"),
+    *("exit_rates", "macs", "params"),
 )
 
 

@@ -18,28 +18,33 @@ N_BINS = 256
 
 @dataclass
 class LevelFront:
-    """One level's front: a cost row, the subnet's number and the policy of each point."""
+    """One level's front: cost row, subnet's number, policy and setting of the clocks per point."""
 
     costs: Costs = field(default_factory=lambda: np.empty((0, 3)))
     subnet: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     policy: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def add(self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64]) -> None:
-        """Merge candidates; the result is exactly the front of old and new points."""
+    def add(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
+        """Merge candidates; the result is exactly the front of old and new points.
+
+        `numbers` are those of their subnets, policies and settings.
+        """
         start, size = 0, FIRST_PART
         while start < len(costs):
             part = slice(start, start + size)
-            self._merge(costs[part], subnet[part], policy[part])
+            self._merge(costs[part], *(n[part] for n in numbers))
             start, size = start + size, GROWTH * size
 
-    def _merge(self, costs: Costs, subnet: NDArray[np.int64], policy: NDArray[np.int64]) -> None:
+    def _merge(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
         alive = np.flatnonzero(~surely_covered(costs, self.costs))
         alive = alive[non_dominated(costs[alive])]
         alive = alive[~covers(costs[alive], self.costs).any(axis=1)]
         keep = ~covers(self.costs, costs[alive]).any(axis=1)
         self.costs = np.concatenate([self.costs[keep], costs[alive]])
-        self.subnet = np.concatenate([self.subnet[keep], subnet[alive]])
-        self.policy = np.concatenate([self.policy[keep], policy[alive]])
+        for name, new in zip(("subnet", "policy", "setting"), numbers, strict=True):
+            old = getattr(self, name)[keep]
+            setattr(self, name, np.concatenate([old, new[alive]]))
 
 
 def surely_covered(costs: Costs, front: Costs) -> NDArray[np.bool_]:
@@ -75,21 +80,24 @@ class Archive:
         self.n_subnets = 0
         self.n_configurations = 0
 
-    def add(self, genes: Genes, scores: Scores) -> None:
-        """Add all configurations of `genes` that meet the bounds."""
-        n, n_policies, _ = scores.latency_ms.shape
-        subnet = np.repeat(np.arange(n), n_policies) + self.n_subnets
-        policy = np.tile(np.arange(n_policies), n)
-        feasible = self.bounds.violation(scores) <= 0
+    def add(self, genes: Genes, scores: Scores) -> NDArray[np.float64]:
+        """Add all configurations of `genes` that meet the bounds.
+
+        Returns the smallest violation of each subnet over its policies and settings, `(n,)`.
+        """
+        violation = self.bounds.violation(scores)
         for level, front in enumerate(self.fronts):
-            error = scores.error_pct
-            rows = (error, scores.latency_ms[:, :, level], scores.energy_mj[:, :, level])
-            costs = np.stack([r.ravel() for r in rows], axis=1)
-            kept = feasible[:, :, level].ravel()
-            front.add(costs[kept], subnet[kept], policy[kept])
+            columns = np.flatnonzero(scores.level == level)
+            kept = violation[:, :, columns] <= 0
+            row, policy, column = np.nonzero(kept)
+            quantities = (scores.latency_ms, scores.energy_mj)
+            found = [scores.error_pct[row, policy], *(q[:, :, columns][kept] for q in quantities)]
+            setting = scores.setting[columns[column]]
+            front.add(np.stack(found, axis=1), row + self.n_subnets, policy, setting)
         self.genes.append(genes)
-        self.n_subnets += n
+        self.n_subnets += len(genes)
         self.n_configurations += scores.latency_ms.size
+        return violation.min(axis=(1, 2))
 
     @property
     def n_points(self) -> int:

@@ -17,7 +17,7 @@ from nas.search.batches import CONSTRAINT, BatchSampler
 from nas.search.cluster import Cluster
 from nas.search.evaluated import EvaluatedAccuracy
 from nas.search.inner import Scorer
-from nas.search.objectives import Bounds, trial_values, trial_violation
+from nas.search.objectives import Bounds, trial_values
 from nas.search.storage import faults_named
 from nas.search.study import Generation
 from search_spaces import Genes
@@ -91,7 +91,8 @@ class AsyncSearch:
         if done:
             genes = self.domain.genes(done)
             self._seen = {row.tobytes() for row in genes}
-            self.archive.add(genes, self.scorer(genes))
+            for part in self.scorer.inner(genes, self.scorer(genes)):
+                self.archive.add(*part)
 
     def _ask(self) -> bool:
         """Send one more subnet out; False where the sampler had only one that was seen before."""
@@ -119,9 +120,9 @@ class AsyncSearch:
 
     def _tell(self, trial: optuna.Trial, genes: Genes) -> None:
         scores = self.scorer(genes)
-        violation = float(trial_violation(self.bounds, scores)[0])
+        (part,) = self.scorer.inner(genes, scores)
+        violation = float(self.archive.add(*part)[0])
         values: list[float] = np.asarray(trial_values(scores, self.middle)[0]).tolist()
         with faults_named(self.where):
             self.study._storage.set_trial_system_attr(trial._trial_id, CONSTRAINT, [violation])
             self.study.tell(trial, values)
-        self.archive.add(genes, scores)

@@ -2,20 +2,24 @@
 
 A sample that leaves at exit k under a policy has run the program "trunk up to k with the heads
 asked so far" and one decision per early exit asked. The expected cost of the policy is the sum of
-exit rate x that cost; the worst case is a sample that takes no early exit.
+exit rate x that cost; the worst case is a sample that takes no early exit. With a `ClockGrid` the
+other clocks are searched too, as exactly: every setting that any policy of any subnet could want.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.search.clocks import ClockGrid
 from search_spaces import Genes, PolicyGrid
 
 Floats = NDArray[np.floating[Any]]
+PART = 25  # subnets whose settings are scored at once: bounds the memory
 
 
 class Accuracy(Protocol):
@@ -39,7 +43,7 @@ class Costs(Protocol):
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything known about `n` subnets under P policies at L levels."""
+    """Everything known about `n` subnets under P policies at L levels, or L settings of clocks."""
 
     error_pct: Floats  # (n, P)
     rates: Floats  # (n, P, E + 1)
@@ -47,6 +51,14 @@ class Scores:
     latency_ms: Floats  # (n, P, L), expected
     energy_mj: Floats  # (n, P, L), expected
     worst_ms: Floats  # (n, P, L), no early exit taken
+    setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    level: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        """Columns that nobody named are the levels themselves."""
+        if not len(self.setting):
+            for name in ("setting", "level"):
+                object.__setattr__(self, name, np.arange(self.latency_ms.shape[2]))
 
     @property
     def costs(self) -> Floats:
@@ -62,6 +74,7 @@ class Scorer:
     accuracy: Accuracy
     cost: Costs
     decision_ms: float
+    clocks: ClockGrid | None = None
 
     @property
     def grid(self) -> PolicyGrid:
@@ -69,10 +82,52 @@ class Scorer:
 
     def __call__(self, genes: Genes) -> Scores:
         error, rates, measured = self.accuracy(genes)
-        latency, energy = self.cost(genes, self.grid.programs)
+        latency, energy = self._decided(*self.cost(genes, self.grid.programs))
         return Scores(error, rates, measured, *self._expected(rates, latency, energy))
 
-    def _expected(self, rates: Floats, latency: Floats, energy: Floats) -> tuple[Floats, ...]:
+    def inner(self, genes: Genes, scores: Scores) -> Iterator[tuple[Genes, Scores]]:
+        """What an archive is given: `scores`, or at all useful settings of the clocks, in parts."""
+        if self.clocks is None:
+            yield genes, scores
+            return
+        everything = np.arange(len(self.clocks.settings))
+        for part in np.array_split(genes, -(-len(genes) // PART)):
+            latency, energy = self._decided(*self._at(part, everything))
+            useful = self.clocks.useful(latency, energy)
+            yield part, self._score(part, useful, latency[:, :, useful], energy[:, :, useful])
+
+    def at(self, genes: Genes, settings: NDArray[np.int64]) -> Scores:
+        """Scores `(n, P, settings)` at chosen settings; those of the levels come first."""
+        if self.clocks is None:
+            scores = self(genes)
+            costs = ("latency_ms", "energy_mj", "worst_ms")
+            chosen = {name: getattr(scores, name)[:, :, settings] for name in costs}
+            return replace(scores, **chosen, setting=settings, level=settings)
+        return self._score(genes, settings, *self._decided(*self._at(genes, settings)))
+
+    def _at(self, genes: Genes, settings: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        assert self.clocks is not None
+        programs = self.grid.programs
+        return self.clocks.costs(genes, programs, *self.cost(genes, programs), settings)
+
+    def _score(
+        self, genes: Genes, settings: NDArray[np.int64], latency: Floats, energy: Floats
+    ) -> Scores:
+        assert self.clocks is not None
+        error, rates, measured = self.accuracy(genes)
+        costs = self._expected(rates, latency, energy)
+        return Scores(error, rates, measured, *costs, settings, self.clocks.level[settings])
+
+    def _decided(self, run_ms: Floats, run_mj: Floats) -> tuple[Floats, Floats]:
+        """Costs of programs with the decisions on their way."""
+        n_decisions = self.grid.programs[:, : self.grid.n_exits].sum(axis=1)
+        total_ms = run_ms + n_decisions[:, None] * self.decision_ms
+        # a decision keeps the board waiting: it draws the power of the program it follows
+        return total_ms, run_mj * (total_ms / run_ms)
+
+    def _expected(
+        self, rates: Floats, latency: Floats, energy: Floats
+    ) -> tuple[Floats, Floats, Floats]:
         """Expected latency and energy and worst-case latency, `(n, P, L)`.
 
         Policies that ask the same exits run the same programs, so each such set is one matrix
@@ -80,18 +135,13 @@ class Scorer:
         """
         shape = (len(rates), len(self.grid), latency.shape[2])
         expected_ms, expected_mj, worst = np.empty(shape), np.empty(shape), np.empty(shape)
-        decisions = self.grid.n_decisions()
         routes, group = np.unique(self.grid.route, axis=0, return_inverse=True)
         for g, route in enumerate(routes):
             policies = np.flatnonzero(group.ravel() == g)
             exits = np.flatnonzero(route >= 0)
-            n_decisions = decisions[policies[0], exits]
             run_ms = latency[:, route[exits]]
-            total_ms = run_ms + n_decisions[:, None] * self.decision_ms
-            # a decision keeps the board waiting: it draws the power of the program it follows
-            total_mj = energy[:, route[exits]] * (total_ms / run_ms)
             rate = rates[:, policies[:, None], exits]
-            expected_ms[:, policies] = rate @ total_ms
-            expected_mj[:, policies] = rate @ total_mj
-            worst[:, policies] = total_ms[:, -1:]
+            expected_ms[:, policies] = rate @ run_ms
+            expected_mj[:, policies] = rate @ energy[:, route[exits]]
+            worst[:, policies] = run_ms[:, -1:]
         return expected_ms, expected_mj, worst

@@ -44,7 +44,8 @@ def instant_archive(
     each = f"{n} bounds, {1e3 * seconds / n:.1f} ms each"
     listener.stage(f"{len(genes)} subnets proposed in {seconds:.2f} s ({each})")
     archive = Archive(len(device.levels), settings.bounds)
-    archive.add(genes, scorer(genes))
+    for part in scorer.inner(genes, scorer(genes)):
+        archive.add(*part)
     return archive
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.search.inner import Floats, Scores
 from search_spaces import InputError
@@ -39,10 +38,11 @@ class Bounds:
         excess = [values / bound - 1 for _, bound, values in self.quantities(scores)]
         return np.max(excess, axis=0) if excess else np.full(scores.latency_ms.shape, -1.0)
 
-    def check_reachable(self, scores: Scores) -> None:
+    def check_reachable(self, *scored: Scores) -> None:
         """InputError when a bound lies below the best that the probed subnets reach."""
-        for option, bound, values in self.quantities(scores):
-            best = float(values.min())
+        for probed in zip(*(self.quantities(scores) for scores in scored), strict=True):
+            option, bound, _ = probed[0]
+            best = min(float(values.min()) for _, _, values in probed)
             if best > bound:
                 raise InputError(
                     f"no configuration meets {option} {bound:g}: "
@@ -67,8 +67,3 @@ def trial_values(scores: Scores, level: int) -> Floats:
     rows = np.arange(len(best))
     energy = scores.energy_mj[rows, cheapest, level]
     return np.stack([best, latency[rows, cheapest], energy], axis=1)
-
-
-def trial_violation(bounds: Bounds, scores: Scores) -> NDArray[np.float64]:
-    """The smallest violation of a subnet over its policies and levels, `(n,)`."""
-    return bounds.violation(scores).min(axis=(1, 2))

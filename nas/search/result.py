@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nas import __version__
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
 from nas.search.archive import Archive
+from nas.search.costs import SCALED
 from nas.search.inner import Scorer, Scores
 from search_spaces import DvfsLevel, ExitPolicy, Genes, Operators, Space
 
@@ -35,6 +36,10 @@ class Provenance:
     def objectives(self) -> tuple[str, ...]:
         return OBJECTIVES if self.energy else OBJECTIVES[:2]
 
+    def at(self, known: bool) -> tuple[str, str | None]:
+        """Words for latency and energy: at clocks that no target row has, the model's ratio."""
+        return (self.latency, self.energy) if known else (SCALED, self.energy and SCALED)
+
 
 class PointMaker:
     """Builds the rows of the result from scores."""
@@ -46,31 +51,42 @@ class PointMaker:
         self.provenance = provenance
 
     def point(
-        self, genes: Genes, scores: Scores, row: int, policy: int, level: int
+        self, genes: Genes, scores: Scores, row: int, policy: int, column: int
     ) -> dict[str, Any]:
-        """One configuration: subnet `row` of a scored population, a policy and a level."""
+        """One configuration: subnet `row` of a scored population, a policy and scored clocks."""
+        level, setting = int(scores.level[column]), int(scores.setting[column])
         subnet = self.space.subnet(genes[row])
         exits = self.scorer.grid[policy]
         macs, params = self._size(genes[row : row + 1], exits)
-        latency = float(scores.latency_ms[row, policy, level])
+        latency = float(scores.latency_ms[row, policy, column])
         interval = self.provenance.latency_interval_log
+        latency_source, energy_source = self.provenance.at(setting < len(self.levels))
+        clocks = self._clocks(setting)
         return {
-            "id": point_id(level, str(subnet), exits),
+            "id": point_id(level, str(subnet), exits, clocks if setting != level else None),
             "level": level,
+            **clocks,
             "subnet": str(subnet),
             "exits": exits.to_dict(),
             "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
             "error_source": "measured" if scores.measured[row] else "predicted",
             "latency_ms": _digits(latency),
-            "latency_worst_ms": _digits(scores.worst_ms[row, policy, level]),
+            "latency_worst_ms": _digits(scores.worst_ms[row, policy, column]),
             "latency_interval_ms": [_digits(latency * np.exp(x)) for x in interval],
-            "latency_source": self.provenance.latency,
-            "energy_mj": self.provenance.energy and _digits(scores.energy_mj[row, policy, level]),
-            "energy_source": self.provenance.energy,
+            "latency_source": latency_source,
+            "energy_mj": energy_source and _digits(scores.energy_mj[row, policy, column]),
+            "energy_source": energy_source,
             "exit_rates": [round(float(r), 4) for r in scores.rates[row, policy]],
             "macs": macs,
             "params": params,
         }
+
+    def _clocks(self, setting: int) -> dict[str, float | None]:
+        """The point's own clocks beside the one that names its level, where they are searched."""
+        if self.scorer.clocks is None:
+            return {}
+        own = self.scorer.clocks.settings[setting]
+        return {"cpu_mhz": own.cpu_mhz, "emc_mhz": own.emc_mhz}
 
     def _size(self, genes: Genes, exits: ExitPolicy) -> tuple[int, int]:
         """MACs when no early exit is taken, and weights, of the asked program."""
@@ -83,14 +99,15 @@ class PointMaker:
         """At most `n_points` representatives of every level's front, by rising error."""
         population = archive.population()
         points = []
-        for level, front in enumerate(archive.fronts):
+        for front in archive.fronts:
             if not len(front.costs):
                 continue  # no configuration meets the bounds at this level
             kept = spread(front.costs[:, : len(self.provenance.objectives)], n_points)
             genes = population[front.subnet[kept]]
-            scores = self.scorer(genes)
+            settings, column = np.unique(front.setting[kept], return_inverse=True)
+            scores = self.scorer.at(genes, settings)
             found = [
-                self.point(genes, scores, row, int(policy), level)
+                self.point(genes, scores, row, int(policy), int(column[row]))
                 for row, policy in enumerate(front.policy[kept])
             ]
             points += sorted(
@@ -123,9 +140,14 @@ class PointMaker:
         ]
 
 
-def point_id(level: int, subnet: str, exits: ExitPolicy) -> str:
-    """A name that depends on the configuration alone, so it is stable from run to run."""
-    text = f"{level}|{subnet}|{exits}"
+def point_id(
+    level: int, subnet: str, exits: ExitPolicy, clocks: dict[str, float | None] | None = None
+) -> str:
+    """A name that depends on the configuration alone, so it is stable from run to run.
+
+    `clocks` are those that differ from the level's.
+    """
+    text = f"{level}|{subnet}|{exits}" + (f"|{clocks}" if clocks else "")
     return f"L{level:02d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

@@ -19,9 +19,10 @@ from nas.pareto import ParetoTable
 from nas.search import study as study_
 from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
+from nas.search.clocks import ClockGrid
 from nas.search.costs import TargetCosts, target_costs
 from nas.search.folder import RunFolder, claim
-from nas.search.inner import Accuracy, Scorer
+from nas.search.inner import Accuracy, Scorer, Scores
 from nas.search.instant import instant_archive
 from nas.search.model import Model, load_model
 from nas.search.proxy import Proxy, load_proxy
@@ -32,7 +33,7 @@ from nas.search.surrogate import SurrogateSampler
 from nas.search.target import measure_plan, plan_rows, write_plan
 from nas.search.verify import check_data, verify
 from predictors import check_target_rows, read_rows
-from search_spaces import Genes, InputError, Space
+from search_spaces import InputError, Space
 
 N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
 
@@ -83,8 +84,9 @@ def run_search(
     with claim(settings.out, fingerprint, resume=resume, overwrite=overwrite) as folder:
         rows = _target_rows(settings, model.space, device, proxy, folder.rows)
         costs = target_costs(model.space, device, proxy, rows)
-        scorer = Scorer(model.accuracy, costs, device.decision_ms)
-        settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
+        grid = ClockGrid.of(model.space, device) if settings.clocks == "all" else None
+        scorer = Scorer(model.accuracy, costs, device.decision_ms, grid)
+        settings.bounds.check_reachable(*_probed(settings, model.space, scorer))
         search = fingerprint | {"target_rows": sha256_of(folder.rows)}
         open_ = partial(_open_study, settings, model.space, folder, search, overwrite=overwrite)
         # a study of another search is refused before the folder changes; its own starts with it
@@ -165,6 +167,7 @@ def _search(
         n_levels,
         settings.n_trials,
         patience=settings.patience,
+        inner=scorer.inner,
         shared=settings.storage,
         on_generation=listener.generation,
     )
@@ -234,9 +237,12 @@ def _target_rows(
     return read_rows(path, space)
 
 
-def _probes(settings: SearchSettings, space: Space) -> Genes:
+def _probed(settings: SearchSettings, space: Space, scorer: Scorer) -> list[Scores]:
+    """What tells whether the bounds can be met: probes, and the smallest at all clocks searched."""
     sample = space.sample_spread(N_PROBES, np.random.default_rng(settings.seed))
-    return np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
+    probes = np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
+    smallest = scorer.inner(space.smallest, scorer(space.smallest))
+    return [scorer(probes), *(scores for _, scores in smallest)]
 
 
 def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:

@@ -10,6 +10,7 @@ from nas.search.objectives import Bounds
 from search_spaces import InputError
 
 SAMPLERS = ("generations", "surrogate")
+CLOCKS = ("gpu", "all")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class SearchSettings:
     n_trials: int = 1000
     population: int = 100
     sampler: str = "generations"
+    clocks: str = "gpu"
     n_points: int = 24
     patience: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
@@ -60,6 +62,8 @@ class SearchSettings:
             raise InputError(f"--sampler must be {known}, got {self.sampler!r}")
         if self.optimiser is not None and not self.instant:
             raise InputError("--optimiser belongs to --instant; give both")
+        if self.clocks not in CLOCKS:
+            raise InputError(f"--clocks must be {' or '.join(CLOCKS)}, got {self.clocks!r}")
         if self.seed < 0:
             raise InputError(f"--seed must be 0 or more, got {self.seed}")
         if (self.space is None) != (self.accuracy_table is None):

@@ -27,7 +27,8 @@ from nas.search.journal import repair
 from search_spaces import Genes, InputError
 
 JOURNALS = (".journal", ".log")
-N_ATTEMPTS = 5  # two searches may both try to make the tables
+N_ATTEMPTS = 5  # two searches may both try to make the tables, and one of them finds
+MADE_MEANWHILE = ("already exists", "UNIQUE constraint", "duplicate key")
 SQLITE_WAIT_S = 120  # for the other search's writes
 PG_LOCK = 0x6E6173  # "nas"
 
@@ -52,7 +53,8 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
                 "pip install 'nas[postgresql]'"
             ) from None
         except Exception as error:  # SQLAlchemy raises many kinds
-            if attempt == N_ATTEMPTS - 1 or "already exists" not in str(error):
+            raced = any(words in str(error) for words in MADE_MEANWHILE)
+            if attempt == N_ATTEMPTS - 1 or not raced:
                 raise _cannot_open(storage, error) from None
     raise AssertionError("unreachable")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,15 @@ from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
 from nas.search.domain import Domain
-from nas.search.inner import Scorer
-from nas.search.objectives import Bounds, trial_values, trial_violation
+from nas.search.inner import Scorer, Scores
+from nas.search.objectives import Bounds, trial_values
 from nas.search.record import add_finished
 from nas.search.storage import faults_named, first_records, open_storage, turn
 from search_spaces import Genes, InputError
 
 STUDY_NAME = "nas"
 SEARCH = "search"  # user attribute of a study: what decides its trials
+Inner = Callable[[Genes, Scores], Iterable[tuple[Genes, Scores]]]
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> No
         study.set_user_attr(SEARCH, search)
 
 
+def as_scored(genes: Genes, scores: Scores) -> list[tuple[Genes, Scores]]:
+    """The inner search where the levels' own clocks are all there is."""
+    return [(genes, scores)]
+
+
 def run(
     study: optuna.Study,
     sampler: BatchSampler,
@@ -98,6 +104,7 @@ def run(
     n_trials: int,
     *,
     patience: int | None = None,
+    inner: Inner = as_scored,
     shared: str | None = None,
     on_generation: Callable[[Generation], None] = lambda generation: None,
 ) -> Archive:
@@ -105,7 +112,8 @@ def run(
 
     Trials that the study already holds are scored again, not searched again: the same archive
     comes out whether or not the run was interrupted. `patience` stops after that many generations
-    in which no level's front changed. `shared` names a storage that other searches may write to.
+    in which no level's front changed. `inner` turns scored subnets into what the archive is given;
+    `shared` names a storage that other searches may write to.
     """
     domain = sampler.domain
     assert domain is not None  # a sampler without one serves Optuna alone
@@ -122,7 +130,9 @@ def run(
         recorded = trials[done : done + len(genes)]
         _check_prefix(genes, domain.genes(recorded))
         scores = scorer(genes)
-        values, violation = trial_values(scores, middle), trial_violation(bounds, scores)
+        values = trial_values(scores, middle)
+        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
+        violation = np.concatenate([archive.add(*part) for part in inner(genes, scores)])
         with faults_named(shared or "--out"), turn(study._storage) if shared else nullcontext():
             if shared:
                 trials = _finished(study, domain, shared)
@@ -131,8 +141,6 @@ def run(
             new = slice(len(recorded), None)
             params = domain.params(genes[new])
             add_finished(study, domain.distributions, params, values[new], violation[new])
-        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
-        archive.add(genes, scores)
         after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
         on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
         quiet = quiet + 1 if before == after else 0

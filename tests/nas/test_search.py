@@ -232,6 +232,9 @@ def test_the_points_are_verified_on_test_images(digits, tmp_path):
     for point in comparable(tmp_path / "run")["points"]:
         assert point["verified"]["split"] == "test"
         assert abs(point["verified"]["top1_error_pct"] - point["top1_error_pct"]) < 30
+        oracle = point["verified"]["oracle"]  # apart, and never worse than what can be deployed
+        assert oracle["top1_error_pct"] <= point["verified"]["top1_error_pct"] + 1e-3
+        assert len(oracle["dissimilarity"]) == len(point["exits"]["after"]) + 1
 
 
 def test_this_machine_is_a_target_too(digits, tmp_path):

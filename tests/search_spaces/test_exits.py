@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from search_spaces import ExitPolicy, InputError, PolicyGrid, format_heads, parse_heads
+from search_spaces import (
+    ExitPolicy,
+    InputError,
+    PolicyGrid,
+    format_heads,
+    ideal_mapping,
+    parse_heads,
+)
 
 GRIDS = [PolicyGrid(0), PolicyGrid(1), PolicyGrid(2, (0.5, 0.9)), PolicyGrid(3, (0.5, 0.9))]
 
@@ -140,3 +147,18 @@ def test_an_empty_cell_means_all_heads() -> None:
 def test_a_broken_cell_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         parse_heads(text, 3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_oracle_is_the_union_of_what_the_exits_get_right(seed):
+    rng = np.random.default_rng(seed)
+    correct = rng.random((20, 3)) < rng.random(3)
+    sets = [set(np.flatnonzero(column)) for column in correct.T]
+    error, dissimilarity = ideal_mapping(correct)
+    assert error == pytest.approx(100 - 100 * len(set.union(*sets)) / 20)
+    for i, own in enumerate(sets):
+        new = own - set().union(*sets[:i])
+        assert dissimilarity[i] == pytest.approx(len(new) / len(own) if own else 0)
+    twice = np.concatenate([correct, correct[:, -1:]], axis=1)
+    assert ideal_mapping(twice)[1][-1] == 0  # an exit that repeats another adds nothing
+    assert ideal_mapping(twice)[0] == error

@@ -71,9 +71,8 @@ def loop_cost(device, operators, i, at):
     active = computing / t + power.wait_share * (running - computing) / t
     active += power.idle_share * (1 - running / t)
     cores = device.threads if device.processor == "cpu" else 1
-    watts = (
-        power.base_w + cores * switching(unit, f) * active + power.w_per_gb_s * traffic / t / 1e6
-    )
+    base = power.base_w - power.w_per_emc_ghz * (profile.emc_mhz[-1] - at.emc_mhz) / 1e3
+    watts = base + cores * switching(unit, f) * active + power.w_per_gb_s * traffic / t / 1e6
     host = switching(profile.cpu, at.cpu_mhz) * dispatch / t if device.processor == "gpu" else 0
     return t, watts + host
 
