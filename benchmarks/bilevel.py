@@ -43,7 +43,7 @@ from nas.search.clocks import ClockGrid
 from nas.search.inner import PART, Floats
 from nas.search.model import Model, load_model
 from nas.search.study import run as run_study
-from search_spaces import ExitPolicy, Genes, Space
+from search_spaces import ExitPolicy, Genes, InputError, Space
 
 RESULTS = Path(__file__).parent / "results" / "bilevel.json"
 DEVICES = {"xavier-nx": "MODE_20W_6CORE", "agx-xavier": "MAXN", "tx2": "MAXN"}
@@ -210,8 +210,13 @@ def contenders(name: str, scorer: Scorer, model: Model) -> tuple[list[Row], list
             found[label].append(row | {"saving_pct_of_seeds": saved})
             scored = np.unique(np.concatenate([scored, genes]), axis=0)
     found[COMMAND] = []
-    for bound in bounds:
-        run = commanded(name, bound, scorer, model)
+    for i, bound in enumerate(bounds):
+        try:
+            run = commanded(name, bound, scorer, model)
+        except InputError as error:  # by its predictions nothing meets the bounds: nothing changes
+            found[COMMAND].append(found["exits"][i] | {"exits": "none", "refused": str(error)})
+            found[COMMAND][-1]["energy_mj"] = static["mj"]
+            continue
         extra = {k: run[k] for k in ("predicted_saving_pct", "worst_latency_of_bound")}
         found[COMMAND].append(described(run, scorer, space) | extra)
     add("subnets", plain(scorer, scored), exits=False, at=top)
