@@ -100,7 +100,9 @@ def fitted_quality(entry: dict[str, Any], source: str, *, held_out: bool = False
 
 def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
     """One row per level; the knee's subnet only where the screen is wide enough for it."""
-    shown = Table(title="knee point of every level", box=box.SIMPLE_HEAD, padding=(0, 1))
+    shown = Table(
+        title="knee point of every level", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False
+    )
     for name in ("level", "MHz", "points", "exits", "error %", "ms", "worst", "mJ", "save %"):
         shown.add_column(name, no_wrap=True)
     if wide:
