@@ -6,37 +6,26 @@ only what TensorRT 8.0 of JetPack 4.6 knows as well as later releases do.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nas.devices.backends.onnx_runtime import onnx_model
+from nas.devices.board.sysfs import BoardError
+from nas.devices.board.trtexec import find_trtexec, read_times
 from nas.devices.timing import MIN_RUNS, Times
 from search_spaces import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-JETPACK = Path("/usr/src/tensorrt/bin/trtexec")  # not on the PATH of a fresh board
 BUILD_S = 1800.0  # building an engine on a small board takes minutes
 WARMUP_MS = 2000
-
-
-def find_trtexec() -> str:
-    """The path of `trtexec`; InputError says how to get it."""
-    found = shutil.which("trtexec") or (str(JETPACK) if JETPACK.is_file() else None)
-    if found is None:
-        raise InputError(
-            f"trtexec is neither on the PATH nor at {JETPACK}: install TensorRT (on a Jetson: "
-            "apt-get install tensorrt) or use another --backend"
-        )
-    return found
 
 
 def trtexec_command(
@@ -64,27 +53,6 @@ def trtexec_command(
     ]
 
 
-def read_times(path: Path) -> list[float]:
-    """Milliseconds of every run in a file of `--exportTimes`: copies and computing, no waiting.
-
-    A list of records; `latencyMs` is the sum of `h2dMs` (before 8.5 `inMs`), `computeMs` and
-    `d2hMs` (`outMs`). Records without it are taken from `startComputeMs` to `endComputeMs`.
-    """
-    try:
-        records = json.loads(path.read_text())
-        found = [
-            float(r["latencyMs"] if "latencyMs" in r else r["endComputeMs"] - r["startComputeMs"])
-            for r in records
-        ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"trtexec left no readable times ({type(error).__name__}: {error})"
-        ) from None
-    if not found or not all(math.isfinite(ms) and ms > 0 for ms in found):
-        raise InputError(f"trtexec wrote {len(found)} times, expected positive ones")
-    return found
-
-
 def read_summary(text: str, metric: str = "GPU Compute Time") -> dict[str, float]:
     """`min, max, mean, median, p90, p95, p99` in ms as trtexec prints them; {} where it does not.
 
@@ -103,8 +71,8 @@ def time_tensorrt(
 ) -> Times:
     """Build an engine of `net` for the shape of `x` and time it on the GPU."""
     del threads  # the GPU works alone once its graph is launched
-    program = find_trtexec()
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, as_input_error():
+        program = find_trtexec()
         model, times = Path(folder) / "net.onnx", Path(folder) / "times.json"
         model.write_bytes(onnx_model(net, x, half=False).SerializeToString())
         text = run_trtexec(
@@ -113,7 +81,7 @@ def time_tensorrt(
             ),
             timeout_s=BUILD_S + seconds,
         )
-        found = Times(read_times(times))
+        found = Times(read_times(str(times)))
     told = read_summary(text).get("median")
     if told is not None and abs(told - found.median_ms) > 0.05 * told + 0.01:
         raise InputError(
@@ -121,6 +89,15 @@ def time_tensorrt(
             "this release writes another format"
         )
     return found
+
+
+@contextmanager
+def as_input_error() -> Iterator[None]:
+    """What a board's own code finds, as an error of ours."""
+    try:
+        yield
+    except BoardError as error:
+        raise InputError(str(error)) from None
 
 
 def run_trtexec(command: list[str], *, timeout_s: float) -> str:

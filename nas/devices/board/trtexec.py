@@ -29,12 +29,7 @@ class Trtexec:
     times_itself = True
 
     def __init__(self, task: dict[str, Any], folder: str, seconds: float) -> None:
-        program = shutil.which("trtexec") or (JETPACK if os.path.exists(JETPACK) else None)
-        if program is None:
-            raise BoardError(
-                f"trtexec is neither on the PATH nor at {JETPACK}: install TensorRT (on a Jetson: "
-                "apt-get install tensorrt) or choose another runner"
-            )
+        program = find_trtexec()
         if len(task["files"]) != 1:
             raise BoardError(f"trtexec runs one ONNX file, got {len(task['files'])}")
         model = os.path.join(folder, task["files"][0])
@@ -54,7 +49,7 @@ class Trtexec:
             told = re.search(r"Timing trace has \d+ queries over ([\d.]+) s", line)
             if told:  # printed when the last inference is done
                 end_s, span_s = time.perf_counter(), float(told.group(1))
-        times = _read_times(self._times)
+        times = read_times(self._times)
         return Timed(times, None if end_s is None else end_s - span_s, end_s)
 
     def _build(self, program: str, model: str, precision: str, shape: Any, batch: int) -> None:
@@ -99,12 +94,27 @@ def _lines(command: list[str]) -> Iterator[str]:
         raise BoardError(f"trtexec ended with code {process.returncode}: {last}")
 
 
-def _read_times(path: str) -> list[float]:
-    """Milliseconds of every run: copies and computing, no waiting."""
+def find_trtexec() -> str:
+    """The path of `trtexec`; BoardError says how to get it."""
+    program = shutil.which("trtexec") or (JETPACK if os.path.exists(JETPACK) else None)
+    if program is None:
+        raise BoardError(
+            f"trtexec is neither on the PATH nor at {JETPACK}: install TensorRT (on a Jetson: "
+            "apt-get install tensorrt) or choose another runner"
+        )
+    return program
+
+
+def read_times(path: str) -> list[float]:
+    """Milliseconds of every run in a file of `--exportTimes`: copies and computing, no waiting.
+
+    A list of records; `latencyMs` is the sum of `h2dMs` (before 8.5 `inMs`), `computeMs` and
+    `d2hMs` (`outMs`). Records without it are taken from `startComputeMs` to `endComputeMs`.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             records = json.load(file)
-        return [
+        times = [
             float(r["latencyMs"] if "latencyMs" in r else r["endComputeMs"] - r["startComputeMs"])
             for r in records
         ]
@@ -112,3 +122,6 @@ def _read_times(path: str) -> list[float]:
         raise BoardError(
             f"trtexec left no readable times ({type(error).__name__}: {error})"
         ) from None
+    if not times or not all(math.isfinite(ms) and ms > 0 for ms in times):
+        raise BoardError(f"trtexec wrote {len(times)} times, expected positive ones")
+    return times

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from nas.devices import HostDevice
-from nas.devices.backends import tensorrt
-from nas.devices.backends.tensorrt import read_summary, read_times, run_trtexec, trtexec_command
+from nas.devices.backends.tensorrt import read_summary, run_trtexec, trtexec_command
+from nas.devices.board import trtexec as board_trtexec
+from nas.devices.board.sysfs import BoardError
+from nas.devices.board.trtexec import read_times
 from search_spaces import InputError, get_space
 
 DIGITS = get_space("resnet-digits")
@@ -128,11 +130,11 @@ def test_the_printed_summary_is_read() -> None:
 def test_both_formats_of_exported_times_are_read(tmp_path: Path) -> None:
     path = tmp_path / "times.json"
     path.write_text(NEW_RECORDS)
-    assert read_times(path) == [0.1199, 0.121]
+    assert read_times(str(path)) == [0.1199, 0.121]
     path.write_text(OLD_RECORDS)
-    assert read_times(path) == [42.2]
+    assert read_times(str(path)) == [42.2]
     path.write_text('[{"startComputeMs": 1.0, "endComputeMs": 3.5}]')
-    assert read_times(path) == [2.5]
+    assert read_times(str(path)) == [2.5]
 
 
 @pytest.mark.parametrize(
@@ -151,8 +153,8 @@ def test_both_formats_of_exported_times_are_read(tmp_path: Path) -> None:
 def test_damaged_times_are_one_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "times.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        read_times(path)
+    with pytest.raises(BoardError, match=message) as caught:
+        read_times(str(path))
     assert "\n" not in str(caught.value)
 
 
@@ -214,6 +216,6 @@ def test_without_tensorrt_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(tensorrt, "JETPACK", tmp_path / "trtexec")
+    monkeypatch.setattr(board_trtexec, "JETPACK", str(tmp_path / "trtexec"))
     with pytest.raises(InputError, match="install TensorRT"):
         HostDevice(backend="tensorrt").measure(DIGITS, DIGITS.subnet(DIGITS.smallest), (0,))
