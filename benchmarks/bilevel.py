@@ -213,8 +213,8 @@ def contenders(name: str, scorer: Scorer, model: Model) -> tuple[list[Row], list
     for i, bound in enumerate(bounds):
         try:
             run = commanded(name, bound, scorer, model)
-        except InputError as error:  # by its predictions nothing meets the bounds: nothing changes
-            found[COMMAND].append(found["exits"][i] | {"exits": "none", "refused": str(error)})
+        except InputError as fault:  # by its predictions nothing meets the bounds: nothing changes
+            found[COMMAND].append(found["exits"][i] | {"exits": "none", "refused": str(fault)})
             found[COMMAND][-1]["energy_mj"] = static["mj"]
             continue
         extra = {k: run[k] for k in ("predicted_saving_pct", "worst_latency_of_bound")}
