@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nas.pareto import Costs, covers, non_dominated
 from nas.search.inner import Scores
 from nas.search.objectives import Bounds
+from nas.search.progress import Progress
 from search_spaces import Genes
 
 FIRST_PART, GROWTH = 1024, 8  # candidates come in parts, so that most meet a front already
@@ -72,6 +73,8 @@ class Archive:
         self.bounds = bounds
         self.fronts = [LevelFront() for _ in range(n_levels)]
         self.genes: list[Genes] = []
+        self.values: list[Costs] = []  # of trials, on every device (devices, n, 3)
+        self.progress: list[Progress] = []
         self.n_subnets = 0
         self.n_configurations = 0
 
@@ -90,6 +93,16 @@ class Archive:
         self.genes.append(genes)
         self.n_subnets += n
         self.n_configurations += scores.latency_ms.size
+
+    def part(self, device: int, columns: slice) -> Archive:
+        """What concerns one of several devices, whose levels are `columns`."""
+        part = Archive(0, self.bounds)
+        part.fronts, part.genes = self.fronts[columns], self.genes
+        part.values = [values[device : device + 1] for values in self.values]
+        part.progress = [progress.part(columns) for progress in self.progress]
+        part.n_subnets = self.n_subnets
+        part.n_configurations = self.n_configurations * len(part.fronts) // len(self.fronts)
+        return part
 
     @property
     def n_points(self) -> int:

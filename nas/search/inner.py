@@ -7,6 +7,7 @@ exit rate x that cost; the worst case is a sample that takes no early exit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,7 @@ class Scores:
     latency_ms: Floats  # (n, P, L), expected
     energy_mj: Floats  # (n, P, L), expected
     worst_ms: Floats  # (n, P, L), no early exit taken
+    params: Floats | None = None  # (n, P), weights of the asked program
 
     @property
     def costs(self) -> Floats:
@@ -61,7 +63,8 @@ class Scorer:
 
     accuracy: Accuracy
     cost: Costs
-    decision_ms: float
+    decision_ms: float | Floats  # of every level (L,) where levels are of several devices
+    params: Callable[[Genes], Floats] | None = None  # only where a bound needs them
 
     @property
     def grid(self) -> PolicyGrid:
@@ -70,7 +73,9 @@ class Scorer:
     def __call__(self, genes: Genes) -> Scores:
         error, rates, measured = self.accuracy(genes)
         latency, energy = self.cost(genes, self.grid.programs)
-        return Scores(error, rates, measured, *self._expected(rates, latency, energy))
+        expected = self._expected(rates, latency, energy)
+        params = self.params and self.params(genes)
+        return Scores(error, rates, measured, *expected, params=params)
 
     def _expected(self, rates: Floats, latency: Floats, energy: Floats) -> tuple[Floats, ...]:
         """Expected latency and energy and worst-case latency, `(n, P, L)`.

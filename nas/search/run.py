@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,25 +10,30 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import get_device
-from nas.files import write_bytes
+from nas.files import write_text
 from nas.pareto import ParetoTable
 from nas.search import study as study_
+from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
 from nas.search.costs import TargetCosts, target_costs
+from nas.search.fleet import Fleet, Target, params_of
 from nas.search.folder import claim
+from nas.search.importance import importance
 from nas.search.inner import Scorer
-from nas.search.model import load_model
+from nas.search.model import Model, load_model
+from nas.search.progress import described
 from nas.search.proxy import Proxy, load_proxy
+from nas.search.reach import check_reachable
 from nas.search.result import PointMaker, Provenance, assemble
 from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
+from nas.search.shared import shared, write_shared
 from nas.search.surrogate import SurrogateSampler
 from nas.search.target import measure_plan, plan_rows, write_plan
 from nas.search.verify import check_data, verify
+from nas.search.warm import WarmStart, read_warm_start, recorded
 from predictors import check_target_rows, read_rows
 from search_spaces import Genes, InputError, Space
-
-N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
 
 
 class Listener(Protocol):
@@ -55,79 +61,188 @@ def run_search(
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> ParetoTable:
-    """Search and write `pareto.json`, `pareto.csv`, `report.html` and the study into `out`.
+    """Search for one device and write `pareto.json`, `pareto.csv`, `report.html` and the study.
 
     Raises InputError for whatever the user can mend; `out` then holds no half-written result.
     """
+    tables, _ = search_devices(settings, resume=resume, overwrite=overwrite, listener=listener)
+    return tables[0]
+
+
+def search_devices(
+    settings: SearchSettings,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> tuple[list[ParetoTable], dict[str, Any] | None]:
+    """One search for all devices: the result of each, and what they share (None for one device).
+
+    The files of one device are in `out`; those of several are in a folder each, beside
+    `shared.json`. Raises InputError for whatever the user can mend.
+    """
     listener = listener or Silent()
-    device = _device(settings)
+    devices = _devices(settings)
     model = load_model(settings)
     check_data(model, settings.data)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
     fingerprint = settings.fingerprint() | {"weights": (model.supernet or {}).get("sha256")}
-    with claim(settings.out, fingerprint, resume=resume, overwrite=overwrite) as folder:
-        rows = _target_rows(settings, model.space, device, proxy, folder.rows)
-        costs = target_costs(model.space, device, proxy, rows)
-        scorer = Scorer(model.accuracy, costs, device.decision_ms)
-        settings.bounds.check_reachable(scorer(_probes(settings, model.space)))
+    names = [device.name for device in devices]
+    with claim(
+        settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names
+    ) as folder:
+        rows = _all_rows(settings, model.space, devices, proxy, folder.rows)
+        fleet = Fleet(
+            [_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
+        )
+        feasible = [_feasible(settings, model.space, target) for target in fleet.targets]
+        if settings.warm_start is not None and not folder.started:
+            read_warm_start(settings.warm_start, model.space)  # refused before the folder changes
         folder.start()
-        listener.stage("search")
-        sampler = _sampler(settings, model.space)
-        study = study_.open_study(settings.storage, folder.journal, sampler)
-        archive = study_.run(
-            study,
-            sampler,
-            scorer,
-            settings.bounds,
-            len(device.levels),
-            settings.n_trials,
-            patience=settings.patience,
-            on_generation=listener.generation,
-        )
-        if not archive.n_points:
-            raise InputError(
-                f"no configuration of {archive.n_subnets} subnets meets all bounds together: "
-                f"{_closest(archive, scorer, settings)}; relax one of them"
-            )
+        archive, warm = _search(settings, model.space, fleet, feasible, folder.journal, listener)
         listener.stage("result")
-        maker = PointMaker(model.space, scorer, device.levels, _provenance(costs))
-        table = assemble(
-            maker,
-            archive,
-            n_points=settings.n_points,
-            device=_describe(device, costs),
-            supernet=model.supernet,
-            space=model.space.name,
-            predictors=costs.entries(),
-            target_rows=costs.compare(rows, device.levels),
-            launch_share=getattr(device, "launch_share", None),
-            command=settings.command,
-            seed=settings.seed,
-        )
-        if settings.data is not None:
-            listener.stage("verify on test images")
-            verify(table, model, settings.data)
-        _write(table, settings.out)
-    return table
+        parts = fleet.archives(archive)
+        tables = []
+        for target, part in zip(fleet.targets, parts, strict=True):
+            tables.append(_table(settings, model, target, part, warm))
+            if settings.data is not None:
+                listener.stage("verify on test images")
+                verify(tables[-1], model, settings.data)
+            _write(tables[-1], folder.homes[target.name])
+        if len(tables) == 1:
+            return tables, None
+        listener.stage("shared subnets")
+        content = shared(model.space, fleet.scorer(), parts, names)
+        write_shared(content, settings.out)
+    return tables, content
+
+
+def _search(
+    settings: SearchSettings,
+    space: Space,
+    fleet: Fleet,
+    feasible: list[Genes],
+    journal: Path,
+    listener: Listener,
+) -> tuple[Archive, WarmStart | None]:
+    """The outer search for all devices, and what it started from."""
+    listener.stage("search")
+    sampler = _sampler(settings, space)
+    study = study_.open_study(settings.storage, journal, sampler)
+    warm = None
+    if settings.warm_start is not None:
+        warm = recorded(study, settings.warm_start, space)
+        listener.stage(f"warm start: {len(warm.subnets)} subnets of {warm.device}")
+    first = [*feasible, *([warm.genes(space)] if warm else [])]
+    sampler.start_from(np.concatenate(first))
+    archive = study_.run(
+        study,
+        sampler,
+        fleet.scorer(),
+        fleet.bounds(settings.bounds),
+        fleet.n_levels,
+        settings.n_trials,
+        patience=settings.patience,
+        on_generation=listener.generation,
+    )
+    for target, part in zip(fleet.targets, fleet.archives(archive), strict=True):
+        if not part.n_points:
+            raise InputError(
+                f"none of {archive.n_subnets} subnets meets all bounds on {target.name}, though "
+                "some of the space do; give more --trials"
+            )
+    return archive, warm
 
 
 def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:
-    """The rows that `--plan` writes: what to measure on the target."""
+    """The rows that `--plan` writes: what to measure on the target, or on each of several."""
     model = load_model(settings)
     proxy = load_proxy(model.space, settings.proxy)
+    return [
+        row
+        for device in _devices(settings)
+        for row in _planned(settings, model.space, device, proxy)
+    ]
+
+
+def _planned(
+    settings: SearchSettings, space: Space, device: Any, proxy: Proxy
+) -> list[dict[str, Any]]:
     rng = np.random.default_rng(settings.seed)
-    return plan_rows(model.space, _device(settings), proxy, settings.n_target_rows, rng)
+    return plan_rows(space, device, proxy, settings.n_target_rows, rng)
 
 
-def _device(settings: SearchSettings) -> Any:
-    return get_device(
-        settings.device,
-        backend=settings.backend,
-        precision=settings.precision,
-        batch=settings.batch,
-        power_mode=settings.power_mode,
+def _devices(settings: SearchSettings) -> list[Any]:
+    devices = [
+        get_device(
+            name,
+            backend=settings.backend,
+            precision=settings.precision,
+            batch=settings.batch,
+            power_mode=settings.power_mode,
+        )
+        for name in settings.devices
+    ]
+    names = [device.name for device in devices]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"--device {twice[0]} is given twice; name every device once")
+    return devices
+
+
+def _target(
+    settings: SearchSettings, model: Model, device: Any, rows: pd.DataFrame, proxy: Proxy
+) -> Target:
+    costs = target_costs(model.space, device, proxy, rows)
+    counts = settings.bounds.max_params is not None
+    params = params_of(model.space, model.accuracy.grid) if counts else None
+    target = Target(device, rows, costs, Scorer(model.accuracy, costs, device.decision_ms, params))
+    target.check_levels(settings.bounds.levels)
+    return target
+
+
+def _feasible(settings: SearchSettings, space: Space, target: Target) -> Genes:
+    """Subnets that meet the bounds on one device; InputError where none was found."""
+    name = target.name if settings.others else ""
+    return check_reachable(settings.bounds, target.scorer, space, settings.seed, name)
+
+
+def _table(
+    settings: SearchSettings,
+    model: Model,
+    target: Target,
+    archive: Archive,
+    warm: WarmStart | None,
+) -> ParetoTable:
+    """The result of one device."""
+    costs, device = target.costs, target.device
+    maker = PointMaker(model.space, target.scorer, device.levels, _provenance(costs))
+    table = assemble(
+        maker,
+        archive,
+        n_points=settings.n_points,
+        device=_describe(device, costs),
+        supernet=model.supernet,
+        space=model.space.name,
+        predictors=costs.entries(),
+        target_rows=costs.compare(target.rows, device.levels),
+        launch_share=getattr(device, "launch_share", None),
+        command=settings.command,
+        seed=settings.seed,
     )
+    bounds: dict[str, Any] = dict(settings.bounds.given)
+    if settings.bounds.levels is not None:
+        bounds |= {"levels": list(settings.bounds.levels)}
+    values = np.concatenate(archive.values, axis=1)[0]
+    table.content["search"] |= {
+        "bounds": bounds,
+        "warm_start": warm and warm.described,
+        "devices": list(settings.devices),
+        "progress": described(archive.progress),
+        "importance": importance(model.space, archive.population(), values),
+    }
+    return table
 
 
 def _sampler(settings: SearchSettings, space: Space) -> BatchSampler:
@@ -136,35 +251,44 @@ def _sampler(settings: SearchSettings, space: Space) -> BatchSampler:
     return GenerationSampler(space, seed=settings.seed, population=settings.population)
 
 
-def _target_rows(
-    settings: SearchSettings, space: Space, device: Any, proxy: Proxy, path: Path
-) -> pd.DataFrame:
-    """The rows at `path`, which are measured, simulated or the user's the first time."""
-    if not path.exists() and settings.measurements is not None:
-        rows = read_rows(settings.measurements, space)
+def _all_rows(
+    settings: SearchSettings,
+    space: Space,
+    devices: Sequence[Any],
+    proxy: Proxy,
+    paths: Mapping[str, Path],
+) -> list[pd.DataFrame]:
+    """The rows of every device: at its path, the user's, measured or simulated, in this order."""
+    given = None
+    if settings.measurements is not None and not all(p.exists() for p in paths.values()):
+        given = _measured_rows(settings.measurements, space, list(paths))
+    for device in devices:
+        path = paths[device.name]
+        if path.exists():
+            continue
+        if given is not None and (given["device"] == device.name).any():
+            own = given[given["device"] == device.name]
+            write_text(path, own.to_csv(index=False, lineterminator="\n"))
+        else:
+            write_plan(measure_plan(space, device, _planned(settings, space, device, proxy)), path)
+    return [read_rows(paths[device.name], space) for device in devices]
+
+
+def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataFrame:
+    """The user's rows, enough of every target that they hold."""
+    rows = read_rows(path, space)
+    others = sorted(set(rows["device"]) - set(targets))
+    if others:
+        named = "the target is" if len(targets) == 1 else "the targets are"
+        raise InputError(
+            f"{path} holds rows of {', '.join(others)}, "
+            f"{named} {', '.join(targets)}; give rows of the target alone"
+        )
+    if rows.empty:
         check_target_rows(rows)
-        others = sorted(set(rows["device"]) - {device.name})
-        if others:
-            raise InputError(
-                f"{settings.measurements} holds rows of {', '.join(others)}, "
-                f"the target is {device.name}; give rows of the target alone"
-            )
-        write_bytes(path, settings.measurements.read_bytes())
-    elif not path.exists():
-        rng = np.random.default_rng(settings.seed)
-        planned = plan_rows(space, device, proxy, settings.n_target_rows, rng)
-        write_plan(measure_plan(space, device, planned), path)
-    return read_rows(path, space)
-
-
-def _probes(settings: SearchSettings, space: Space) -> Genes:
-    sample = space.sample_spread(N_PROBES, np.random.default_rng(settings.seed))
-    return np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
-
-
-def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:
-    excess = min(float(settings.bounds.violation(scorer(genes)).min()) for genes in archive.genes)
-    return f"the closest one exceeds a bound by {100 * excess:.1f} %"
+    for _, own in rows.groupby("device"):
+        check_target_rows(own)
+    return rows
 
 
 def _provenance(costs: TargetCosts) -> Provenance:

@@ -14,7 +14,7 @@ SAMPLERS = ("generations", "surrogate")
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Inputs of `nas.search.run.search`; paths are read, names are looked up there."""
+    """Inputs of `nas.search.run.search_devices`; paths are read, names are looked up there."""
 
     device: str
     out: Path
@@ -38,6 +38,8 @@ class SearchSettings:
     data: Path | None = None
     seed: int = 0
     command: str = ""
+    others: tuple[str, ...] = ()  # devices that the same search serves as well
+    warm_start: Path | None = None
 
     def __post_init__(self) -> None:
         for option, value, least in (
@@ -60,10 +62,28 @@ class SearchSettings:
                 "the accuracies of its subnets as a table"
             )
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All targets of the search."""
+        return (self.device, *self.others)
+
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its `--resume`."""
         free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
         return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
+
+
+def parse_levels(text: str) -> tuple[int, ...]:
+    """The levels that `--levels` names: numbers and ranges, `0,4,8-14`."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            raise InputError(f"--levels {text!r}: write numbers and ranges, as in 0,4,8-14")
+        if int(last or first) < int(first):
+            raise InputError(f"--levels {text!r}: the range {part.strip()} is empty")
+        found.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
 
 
 def _plain(value: Any) -> Any:

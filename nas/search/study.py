@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,17 @@ from optuna.trial import TrialState
 from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
+from nas.search.domain import SpaceDomain
 from nas.search.inner import Scorer
 from nas.search.journal import repair
-from nas.search.objectives import Bounds, trial_values, trial_violation
+from nas.search.objectives import (
+    Bounds,
+    combined,
+    middle_levels,
+    trial_values,
+    trial_violation,
+)
+from nas.search.progress import mean, measured, reference_costs, stalled
 from nas.search.record import add_finished
 from search_spaces import Genes, InputError
 
@@ -33,6 +41,7 @@ class Generation:
     n_trials: int
     n_points: int
     n_configurations: int
+    hypervolume: float  # mean share of the levels' boxes, see nas.search.progress
 
 
 def open_study(storage: str | None, journal: Path, sampler: BatchSampler) -> optuna.Study:
@@ -68,7 +77,7 @@ def run(
     sampler: BatchSampler,
     scorer: Scorer,
     bounds: Bounds,
-    n_levels: int,
+    n_levels: int | Sequence[int],
     n_trials: int,
     *,
     patience: int | None = None,
@@ -76,15 +85,18 @@ def run(
 ) -> Archive:
     """Search until the study holds `n_trials` subnets; returns the archive of all of them.
 
+    `n_levels` are those of the device, or of every device: the scorer then has them side by side.
     Trials that the study already holds are scored again, not searched again: the same archive
-    comes out whether or not the run was interrupted. `patience` stops after that many generations
-    in which no level's front changed.
+    comes out whether or not the run was interrupted. `patience` stops once that many generations
+    together added less than 0.1 % to the hypervolume.
     """
     domain = sampler.domain
-    assert domain is not None  # a sampler without one serves Optuna alone
-    middle = n_levels // 2
-    archive = Archive(n_levels, bounds)
-    quiet = 0
+    assert isinstance(domain, SpaceDomain)  # a sampler without a space serves Optuna alone
+    counts = [n_levels] if isinstance(n_levels, int) else list(n_levels)
+    middles = middle_levels(bounds, counts)
+    archive = Archive(sum(counts), bounds)
+    reference = reference_costs(domain.space, scorer)
+    reference[~bounds.allowed(sum(counts))] = np.nan
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     while archive.n_subnets < n_trials:
         done = archive.n_subnets
@@ -95,16 +107,20 @@ def run(
         recorded = trials[done : done + len(genes)]
         _check_prefix(genes, domain.genes(recorded))
         scores = scorer(genes)
-        values, violation = trial_values(scores, middle), trial_violation(bounds, scores)
+        on_devices = np.stack([trial_values(scores, middle) for middle in middles])
+        values, violation = combined(on_devices), trial_violation(bounds, scores, counts)
         new = slice(len(recorded), None)
         params = domain.params(genes[new])
         add_finished(study, domain.distributions, params, values[new], violation[new])
-        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
         archive.add(genes, scores)
-        after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
-        on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
-        quiet = quiet + 1 if before == after else 0
-        if len(genes) < sampler.size(number) or (patience and quiet >= patience):
+        archive.values.append(on_devices)
+        fronts = [front.costs for front in archive.fronts]
+        archive.progress.append(measured(archive.n_subnets, fronts, reference))
+        volume = mean(archive.progress[-1].hypervolume)
+        on_generation(
+            Generation(archive.n_subnets, archive.n_points, archive.n_configurations, volume)
+        )
+        if len(genes) < sampler.size(number) or (patience and stalled(archive.progress, patience)):
             break
         if recorded:
             values[: len(recorded)] = [t.values for t in recorded]
