@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -156,6 +156,11 @@ class ParetoTable:
         return self.content["levels"]
 
     @property
+    def searched(self) -> list[dict[str, Any]]:
+        """The levels that the bounds of the search allowed."""
+        return searched_levels(self.content)
+
+    @property
     def objectives(self) -> list[str]:
         return [o["name"] for o in self.content["objectives"]]
 
@@ -192,6 +197,12 @@ class ParetoTable:
             row["exits"] = "+".join(f"{k}@{t:g}" for k, t in pairs)
             lines.append(",".join("" if row[c] is None else str(row[c]) for c in CSV_COLUMNS))
         write_text(path, "\n".join(lines) + "\n")
+
+
+def searched_levels(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The levels of a parsed pareto.json that its search was allowed to use."""
+    allowed = ((content.get("search") or {}).get("bounds") or {}).get("levels")
+    return [row for row in content["levels"] if allowed is None or row["level"] in allowed]
 
 
 def read_pareto(path: Path) -> ParetoTable:

@@ -73,9 +73,9 @@ class Scorer:
     def __call__(self, genes: Genes) -> Scores:
         error, rates, measured = self.accuracy(genes)
         latency, energy = self.cost(genes, self.grid.programs)
-        expected = self._expected(rates, latency, energy)
+        latency, energy, worst = self._expected(rates, latency, energy)
         params = self.params and self.params(genes)
-        return Scores(error, rates, measured, *expected, params=params)
+        return Scores(error, rates, measured, latency, energy, worst, params)
 
     def _expected(self, rates: Floats, latency: Floats, energy: Floats) -> tuple[Floats, ...]:
         """Expected latency and energy and worst-case latency, `(n, P, L)`.

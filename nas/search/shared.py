@@ -104,7 +104,9 @@ def _cover(
             (np.maximum(b - d, 0) * w).sum(axis=(1, 2))
             for b, d, w in zip(best, depths, weights, strict=True)
         ]
-        gain = np.sum([np.bincount(owner)[o] ** -1.0 * g for o, g in zip(owner, gains, strict=True)], axis=0)
+        gain = np.sum(
+            [np.bincount(owner)[o] ** -1.0 * g for o, g in zip(owner, gains, strict=True)], axis=0
+        )
         gain[chosen] = -1
         chosen.append(int(gain.argmax()))
         best = [np.minimum(b, d[chosen[-1]]) for b, d in zip(best, depths, strict=True)]
