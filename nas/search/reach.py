@@ -179,7 +179,7 @@ def _advice(reach: Reach) -> str:
 
 
 def _amount(name: str, value: float) -> str:
-    digits = max(0, 3 - math.floor(math.log10(value)))
+    digits = max(0, 3 - math.floor(math.log10(value))) if value else 0
     return f"{round(value, digits):.10g} {UNIT[name]}"
 
 
