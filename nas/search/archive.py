@@ -73,7 +73,7 @@ class Archive:
         self.bounds = bounds
         self.fronts = [LevelFront() for _ in range(n_levels)]
         self.genes: list[Genes] = []
-        self.values: list[Costs] = []  # of trials, on every device (devices, n, 3)
+        self.trial_values: list[Costs] = []  # of trials, on every device (devices, n, 3)
         self.progress: list[Progress] = []
         self.n_subnets = 0
         self.n_configurations = 0
@@ -98,7 +98,7 @@ class Archive:
         """What concerns one of several devices, whose levels are `columns`."""
         part = Archive(0, self.bounds)
         part.fronts, part.genes = self.fronts[columns], self.genes
-        part.values = [values[device : device + 1] for values in self.values]
+        part.trial_values = [values[device : device + 1] for values in self.trial_values]
         part.progress = [progress.part(columns) for progress in self.progress]
         part.n_subnets = self.n_subnets
         part.n_configurations = self.n_configurations * len(part.fronts) // len(self.fronts)

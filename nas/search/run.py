@@ -234,7 +234,7 @@ def _table(
     bounds: dict[str, Any] = dict(settings.bounds.given)
     if settings.bounds.levels is not None:
         bounds |= {"levels": list(settings.bounds.levels)}
-    values = np.concatenate(archive.values, axis=1)[0]
+    values = np.concatenate(archive.trial_values, axis=1)[0]
     table.content["search"] |= {
         "bounds": bounds,
         "warm_start": warm and warm.described,

@@ -113,7 +113,7 @@ def run(
         params = domain.params(genes[new])
         add_finished(study, domain.distributions, params, values[new], violation[new])
         archive.add(genes, scores)
-        archive.values.append(on_devices)
+        archive.trial_values.append(on_devices)
         fronts = [front.costs for front in archive.fronts]
         archive.progress.append(measured(archive.n_subnets, fronts, reference))
         volume = mean(archive.progress[-1].hypervolume)

@@ -17,7 +17,6 @@ from search_spaces import InputError, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 
 
-
 class GradedAccuracy(FormulaAccuracy):
     """Never without an error, and less of it for larger subnets."""
 

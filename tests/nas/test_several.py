@@ -87,7 +87,7 @@ def shares():
     archive = Archive(N + 2, Bounds())
     archive.add(GENES, BOTH(GENES))
     parts = [archive.part(0, slice(0, N)), archive.part(1, slice(N, N + 2))]
-    archive.values.append(np.zeros((2, len(GENES), 3)))
+    archive.trial_values.append(np.zeros((2, len(GENES), 3)))
     return shared(SPACE, BOTH, parts, ["board", "kernels"]), archive
 
 
@@ -121,7 +121,7 @@ def test_the_shared_set_keeps_what_it_says(shares):
         assert rising == sorted(rising)
 
 
-# ---- on the command line ---------------------------------------------------------------------------
+# ---- on the command line -----------------------------------------------------------------------
 
 
 def search(digits, out, *more):
