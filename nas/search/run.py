@@ -277,6 +277,7 @@ def _all_rows(
 def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataFrame:
     """The user's rows, enough of every target that they hold."""
     rows = read_rows(path, space)
+    check_target_rows(rows)
     others = sorted(set(rows["device"]) - set(targets))
     if others:
         named = "the target is" if len(targets) == 1 else "the targets are"
@@ -284,8 +285,6 @@ def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataF
             f"{path} holds rows of {', '.join(others)}, "
             f"{named} {', '.join(targets)}; give rows of the target alone"
         )
-    if rows.empty:
-        check_target_rows(rows)
     for _, own in rows.groupby("device"):
         check_target_rows(own)
     return rows
