@@ -26,6 +26,7 @@ from search_spaces import Genes, Space
 
 SCHEMA = "nas.shared/1"
 LOSS_PCT = 1.0  # hypervolume that the set may lose on every device
+CHUNK = 100  # subnets that are scored at once
 N_CELLS = 24  # per cost, of the grid that volumes are counted on
 
 
@@ -72,48 +73,46 @@ def write_shared(content: dict[str, Any], out: Path) -> None:
 def _candidates(genes: Genes, scorer: Scorer, archives: Sequence[Archive]) -> Candidates:
     """Score the candidates; at every level keep what no other configuration of theirs dominates."""
     bounds = archives[0].bounds
-    n_levels = sum(len(a.fronts) for a in archives)
-    found: list[list[Costs]] = [[] for _ in range(n_levels)]
-    for start in range(0, len(genes), 100):
-        scores = scorer(genes[start : start + 100])
-        meets = bounds.violation(scores) <= 0
-        costs = scores.costs
-        for level, row in ((level, row) for row in range(len(costs)) for level in range(n_levels)):
-            own = costs[row, meets[row, :, level], level]
-            found[level].append(own[non_dominated(own)])
+    found: list[list[Costs]] = [[] for a in archives for _ in a.fronts]
+    for start in range(0, len(genes), CHUNK):
+        scores = scorer(genes[start : start + CHUNK])
+        meets, costs = bounds.violation(scores) <= 0, scores.costs
+        for level, own in enumerate(found):
+            for row in range(len(costs)):
+                kept = costs[row, meets[row, :, level], level]
+                own.append(kept[non_dominated(kept)])
     return Candidates(genes, found)
 
 
 def _cover(
     candidates: Candidates, fronts: Sequence[Costs], owner: NDArray[np.int64]
 ) -> tuple[list[int], list[Floats]]:
-    """Candidates, the most useful first, and what they and those before keep of every device."""
+    """Candidates, the most useful first, and what they and those before keep of every device.
+
+    `owner` is the device of every level. A device that has enough asks for no more.
+    """
     used = [level for level, front in enumerate(fronts) if len(front)]
-    grids = [_Grid(fronts[level]) for level in used]
-    depths = [
-        np.stack([grid.depth(own) for own in candidates.configurations[level]])
-        for grid, level in zip(grids, used, strict=True)
-    ]
-    weights = [grid.weights / grid.volume(fronts[i]) for grid, i in zip(grids, used, strict=True)]
-    best = [np.ones_like(depth[0]) for depth in depths]
     owner = owner[used]
+    n_levels = np.bincount(owner)
+    gaps = []  # of every level: depth of every candidate's cells, what a cell counts, depth so far
+    for level, device in zip(used, owner, strict=True):
+        grid = _Grid(fronts[level])
+        depths = np.stack([grid.depth(own) for own in candidates.configurations[level]])
+        weights = grid.weights / (grid.volume(fronts[level]) * n_levels[device])
+        gaps.append((depths, weights, np.ones_like(depths[0])))
     chosen: list[int] = []
-    kept: list[Floats] = []
-    while len(chosen) < len(candidates.genes):
-        gains = [
-            (np.maximum(b - d, 0) * w).sum(axis=(1, 2))
-            for b, d, w in zip(best, depths, weights, strict=True)
-        ]
-        gain = np.sum(
-            [np.bincount(owner)[o] ** -1.0 * g for o, g in zip(owner, gains, strict=True)], axis=0
-        )
+    kept: list[Floats] = [np.zeros(len(n_levels))]
+    while kept[-1].min() < 100 - LOSS_PCT and len(chosen) < len(candidates.genes):
+        gain = np.zeros(len(candidates.genes))
+        for (depths, weights, best), device in zip(gaps, owner, strict=True):
+            if kept[-1][device] < 100 - LOSS_PCT:
+                gain += (np.maximum(best - depths, 0) * weights).sum(axis=(1, 2))
         gain[chosen] = -1
         chosen.append(int(gain.argmax()))
-        best = [np.minimum(b, d[chosen[-1]]) for b, d in zip(best, depths, strict=True)]
+        for depths, _, best in gaps:
+            np.minimum(best, depths[chosen[-1]], out=best)
         kept.append(_kept_pct(candidates, chosen, fronts, used, owner))
-        if kept[-1].min() >= 100 - LOSS_PCT:
-            break
-    return chosen, kept
+    return chosen, kept[1:]
 
 
 def _kept_pct(
