@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +29,15 @@ CHUNK = 100  # subnets that are scored at once
 N_CELLS = 24  # per cost, of the grid that volumes are counted on
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Subnets on some front, and their configurations at every level of all devices."""
-
-    genes: Genes
-    configurations: list[list[Costs]]  # of every level and candidate: its own front (k, 3)
-
-
 def shared(
     space: Space, scorer: Scorer, archives: Sequence[Archive], devices: Sequence[str]
 ) -> dict[str, Any]:
     """The content of `shared.json`. `scorer` has the levels of all devices side by side."""
     on_front = [{int(s) for front in a.fronts for s in front.subnet} for a in archives]
     population = archives[0].population()
-    candidates = _candidates(population[sorted(set.union(*on_front))], scorer, archives)
-    owner = np.repeat(np.arange(len(archives)), [len(a.fronts) for a in archives])
-    fronts = [front.costs for a in archives for front in a.fronts]
-    chosen, kept = _cover(candidates, fronts, owner)
-    names = [str(s) for s in space.subnets(candidates.genes)]
+    candidates = population[sorted(set.union(*on_front))]
+    chosen, kept = _Cover(candidates, scorer, archives).fewest()
+    names = [str(s) for s in space.subnets(candidates)]
     every = population[sorted(set.intersection(*on_front))]
     return {
         "schema": SCHEMA,
@@ -70,66 +59,63 @@ def write_shared(content: dict[str, Any], out: Path) -> None:
     write_text(out / SHARED, json.dumps(content, indent=1) + "\n")
 
 
-def _candidates(genes: Genes, scorer: Scorer, archives: Sequence[Archive]) -> Candidates:
-    """Score the candidates; at every level keep what no other configuration of theirs dominates."""
-    bounds = archives[0].bounds
-    found: list[list[Costs]] = [[] for a in archives for _ in a.fronts]
-    for start in range(0, len(genes), CHUNK):
-        scores = scorer(genes[start : start + CHUNK])
-        meets, costs = bounds.violation(scores) <= 0, scores.costs
-        for level, own in enumerate(found):
-            for row in range(len(costs)):
-                kept = costs[row, meets[row, :, level], level]
-                own.append(kept[non_dominated(kept)])
-    return Candidates(genes, found)
+class _Cover:
+    """Greedy choice among `genes`; levels without a point are left out."""
 
+    def __init__(self, genes: Genes, scorer: Scorer, archives: Sequence[Archive]) -> None:
+        self.genes, self.scorer, self.bounds = genes, scorer, archives[0].bounds
+        fronts = [(i, front.costs) for i, a in enumerate(archives) for front in a.fronts]
+        self.used = [level for level, (_, front) in enumerate(fronts) if len(front)]
+        self.fronts = [fronts[level][1] for level in self.used]
+        self.device = np.array([fronts[level][0] for level in self.used])
+        self.n_levels = np.bincount(self.device)
+        self.corners = [_corner(front) for front in self.fronts]
+        self.volumes = [hypervolume(f, c) for f, c in zip(self.fronts, self.corners, strict=True)]
+        self.own: list[Costs] = [np.empty((0, 3)) for _ in self.used]  # of the chosen subnets
 
-def _cover(
-    candidates: Candidates, fronts: Sequence[Costs], owner: NDArray[np.int64]
-) -> tuple[list[int], list[Floats]]:
-    """Candidates, the most useful first, and what they and those before keep of every device.
+    def fewest(self) -> tuple[list[int], list[Floats]]:
+        """Rows of `genes`, the most useful first, and what they and those before keep.
 
-    `owner` is the device of every level. A device that has enough asks for no more.
-    """
-    used = [level for level, front in enumerate(fronts) if len(front)]
-    owner = owner[used]
-    n_levels = np.bincount(owner)
-    gaps = []  # of every level: depth of every candidate's cells, what a cell counts, depth so far
-    for level, device in zip(used, owner, strict=True):
-        grid = _Grid(fronts[level])
-        depths = np.stack([grid.depth(own) for own in candidates.configurations[level]])
-        weights = grid.weights / (grid.volume(fronts[level]) * n_levels[device])
-        gaps.append((depths, weights, np.ones_like(depths[0])))
-    chosen: list[int] = []
-    kept: list[Floats] = [np.zeros(len(n_levels))]
-    while kept[-1].min() < 100 - LOSS_PCT and len(chosen) < len(candidates.genes):
-        gain = np.zeros(len(candidates.genes))
-        for (depths, weights, best), device in zip(gaps, owner, strict=True):
-            if kept[-1][device] < 100 - LOSS_PCT:
-                gain += (np.maximum(best - depths, 0) * weights).sum(axis=(1, 2))
-        gain[chosen] = -1
-        chosen.append(int(gain.argmax()))
-        for depths, _, best in gaps:
-            np.minimum(best, depths[chosen[-1]], out=best)
-        kept.append(_kept_pct(candidates, chosen, fronts, used, owner))
-    return chosen, kept[1:]
+        A device that has enough asks for no more.
+        """
+        grids = [_Grid(f, c) for f, c in zip(self.fronts, self.corners, strict=True)]
+        depths = self._depths(grids)
+        best = [np.ones_like(depth[0]) for depth in depths]
+        chosen: list[int] = []
+        kept: list[Floats] = [np.zeros(len(self.n_levels))]
+        while kept[-1].min() < 100 - LOSS_PCT and len(chosen) < len(self.genes):
+            gain = np.zeros(len(self.genes))
+            for level, device in enumerate(self.device):
+                if kept[-1][device] < 100 - LOSS_PCT:
+                    more = np.maximum(best[level] - depths[level], 0) * grids[level].weights
+                    whole = grids[level].whole * self.n_levels[device]
+                    gain += more.sum(axis=(1, 2)) / whole
+            gain[chosen] = -1
+            chosen.append(int(gain.argmax()))
+            best = [np.minimum(b, d[chosen[-1]]) for b, d in zip(best, depths, strict=True)]
+            kept.append(self._keep(chosen[-1]))
+        return chosen, kept[1:]
 
+    def _depths(self, grids: Sequence[_Grid]) -> list[Floats]:
+        """Of every level, the depth `(n, cells, cells)` of every candidate alone."""
+        parts: list[list[Floats]] = [[] for _ in grids]
+        for start in range(0, len(self.genes), CHUNK):
+            scores = self.scorer(self.genes[start : start + CHUNK])
+            meets, costs = self.bounds.violation(scores) <= 0, scores.costs
+            for part, grid, level in zip(parts, grids, self.used, strict=True):
+                part.append(grid.depths(costs[:, :, level], meets[:, :, level]))
+        return [np.concatenate(part) for part in parts]
 
-def _kept_pct(
-    candidates: Candidates,
-    chosen: Sequence[int],
-    fronts: Sequence[Costs],
-    used: Sequence[int],
-    owner: NDArray[np.int64],
-) -> Floats:
-    """Percent of the hypervolume that `chosen` keep, mean over the levels of every device."""
-    shares = []
-    for level in used:
-        corner = _corner(fronts[level])
-        own = np.concatenate([candidates.configurations[level][i] for i in chosen])
-        shares.append(hypervolume(own, corner) / hypervolume(fronts[level], corner))
-    counts = np.bincount(owner)
-    return 100 * np.bincount(owner, shares) / counts
+    def _keep(self, row: int) -> Floats:
+        """Add a subnet; percent of the hypervolume that all chosen keep, mean over levels."""
+        scores = self.scorer(self.genes[row : row + 1])
+        meets, costs = self.bounds.violation(scores)[0] <= 0, scores.costs[0]
+        shares = []
+        for i, level in enumerate(self.used):
+            own = np.concatenate([self.own[i], costs[meets[:, level], level]])
+            self.own[i] = own[non_dominated(own)]
+            shares.append(hypervolume(self.own[i], self.corners[i]) / self.volumes[i])
+        return 100 * np.bincount(self.device, shares) / self.n_levels
 
 
 def _corner(front: Costs) -> list[float]:
@@ -141,23 +127,26 @@ def _corner(front: Costs) -> list[float]:
 class _Grid:
     """Cells of the first two costs between the points of a front; depths are of the third."""
 
-    def __init__(self, front: Costs) -> None:
-        corner = np.array(_corner(front))
-        self.corner = corner
+    def __init__(self, front: Costs, corner: Sequence[float]) -> None:
+        self.last = corner[2]
         self.edges = [
             np.unique(np.quantile(front[:, d], np.linspace(0, 1, N_CELLS), method="lower"))
             for d in range(2)
         ]
         widths = [np.diff(np.append(e, corner[d])) for d, e in enumerate(self.edges)]
         self.weights = np.outer(*widths)
+        depth = self.depths(front[None], np.ones((1, len(front)), dtype=bool))[0]
+        self.whole = float(((1 - depth) * self.weights).sum())
 
-    def depth(self, costs: Costs) -> Floats:
-        """The least third cost of points no worse than every cell's near edge, 1 at the corner."""
-        depth = np.ones([len(e) + 1 for e in self.edges])
-        bins = tuple(np.searchsorted(e, costs[:, d], side="left") for d, e in enumerate(self.edges))
-        np.minimum.at(depth, bins, np.minimum(costs[:, 2] / self.corner[2], 1))
-        depth = np.minimum.accumulate(np.minimum.accumulate(depth, axis=0), axis=1)
-        return depth[:-1, :-1]
+    def depths(self, costs: Costs, meets: NDArray[np.bool_]) -> Floats:
+        """`(n, cells, cells)` from the configurations `(n, P, 3)` that meet the bounds.
 
-    def volume(self, costs: Costs) -> float:
-        return float(((1 - self.depth(costs)) * self.weights).sum())
+        The least third cost of those no worse than a cell's near edges; 1 at the corner.
+        """
+        subnet, policy = np.nonzero(meets)
+        rows = costs[subnet, policy]
+        depth = np.ones([len(costs), *(len(e) + 1 for e in self.edges)])
+        bins = [np.searchsorted(e, rows[:, d], side="left") for d, e in enumerate(self.edges)]
+        np.minimum.at(depth, (subnet, *bins), np.minimum(rows[:, 2] / self.last, 1))
+        depth = np.minimum.accumulate(np.minimum.accumulate(depth, axis=1), axis=2)
+        return depth[:, :-1, :-1]
