@@ -25,9 +25,9 @@ import pandas as pd
 from nas.pareto import hypervolume
 from nas.search import Bounds, Scorer, SearchSettings, load_proxy, target_costs
 from nas.search.archive import Archive
+from nas.search.fleet import find_devices
 from nas.search.instant import proposals, train_optimiser
 from nas.search.model import Model, load_model
-from nas.search.run import _device
 from nas.search.sampler import GenerationSampler
 from nas.search.study import open_study, run
 from nas.search.target import measure_plan, plan_rows
@@ -49,7 +49,7 @@ class Undirected(NeuralOptimizer):
 
 def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[str, Any]]:
     settings = SearchSettings(device=target, out=Path("unused"))
-    device, space = _device(settings), model.space
+    (device,), space = find_devices(settings), model.space
     proxy = load_proxy(space, "auto")
     planned = plan_rows(space, device, proxy, 24, np.random.default_rng(0))
     rows = pd.DataFrame(measure_plan(space, device, planned))

@@ -6,8 +6,10 @@ All objectives are costs. `costs` arrays are `(n_points, n_objectives)`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,8 @@ def _covered(rows: Costs, front: Costs) -> NDArray[np.bool_]:
 def hypervolume(costs: Costs, reference: Sequence[float]) -> float:
     """Volume between the front of `costs` and `reference`, for two or three objectives.
 
-    Exact: points are swept along the last objective, and the area of the others is kept up.
+    Exact, in n log n: points are swept along the last objective, and the staircase of the first two
+    is kept up with its area (Fonseca et al., 2006).
     """
     reference_ = np.asarray(reference, dtype=float)
     inside = costs[(costs < reference_).all(axis=1)]
@@ -73,14 +76,34 @@ def hypervolume(costs: Costs, reference: Sequence[float]) -> float:
     if costs.shape[1] == 2:
         return _area(inside, reference_)
     ranked = inside[np.argsort(inside[:, -1], kind="stable")]
-    depths = np.diff(np.append(ranked[:, -1], reference_[-1]))
-    return float(
-        sum(
-            _area(ranked[: i + 1, :-1], reference_[:-1]) * depth
-            for i, depth in enumerate(depths)
-            if depth > 0
-        )
-    )
+    depths = np.diff(np.append(ranked[:, -1], reference_[-1])).tolist()
+    stairs = _Staircase(*reference_[:2].tolist())
+    volume = 0.0
+    for (x, y, _), depth in zip(ranked.tolist(), depths, strict=True):
+        stairs.add(x, y)
+        volume += stairs.area * depth
+    return volume
+
+
+class _Staircase:
+    """Non-dominated points of two costs by rising x and falling y, and the area they dominate."""
+
+    def __init__(self, x_reference: float, y_reference: float) -> None:
+        self.xs, self.ys = [-inf, x_reference], [y_reference, -inf]
+        self.area = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        """Take in a point below the reference; the steps it dominates go."""
+        first = last = bisect_left(self.xs, x)
+        height = self.ys[first - 1]
+        if height <= y:
+            return
+        while self.ys[last] >= y:
+            self.area += (self.xs[last] - x) * (height - self.ys[last])
+            height = self.ys[last]
+            last += 1
+        self.area += (self.xs[last] - x) * (height - y)
+        self.xs[first:last], self.ys[first:last] = [x], [y]
 
 
 def _area(costs: Costs, reference: Costs) -> float:
@@ -133,6 +156,11 @@ class ParetoTable:
         return self.content["levels"]
 
     @property
+    def searched(self) -> list[dict[str, Any]]:
+        """The levels that the bounds of the search allowed."""
+        return searched_levels(self.content)
+
+    @property
     def objectives(self) -> list[str]:
         return [o["name"] for o in self.content["objectives"]]
 
@@ -169,6 +197,12 @@ class ParetoTable:
             row["exits"] = "+".join(f"{k}@{t:g}" for k, t in pairs)
             lines.append(",".join("" if row[c] is None else str(row[c]) for c in CSV_COLUMNS))
         write_text(path, "\n".join(lines) + "\n")
+
+
+def searched_levels(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The levels of a parsed pareto.json that its search was allowed to use."""
+    allowed = ((content.get("search") or {}).get("bounds") or {}).get("levels")
+    return [row for row in content["levels"] if allowed is None or row["level"] in allowed]
 
 
 def read_pareto(path: Path) -> ParetoTable:

@@ -46,8 +46,23 @@ def main() -> None:
         print(f"error: cannot write: {error.strerror}; what was done is kept", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; what was done so far is kept", file=sys.stderr)
-        sys.exit(130)
+        _stopped()
+    except Exception as error:
+        if not _interrupted(error):
+            raise
+        _stopped()
+
+
+def _stopped() -> None:
+    print("stopped; what was done so far is kept", file=sys.stderr)
+    sys.exit(130)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C began what ended in `error`: a library's clean-up can fail on the way out."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 if __name__ == "__main__":

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.pareto import ParetoTable
+    from nas.search import SearchSettings
+
 
 def search(
-    device: Annotated[str, typer.Option(help="Target; `nas devices` lists the names.")],
+    device: Annotated[
+        list[str], typer.Option(help="Target; give it again for several. `nas devices` lists them.")
+    ],
     power_mode: Annotated[str | None, typer.Option(help="Power mode of the target.")] = None,
     backend: Annotated[str | None, typer.Option(help="Inference backend of the target.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16 or int8.")] = None,
@@ -40,8 +48,18 @@ def search(
     max_worst_latency_ms: Annotated[float | None, typer.Option(help="No exit taken.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Energy per inference.")] = None,
     max_error_pct: Annotated[float | None, typer.Option(help="Top-1 error.")] = None,
+    max_params: Annotated[
+        float | None, typer.Option(help="Weights of the subnet with its exits, as in 250000.")
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="DVFS levels that may be used, as in 0,4,8-14.")
+    ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Stop after so many generations without a new point.")
+        int | None,
+        typer.Option(help="Stop once so many generations add less than 0.1 % of hypervolume."),
+    ] = None,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="An earlier pareto.json: its subnets come first.")
     ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Optuna database URL, or a file NAME.journal.")
@@ -77,15 +95,16 @@ def search(
 
     Example: `nas search --device xavier-nx --out runs/xavier-nx`
     """
-    from nas.cli.output import command_line, console, print_json
-    from nas.search import Bounds, SearchSettings, plan_search, run_search, write_plan
+    from nas.cli.output import command_line, console
+    from nas.search import Bounds, SearchSettings, parse_levels, search_devices
     from search_spaces import InputError
 
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them")
     settings = SearchSettings(
-        device=device,
-        out=out or Path("runs") / Path(device).stem,
+        device=device[0],
+        others=tuple(device[1:]),
+        out=out or Path("runs") / "+".join(Path(name).stem for name in device),
         supernet=supernet,
         space=space,
         accuracy_table=accuracy_table,
@@ -101,7 +120,15 @@ def search(
         clocks=clocks,
         n_points=points,
         patience=patience,
-        bounds=Bounds(max_error_pct, max_latency_ms, max_worst_latency_ms, max_energy_mj),
+        bounds=Bounds(
+            max_error_pct,
+            max_latency_ms,
+            max_worst_latency_ms,
+            max_energy_mj,
+            max_params,
+            levels=None if levels is None else parse_levels(levels),
+        ),
+        warm_start=warm_start,
         storage=storage,
         study=study,
         evaluate=evaluate or ray is not None,
@@ -115,21 +142,45 @@ def search(
     )
     log = console(quiet=quiet)
     if plan is not None:
-        rows = plan_search(settings)
-        write_plan(rows, plan)
-        log.print(f"{len(rows)} rows to measure in {plan}; fill in latency_ms and energy_mj, then")
-        log.print(f"nas search --device {device} --measurements {plan}")
+        _write_plan(settings, plan, log)
         return
     with _Screen(log, trials) as screen:
-        table = run_search(settings, resume=resume, overwrite=overwrite, listener=screen)
-    if json:
-        print_json(table.content)
-    elif not quiet:
-        from nas.cli.tables import print_result
+        tables, shared = search_devices(
+            settings, resume=resume, overwrite=overwrite, listener=screen
+        )
+    if json or not quiet:
+        _print(tables, shared, json=json)
+    files = "pareto.json, pareto.csv, report.html"
+    if shared is None:
+        journal = "" if instant else ", study.journal"
+        log.print(f"files: {settings.out}/{files}{journal}")
+    else:
+        log.print(f"files: {settings.out}/shared.json, study.journal, DEVICE/{{{files}}}")
 
-        print_result(table)
-    journal = "" if instant else ", study.journal"
-    log.print(f"files: {settings.out}/pareto.json, pareto.csv, report.html{journal}")
+
+def _write_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
+    from nas.search import plan_search, write_plan
+
+    rows = plan_search(settings)
+    write_plan(rows, plan)
+    devices = " ".join(f"--device {name}" for name in settings.devices)
+    log.print(f"{len(rows)} rows to measure in {plan}; fill in latency_ms and energy_mj, then")
+    log.print(f"nas search {devices} --measurements {plan}")
+
+
+def _print(tables: list[ParetoTable], shared: dict[str, Any] | None, *, json: bool) -> None:
+    from nas.cli.output import print_json
+    from nas.cli.tables import print_result, print_shared
+
+    if json and shared is None:
+        print_json(tables[0].content)
+    elif json:
+        print_json({"shared": shared, "devices": [table.content for table in tables]})
+    else:
+        for table in tables:
+            print_result(table)
+        if shared is not None:
+            print_shared(shared)
 
 
 class _Screen:
@@ -155,5 +206,5 @@ class _Screen:
         self.bar.update(self.task, note=f"{n_evaluated:,} evaluated on images", visible=True)
 
     def generation(self, generation: Any) -> None:
-        note = f"{generation.n_configurations:,} configurations, {generation.n_points} on fronts"
+        note = f"hypervolume {generation.hypervolume:.4f}, {generation.n_points:,} on fronts"
         self.bar.update(self.task, completed=generation.n_trials, note=note, visible=True)

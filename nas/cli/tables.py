@@ -27,6 +27,9 @@ def print_result(table: ParetoTable) -> None:
         out.print(f"{name}: {quality(entry)}")
     top = max(level["level"] for level in table.levels)
     out.print(_levels(table, top, wide=out.width >= WIDE))
+    out.print(_best(table))
+    for line in _search(table.content.get("search") or {}):
+        out.print(line)
     reference = table.baseline("largest", top)
     out.print(
         f"saving: energy against the largest subnet without exits at the top clock, "
@@ -44,6 +47,66 @@ def print_result(table: ParetoTable) -> None:
             f"images: error is {sum(gap) / len(gap):+.2f} points from the table's on average, "
             f"{max(gap, key=abs):+.2f} at most"
         )
+
+
+def _best(table: ParetoTable) -> Table:
+    """The ends of every level's front, each reached by another point."""
+    shown = Table(title="best of every level", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for name in ("level", "least error %", "least ms", "least worst ms", "least mJ"):
+        shown.add_column(name, no_wrap=True)
+    for level in table.searched:
+        points = table.at(level["level"])
+        cells = [str(level["level"])]
+        if points:
+            best = min(points, key=lambda p: p["top1_error_pct"])
+            mark = "" if best["error_source"] == "measured" else "~"
+            cells.append(f"{mark}{best['top1_error_pct']:.2f}")
+            for name in ("latency_ms", "latency_worst_ms", "energy_mj"):
+                values = [p[name] for p in points if p[name] is not None]
+                cells.append(_number(min(values, default=None)))
+        shown.add_row(*cells)
+    return shown
+
+
+def _search(search: dict[str, Any]) -> list[str]:
+    """How far the search came, and from where; empty for files that do not say."""
+    lines = []
+    if progress := search.get("progress"):
+        last, growth = progress[-1], ""
+        if len(progress) > 1 and (before := progress[-2]["hypervolume"]):
+            percent = 100 * (last["hypervolume"] / before - 1)
+            growth = f", {percent:+.2f} % in the last generation"
+        lines.append(
+            f"hypervolume after {last['n_subnets']} subnets: {last['hypervolume']:.4f}{growth} "
+            "(mean over levels; share of the box from no cost to 1.1 times the costlier of the "
+            "largest and the smallest subnet)"
+        )
+    if warm := search.get("warm_start"):
+        lines.append(f"started from {warm['n_subnets']} subnets of {warm['file']}")
+    return lines
+
+
+def print_shared(content: dict[str, Any]) -> None:
+    """Print which subnets serve all devices of a search."""
+    devices = content["devices"]
+    kept = f"{100 - content['loss_pct']:g} %"
+    shown = Table(
+        title=f"the fewest subnets that keep {kept} of every device's hypervolume",
+        caption="kept by this subnet and those above it, mean over levels",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
+    for name in ("", *devices, "subnet"):
+        shown.add_column(name, no_wrap=name != "subnet")
+    for number, row in enumerate(content["set"], start=1):
+        cells = (f"{row['kept_pct'][device]:.2f} %" for device in devices)
+        shown.add_row(str(number), *cells, row["subnet"])
+    out = Console(highlight=False)
+    out.print(shown)
+    out.print(
+        f"{len(content['on_every_front'])} of {content['n_on_some_front']} subnets are on a front "
+        f"of every device"
+    )
 
 
 def _least_energy(table: ParetoTable, name: str) -> str:
@@ -109,7 +172,7 @@ def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
         shown.add_column("subnet", no_wrap=True)
     reference = table.baseline("largest", top)["energy_mj"]
     knees = table.knees()
-    for level in table.levels:
+    for level in table.searched:
         points = table.at(level["level"])
         cells = [str(level["level"]), _clock(level), str(len(points))]
         if points:

@@ -10,8 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from nas.files import write_text
+from nas.pareto import searched_levels
 from search_spaces import ExitPolicy
 
+N_GENES = 8  # shown per objective
 Point = dict[str, Any]  # a point or baseline of pareto.json
 
 SOURCES = {
@@ -34,6 +36,7 @@ def write_report(
     rows = pareto.get("target_rows") or []
     baselines = baselines_by_level(pareto)
     decisions = {key: p.get("decision") for key, p in (pareto.get("predictors") or {}).items() if p}
+    pareto = {**pareto, "levels": searched_levels(pareto)}
     template = environment().get_template("report.html")
     page = template.render(
         pareto=pareto,
@@ -42,9 +45,21 @@ def write_report(
         simulated=any("simulat" in source for source in sources(pareto, rows)),
         no_go=[key for key, decision in decisions.items() if decision == "no-go"],
         n_target_rows=len(rows),
+        has_exits=any(len(p.get("exit_rates") or ()) > 1 for p in pareto["points"]),
+        importance=largest_shares(pareto),
         data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
     )
     write_text(out, page)
+
+
+def largest_shares(pareto: Mapping[str, Any]) -> dict[str, list[tuple[str, float, float]]]:
+    """Per objective the genes that count most: name, share, width of the bar in percent."""
+    found = {}
+    for objective, shares in ((pareto.get("search") or {}).get("importance") or {}).items():
+        ranked = sorted(shares.items(), key=lambda pair: -pair[1])[:N_GENES]
+        widest = ranked[0][1] or 1
+        found[objective] = [(gene, share, 100 * share / widest) for gene, share in ranked]
+    return found
 
 
 def baselines_by_level(pareto: Mapping[str, Any]) -> dict[int, dict[str, Point]]:
@@ -108,5 +123,6 @@ def environment() -> Environment:
     loader = PackageLoader("nas", "report")
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     made.filters["short"] = short
+    made.filters["rates"] = lambda rates: " · ".join(f"{100 * r:.0f} %" for r in rates or ()) or "–"
     made.filters["exits"] = lambda exits: str(ExitPolicy.from_dict(exits))
     return made

@@ -4,9 +4,9 @@ from nas.search.costs import target_costs
 from nas.search.inner import Scorer, Scores
 from nas.search.objectives import Bounds
 from nas.search.proxy import load_proxy
-from nas.search.run import plan_search, run_search
+from nas.search.run import plan_search, run_search, search_devices
 from nas.search.sampler import GenerationSampler
-from nas.search.settings import SearchSettings
+from nas.search.settings import SearchSettings, parse_levels
 from nas.search.surrogate import SurrogateSampler
 from nas.search.target import write_plan
 
@@ -18,8 +18,10 @@ __all__ = [
     "SearchSettings",
     "SurrogateSampler",
     "load_proxy",
+    "parse_levels",
     "plan_search",
     "run_search",
+    "search_devices",
     "target_costs",
     "write_plan",
 ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.pareto import Costs, covers, non_dominated
 from nas.search.inner import Scores
-from nas.search.objectives import Bounds
+from nas.search.objectives import Bounds, least_violation
+from nas.search.progress import Progress
 from search_spaces import Genes
 
 FIRST_PART, GROWTH = 1024, 8  # candidates come in parts, so that most meet a front already
@@ -71,19 +73,27 @@ def _edges(values: Costs) -> Costs:
 
 
 class Archive:
-    """Every subnet scored so far and one front per level."""
+    """Every subnet scored so far and one front per level.
 
-    def __init__(self, n_levels: int, bounds: Bounds) -> None:
+    `n_levels` are those of the device, or of every device: their levels are then in a row.
+    """
+
+    def __init__(self, n_levels: int | Sequence[int], bounds: Bounds) -> None:
         self.bounds = bounds
-        self.fronts = [LevelFront() for _ in range(n_levels)]
+        self.n_levels = [n_levels] if isinstance(n_levels, int) else list(n_levels)
+        self.fronts = [LevelFront() for _ in range(sum(self.n_levels))]
+        self.least = np.full(len(self.n_levels), np.inf)  # violation of any subnet on every device
         self.genes: list[Genes] = []
+        self.trial_values: list[Costs] = []  # of trials, on every device (devices, n, 3)
+        self.progress: list[Progress] = []
         self.n_subnets = 0
         self.n_configurations = 0
 
     def add(self, genes: Genes, scores: Scores) -> NDArray[np.float64]:
         """Add all configurations of `genes` that meet the bounds.
 
-        Returns the smallest violation of each subnet over its policies and settings, `(n,)`.
+        Returns the violation of each subnet `(n,)`: the smallest over its policies and settings,
+        the largest over devices.
         """
         violation = self.bounds.violation(scores)
         for level, front in enumerate(self.fronts):
@@ -97,7 +107,20 @@ class Archive:
         self.genes.append(genes)
         self.n_subnets += len(genes)
         self.n_configurations += scores.latency_ms.size
-        return violation.min(axis=(1, 2))
+        on_devices = least_violation(violation, scores.level, self.n_levels)
+        self.least = np.minimum(self.least, on_devices.min(axis=1))
+        return on_devices.max(axis=0)
+
+    def part(self, device: int, columns: slice) -> Archive:
+        """What concerns one of several devices, whose levels are `columns`."""
+        part = Archive(self.n_levels[device], self.bounds)
+        part.fronts = [replace(f, setting=f.setting - columns.start) for f in self.fronts[columns]]
+        part.genes, part.least = self.genes, self.least[device : device + 1]
+        part.trial_values = [values[device : device + 1] for values in self.trial_values]
+        part.progress = [progress.part(columns) for progress in self.progress]
+        part.n_subnets = self.n_subnets
+        part.n_configurations = self.n_configurations * len(part.fronts) // len(self.fronts)
+        return part
 
     @property
     def n_points(self) -> int:

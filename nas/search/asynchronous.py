@@ -6,20 +6,20 @@ differ, and no run equals the local one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 
 from nas.search.archive import Archive
 from nas.search.batches import CONSTRAINT, BatchSampler
 from nas.search.cluster import Cluster
+from nas.search.domain import SpaceDomain
 from nas.search.evaluated import EvaluatedAccuracy
 from nas.search.inner import Scorer
-from nas.search.objectives import Bounds, trial_values
+from nas.search.objectives import Bounds
+from nas.search.outcomes import Generation, Outcomes
 from nas.search.storage import faults_named
-from nas.search.study import Generation
 from search_spaces import Genes
 
 
@@ -32,18 +32,18 @@ class AsyncSearch:
         sampler: BatchSampler,
         scorer: Scorer,
         bounds: Bounds,
-        n_levels: int,
+        n_levels: int | Sequence[int],
         *,
         shared: str | None = None,
     ) -> None:
         """`shared` names a storage that other searches may write to."""
         assert isinstance(scorer.accuracy, EvaluatedAccuracy)
         assert isinstance(scorer.accuracy.evaluate, Cluster)
-        assert sampler.domain is not None
-        self.study, self.sampler, self.scorer, self.bounds = study, sampler, scorer, bounds
-        self.domain = sampler.domain
+        assert isinstance(sampler.domain, SpaceDomain)
+        self.study, self.sampler, self.domain = study, sampler, sampler.domain
         self.accuracy, self.cluster = scorer.accuracy, scorer.accuracy.evaluate
-        self.archive, self.middle = Archive(n_levels, bounds), n_levels // 2
+        self.outcomes = Outcomes(self.domain.space, scorer, bounds, n_levels, scorer.inner)
+        self.archive = self.outcomes.archive
         self.shared, self.where = shared, shared or "--out"
         self._seen: set[bytes] = set()
         self._pending: dict[str, tuple[optuna.Trial, Genes]] = {}
@@ -57,10 +57,10 @@ class AsyncSearch:
     ) -> Archive:
         """Search until the study holds `n_trials` subnets.
 
-        `patience` counts `population` trials as one generation.
+        `population` trials count as one generation.
         """
         self._resume()
-        quiet = n_repeats = 0
+        n_repeats = 0
         while self.archive.n_subnets < n_trials:
             wanted = min(self.cluster.n_slots, n_trials - self.archive.n_subnets)
             while len(self._pending) < wanted and n_repeats < 2 * self.sampler.population:
@@ -69,14 +69,22 @@ class AsyncSearch:
                     break  # a result will tell the sampler more
             if not self._pending:
                 break  # the space is exhausted
-            before = self.archive.n_points, sum(f.costs.sum() for f in self.archive.fronts)
             self._tell(*self._take())
-            after = self.archive.n_points, sum(f.costs.sum() for f in self.archive.fronts)
-            archive, quiet = self.archive, quiet + 1 if before == after else 0
-            on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
-            if patience and quiet >= patience * self.sampler.population:
+            on_generation(self._generation())
+            if self.outcomes.stalled(patience):
                 break
+        if (
+            not self.archive.progress
+            or self.archive.progress[-1].n_subnets < self.archive.n_subnets
+        ):
+            self.outcomes.measure()
         return self.archive
+
+    def _generation(self) -> Generation:
+        """After every trial; the hypervolume is measured once in a generation."""
+        progress, n = self.archive.progress, self.archive.n_subnets
+        due = progress[-1].n_subnets + self.sampler.population if progress else 0
+        return self.outcomes.measure() if n >= due else self.outcomes.state()
 
     def _resume(self) -> None:
         """Score what the study holds; what a killed run had in flight failed.
@@ -91,8 +99,7 @@ class AsyncSearch:
         if done:
             genes = self.domain.genes(done)
             self._seen = {row.tobytes() for row in genes}
-            for part in self.scorer.inner(genes, self.scorer(genes)):
-                self.archive.add(*part)
+            self.outcomes.add(genes)
 
     def _ask(self) -> bool:
         """Send one more subnet out; False where the sampler had only one that was seen before."""
@@ -119,10 +126,9 @@ class AsyncSearch:
         return self._pending.pop(name)
 
     def _tell(self, trial: optuna.Trial, genes: Genes) -> None:
-        scores = self.scorer(genes)
-        (part,) = self.scorer.inner(genes, scores)
-        violation = float(self.archive.add(*part)[0])
-        values: list[float] = np.asarray(trial_values(scores, self.middle)[0]).tolist()
+        values, violation = self.outcomes.add(genes)
         with faults_named(self.where):
-            self.study._storage.set_trial_system_attr(trial._trial_id, CONSTRAINT, [violation])
-            self.study.tell(trial, values)
+            self.study._storage.set_trial_system_attr(
+                trial._trial_id, CONSTRAINT, violation.tolist()
+            )
+            self.study.tell(trial, values[0].tolist())

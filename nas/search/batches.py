@@ -39,6 +39,7 @@ class BatchSampler(BaseSampler):
         self.domain, self.seed, self.population = domain, seed, population
         self._lock = threading.Lock()  # Optuna's n_jobs are threads
         self._study: str | None = None
+        self._start: Genes | None = None
         self._restart()
 
     def _restart(self) -> None:
@@ -68,11 +69,19 @@ class BatchSampler(BaseSampler):
         del number
         return self.population
 
+    def start_from(self, genes: Genes) -> None:
+        """Make `genes` the first members of batch 0, as many as it holds; call it before `ask`."""
+        assert self.domain is not None
+        self._start = self.domain.canonical(genes)
+
     def ask(self) -> tuple[int, Genes]:
         """Number and genes of the batch that follows what was told."""
         if self._next is None:
             rng = np.random.default_rng([self.seed, self._number])
-            self._next = self._breed(self._number, self.size(self._number), self._seen, rng)
+            size = self.size(self._number)
+            self._next = self._breed(self._number, size, self._seen, rng)
+            if self._number == 0 and self._start is not None:
+                self._next = fresh(np.concatenate([self._start, self._next]), size, set())
         return self._number, self._next
 
     def tell(self, genes: Genes, values: Floats, violation: Floats) -> None:

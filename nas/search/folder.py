@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,34 +14,59 @@ from search_spaces import InputError
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
 EVALUATIONS = "evaluations.jsonl"
+SHARED = "shared.json"  # what several devices have in common
 RESULTS = ("pareto.json", "pareto.csv", "report.html")
 NEW_ROWS = "target_rows.new.csv"  # becomes ROWS when the run starts
 
 
 class RunFolder:
-    """`out` with what an earlier run left there, if that is what `--resume` goes on with."""
+    """`out` with what an earlier run left there, if that is what `--resume` goes on with.
 
-    def __init__(self, out: Path, fingerprint: dict[str, Any], *, resumed: bool) -> None:
+    One device has its files in `out` itself; each of several has a folder of its own in it.
+    """
+
+    def __init__(
+        self, out: Path, fingerprint: dict[str, Any], devices: Sequence[str], *, resumed: bool
+    ) -> None:
         self.out = out
         self.journal = out / JOURNAL
         self.evaluations = out / EVALUATIONS
-        self.rows = out / (ROWS if resumed else NEW_ROWS)
+        self.homes = {name: out / name if len(devices) > 1 else out for name in devices}
+        rows = ROWS if resumed else NEW_ROWS
+        self.rows = {name: home / rows for name, home in self.homes.items()}
         self.started = resumed
         self._fingerprint = fingerprint
+        self._made = [home for home in self.homes.values() if not home.exists()]
+        for home in self._made:
+            home.mkdir()
 
     def start(self) -> None:
         """Drop what an older run left and write down what this one is; nothing is refused now."""
         if not self.started:
-            for name in (STATE, JOURNAL, EVALUATIONS, *RESULTS):
-                (self.out / name).unlink(missing_ok=True)
-            self.rows = self.rows.replace(self.out / ROWS)
+            for home in (self.out, *self.homes.values()):
+                for name in (STATE, JOURNAL, EVALUATIONS, SHARED, *RESULTS):
+                    (home / name).unlink(missing_ok=True)
+            for name, home in self.homes.items():
+                self.rows[name] = self.rows[name].replace(home / ROWS)
             write_text(self.out / STATE, json.dumps(self._fingerprint, indent=1) + "\n")
             self.started = True
+
+    def abandon(self) -> None:
+        """Leave `out` as it was found."""
+        for rows in self.rows.values():
+            rows.unlink(missing_ok=True)
+        for home in self._made:
+            home.rmdir()
 
 
 @contextmanager
 def claim(
-    out: Path, fingerprint: dict[str, Any], *, resume: bool, overwrite: bool
+    out: Path,
+    fingerprint: dict[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    devices: Sequence[str] = ("",),
 ) -> Iterator[RunFolder]:
     """Hold `out` for this process. InputError: it holds a run that this one does not go on with.
 
@@ -56,12 +81,12 @@ def claim(
         resumed = resume and state.exists()
         if resumed:
             _check_same(state, fingerprint)
-        folder = RunFolder(out, fingerprint, resumed=resumed)
+        folder = RunFolder(out, fingerprint, devices, resumed=resumed)
         try:
             yield folder
         finally:
             if not folder.started:
-                (out / NEW_ROWS).unlink(missing_ok=True)
+                folder.abandon()
                 if not locked:
                     (out / LOCK).unlink()
                 if not existed:

@@ -8,7 +8,7 @@ other clocks are searched too, as exactly: every setting that any policy of any 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -51,6 +51,7 @@ class Scores:
     latency_ms: Floats  # (n, P, L), expected
     energy_mj: Floats  # (n, P, L), expected
     worst_ms: Floats  # (n, P, L), no early exit taken
+    params: Floats | None = None  # (n, P), weights of the asked program
     setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     level: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
@@ -73,8 +74,9 @@ class Scorer:
 
     accuracy: Accuracy
     cost: Costs
-    decision_ms: float
+    decision_ms: float | Floats  # of every level (L,) where levels are of several devices
     clocks: ClockGrid | None = None
+    params: Callable[[Genes], Floats] | None = None  # only where a bound needs them
 
     @property
     def grid(self) -> PolicyGrid:
@@ -83,7 +85,8 @@ class Scorer:
     def __call__(self, genes: Genes) -> Scores:
         error, rates, measured = self.accuracy(genes)
         latency, energy = self._decided(*self.cost(genes, self.grid.programs))
-        return Scores(error, rates, measured, *self._expected(rates, latency, energy))
+        costs = self._expected(rates, latency, energy)
+        return Scores(error, rates, measured, *costs, self._params(genes))
 
     def inner(self, genes: Genes, scores: Scores) -> Iterator[tuple[Genes, Scores]]:
         """What an archive is given: `scores`, or at all useful settings of the clocks, in parts."""
@@ -116,7 +119,11 @@ class Scorer:
         assert self.clocks is not None
         error, rates, measured = self.accuracy(genes)
         costs = self._expected(rates, latency, energy)
-        return Scores(error, rates, measured, *costs, settings, self.clocks.level[settings])
+        params, level = self._params(genes), self.clocks.level[settings]
+        return Scores(error, rates, measured, *costs, params, settings, level)
+
+    def _params(self, genes: Genes) -> Floats | None:
+        return self.params and self.params(genes)
 
     def _decided(self, run_ms: Floats, run_mj: Floats) -> tuple[Floats, Floats]:
         """Costs of programs with the decisions on their way."""

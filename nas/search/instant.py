@@ -16,7 +16,8 @@ import numpy as np
 from nas.devices import AnalyticDevice, load_profile, profile_names
 from nas.search.archive import Archive
 from nas.search.costs import TargetCosts
-from nas.search.inner import Floats, Scorer
+from nas.search.fleet import Target
+from nas.search.inner import Floats
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
 from nas.search.target import choose_levels
@@ -31,19 +32,17 @@ FILE = "optimiser.json"
 def instant_archive(
     settings: SearchSettings,
     model: Model,
-    device: Any,
-    costs: TargetCosts,
-    scorer: Scorer,
+    target: Target,
     listener: Any,
 ) -> Archive:
     """Everything proposed for the target, scored; the bounds decide what stays."""
     optimizer = _optimiser(settings, model, listener)
     start = time.perf_counter()
-    genes, n = proposals(optimizer, costs, device, settings)
+    genes, n = proposals(optimizer, target.costs, target.device, settings)
     seconds = time.perf_counter() - start
     each = f"{n} bounds, {1e3 * seconds / n:.1f} ms each"
     listener.stage(f"{len(genes)} subnets proposed in {seconds:.2f} s ({each})")
-    archive = Archive(len(device.levels), settings.bounds)
+    archive, scorer = Archive(target.n_levels, settings.bounds), target.scorer
     for part in scorer.inner(genes, scorer(genes)):
         archive.add(*part)
     return archive

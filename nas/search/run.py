@@ -1,41 +1,33 @@
-"""`nas search` as a function: one call from a device's name to the files of a result."""
+"""`nas search` as a function: one call from the devices' names to the files of a result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import optuna
-import pandas as pd
 
-from nas.devices import get_device
-from nas.files import sha256_of, write_bytes
+from nas.files import sha256_of
 from nas.pareto import ParetoTable
-from nas.search import study as study_
 from nas.search.archive import Archive
-from nas.search.batches import BatchSampler
-from nas.search.clocks import ClockGrid
-from nas.search.costs import TargetCosts, target_costs
+from nas.search.fleet import Fleet, find_devices, fit_target
 from nas.search.folder import RunFolder, claim
-from nas.search.inner import Accuracy, Scorer, Scores
+from nas.search.inner import Accuracy
 from nas.search.instant import instant_archive
 from nas.search.model import Model, load_model
+from nas.search.outcomes import Generation
+from nas.search.outer import open_study, outer_search, warm_start
 from nas.search.proxy import Proxy, load_proxy
-from nas.search.result import PointMaker, Provenance, assemble
-from nas.search.sampler import GenerationSampler
+from nas.search.reach import check_reachable
 from nas.search.settings import SearchSettings
-from nas.search.surrogate import SurrogateSampler
-from nas.search.target import measure_plan, plan_rows, write_plan
+from nas.search.shared import shared, write_shared
+from nas.search.target import planned_rows, target_rows
 from nas.search.verify import check_data, verify
-from predictors import check_target_rows, read_rows
-from search_spaces import InputError, Space
-
-N_PROBES = 256  # subnets that are scored before the search to see whether the bounds can be met
+from nas.search.warm import WarmStart, read_warm_start
+from nas.search.written import result_table, write_result
+from search_spaces import Genes, InputError
 
 
 class Listener(Protocol):
@@ -43,7 +35,7 @@ class Listener(Protocol):
 
     def stage(self, text: str) -> None: ...
 
-    def generation(self, generation: study_.Generation) -> None: ...
+    def generation(self, generation: Generation) -> None: ...
 
     def evaluation(self, n_evaluated: int) -> None:
         """One more subnet was run on images."""
@@ -56,7 +48,7 @@ class Silent:
     def stage(self, text: str) -> None:
         pass
 
-    def generation(self, generation: study_.Generation) -> None:
+    def generation(self, generation: Generation) -> None:
         pass
 
     def evaluation(self, n_evaluated: int) -> None:
@@ -70,57 +62,91 @@ def run_search(
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> ParetoTable:
-    """Search and write `pareto.json`, `pareto.csv`, `report.html` and the study into `out`.
+    """Search for one device and write `pareto.json`, `pareto.csv`, `report.html` and the study.
 
     Raises InputError for whatever the user can mend; `out` then holds no half-written result.
     """
+    tables, _ = search_devices(settings, resume=resume, overwrite=overwrite, listener=listener)
+    return tables[0]
+
+
+def search_devices(
+    settings: SearchSettings,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> tuple[list[ParetoTable], dict[str, Any] | None]:
+    """One search for all devices: the result of each, and what they share (None for one device).
+
+    The files of one device are in `out`; those of several are in a folder each, beside
+    `shared.json`. Raises InputError for whatever the user can mend.
+    """
     listener = listener or Silent()
-    device = _device(settings)
+    devices = find_devices(settings)
     model = load_model(settings)
     check_data(model, settings.data)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
     fingerprint = settings.fingerprint() | {"weights": (model.supernet or {}).get("sha256")}
-    with claim(settings.out, fingerprint, resume=resume, overwrite=overwrite) as folder:
-        rows = _target_rows(settings, model.space, device, proxy, folder.rows)
-        costs = target_costs(model.space, device, proxy, rows)
-        grid = ClockGrid.of(model.space, device) if settings.clocks == "all" else None
-        scorer = Scorer(model.accuracy, costs, device.decision_ms, grid)
-        settings.bounds.check_reachable(*_probed(settings, model.space, scorer))
-        search = fingerprint | {"target_rows": sha256_of(folder.rows)}
-        open_ = partial(_open_study, settings, model.space, folder, search, overwrite=overwrite)
+    names = [device.name for device in devices]
+    with claim(
+        settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names
+    ) as folder:
+        fleet, first = _fleet(settings, model, devices, proxy, folder)
+        search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
+        open_ = partial(
+            open_study, settings, model.space, folder.journal, search, overwrite=overwrite
+        )
         # a study of another search is refused before the folder changes; its own starts with it
         study = open_() if settings.storage and not settings.instant else None
         with _accuracy(settings, model, folder, listener) as accuracy:
-            scorer = replace(scorer, accuracy=accuracy)
-            if settings.instant:
-                archive = instant_archive(settings, model, device, costs, scorer, listener)
-            else:
-                archive = _search(settings, study or open_(), scorer, len(device.levels), listener)
-            if not archive.n_points:
-                raise InputError(
-                    f"no configuration of {archive.n_subnets} subnets meets all bounds together: "
-                    f"{_closest(archive, scorer, settings)}; relax one of them"
-                )
+            fleet = fleet.judged_by(accuracy)
+            if study is None and not settings.instant:
+                study = open_()
+            archive, warm = _archive(settings, model, fleet, study, first, listener)
+            parts = fleet.archives(archive)
+            _check_found(settings, fleet, parts)
             listener.stage("result")
-            table = assemble(
-                PointMaker(model.space, scorer, device.levels, _provenance(costs)),
-                archive,
-                n_points=settings.n_points,
-                device=_describe(device, costs),
-                supernet=model.supernet,
-                space=model.space.name,
-                predictors=costs.entries(),
-                target_rows=costs.compare(rows, device.levels),
-                launch_share=getattr(device, "launch_share", None),
-                command=settings.command,
-                seed=settings.seed,
-            )
-        if settings.data is not None:
-            listener.stage("verify on test images")
-            verify(table, model, settings.data)
-        _write(table, settings.out)
-    return table
+            tables = [
+                result_table(settings, model, target, part, warm)
+                for target, part in zip(fleet.targets, parts, strict=True)
+            ]
+            content = _shared(model, fleet, parts, listener)
+        for target, table in zip(fleet.targets, tables, strict=True):
+            if settings.data is not None:
+                listener.stage("verify on test images")
+                verify(table, model, settings.data)
+            write_result(table, folder.homes[target.name])
+        if content is not None:
+            write_shared(content, settings.out)
+    return tables, content
+
+
+def _fleet(
+    settings: SearchSettings, model: Model, devices: Sequence[Any], proxy: Proxy, folder: RunFolder
+) -> tuple[Fleet, list[Genes]]:
+    """The devices with their costs, and of each the subnets that were found to meet the bounds.
+
+    InputError for what cannot be searched: bounds out of reach, a warm start of another space.
+    """
+    rows = target_rows(settings, model.space, devices, proxy, folder.rows)
+    fleet = Fleet(
+        [fit_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
+    )
+    first = [
+        check_reachable(
+            settings.bounds,
+            target.scorer,
+            model.space,
+            settings.seed,
+            target.name if settings.others else "",
+        )
+        for target in fleet.targets
+    ]
+    if settings.warm_start is not None and not folder.started:
+        read_warm_start(settings.warm_start, model.space)
+    return fleet, first
 
 
 @contextmanager
@@ -138,131 +164,53 @@ def _accuracy(
         yield accuracy
 
 
-def _search(
+def _archive(
     settings: SearchSettings,
-    study: optuna.Study,
-    scorer: Scorer,
-    n_levels: int,
+    model: Model,
+    fleet: Fleet,
+    study: optuna.Study | None,
+    first: list[Genes],
     listener: Listener,
-) -> Archive:
-    """The outer search: generation by generation, or without order on a cluster."""
-    listener.stage("search")
-    sampler = study.sampler
-    assert isinstance(sampler, BatchSampler)
-    if settings.ray_async:
-        from nas.search.asynchronous import AsyncSearch
-
-        listener.stage("--ray-async: what is bred depends on which node answers first")
-        search = AsyncSearch(
-            study, sampler, scorer, settings.bounds, n_levels, shared=settings.storage
-        )
-        return search.run(
-            settings.n_trials, patience=settings.patience, on_generation=listener.generation
-        )
-    return study_.run(
-        study,
-        sampler,
-        scorer,
-        settings.bounds,
-        n_levels,
-        settings.n_trials,
-        patience=settings.patience,
-        inner=scorer.inner,
-        shared=settings.storage,
-        on_generation=listener.generation,
-    )
+) -> tuple[Archive, WarmStart | None]:
+    """Everything that was searched, beginning with `first`, and the warm start; or proposals."""
+    if study is None:
+        (target,) = fleet.targets
+        return instant_archive(settings, model, target, listener), None
+    warm = warm_start(settings, study, model.space, listener)
+    begin = [*first, *([warm.genes(model.space)] if warm else [])]
+    return outer_search(settings, study, fleet, begin, listener), warm
 
 
-def _open_study(
-    settings: SearchSettings,
-    space: Space,
-    folder: RunFolder,
-    search: dict[str, Any],
-    *,
-    overwrite: bool,
-) -> optuna.Study:
-    """The run's own study, or `--study` in `--storage`."""
-    return study_.open_study(
-        settings.storage,
-        folder.journal,
-        _sampler(settings, space),
-        name=settings.study,
-        search=search,
-        overwrite=overwrite,
-    )
+def _check_found(settings: SearchSettings, fleet: Fleet, parts: Sequence[Archive]) -> None:
+    """InputError where nothing of a device meets its bounds."""
+    for target, part in zip(fleet.targets, parts, strict=True):
+        if not part.n_points:
+            where = f" on {target.name}" if settings.others else ""
+            more = "search without --instant" if settings.instant else "give more --trials"
+            raise InputError(
+                f"no configuration of {part.n_subnets} subnets meets all bounds together{where}: "
+                f"the closest one exceeds a bound by {100 * part.least[0]:.1f} %; "
+                f"relax one of them, or {more}"
+            )
+
+
+def _shared(
+    model: Model, fleet: Fleet, parts: Sequence[Archive], listener: Listener
+) -> dict[str, Any] | None:
+    """What several devices have in common."""
+    if len(parts) == 1:
+        return None
+    listener.stage("shared subnets")
+    names = [target.name for target in fleet.targets]
+    return shared(model.space, fleet.scorer(), parts, names)
 
 
 def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:
-    """The rows that `--plan` writes: what to measure on the target."""
+    """The rows that `--plan` writes: what to measure on the target, or on each of several."""
     model = load_model(settings)
     proxy = load_proxy(model.space, settings.proxy)
-    rng = np.random.default_rng(settings.seed)
-    return plan_rows(model.space, _device(settings), proxy, settings.n_target_rows, rng)
-
-
-def _device(settings: SearchSettings) -> Any:
-    return get_device(
-        settings.device,
-        backend=settings.backend,
-        precision=settings.precision,
-        batch=settings.batch,
-        power_mode=settings.power_mode,
-    )
-
-
-def _sampler(settings: SearchSettings, space: Space) -> BatchSampler:
-    if settings.sampler == "surrogate":
-        return SurrogateSampler(space, seed=settings.seed)
-    return GenerationSampler(space, seed=settings.seed, population=settings.population)
-
-
-def _target_rows(
-    settings: SearchSettings, space: Space, device: Any, proxy: Proxy, path: Path
-) -> pd.DataFrame:
-    """The rows at `path`, which are measured, simulated or the user's the first time."""
-    if not path.exists() and settings.measurements is not None:
-        rows = read_rows(settings.measurements, space)
-        check_target_rows(rows)
-        others = sorted(set(rows["device"]) - {device.name})
-        if others:
-            raise InputError(
-                f"{settings.measurements} holds rows of {', '.join(others)}, "
-                f"the target is {device.name}; give rows of the target alone"
-            )
-        write_bytes(path, settings.measurements.read_bytes())
-    elif not path.exists():
-        rng = np.random.default_rng(settings.seed)
-        planned = plan_rows(space, device, proxy, settings.n_target_rows, rng)
-        write_plan(measure_plan(space, device, planned), path)
-    return read_rows(path, space)
-
-
-def _probed(settings: SearchSettings, space: Space, scorer: Scorer) -> list[Scores]:
-    """What tells whether the bounds can be met: probes, and the smallest at all clocks searched."""
-    sample = space.sample_spread(N_PROBES, np.random.default_rng(settings.seed))
-    probes = np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
-    smallest = scorer.inner(space.smallest, scorer(space.smallest))
-    return [scorer(probes), *(scores for _, scores in smallest)]
-
-
-def _closest(archive: Any, scorer: Scorer, settings: SearchSettings) -> str:
-    excess = min(float(settings.bounds.violation(scorer(genes)).min()) for genes in archive.genes)
-    return f"the closest one exceeds a bound by {100 * excess:.1f} %"
-
-
-def _provenance(costs: TargetCosts) -> Provenance:
-    return Provenance(costs.latency_source, costs.energy_source, costs.latency_interval_log)
-
-
-def _describe(device: Any, costs: TargetCosts) -> dict[str, Any]:
-    names = ("name", "processor", "backend", "precision", "batch", "power_mode")
-    sources = {"latency_source": costs.latency_source, "energy_source": costs.energy_source}
-    return {name: getattr(device, name) for name in names} | sources
-
-
-def _write(table: ParetoTable, out: Path) -> None:
-    from nas.report import write_report
-
-    table.write_json(out / "pareto.json")
-    table.write_csv(out / "pareto.csv")
-    write_report(table.content, out / "report.html", knees=table.knees())
+    return [
+        row
+        for device in find_devices(settings)
+        for row in planned_rows(settings, model.space, device, proxy)
+    ]

@@ -15,7 +15,7 @@ CLOCKS = ("gpu", "all")
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Inputs of `nas.search.run.search`; paths are read, names are looked up there."""
+    """Inputs of `nas.search.run.search_devices`; paths are read, names are looked up there."""
 
     device: str
     out: Path
@@ -46,6 +46,8 @@ class SearchSettings:
     command: str = ""
     instant: bool = False
     optimiser: Path | None = None
+    others: tuple[str, ...] = ()  # devices that the same search serves as well
+    warm_start: Path | None = None
 
     def __post_init__(self) -> None:
         for option, value, least in (
@@ -71,8 +73,8 @@ class SearchSettings:
                 "--space and --accuracy-table belong together: a space without a supernet needs "
                 "the accuracies of its subnets as a table"
             )
-
         self._check_evaluation()
+        self._check_kind()
 
     def _check_evaluation(self) -> None:
         if self.ray_async and self.ray is None:
@@ -85,11 +87,41 @@ class SearchSettings:
                 f"{option} runs every subnet on the validation images: name them with --data"
             )
 
+    def _check_kind(self) -> None:
+        """Refuse what a kind of search does not have."""
+        if self.others and self.instant:
+            raise InputError("--instant proposes for one device; give one --device, or search")
+        if self.others and self.clocks != "gpu":
+            raise InputError(
+                f"--clocks {self.clocks} searches the clocks of one device; "
+                "give one --device, or leave it at --clocks gpu"
+            )
+        if self.instant and self.warm_start is not None:
+            raise InputError("--warm-start begins a search, --instant makes none; give one of them")
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All targets of the search."""
+        return (self.device, *self.others)
+
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its `--resume`."""
         free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
         free |= {"optimiser", "study", "ray"}
         return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
+
+
+def parse_levels(text: str) -> tuple[int, ...]:
+    """The levels that `--levels` names: numbers and ranges, `0,4,8-14`."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            raise InputError(f"--levels {text!r}: write numbers and ranges, as in 0,4,8-14")
+        if int(last or first) < int(first):
+            raise InputError(f"--levels {text!r}: the range {part.strip()} is empty")
+        found.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
 
 
 def _plain(value: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,16 @@ from nas.files import without_password
 from nas.pareto import OBJECTIVES
 from nas.search.archive import Archive
 from nas.search.batches import BatchSampler
-from nas.search.domain import Domain
-from nas.search.inner import Scorer, Scores
-from nas.search.objectives import Bounds, trial_values
+from nas.search.domain import Domain, SpaceDomain
+from nas.search.inner import Scorer
+from nas.search.objectives import Bounds
+from nas.search.outcomes import Generation, Inner, Outcomes, as_scored
 from nas.search.record import add_finished
 from nas.search.storage import faults_named, first_records, open_storage, turn
 from search_spaces import Genes, InputError
 
 STUDY_NAME = "nas"
 SEARCH = "search"  # user attribute of a study: what decides its trials
-Inner = Callable[[Genes, Scores], Iterable[tuple[Genes, Scores]]]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What a progress bar shows after a generation."""
-
-    n_trials: int
-    n_points: int
-    n_configurations: int
 
 
 def open_study(
@@ -80,6 +71,7 @@ def _open(backend: BaseStorage, name: str, sampler: BatchSampler) -> optuna.Stud
 
 def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> None:
     found = study.user_attrs.get(SEARCH)
+    search = json.loads(json.dumps(search))  # as it comes back: a tuple is a list
     changed = [k for k, v in search.items() if found is not None and found.get(k) != v]
     if changed:
         raise InputError(
@@ -90,17 +82,12 @@ def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> No
         study.set_user_attr(SEARCH, search)
 
 
-def as_scored(genes: Genes, scores: Scores) -> list[tuple[Genes, Scores]]:
-    """The inner search where the levels' own clocks are all there is."""
-    return [(genes, scores)]
-
-
 def run(
     study: optuna.Study,
     sampler: BatchSampler,
     scorer: Scorer,
     bounds: Bounds,
-    n_levels: int,
+    n_levels: int | Sequence[int],
     n_trials: int,
     *,
     patience: int | None = None,
@@ -111,15 +98,14 @@ def run(
     """Search until the study holds `n_trials` subnets; returns the archive of all of them.
 
     Trials that the study already holds are scored again, not searched again: the same archive
-    comes out whether or not the run was interrupted. `patience` stops after that many generations
-    in which no level's front changed. `inner` turns scored subnets into what the archive is given;
-    `shared` names a storage that other searches may write to.
+    comes out whether or not the run was interrupted. `patience` stops once that many generations
+    together added less than 0.1 % to the hypervolume. `n_levels` and `inner` are those of
+    `Outcomes`; `shared` names a storage that other searches may write to.
     """
     domain = sampler.domain
-    assert domain is not None  # a sampler without one serves Optuna alone
-    middle = n_levels // 2
-    archive = Archive(n_levels, bounds)
-    quiet = 0
+    assert isinstance(domain, SpaceDomain)  # a sampler without a space serves Optuna alone
+    outcomes = Outcomes(domain.space, scorer, bounds, n_levels, inner)
+    archive = outcomes.archive
     trials = _finished(study, domain, shared)
     while archive.n_subnets < n_trials:
         done = archive.n_subnets
@@ -129,10 +115,7 @@ def run(
             break  # the space is exhausted
         recorded = trials[done : done + len(genes)]
         _check_prefix(genes, domain.genes(recorded))
-        scores = scorer(genes)
-        values = trial_values(scores, middle)
-        before = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
-        violation = np.concatenate([archive.add(*part) for part in inner(genes, scores)])
+        values, violation = outcomes.add(genes)
         with faults_named(shared or "--out"), turn(study._storage) if shared else nullcontext():
             if shared:
                 trials = _finished(study, domain, shared)
@@ -141,10 +124,8 @@ def run(
             new = slice(len(recorded), None)
             params = domain.params(genes[new])
             add_finished(study, domain.distributions, params, values[new], violation[new])
-        after = archive.n_points, sum(front.costs.sum() for front in archive.fronts)
-        on_generation(Generation(archive.n_subnets, after[0], archive.n_configurations))
-        quiet = quiet + 1 if before == after else 0
-        if len(genes) < sampler.size(number) or (patience and quiet >= patience):
+        on_generation(outcomes.measure())
+        if len(genes) < sampler.size(number) or outcomes.stalled(patience):
             break
         if recorded:
             values[: len(recorded)] = [t.values for t in recorded]

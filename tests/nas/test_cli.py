@@ -176,3 +176,23 @@ def test_a_predictor_from_rows_to_a_prediction(digits, tmp_path):
 
 def test_the_report_command_writes_beside_the_result(tmp_path):
     refused(nas("report", "--pareto", tmp_path / "none.json"), "does not exist")
+
+
+def test_ctrl_c_is_ctrl_c_even_where_a_librarys_clean_up_fails(monkeypatch):
+    def stopped(*_):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise FileNotFoundError("lock") from None
+
+    monkeypatch.setattr("nas.cli.app.app", stopped)
+    result = nas("spaces")
+    assert result.code == 130
+    assert result.err == "stopped; what was done so far is kept\n"
+
+    def broken(*_):
+        raise FileNotFoundError("lock")
+
+    monkeypatch.setattr("nas.cli.app.app", broken)
+    with pytest.raises(FileNotFoundError):
+        nas("spaces")

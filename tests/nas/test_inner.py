@@ -94,15 +94,6 @@ def test_violation_is_the_smallest_over_policies_and_levels():
         assert found[i] == pytest.approx(SCORES.latency_ms[i].min() / bounds.max_latency_ms - 1)
 
 
-def test_an_unreachable_bound_names_the_best():
-    best = SCORES.energy_mj.min()
-    with pytest.raises(
-        InputError, match=rf"--max-energy-mj 0.001: the best reachable is {best:.4g}"
-    ):
-        Bounds(max_energy_mj=0.001).check_reachable(SCORES)
-    Bounds(max_energy_mj=float(best)).check_reachable(SCORES)
-
-
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bound_is_a_positive_number(value):
     with pytest.raises(InputError, match="--max-latency-ms must be a positive number"):

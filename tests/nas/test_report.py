@@ -78,6 +78,20 @@ def synthetic_pareto(n_levels: int = 4, n_points: int = 12) -> dict[str, Any]:
             for name, genes in ends.items()
         ],
         "front": [points[-1]["id"]],
+        "search": {
+            "n_subnets": 300,
+            "n_configurations": 1_200_000,
+            "bounds": {"max_latency_ms": 25.0},
+            "warm_start": {"file": "old/pareto.json", "n_subnets": 31},
+            "progress": [
+                {"n_subnets": 100 * i, "n_points": 40 * i, "hypervolume": 0.3 - 0.1 / i}
+                for i in (1, 2, 3)
+            ],
+            "importance": {
+                name: {f"width{i}": 0.5**i for i in range(1, 11)}
+                for name in ("top1_error_pct", "latency_ms")
+            },
+        },
     }
 
 
@@ -262,10 +276,58 @@ def test_absent_figures_are_dashes(tmp_path: Path) -> None:
     assert "Verified against predicted" not in text
 
 
+def test_the_search_is_told(tmp_path: Path) -> None:
+    page = Page(written(tmp_path, synthetic_pareto()))
+    text = " ".join(page.text.split())
+    assert "300 subnets, 1,200,000 configurations" in text
+    assert "It started from 31 subnets of old/pareto.json. Bounds: max_latency_ms 25." in text
+    assert "width1 50 %" in text
+    assert text.count("width8") == 2
+    assert "width9" not in text
+    ids = {value for name, value in page.attributes if name == "id"}
+    assert {"progress", "rates", "exits", "verified"} <= ids
+
+
+def test_files_that_say_nothing_of_the_search_are_shown_without_it(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    del pareto["search"]
+    page = Page(written(tmp_path, pareto))
+    assert "Hypervolume over" not in page.text
+    assert "progress" not in [value for name, value in page.attributes if name == "id"]
+
+
+def test_points_without_exits_have_no_chart_of_them(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    for point in pareto["points"]:
+        point["exit_rates"] = [1.0]
+    assert "Where images leave" not in Page(written(tmp_path, pareto)).text
+
+
+def test_levels_that_were_not_searched_are_not_shown(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    pareto["search"]["bounds"]["levels"] = [1, 2]
+    pareto["points"] = [p for p in pareto["points"] if p["level"] in (1, 2)]
+    page = Page(written(tmp_path, pareto))
+    labels = [value for _, value in page.attributes]
+    assert "Show level 1" in labels
+    assert "Show level 0" not in labels
+    assert ("colspan", "6") not in page.attributes
+
+
+def test_verified_exit_rates_stand_beside_those_searched_with(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    pareto["points"][1]["verified"]["exit_rates"] = [0.0, 0.51, 0.0, 0.49]
+    text = Page(written(tmp_path, pareto)).text
+    assert "0 % · 55 % · 0 % · 45 %" in text
+    assert "0 % · 51 % · 0 % · 49 %" in text
+
+
 def test_a_level_without_points_has_a_row(tmp_path: Path) -> None:
     pareto = synthetic_pareto()
     pareto["points"] = [p for p in pareto["points"] if p["level"] != 2]
-    assert "no point" in Page(written(tmp_path, pareto)).text
+    page = Page(written(tmp_path, pareto))
+    assert ("colspan", "6") in page.attributes
+    assert "no point</td>" in (tmp_path / "report.html").read_text()
 
 
 def test_savings_are_against_the_largest_baseline() -> None:

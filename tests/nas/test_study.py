@@ -10,6 +10,7 @@ import pytest
 from nas.search.inner import Scorer
 from nas.search.journal import exclusive, repair
 from nas.search.objectives import Bounds
+from nas.search.progress import STALL
 from nas.search.sampler import GenerationSampler, trial_genes
 from nas.search.study import open_study, run
 from search_spaces import InputError, PolicyGrid
@@ -80,9 +81,29 @@ def test_a_database_serves_as_well_as_the_journal(tmp_path, whole):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_patience_ends_a_search_that_finds_nothing_new(tmp_path):
+def test_patience_ends_a_search_whose_hypervolume_stalls(tmp_path):
     _, archive = go(tmp_path / "study.journal", 2000, population=10, patience=3)
     assert archive.n_subnets < 2000
+    volumes = [sum(p.hypervolume) for p in archive.progress]
+    grown = [now / before - 1 for before, now in zip(volumes, volumes[3:], strict=False)]
+    assert grown[-1] < STALL
+    assert all(growth >= STALL for growth in grown[:-1])
+
+
+def test_first_members_come_first_and_do_not_break_resuming(tmp_path):
+    first = SPACE.sample_spread(4, np.random.default_rng(9))
+    runs = []
+    for parts in ([25], [7, 25]):
+        journal = tmp_path / f"{len(parts)}.journal"
+        for n_trials in parts:
+            sampler = GenerationSampler(SPACE, seed=5, population=10)
+            sampler.start_from(first)
+            study = open_study(None, journal, sampler)
+            archive = run(study, sampler, SCORER, Bounds(), N_LEVELS, n_trials)
+        runs.append(archive)
+    np.testing.assert_array_equal(runs[0].population()[: len(first)], first)
+    np.testing.assert_array_equal(runs[0].population(), runs[1].population())
+    assert len(np.unique(runs[0].population(), axis=0)) == 25
 
 
 def test_trials_of_somebody_else_are_not_continued(tmp_path):
