@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import get_device
-from nas.files import write_text
 from nas.pareto import ParetoTable
 from nas.search import study as study_
 from nas.search.archive import Archive
@@ -29,10 +27,9 @@ from nas.search.sampler import GenerationSampler
 from nas.search.settings import SearchSettings
 from nas.search.shared import shared, write_shared
 from nas.search.surrogate import SurrogateSampler
-from nas.search.target import measure_plan, plan_rows, write_plan
+from nas.search.target import planned_rows, target_rows
 from nas.search.verify import check_data, verify
 from nas.search.warm import WarmStart, read_warm_start, recorded
-from predictors import check_target_rows, read_rows
 from search_spaces import Genes, InputError, Space
 
 
@@ -92,7 +89,7 @@ def search_devices(
     with claim(
         settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names
     ) as folder:
-        rows = _all_rows(settings, model.space, devices, proxy, folder.rows)
+        rows = target_rows(settings, model.space, devices, proxy, folder.rows)
         fleet = Fleet(
             [_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
         )
@@ -162,15 +159,8 @@ def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:
     return [
         row
         for device in _devices(settings)
-        for row in _planned(settings, model.space, device, proxy)
+        for row in planned_rows(settings, model.space, device, proxy)
     ]
-
-
-def _planned(
-    settings: SearchSettings, space: Space, device: Any, proxy: Proxy
-) -> list[dict[str, Any]]:
-    rng = np.random.default_rng(settings.seed)
-    return plan_rows(space, device, proxy, settings.n_target_rows, rng)
 
 
 def _devices(settings: SearchSettings) -> list[Any]:
@@ -249,45 +239,6 @@ def _sampler(settings: SearchSettings, space: Space) -> BatchSampler:
     if settings.sampler == "surrogate":
         return SurrogateSampler(space, seed=settings.seed)
     return GenerationSampler(space, seed=settings.seed, population=settings.population)
-
-
-def _all_rows(
-    settings: SearchSettings,
-    space: Space,
-    devices: Sequence[Any],
-    proxy: Proxy,
-    paths: Mapping[str, Path],
-) -> list[pd.DataFrame]:
-    """The rows of every device: at its path, the user's, measured or simulated, in this order."""
-    given = None
-    if settings.measurements is not None and not all(p.exists() for p in paths.values()):
-        given = _measured_rows(settings.measurements, space, list(paths))
-    for device in devices:
-        path = paths[device.name]
-        if path.exists():
-            continue
-        if given is not None and (given["device"] == device.name).any():
-            own = given[given["device"] == device.name]
-            write_text(path, own.to_csv(index=False, lineterminator="\n"))
-        else:
-            write_plan(measure_plan(space, device, _planned(settings, space, device, proxy)), path)
-    return [read_rows(paths[device.name], space) for device in devices]
-
-
-def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataFrame:
-    """The user's rows, enough of every target that they hold."""
-    rows = read_rows(path, space)
-    check_target_rows(rows)
-    others = sorted(set(rows["device"]) - set(targets))
-    if others:
-        named = "the target is" if len(targets) == 1 else "the targets are"
-        raise InputError(
-            f"{path} holds rows of {', '.join(others)}, "
-            f"{named} {', '.join(targets)}; give rows of the target alone"
-        )
-    for _, own in rows.groupby("device"):
-        check_target_rows(own)
-    return rows
 
 
 def _provenance(costs: TargetCosts) -> Provenance:

@@ -1,7 +1,8 @@
-"""The few rows that are measured on the target: which programs, where they come from."""
+"""The few rows that are measured on each target: which programs, where they come from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from nas.files import write_text
 from nas.search.proxy import Proxy
-from search_spaces import DvfsLevel, Genes, Space, format_heads, parse_heads
+from nas.search.settings import SearchSettings
+from predictors import check_target_rows, read_rows
+from search_spaces import DvfsLevel, Genes, InputError, Space, format_heads, parse_heads
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
@@ -84,4 +87,53 @@ def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> li
         heads = parse_heads(plan["heads"], space.n_exits)
         subnet = space.parse(plan["subnet"])
         rows.append(plan | device.measure(space, subnet, heads, plan["level"]))
+    return rows
+
+
+def planned_rows(
+    settings: SearchSettings, space: Space, device: Any, proxy: Proxy
+) -> list[dict[str, Any]]:
+    """The rows that a search of `settings` wants of one device."""
+    rng = np.random.default_rng(settings.seed)
+    return plan_rows(space, device, proxy, settings.n_target_rows, rng)
+
+
+def target_rows(
+    settings: SearchSettings,
+    space: Space,
+    devices: Sequence[Any],
+    proxy: Proxy,
+    paths: Mapping[str, Path],
+) -> list[pd.DataFrame]:
+    """The rows of every device: at its path, the user's, measured or simulated, in this order."""
+    given = None
+    if settings.measurements is not None and not all(p.exists() for p in paths.values()):
+        given = _measured_rows(settings.measurements, space, list(paths))
+    for device in devices:
+        path = paths[device.name]
+        if path.exists():
+            continue
+        if given is not None and (given["device"] == device.name).any():
+            own = given[given["device"] == device.name]
+            write_text(path, own.to_csv(index=False, lineterminator="\n"))
+        else:
+            write_plan(
+                measure_plan(space, device, planned_rows(settings, space, device, proxy)), path
+            )
+    return [read_rows(paths[device.name], space) for device in devices]
+
+
+def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataFrame:
+    """The user's rows, enough of every target that they hold."""
+    rows = read_rows(path, space)
+    check_target_rows(rows)
+    others = sorted(set(rows["device"]) - set(targets))
+    if others:
+        named = "the target is" if len(targets) == 1 else "the targets are"
+        raise InputError(
+            f"{path} holds rows of {', '.join(others)}, "
+            f"{named} {', '.join(targets)}; give rows of the target alone"
+        )
+    for _, own in rows.groupby("device"):
+        check_target_rows(own)
     return rows
