@@ -43,13 +43,20 @@ class RunFolder:
     def start(self) -> None:
         """Drop what an older run left and write down what this one is; nothing is refused now."""
         if not self.started:
-            for home in (self.out, *self.homes.values()):
-                for name in (STATE, JOURNAL, EVALUATIONS, SHARED, *RESULTS):
-                    (home / name).unlink(missing_ok=True)
+            self._clear()
             for name, home in self.homes.items():
                 self.rows[name] = self.rows[name].replace(home / ROWS)
             write_text(self.out / STATE, json.dumps(self._fingerprint, indent=1) + "\n")
             self.started = True
+
+    def _clear(self) -> None:
+        homes = set(self.homes.values())
+        older = {self.out, *(self.out / name for name in _devices_of(self.out / STATE))}
+        for home in older | homes:
+            for name in (STATE, JOURNAL, EVALUATIONS, SHARED, ROWS, *RESULTS):
+                (home / name).unlink(missing_ok=True)
+            if home not in homes | {self.out} and home.is_dir() and not any(home.iterdir()):
+                home.rmdir()
 
     def abandon(self) -> None:
         """Leave `out` as it was found."""
@@ -91,6 +98,16 @@ def claim(
                     (out / LOCK).unlink()
                 if not existed:
                     out.rmdir()
+
+
+def _devices_of(state: Path) -> list[str]:
+    """The devices of the run that `state` tells of, if each had a folder of its own."""
+    try:
+        found = json.loads(state.read_text())
+        names = [found["device"], *found["others"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [Path(name).stem for name in names] if len(names) > 1 else []
 
 
 def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:

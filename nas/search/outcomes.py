@@ -74,5 +74,5 @@ class Outcomes:
         return Generation(archive.n_subnets, archive.n_points, archive.n_configurations, volume)
 
     def stalled(self, patience: int | None) -> bool:
-        """Whether the last `patience` generations added next to nothing; None: never."""
-        return patience is not None and stalled(self.archive.progress, patience)
+        """Whether the last `patience` generations added next to nothing; None or 0: never."""
+        return bool(patience and stalled(self.archive.progress, patience))

@@ -1,4 +1,4 @@
-"""The few rows that are measured on a target: which programs, where they come from."""
+"""The few rows that are measured on each target: which programs, where they come from."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> li
 def planned_rows(
     settings: SearchSettings, space: Space, device: Any, proxy: Proxy
 ) -> list[dict[str, Any]]:
-    """What the settings ask to measure on `device`."""
+    """The rows that a search of `settings` wants of one device."""
     rng = np.random.default_rng(settings.seed)
     return plan_rows(space, device, proxy, settings.n_target_rows, rng)
 
@@ -105,7 +105,7 @@ def target_rows(
     proxy: Proxy,
     paths: Mapping[str, Path],
 ) -> list[pd.DataFrame]:
-    """The rows of every device at its path: the user's, measured or simulated the first time."""
+    """The rows of every device: at its path, the user's, measured or simulated, in this order."""
     given = None
     if settings.measurements is not None and not all(p.exists() for p in paths.values()):
         given = _measured_rows(settings.measurements, space, list(paths))
@@ -117,8 +117,9 @@ def target_rows(
             own = given[given["device"] == device.name]
             write_text(path, own.to_csv(index=False, lineterminator="\n"))
         else:
-            planned = planned_rows(settings, space, device, proxy)
-            write_plan(measure_plan(space, device, planned), path)
+            write_plan(
+                measure_plan(space, device, planned_rows(settings, space, device, proxy)), path
+            )
     return [read_rows(paths[device.name], space) for device in devices]
 
 

@@ -1,6 +1,7 @@
 """Several devices in one search, the subnets they share, and warm starts."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,17 @@ def test_several_devices_resume_to_the_same_files(digits, two, tmp_path):
         assert comparable(out / name) == comparable(two / name)
     assert (out / "shared.json").read_text() == (two / "shared.json").read_text()
     refused(search(digits, out, "--device", "nano", "--resume"), "holds a run with another device")
+
+
+def test_overwriting_leaves_nothing_of_the_devices_before(digits, two, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(two, out)
+    again = "--device", "nano", "--trials", "40", "--overwrite", "--quiet"
+    assert search(digits, out, *again).code == 0
+    assert {p.name for p in out.iterdir()} == {
+        *("pareto.json", "pareto.csv", "report.html", "study.journal"),
+        *("target_rows.csv", "run.json", "run.lock"),
+    }
 
 
 def test_what_is_wrong_with_several_devices_leaves_nothing(digits, tmp_path):
