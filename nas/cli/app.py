@@ -40,22 +40,14 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in FULL:
+    except (KeyboardInterrupt, Exception) as error:
+        if _interrupted(error):
+            print("stopped; what was done so far is kept", file=sys.stderr)
+            sys.exit(130)
+        if not isinstance(error, OSError) or error.errno not in FULL:
             raise
         print(f"error: cannot write: {error.strerror}; what was done is kept", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _stopped()
-    except Exception as error:
-        if not _interrupted(error):
-            raise
-        _stopped()
-
-
-def _stopped() -> None:
-    print("stopped; what was done so far is kept", file=sys.stderr)
-    sys.exit(130)
 
 
 def _interrupted(error: BaseException | None) -> bool:

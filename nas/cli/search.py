@@ -151,11 +151,11 @@ def search(
     if json or not quiet:
         _print(tables, shared, json=json)
     files = "pareto.json, pareto.csv, report.html"
+    journal = "" if instant or storage else ", study.journal"
     if shared is None:
-        journal = "" if instant else ", study.journal"
         log.print(f"files: {settings.out}/{files}{journal}")
     else:
-        log.print(f"files: {settings.out}/shared.json, study.journal, DEVICE/{{{files}}}")
+        log.print(f"files: {settings.out}/shared.json{journal}, DEVICE/{{{files}}}")
 
 
 def _write_plan(settings: SearchSettings, plan: Path, log: Console) -> None:

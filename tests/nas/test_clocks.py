@@ -1,6 +1,6 @@
 """Subnets x exits x clocks: the inner search against loops over every configuration."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from nas.search.archive import Archive
 from nas.search.clocks import ClockGrid
 from nas.search.inner import Scorer
 from nas.search.objectives import Bounds
+from nas.search.reach import check_reachable
 from search_spaces import InputError, PolicyGrid
 from tests.nas.conftest import nas
 from tests.nas.synthetic import FormulaAccuracy, digits_space
@@ -165,6 +166,31 @@ def test_all_together_save_at_least_what_exits_or_clocks_save_alone(slowdown, lo
 def test_a_device_measured_at_one_setting_is_refused():
     with pytest.raises(InputError, match="--clocks all needs a model of the clocks, host"):
         ClockGrid.of(SPACE, get_device("host"))
+
+
+def test_bounds_that_other_clocks_alone_reach_are_reachable():
+    plain, wanted = replace(SCORER, clocks=None), Bounds(max_energy_mj=1.0)
+    least = {}
+    for name, scorer in (("gpu", plain), ("all", SCORER)):
+        with pytest.raises(InputError) as refused:
+            check_reachable(wanted, scorer, SPACE, seed=0)
+        least[name] = float(str(refused.value).rsplit(" ", 1)[1])
+    assert least["all"] < 0.95 * least["gpu"]
+    bounds = Bounds(max_energy_mj=least["all"])
+    with pytest.raises(InputError, match=f"raise --max-energy-mj to {least['gpu']:g}"):
+        check_reachable(bounds, plain, SPACE, seed=0)
+    met = check_reachable(bounds, SCORER, SPACE, seed=0)
+    (_, scores), *_ = SCORER.inner(met, SCORER(met))
+    assert (bounds.violation(scores).min(axis=(1, 2)) <= 0).all()
+
+
+@given(st.sets(st.integers(0, len(LEVEL) - 1), min_size=1))
+def test_allowed_levels_hold_at_all_clocks(levels):
+    bounds = Bounds(levels=tuple(levels))
+    archive = Archive(len(LEVEL), bounds)
+    for scored in SCORER.inner(GENES, SCORER(GENES)):
+        archive.add(*scored)
+    assert {i for i, front in enumerate(archive.fronts) if len(front.costs)} == levels
 
 
 def test_points_carry_their_own_clocks_and_belong_to_their_level(digits, tmp_path):

@@ -198,6 +198,31 @@ def test_what_is_wrong_with_several_devices_leaves_nothing(digits, tmp_path):
     assert not out.exists()
 
 
+def test_the_images_judge_subnets_once_for_all_devices(digits, tmp_path):
+    out, nano = tmp_path / "run", ("--device", "nano")
+    images = "--evaluate", "--data", "digits", "--quiet", "--trials", "24"
+    done = search(digits, out, "--device", "xavier-nx", *nano, *images)
+    assert done.code == 0, done.err
+    lines = [json.loads(x) for x in (out / "evaluations.jsonl").read_text().splitlines()]
+    names = [line["subnet"] for line in lines[1:]]
+    assert 0 < len(names) == len(set(names)) <= 24 + 2  # and the two ends of the space
+    for name in ("xavier-nx", "nano"):
+        assert {p["error_source"] for p in comparable(out / name)["points"]} == {"measured"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "nano", "--instant"], "--instant proposes for one device; give one"),
+        (["--device", "nano", "--clocks", "all"], "--clocks all searches the clocks of one device"),
+        (["--instant", "--warm-start", "a.json"], "--instant makes none; give one of them"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(digits, tmp_path, options, said):
+    refused(search(digits, tmp_path / "run", "--device", "xavier-nx", *options), said)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_plan_for_several_devices_is_one_file_that_comes_back(digits, tmp_path):
     devices = "--device", "xavier-nx", "--device", "nano", "--quiet"
     plan = tmp_path / "plan.csv"
