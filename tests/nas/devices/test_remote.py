@@ -322,5 +322,6 @@ def test_an_old_python_is_named(board: Remote, tmp_path: Path) -> None:
 
 def test_no_python_at_all(board: Remote) -> None:
     # the server of the test may close before it has read what the shell said
-    with pytest.raises(InputError, match=r"board: (.*python9: .*not found|ssh ended with code 127)"):
+    said = r"board: (.*python9: .*not found|ssh ended with code 127)"
+    with pytest.raises(InputError, match=said):
         list(measure_remote(replace(board, python="python9"), echo(1)))
