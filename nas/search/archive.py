@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.pareto import Costs, covers, non_dominated
-from nas.search.inner import Scores
+from nas.search.inner import Floats, Scores
 from nas.search.objectives import Bounds, least_violation
 from nas.search.progress import Progress
 from search_spaces import Genes
 
-FIRST_PART, GROWTH = 1024, 8  # candidates come in parts, so that most meet a front already
-N_BINS = 256
+FIRST_PART, GROWTH = 1024, 8  # the first candidates come in parts: most then meet a front
+N_BINS = np.array([128, 128])
 
 
 @dataclass
@@ -27,21 +27,32 @@ class LevelFront:
     policy: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def add(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
-        """Merge candidates; the result is exactly the front of old and new points.
+    def add(
+        self,
+        costs: Sequence[Floats],
+        allowed: NDArray[np.bool_],
+        first_subnet: int,
+        settings: NDArray[np.int64],
+    ) -> None:
+        """Merge the `allowed` candidates; the result is exactly the front of old and new points.
 
-        `numbers` are those of their subnets, policies and settings.
+        The three `costs` and `allowed` are `(settings, n, P)`, of the subnets from `first_subnet`
+        on.
         """
-        start, size = 0, FIRST_PART
-        while start < len(costs):
+        flat, met = [c.reshape(-1) for c in costs], allowed.reshape(-1)
+        start, size = 0, met.size if len(self.costs) else FIRST_PART
+        while start < met.size:
             part = slice(start, start + size)
-            self._merge(costs[part], *(n[part] for n in numbers))
+            covered = surely_covered([c[part] for c in flat], self.costs)
+            left = start + np.flatnonzero(met[part] & ~covered)
+            column, row, policy = np.unravel_index(left, allowed.shape)
+            candidates = np.stack([c[left] for c in flat], axis=1)
+            self._merge(candidates, first_subnet + row, policy, settings[column])
             start, size = start + size, GROWTH * size
 
     def _merge(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
-        alive = np.flatnonzero(~surely_covered(costs, self.costs))
+        alive = np.flatnonzero(~covers(costs, self.costs).any(axis=1))
         alive = alive[non_dominated(costs[alive])]
-        alive = alive[~covers(costs[alive], self.costs).any(axis=1)]
         keep = ~covers(self.costs, costs[alive]).any(axis=1)
         self.costs = np.concatenate([self.costs[keep], costs[alive]])
         for name, new in zip(("subnet", "policy", "setting"), numbers, strict=True):
@@ -49,27 +60,27 @@ class LevelFront:
             setattr(self, name, np.concatenate([old, new[alive]]))
 
 
-def surely_covered(costs: Costs, front: Costs) -> NDArray[np.bool_]:
-    """Rows that some point of `front` is nowhere worse than; a few such rows are missed.
+def surely_covered(costs: Sequence[Floats], front: Costs) -> NDArray[np.bool_]:
+    """Which candidates, three costs `(m,)`, a point of `front` is nowhere worse than; some missed.
 
-    A table holds, for bins of the first two costs, the least third cost of the front's points that
-    are no worse in both, so a row costs two searches and one look, however large the front is.
+    A table holds, for even bins of the first two costs, the least third cost of the front's points
+    that are lower in both, so a candidate costs one look, however large the front is.
     """
     if not len(front):
-        return np.zeros(len(costs), dtype=bool)
-    edges = [_edges(front[:, d]) for d in range(2)]
-    least = np.full([len(e) + 1 for e in edges], np.inf)
-    bins = tuple(np.searchsorted(e, front[:, d], side="left") for d, e in enumerate(edges))
-    np.minimum.at(least, (bins[0] + 1, bins[1] + 1), front[:, 2])
+        return np.zeros(len(costs[0]), dtype=bool)
+    low = front[:, :2].min(axis=0)
+    width = front[:, :2].max(axis=0) - low
+    scale = np.divide(N_BINS, width, out=np.ones(2), where=width > 0)
+
+    def bins(values: Floats, d: int) -> NDArray[np.intp]:
+        return np.clip((values - low[d]) * scale[d], 0, N_BINS[d] + 1).astype(np.intp)
+
+    # a point counts from the bin after its own on: whatever lies there is surely higher
+    own = tuple(bins(front[:, d], d) + 1 for d in range(2))
+    least = np.full(N_BINS + 2, np.inf)
+    np.minimum.at(least, own, front[:, 2])
     least = np.minimum.accumulate(np.minimum.accumulate(least, axis=0), axis=1)
-    found = tuple(np.searchsorted(e, costs[:, d], side="right") for d, e in enumerate(edges))
-    return least[found] <= costs[:, 2]
-
-
-def _edges(values: Costs) -> Costs:
-    """At most N_BINS of the sorted values, the largest among them."""
-    ranked = np.unique(values)
-    return ranked[np.unique(np.linspace(0, len(ranked) - 1, N_BINS).round().astype(np.int64))]
+    return least[tuple(bins(costs[d], d) for d in range(2))] <= costs[2]
 
 
 class Archive:
@@ -96,14 +107,13 @@ class Archive:
         the largest over devices.
         """
         violation = self.bounds.violation(scores)
+        columns = (np.moveaxis(c, 2, 0) for c in (violation, scores.latency_ms, scores.energy_mj))
+        excess, latency, energy = columns
         for level, front in enumerate(self.fronts):
-            columns = np.flatnonzero(scores.level == level)
-            kept = violation[:, :, columns] <= 0
-            row, policy, column = np.nonzero(kept)
-            quantities = (scores.latency_ms, scores.energy_mj)
-            found = [scores.error_pct[row, policy], *(q[:, :, columns][kept] for q in quantities)]
-            setting = scores.setting[columns[column]]
-            front.add(np.stack(found, axis=1), row + self.n_subnets, policy, setting)
+            own = np.flatnonzero(scores.level == level)
+            error = np.broadcast_to(scores.error_pct, (len(own), *scores.error_pct.shape))
+            costs = (error, latency[own], energy[own])
+            front.add(costs, excess[own] <= 0, self.n_subnets, scores.setting[own])
         self.genes.append(genes)
         self.n_subnets += len(genes)
         self.n_configurations += scores.latency_ms.size

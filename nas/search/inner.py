@@ -140,8 +140,9 @@ class Scorer:
         Policies that ask the same exits run the same programs, so each such set is one matrix
         product (n, policies, exits) @ (n, exits, levels).
         """
-        shape = (len(rates), len(self.grid), latency.shape[2])
-        expected_ms, expected_mj, worst = np.empty(shape), np.empty(shape), np.empty(shape)
+        shape = (3, len(rates), latency.shape[2], len(self.grid))
+        # in memory policies come last: an archive takes whole levels
+        expected_ms, expected_mj, worst = np.empty(shape).swapaxes(2, 3)
         routes, group = np.unique(self.grid.route, axis=0, return_inverse=True)
         for g, route in enumerate(routes):
             policies = np.flatnonzero(group.ravel() == g)

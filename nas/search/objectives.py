@@ -66,7 +66,7 @@ class Bounds:
         """Largest relative excess over the bounds `(n, P, L)`; at most 0 where all are met."""
         values = self.values(scores)
         excess = [values[name] / bound - 1 for name, bound in self.given.items()]
-        worst = np.max(excess, axis=0) if excess else np.full(scores.latency_ms.shape, -1.0)
+        worst = np.max(excess, axis=0) if excess else np.full_like(scores.latency_ms, -1.0)
         if self.levels is not None:
             worst = np.where(self.allowed(scores.level), worst, np.inf)
         return worst

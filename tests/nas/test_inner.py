@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.search.archive import Archive
+from nas.pareto import covers, non_dominated
+from nas.search.archive import Archive, surely_covered
 from nas.search.inner import Scorer
 from nas.search.objectives import WITHIN_PCT, Bounds, trial_values
 from search_spaces import InputError, NASBench201Space, PolicyGrid
@@ -64,6 +65,25 @@ def test_the_archive_is_the_front_of_every_configuration():
         own = costs[front.subnet, front.policy, level]
         np.testing.assert_array_equal(own, front.costs)
     assert archive.n_configurations == SCORES.latency_ms.size
+
+
+COORDINATE = st.sampled_from([0.0, 1 / 3, np.nextafter(1 / 3, 1), 0.5, 2.0, 1e6, 1e6 + 1e-9])
+ROWS = st.lists(st.tuples(COORDINATE, COORDINATE, COORDINATE), max_size=30)
+
+
+@given(ROWS, ROWS)
+def test_only_what_the_front_covers_is_dropped(candidates, front):
+    costs, front = (np.array(rows).reshape(-1, 3) for rows in (candidates, front))
+    dropped = surely_covered(list(costs.T), front)
+    assert not (dropped & ~covers(costs, front).any(axis=1)).any()
+
+
+def test_most_of_what_a_front_covers_is_dropped_by_its_table():
+    rng = np.random.default_rng(0)
+    front, costs = rng.random((1000, 3)), 1.5 * rng.random((10_000, 3))
+    front = front[non_dominated(front)]
+    covered = covers(costs, front).any(axis=1)
+    assert surely_covered(list(costs.T), front).sum() > 0.95 * covered.sum()
 
 
 def test_the_archive_keeps_feasible_configurations_only():
