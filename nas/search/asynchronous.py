@@ -57,7 +57,7 @@ class AsyncSearch:
     ) -> Archive:
         """Search until the study holds `n_trials` subnets.
 
-        `population` trials count as one generation.
+        `population` trials count as one generation; the hypervolume is measured once in each.
         """
         self._resume()
         n_repeats = 0
@@ -70,21 +70,11 @@ class AsyncSearch:
             if not self._pending:
                 break  # the space is exhausted
             self._tell(*self._take())
-            on_generation(self._generation())
+            on_generation(self.outcomes.measure(self.sampler.population))
             if self.outcomes.stalled(patience):
                 break
-        if (
-            not self.archive.progress
-            or self.archive.progress[-1].n_subnets < self.archive.n_subnets
-        ):
-            self.outcomes.measure()
+        self.outcomes.measure()
         return self.archive
-
-    def _generation(self) -> Generation:
-        """After every trial; the hypervolume is measured once in a generation."""
-        progress, n = self.archive.progress, self.archive.n_subnets
-        due = progress[-1].n_subnets + self.sampler.population if progress else 0
-        return self.outcomes.measure() if n >= due else self.outcomes.state()
 
     def _resume(self) -> None:
         """Score what the study holds; what a killed run had in flight failed.

@@ -60,16 +60,12 @@ class Outcomes:
         violation = [self.archive.add(*part) for part in self.inner(genes, scores)]
         return combined(on_devices), np.concatenate(violation)
 
-    def measure(self) -> Generation:
-        """Note the hypervolume that was reached."""
+    def measure(self, least: int = 1) -> Generation:
+        """Note the hypervolume once `least` subnets came since the last time; what is known now."""
         archive = self.archive
-        fronts = [front.costs for front in archive.fronts]
-        archive.progress.append(measured(archive.n_subnets, fronts, self._reference))
-        return self.state()
-
-    def state(self) -> Generation:
-        """What is known now; the hypervolume is the one noted last."""
-        archive = self.archive
+        if not archive.progress or archive.n_subnets >= archive.progress[-1].n_subnets + least:
+            fronts = [front.costs for front in archive.fronts]
+            archive.progress.append(measured(archive.n_subnets, fronts, self._reference))
         volume = mean(archive.progress[-1].hypervolume)
         return Generation(archive.n_subnets, archive.n_points, archive.n_configurations, volume)
 
