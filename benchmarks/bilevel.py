@@ -41,6 +41,7 @@ from nas.search import (
 )
 from nas.search.clocks import ClockGrid
 from nas.search.inner import PART, Floats
+from nas.search.known import best_known
 from nas.search.model import Model, load_model
 from nas.search.study import run as run_study
 from search_spaces import ExitPolicy, Genes, InputError, Space
@@ -134,9 +135,12 @@ def described(found: Row, scorer: Scorer, space: Space) -> Row:
 
 
 def search(
-    scorer: Scorer, space: Space, bound: Bounds, n: int, *, all_clocks: bool
+    scorer: Scorer, space: Space, known: Genes, bound: Bounds, n: int, *, all_clocks: bool
 ) -> tuple[list[Row], Genes]:
-    """The cheapest that the search finds with every seed, and the subnets it scored."""
+    """The cheapest that the search finds with every seed, and the subnets it scored.
+
+    It begins with the best of the `known` subnets, as `nas search` does.
+    """
     assert scorer.clocks is not None
     chosen = scorer if all_clocks else replace(scorer, clocks=None)
     rows, scored = [], []
@@ -144,6 +148,7 @@ def search(
         sampler = GenerationSampler(space, seed=seed)
         study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
         n_levels = len(scorer.clocks.device.levels)
+        sampler.start_from(best_known(known, scorer, bound, [n_levels], sampler.population // 2))
         archive = run_study(study, sampler, chosen, bound, n_levels, n, inner=chosen.inner)
         scored.append(archive.population())
         front = min(
@@ -204,7 +209,7 @@ def contenders(name: str, scorer: Scorer, model: Model) -> tuple[list[Row], list
     for label, all_clocks in (("joint", False), ("joint, all clocks", True)):
         found[label] = []
         for bound in bounds:
-            runs, genes = search(scorer, space, bound, TRIALS, all_clocks=all_clocks)
+            runs, genes = search(scorer, space, known, bound, TRIALS, all_clocks=all_clocks)
             saved = [round(100 * (1 - run["energy_mj"] / static["mj"]), 2) for run in runs]
             row = described(runs[0], scorer, space)
             found[label].append(row | {"saving_pct_of_seeds": saved})
@@ -241,10 +246,12 @@ def enumerated(name: str, scorer: Scorer, model: Model, bounds: list[Bounds]) ->
     assert scorer.clocks is not None
     space = cut_down(model.space)  # type: ignore[arg-type]
     static = scorer(space.largest).energy_mj[0, 0, -1]
-    best = cheapest(at_all_clocks(scorer, space.enumerate()), bounds, exits=True, top=None)
+    every = space.enumerate()
+    best = cheapest(at_all_clocks(scorer, every), bounds, exits=True, top=None)
+    known = every[model.accuracy.table.rows(every) >= 0]
     rows = []
     for slowdown, bound, truth in zip(SLOWDOWNS, bounds, best, strict=True):
-        runs, _ = search(scorer, space, bound, CUT_TRIALS, all_clocks=True)
+        runs, _ = search(scorer, space, known, bound, CUT_TRIALS, all_clocks=True)
         for seed, run in enumerate(runs):
             saved = [100 * (1 - of["energy_mj"] / static) for of in (run, truth)]
             row = {"device": name, "slowdown": slowdown, "seed": seed, "subnets": CUT_TRIALS}

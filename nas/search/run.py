@@ -12,10 +12,12 @@ import optuna
 from nas.files import sha256_of
 from nas.pareto import ParetoTable
 from nas.search.archive import Archive
+from nas.search.batches import BatchSampler
 from nas.search.fleet import Fleet, find_devices, fit_target
 from nas.search.folder import RunFolder, claim
 from nas.search.inner import Accuracy
 from nas.search.instant import instant_archive
+from nas.search.known import best_known
 from nas.search.model import Model, load_model
 from nas.search.outcomes import Generation
 from nas.search.outer import open_study, outer_search, warm_start
@@ -172,12 +174,18 @@ def _archive(
     first: list[Genes],
     listener: Listener,
 ) -> tuple[Archive, WarmStart | None]:
-    """Everything that was searched, beginning with `first`, and the warm start; or proposals."""
+    """Everything that was searched, and the warm start; or proposals.
+
+    A search begins with `first`, the warm start, and the best of the subnets that were measured.
+    """
     if study is None:
         (target,) = fleet.targets
         return instant_archive(settings, model, target, listener), None
     warm = warm_start(settings, study, model.space, listener)
-    begin = [*first, *([warm.genes(model.space)] if warm else [])]
+    assert isinstance(study.sampler, BatchSampler)
+    scorer, bounds, half = fleet.scorer(), fleet.bounds(settings.bounds), study.sampler.size(0) // 2
+    known = best_known(model.accuracy.table.genes, scorer, bounds, fleet.n_levels, half)
+    begin = [*first, *([warm.genes(model.space)] if warm else []), known]
     return outer_search(settings, study, fleet, begin, listener), warm
 
 
