@@ -125,7 +125,7 @@ def run(
             new = slice(len(recorded), None)
             params = domain.params(genes[new])
             add_finished(study, domain.distributions, params, values[new], violation[new])
-        # fronts grow: measuring those of every generation would in the end cost more than the search
+        # fronts grow: to measure every generation's would in the end cost more than the search
         on_generation(outcomes.measure(1 if patience else archive.n_subnets // WORTH_MEASURING))
         if len(genes) < sampler.size(number) or outcomes.stalled(patience):
             break

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -59,5 +60,5 @@ def server(folder: Path):
     try:
         yield running
     finally:
-        running.process.terminate()
+        running.process.send_signal(signal.SIGINT)  # SIGTERM would wait for open connections
         running.process.wait()

@@ -35,7 +35,7 @@ def points_on_fronts(genes, bounds):
 def test_subnets_with_most_points_on_the_fronts_come_first(bounds):
     count = points_on_fronts(KNOWN, bounds)
     found = best_known(KNOWN, SCORER, bounds, LEVELS, 5)
-    rows = [np.flatnonzero((KNOWN == genes).all(axis=1))[0] for genes in found]
+    rows = [np.flatnonzero((genes == KNOWN).all(axis=1))[0] for genes in found]
     assert [count[r] for r in rows] == sorted(count[count > 0], reverse=True)[:5]
 
 
