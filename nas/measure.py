@@ -11,13 +11,13 @@ import numpy as np
 from nas.devices import Device, HostDevice
 from nas.table import Row, Table
 from predictors import Operator, programs_of
-from search_spaces import Space, Subnet, format_heads
+from search_spaces import InputError, Space, Subnet, format_heads
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
 Program = tuple[Subnet, tuple[int, ...]]
 KEY = (
     *("space", "subnet", "heads", "operator", "device", "level", "power_mode"),
-    *("backend", "precision", "batch", "threads", "repeat"),
+    *("backend", "precision", "batch", "threads", "clocks", "repeat"),
 )
 """The columns that say which measurement a row is."""
 
@@ -66,21 +66,22 @@ def program_jobs(
     seed: int = 0,
 ) -> list[Job]:
     """All programs on all devices at all levels, `repeats` times, in one random order."""
-
-    def job(device: Device, program: Program, level: int, repeat: int) -> Job:
-        subnet, heads = program
-        about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
-        about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
-        return Job(about, lambda: device.measure(space, subnet, heads, level))
-
     jobs = [
-        job(device, program, level, repeat)
+        program_job(device, space, program, level, repeat)
         for device in devices
         for program in todo
         for level in levels
         for repeat in range(repeats)
     ]
     return shuffled(jobs, seed)
+
+
+def program_job(device: Device, space: Space, program: Program, level: int, repeat: int = 0) -> Job:
+    """One row of a program; `level` counts the levels of `device`."""
+    subnet, heads = program
+    about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
+    about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
+    return Job(about, lambda: device.measure(space, subnet, heads, level))
 
 
 def operator_jobs(
@@ -107,8 +108,8 @@ def operator_jobs(
 
 
 def about_device(device: Device) -> Row:
-    """The columns of KEY that say what measured."""
-    names = ("power_mode", "backend", "precision", "batch", "threads")
+    """The columns of KEY that say what measured, and whether it really did."""
+    names = ("power_mode", "backend", "precision", "batch", "threads", "source")
     return {"device": device.name} | {name: getattr(device, name, None) for name in names}
 
 
@@ -122,6 +123,17 @@ def row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
     values = {name: row.get(name) for name in KEY}
     values["repeat"] = values["repeat"] or "0"  # rows from before repeats were counted
     return tuple("" if v is None else str(v) for v in values.values())
+
+
+def check_sources(jobs: Sequence[Job], table: Table) -> None:
+    """InputError where a simulated row of `table` would be taken for a measured one, or so."""
+    sources = {row_key(job.about): job.about.get("source") for job in jobs}
+    for row in table.rows:
+        wanted, found = sources.get(row_key(row)), row.get("source")
+        if wanted and found and wanted != found:
+            raise InputError(
+                f"{table.path} holds {found} rows of what is to be {wanted}; choose another --out"
+            )
 
 
 def measure_rows(jobs: Sequence[Job], table: Table) -> Iterator[tuple[int, Row]]:
