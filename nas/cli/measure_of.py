@@ -48,7 +48,7 @@ def measure_of(
     from nas.wanted import read_wanted, wanted_jobs
     from search_spaces import InputError
 
-    if out.exists() and out.samefile(path):
+    if out.resolve() == path.resolve():
         raise InputError(f"--out is the file that --of reads, {path}; name another for the rows")
     wanted = read_wanted(path, device=device, space=space, n_points=points)
     if wanted.table is not None:
