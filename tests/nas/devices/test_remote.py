@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -243,6 +244,83 @@ def test_the_table_of_a_board_goes_on_where_it_stopped(
     assert set(rows["level"]) == {0, top}
     assert set(rows["source"]) == {"measured"}
     assert not rows.duplicated(["subnet", "heads", "level"]).any()
+
+
+@pytest.mark.parametrize("layout", ["xavier-nx-jp5", "bare"])
+def test_a_result_is_verified_at_the_clocks_of_its_points(
+    board: Remote, root: Path, tmp_path: Path, layout: str
+) -> None:
+    """What `nas measure --of pareto.json --remote` does, with a memory clock of a point's own."""
+    pytest.importorskip("onnxruntime")
+    from nas.devices import AnalyticDevice, load_profile
+    from nas.devices.remote_device import RemoteDevice
+    from nas.measure import measure_rows
+    from nas.search.verify_cost import verify_cost
+    from nas.table import Table
+    from nas.wanted import read_wanted, wanted_jobs
+
+    if layout != "bare":
+        build(layout, root)
+    model = AnalyticDevice(load_profile("xavier-nx"), backend="ncnn")
+    quick = {**QUICK, "energy_seconds": 0.2, "idle_s": 0.05}
+    device = RemoteDevice(board, model, backend="onnxruntime", settings=quick)
+    result(model, tmp_path / "pareto.json")
+    wanted = read_wanted(tmp_path / "pareto.json", device=None, space=None)
+    jobs, of = wanted_jobs(wanted, device)
+    table = Table(tmp_path / "rows.csv")
+    with following(root):
+        rows = [row for _, row in measure_rows(jobs, table)]
+    told = {"file": table.path, "command": "nas measure"}
+    if layout == "bare":
+        with pytest.raises(InputError, match="ran no program at the clocks of its level"):
+            verify_cost(wanted, device, of, table.rows, **told)
+        return
+    level, own = model.levels[3], (model.levels[3].cpu_mhz, 800.0)
+    assert {(r["cpu_mhz"], r["emc_mhz"]) for r in rows} == {(level.cpu_mhz, level.emc_mhz), own}
+    assert len(rows) == 3  # two of the point with an exit, one of the other
+    assert verify_cost(wanted, device, of, table.rows, **told)["source"] == "measured"
+    assert wanted.table is not None
+    by_heads = {(row["heads"], row["emc_mhz"]): row["latency_ms"] for row in rows}
+    for point in wanted.table.points:
+        last, cost = point["emc_mhz"], point["verified_cost"]
+        decisions = len(point["exits"]["after"]) * device.decision_ms
+        every = "0+3" if point["exits"]["after"] else "3"
+        assert cost["latency_worst_ms"] == pytest.approx(
+            by_heads[every, last] + decisions, rel=1e-5
+        )
+        assert cost["energy_mj"] > 0
+
+
+def result(model: Any, path: Path) -> None:
+    """A pareto.json with two points of one level: without exits, and with one at a slower memory."""
+    from search_spaces import get_space
+
+    space = get_space("resnet-digits")
+    names = ("name", "backend", "precision", "batch", "power_mode")
+    common = {
+        "level": 3,
+        "subnet": str(space.subnet(space.smallest)),
+        "cpu_mhz": model.levels[3].cpu_mhz,
+        "latency_source": "predicted (simulated)",
+        "energy_source": "predicted (simulated)",
+        "latency_ms": 1.0,
+        "latency_interval_ms": [0.5, 2.0],
+        "latency_worst_ms": 1.0,
+        "energy_mj": 1.0,
+    }
+    plain = {"exits": {"after": [], "thresholds": []}, "exit_rates": [0.0, 0.0, 0.0, 1.0]}
+    early = {"exits": {"after": [0], "thresholds": [0.5]}, "exit_rates": [0.5, 0.0, 0.0, 0.5]}
+    content = {
+        "schema": "nas.pareto/1",
+        "space": space.name,
+        "device": {name: getattr(model, name) for name in names},
+        "levels": [level.to_dict() for level in model.levels],
+        "points": [
+            {"id": "a", "emc_mhz": model.levels[3].emc_mhz, **common, **plain},
+            {"id": "b", "emc_mhz": 800.0, **common, **early},
+        ],
+    }
+    path.write_text(json.dumps(content))
 
 
 def test_a_board_measures_with_two_backends_alone(board: Remote) -> None:
