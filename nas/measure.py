@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from nas.devices import Device, HostDevice
+from nas.devices.remote import FailedRowsError
 from nas.table import Row, Table
 from predictors import Operator, programs_of
 from search_spaces import InputError, Space, Subnet, format_heads
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
+GIVE_UP = 5  # failures in a row: the board, not the program
 Program = tuple[Subnet, tuple[int, ...]]
 KEY = (
     *("space", "subnet", "heads", "operator", "device", "level", "power_mode"),
@@ -136,11 +138,34 @@ def check_sources(jobs: Sequence[Job], table: Table) -> None:
             )
 
 
+def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Job, Row]]:
+    """Jobs with their rows, in this process.
+
+    A row that a board rejects does not keep the others from being measured: FailedRowsError comes
+    after them, or after GIVE_UP failures in a row.
+    """
+    failed: dict[str, str] = {}
+    in_a_row = 0
+    for job in jobs:
+        try:
+            row = job.run()
+        except FailedRowsError as error:
+            failed |= error.failed
+            in_a_row += 1
+            if in_a_row == GIVE_UP:
+                break
+            continue
+        in_a_row = 0
+        yield job, row
+    if failed:
+        raise FailedRowsError(failed, len(jobs))
+
+
 def measure_rows(jobs: Sequence[Job], table: Table) -> Iterator[tuple[int, Row]]:
     """Measure what `table` does not hold yet; yields (rows done, row), each row already written."""
     done = {row_key(row) for row in table.rows}
     left = [job for job in jobs if row_key(job.about) not in done]
-    for n, job in enumerate(left, start=1 + len(jobs) - len(left)):
-        row = job.run() | {k: v for k, v in job.about.items() if v is not None}
+    for n, (job, measured) in enumerate(one_by_one(left), start=1 + len(jobs) - len(left)):
+        row = measured | {k: v for k, v in job.about.items() if v is not None}
         table.append(row)
         yield n, row

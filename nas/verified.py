@@ -23,7 +23,7 @@ TOLD = (
 
 def verified_points(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The points of a parsed pareto.json whose cost was verified."""
-    return [point for point in content["points"] if point.get(FIELD)]
+    return [point for point in content.get("points") or () if point.get(FIELD)]
 
 
 def fault_of(content: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,9 @@ def measure_of(
     InputError. Backend and precision may differ, and it is said.
     """
     from nas.cli.measure import described, run_jobs
-    from nas.cli.measure_devices import level_numbers, numbers, remote_devices
+    from nas.cli.measure_devices import level_numbers, remote_devices
     from nas.devices import get_device
+    from nas.devices.remote import FailedRowsError
     from nas.files import prepare_folder
     from nas.table import Table
     from nas.wanted import read_wanted, wanted_jobs
@@ -53,30 +55,27 @@ def measure_of(
     wanted = read_wanted(path, device=device, space=space, n_points=points)
     if wanted.table is not None:
         prepare_folder(path.parent)  # the costs go there: better said before hours than after them
-    mode = _agreed(wanted, "power_mode", power_mode)
-    n = _agreed(wanted, "batch", None if batch is None else numbers("batch", batch)[0])
     kind = _chosen(wanted, backend, precision, log, on_board=remote is not None)
+    kind |= {"batch": _agreed(wanted, "batch", batch)}
+    mode, name = _agreed(wanted, "power_mode", power_mode), device or wanted.device
     if remote is None:
-        on = get_device(
-            device or wanted.device,
-            **kind,
-            batch=n,
-            power_mode=mode,
-            threads=threads,
-            seconds=seconds,
-        )
+        on = get_device(name, power_mode=mode, threads=threads, seconds=seconds, **kind)
     else:
-        kinds, model = [(*kind.values(), n)], wanted.about["backend"]
-        (on,) = remote_devices(
-            *(remote, device or wanted.device, kinds, log), power_mode=mode, sudo=sudo, model=model
-        )
+        common = {"power_mode": mode, "sudo": sudo, "model": wanted.about["backend"]}
+        (on,) = remote_devices(remote, name, [tuple(kind.values())], log, **common)
     wanted.check_device(on)
     if levels is not None:
         wanted = wanted.only(level_numbers(levels, on))
     jobs, of = wanted_jobs(wanted, on, repeats=repeat, seed=seed)
     log.print(_announced(wanted, on), markup=False)
     table = Table(out)
-    told = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
+    try:
+        told = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
+    except FailedRowsError:
+        if wanted.table is not None:
+            with suppress(InputError):  # what did run is of use; then the failure is said
+                _verify(wanted, on, of, table, log)
+        raise
     if wanted.table is not None:
         return told | {"verified_cost": _verify(wanted, on, of, table, log)}
     _say_clocks(table.rows, of, on, log)
@@ -89,7 +88,7 @@ def _agreed(wanted: Wanted, name: str, given: Any) -> Any:
     from search_spaces import InputError
 
     held = wanted.about[name]
-    if held is not None and given not in (None, held):
+    if held is not None and given not in (None, str(held)):
         option = name.replace("_", "-")
         raise InputError(
             f"{wanted.path} is for --{option} {held}, got {given}; its costs hold for that alone"
@@ -99,7 +98,7 @@ def _agreed(wanted: Wanted, name: str, given: Any) -> Any:
 
 def _chosen(
     wanted: Wanted, backend: str | None, precision: str | None, log: Console, *, on_board: bool
-) -> dict[str, str | None]:
+) -> dict[str, Any]:
     """Backend and precision: the file's, or the user's with a remark."""
     from nas.devices.remote_device import RUNNERS
     from search_spaces import InputError

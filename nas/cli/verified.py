@@ -27,8 +27,8 @@ def verified_cost_lines(content: Mapping[str, Any]) -> list[str]:
     )
     if told["n_left_out"]:
         lines.append(
-            f"{told['n_left_out']} points are not verified: not all of their programs ran at the "
-            "clocks of their level (column `notes` of the rows)"
+            f"{told['n_left_out']} points are left out: not all of their programs ran, or not at "
+            "the clocks of their level (column `notes` of the rows)"
         )
     return lines
 

@@ -34,7 +34,7 @@ def verify_cost(
     """Add `verified_cost` to the points of a result and to the result; returns the latter.
 
     `rows` are those of `file`; a program that has several costs their median. Points whose programs
-    did not all run at the point's own clocks are left out. InputError: that are all of them.
+    did not all run, at the point's own clocks, are left out. InputError: that are all of them.
     """
     assert wanted.table is not None
     content = wanted.table.content
@@ -138,8 +138,8 @@ def _medians(
     by_key = {row_key(row): row for row in rows}
     found = {}
     for asked, own in jobs.items():
-        mine = [by_key[row_key(job.about)] for job in own]
-        mine = [row for row in mine if not off_clock(row, asked, device)]
+        rows_of = [by_key.get(row_key(job.about)) for job in own]
+        mine = [row for row in rows_of if row and not off_clock(row, asked, device)]
         if mine:
             latency = np.median([float(row["latency_ms"]) for row in mine])
             energy = np.median([float(row.get("energy_mj") or "nan") for row in mine])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ import pandas as pd
 import pytest
 
 from nas.devices import AnalyticDevice, get_device, load_profile
+from nas.devices.remote import FailedRowsError
+from nas.measure import GIVE_UP, Job, measure_rows
 from nas.pareto import read_pareto
 from nas.search.verify_cost import compared, verify_cost
+from nas.table import Table
 from nas.wanted import Asked, off_clock, point_programs, read_wanted, wanted_jobs
 from predictors import read_rows
 from search_spaces import ExitPolicy, InputError, get_space
@@ -355,6 +359,45 @@ def test_points_without_the_clocks_of_their_level_are_left_out(run: Path) -> Non
     assert off_clock(held, own, device)
     assert not off_clock(held | {"pinned": "emc+gpu"}, own, device)
     assert not off_clock({"source": "measured"}, own, device)  # the user's rows: as they say
+
+
+def test_a_program_that_fails_on_the_board_does_not_stop_the_others(
+    run: Path, tmp_path: Path
+) -> None:
+    """Its points are left out, and it is tried again by the same command."""
+    wanted = read_wanted(run / "pareto.json", device=None, space=None, n_points=2)
+    jobs, of = wanted_jobs(wanted, get_device("nano"))
+    table = Table(tmp_path / "rows.csv")
+
+    def reject(i: int) -> dict[str, Any]:
+        raise FailedRowsError({f"id{i}": "rejected 3 times: the clock moved"}, 1)
+
+    broken = list(jobs)
+    for i in (3, 9):
+        broken[i] = Job(jobs[i].about, partial(reject, i))
+    with pytest.raises(InputError, match=rf"2 of {len(jobs)} rows failed .* tries them again"):
+        list(measure_rows(broken, table))
+    assert len(table.rows) == len(jobs) - 2
+    told = {"file": table.path, "command": "nas measure"}
+    found = verify_cost(wanted, get_device("nano"), of, table.rows, **told)
+    n_lost = found["n_left_out"]
+    assert 0 < n_lost < len(wanted.points)
+    assert found["latency_ms"]["n_points"] == len(wanted.points) - n_lost
+    assert len(list(measure_rows(jobs, table))) == 2
+    assert verify_cost(wanted, get_device("nano"), of, table.rows, **told)["n_left_out"] == 0
+
+
+def test_a_board_where_everything_fails_is_given_up(tmp_path: Path) -> None:
+    calls = []
+
+    def fail() -> dict[str, Any]:
+        calls.append(1)
+        raise FailedRowsError({"0f": "no onnxruntime"}, 1)
+
+    jobs = [Job({"subnet": str(i)}, fail) for i in range(100)]
+    with pytest.raises(InputError, match="no onnxruntime"):
+        list(measure_rows(jobs, Table(tmp_path / "rows.csv")))
+    assert len(calls) == GIVE_UP
 
 
 def test_simulated_rows_do_not_pass_for_measured_ones(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,46 +249,48 @@ def test_the_table_of_a_board_goes_on_where_it_stopped(
 
 @pytest.mark.parametrize("layout", ["xavier-nx-jp5", "bare"])
 def test_a_result_is_verified_at_the_clocks_of_its_points(
-    board: Remote, root: Path, tmp_path: Path, layout: str
+    board: Remote, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
-    """What `nas measure --of pareto.json --remote` does, with a memory clock of a point's own."""
+    """The whole of `nas measure --of --remote`; a point has a memory clock of its own."""
     pytest.importorskip("onnxruntime")
     from nas.devices import AnalyticDevice, load_profile
     from nas.devices.remote_device import RemoteDevice
-    from nas.measure import measure_rows
-    from nas.search.verify_cost import verify_cost
-    from nas.table import Table
-    from nas.wanted import read_wanted, wanted_jobs
+    from tests.nas.conftest import nas
 
     if layout != "bare":
         build(layout, root)
-    model = AnalyticDevice(load_profile("xavier-nx"), backend="ncnn")
     quick = {**QUICK, "energy_seconds": 0.2, "idle_s": 0.05}
-    device = RemoteDevice(board, model, backend="onnxruntime", settings=quick)
-    result(model, tmp_path / "pareto.json")
-    wanted = read_wanted(tmp_path / "pareto.json", device=None, space=None)
-    jobs, of = wanted_jobs(wanted, device)
-    table = Table(tmp_path / "rows.csv")
+    device = partial(RemoteDevice, settings=quick)
+    monkeypatch.setattr("nas.devices.remote_device.RemoteDevice", device)
+    monkeypatch.setattr("nas.devices.ssh.Remote", lambda target, sudo: board)
+    model = AnalyticDevice(load_profile("xavier-nx"), backend="ncnn")
+    pareto, out = tmp_path / "pareto.json", tmp_path / "rows.csv"
+    result(model, pareto)
     with following(root):
-        rows = [row for _, row in measure_rows(jobs, table)]
-    told = {"file": table.path, "command": "nas measure"}
+        command = ("measure", "--of", pareto, "--remote", "me@board", "--out", out)
+        refused = nas(*command)
+        assert (refused.code, "choose one with --backend" in refused.err) == (1, True)
+        done = nas(*command, "--backend", "onnxruntime")
     if layout == "bare":
-        with pytest.raises(InputError, match="ran no program at the clocks of its level"):
-            verify_cost(wanted, device, of, table.rows, **told)
+        assert done.code == 1
+        assert "ran no program at the clocks of its level" in done.err
+        assert "verified_cost" not in pareto.read_text()
         return
-    level, own = model.levels[3], (model.levels[3].cpu_mhz, 800.0)
-    assert {(r["cpu_mhz"], r["emc_mhz"]) for r in rows} == {(level.cpu_mhz, level.emc_mhz), own}
+    assert done.code == 0, done.err
+    assert "is for backend ncnn, measured with onnxruntime" in done.err
+    rows = pd.read_csv(out, dtype={"heads": str})
+    level = model.levels[3]
+    clocks = set(zip(rows["cpu_mhz"], rows["emc_mhz"], strict=True))
+    assert clocks == {(level.cpu_mhz, level.emc_mhz), (level.cpu_mhz, 800.0)}
     assert len(rows) == 3  # two of the point with an exit, one of the other
-    assert verify_cost(wanted, device, of, table.rows, **told)["source"] == "measured"
-    assert wanted.table is not None
-    by_heads = {(row["heads"], row["emc_mhz"]): row["latency_ms"] for row in rows}
-    for point in wanted.table.points:
-        last, cost = point["emc_mhz"], point["verified_cost"]
-        decisions = len(point["exits"]["after"]) * device.decision_ms
-        every = "0+3" if point["exits"]["after"] else "3"
-        worst_ms = by_heads[every, last] + decisions
+    by_heads = rows.set_index(["heads", "emc_mhz"])["latency_ms"]
+    for point in json.loads(pareto.read_text())["points"]:
+        cost, after = point["verified_cost"], point["exits"]["after"]
+        every = by_heads["0+3" if after else "3", point["emc_mhz"]]
+        worst_ms = every + len(after) * model.decision_ms
         assert cost["latency_worst_ms"] == pytest.approx(worst_ms, rel=1e-5)
-        assert cost["energy_mj"] > 0
+        assert (cost["source"], cost["energy_mj"] > 0) == ("measured", True)
+    assert "Costs, verified" in (tmp_path / "report.html").read_text()
 
 
 def result(model: Any, path: Path) -> None:
@@ -306,6 +309,8 @@ def result(model: Any, path: Path) -> None:
         "latency_interval_ms": [0.5, 2.0],
         "latency_worst_ms": 1.0,
         "energy_mj": 1.0,
+        "top1_error_pct": 10.0,
+        "error_source": "measured",
     }
     plain = {"exits": {"after": [], "thresholds": []}, "exit_rates": [0.0, 0.0, 0.0, 1.0]}
     early = {"exits": {"after": [0], "thresholds": [0.5]}, "exit_rates": [0.5, 0.0, 0.0, 0.5]}
@@ -313,7 +318,9 @@ def result(model: Any, path: Path) -> None:
         "schema": "nas.pareto/1",
         "space": space.name,
         "device": {name: getattr(model, name) for name in names},
+        "objectives": [{"name": "top1_error_pct"}, {"name": "latency_ms"}],
         "levels": [level.to_dict() for level in model.levels],
+        "baselines": [],
         "points": [
             {"id": "a", "emc_mhz": model.levels[3].emc_mhz, **common, **plain},
             {"id": "b", "emc_mhz": 800.0, **common, **early},
