@@ -101,28 +101,29 @@ def wanted_jobs(
     wanted: Wanted, device: Device, *, repeats: int = 1, seed: int = 0
 ) -> tuple[list[Job], dict[Asked, list[Job]]]:
     """All jobs in random order, and those of each program."""
-    own: dict[Any, Device] = {}  # the device at clocks that no level has
     jobs: dict[Asked, list[Job]] = {}
     for asked in wanted.asked:
-        program, clocks = (asked.subnet, asked.heads), asked.own_clocks
-        if not clocks:
-            jobs[asked] = [
-                program_job(device, wanted.space, program, asked.level, r) for r in range(repeats)
-            ]
-            continue
-        if not hasattr(device, "at"):
-            raise InputError(
-                f"{wanted.path} has points at CPU or memory clocks of their own, which "
-                f"{device.name} cannot set; measure them on a board, or search with --clocks gpu"
-            )
-        level = device.levels[asked.level]
-        cpu_mhz, emc_mhz = asked.cpu_mhz or level.cpu_mhz, asked.emc_mhz or level.emc_mhz
-        setting = replace(level, cpu_mhz=cpu_mhz, emc_mhz=emc_mhz)
-        twin = own.setdefault(setting, device.at([setting]))
-        name = "+".join(f"{clock}:{mhz:g}" for clock, mhz in clocks.items())
-        made = [program_job(twin, wanted.space, program, 0, r) for r in range(repeats)]
-        jobs[asked] = [Job(job.about | {"clocks": name}, job.run) for job in made]
-    return shuffled([job for own_jobs in jobs.values() for job in own_jobs], seed), jobs
+        program, on, level, clocks = (asked.subnet, asked.heads), device, asked.level, {}
+        if asked.own_clocks:
+            on, level = _at_own_clocks(wanted, device, asked), 0
+            named = (f"{name}:{mhz:g}" for name, mhz in asked.own_clocks.items())
+            clocks = {"clocks": "+".join(named)}
+        made = [program_job(on, wanted.space, program, level, r) for r in range(repeats)]
+        jobs[asked] = [Job(job.about | clocks, job.run) for job in made]
+    return shuffled([job for made in jobs.values() for job in made], seed), jobs
+
+
+def _at_own_clocks(wanted: Wanted, device: Any, asked: Asked) -> Device:
+    """`device` with one level: that of `asked`, with the clocks that are not the level's."""
+    if not hasattr(device, "at"):
+        raise InputError(
+            f"{wanted.path} has points at CPU or memory clocks of their own, which "
+            f"{device.name} cannot set; measure them on a board, or search with --clocks gpu"
+        )
+    level = device.levels[asked.level]
+    cpu_mhz, emc_mhz = asked.cpu_mhz or level.cpu_mhz, asked.emc_mhz or level.emc_mhz
+    twin: Device = device.at([replace(level, cpu_mhz=cpu_mhz, emc_mhz=emc_mhz)])
+    return twin
 
 
 def point_programs(point: dict[str, Any], table: ParetoTable, space: Space) -> list[Asked]:
@@ -160,9 +161,9 @@ def _of_result(path: Path, device: str | None, space: str | None, n: int | None)
         if not asked:
             raise InputError(f"{path} has no points")
         kept = {key: about[key] for key in ABOUT}
+    except InputError:
+        raise
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as fault:
-        if isinstance(fault, InputError):
-            raise
         reason = f"{type(fault).__name__}: {fault}"
         raise InputError(f"{path} is damaged ({reason}); search again") from None
     return Wanted(path, found, name, kept, tuple(asked), table, tuple(points))

@@ -139,7 +139,9 @@ def measure(
         if json:
             print_json(told)
         return
-    if device is None or space is None or points is not None:
+    if points is not None:
+        raise InputError("--points chooses points of a result: name its pareto.json with --of")
+    if device is None or space is None:
         raise InputError("give --device and --space, or a plan or a pareto.json with --of")
     found, samples = get_space(space), samples or 320
     common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}

@@ -79,7 +79,9 @@ def measure_of(
     if wanted.table is not None:
         return told | {"verified_cost": _verify(wanted, on, of, table, log)}
     _say_clocks(table.rows, of, on, log)
-    log.print(f"search with them: nas search ... --measurements {out}", soft_wrap=True)
+    log.print(
+        f"search with them: nas search ... --measurements {out}", soft_wrap=True, markup=False
+    )
     return told
 
 
@@ -147,7 +149,7 @@ def _verify(
     write_report(wanted.table.content, report, knees=wanted.table.knees())
     for line in verified_cost_lines(wanted.table.content):
         log.print(line, markup=False)
-    log.print(f"written into {wanted.path} and {report}", soft_wrap=True)
+    log.print(f"written into {wanted.path} and {report}", soft_wrap=True, markup=False)
     return told
 
 

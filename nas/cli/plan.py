@@ -20,7 +20,8 @@ def print_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
     rows = plan_search(settings)
     write_plan(rows, plan)
     out = plan.with_name(f"measured-{plan.name}")
-    log.print(f"{len(rows)} rows to measure in {plan}; measure them and search with them:")
+    said = f"{len(rows)} rows to measure in {plan}; measure them and search with them:"
+    log.print(said, soft_wrap=True, markup=False)
     backends = dict.fromkeys((row["device"], row["backend"]) for row in rows)
     for device, (name, backend) in zip(settings.devices, backends, strict=True):
         words = ["nas", "measure", "--device", device]

@@ -535,6 +535,7 @@ def test_the_rows_go_into_a_file_of_their_own(tmp_path: Path) -> None:
     refused(measure(tmp_path / "no.csv", plan, "--quiet"), "does not exist")
     refused(measure(tmp_path / "no.json", plan, "--quiet"), "does not exist")
     refused(nas("measure", "--out", plan), "give --device and --space, or a plan or a pareto.json")
+    refused(nas("measure", "--out", plan, "--points", 3), "name its pareto.json with --of")
 
 
 def test_a_row_of_a_plan_that_stands_twice_is_measured_once(tmp_path: Path) -> None:

@@ -275,6 +275,13 @@ def test_a_result_is_verified_at_the_clocks_of_its_points(
         assert done.code == 1
         assert "ran no program at the clocks of its level" in done.err
         assert "verified_cost" not in pareto.read_text()
+        plan = tmp_path / "plan.csv"  # as a plan the same rows are of use, at their own clocks
+        about = ["space", "subnet", "heads", "device", "level", "precision"]
+        rows = pd.read_csv(out, dtype=str)[about].drop_duplicates()
+        rows.assign(backend="ncnn").to_csv(plan, index=False)
+        again = nas("measure", "--of", plan, *command[3:], "--backend", "onnxruntime")
+        assert again.code == 0, again.err
+        assert "3 rows were measured at the clocks found, not at their level's" in again.err
         return
     assert done.code == 0, done.err
     assert "is for backend ncnn, measured with onnxruntime" in done.err
