@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from nas.devices import Device, HostDevice
+from nas.devices.remote import FailedRowsError
 from nas.table import Row, Table
 from predictors import Operator, programs_of
-from search_spaces import Space, Subnet, format_heads
+from search_spaces import InputError, Space, Subnet, format_heads
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
+GIVE_UP = 5  # failures in a row: the board, not the program
 Program = tuple[Subnet, tuple[int, ...]]
 KEY = (
     *("space", "subnet", "heads", "operator", "device", "level", "power_mode"),
-    *("backend", "precision", "batch", "threads", "repeat"),
+    *("backend", "precision", "batch", "threads", "clocks", "repeat"),
 )
 """The columns that say which measurement a row is."""
 
@@ -66,21 +68,22 @@ def program_jobs(
     seed: int = 0,
 ) -> list[Job]:
     """All programs on all devices at all levels, `repeats` times, in one random order."""
-
-    def job(device: Device, program: Program, level: int, repeat: int) -> Job:
-        subnet, heads = program
-        about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
-        about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
-        return Job(about, lambda: device.measure(space, subnet, heads, level))
-
     jobs = [
-        job(device, program, level, repeat)
+        program_job(device, space, program, level, repeat)
         for device in devices
         for program in todo
         for level in levels
         for repeat in range(repeats)
     ]
     return shuffled(jobs, seed)
+
+
+def program_job(device: Device, space: Space, program: Program, level: int, repeat: int = 0) -> Job:
+    """One row of a program; `level` counts the levels of `device`."""
+    subnet, heads = program
+    about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
+    about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
+    return Job(about, lambda: device.measure(space, subnet, heads, level))
 
 
 def operator_jobs(
@@ -107,8 +110,8 @@ def operator_jobs(
 
 
 def about_device(device: Device) -> Row:
-    """The columns of KEY that say what measured."""
-    names = ("power_mode", "backend", "precision", "batch", "threads")
+    """The columns of KEY that say what measured, and whether it really did."""
+    names = ("power_mode", "backend", "precision", "batch", "threads", "source")
     return {"device": device.name} | {name: getattr(device, name, None) for name in names}
 
 
@@ -124,11 +127,45 @@ def row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple("" if v is None else str(v) for v in values.values())
 
 
+def check_sources(jobs: Sequence[Job], table: Table) -> None:
+    """InputError where a simulated row of `table` would be taken for a measured one, or so."""
+    sources = {row_key(job.about): job.about.get("source") for job in jobs}
+    for row in table.rows:
+        wanted, found = sources.get(row_key(row)), row.get("source")
+        if wanted and found and wanted != found:
+            raise InputError(
+                f"{table.path} holds {found} rows of what is to be {wanted}; choose another --out"
+            )
+
+
+def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Job, Row]]:
+    """Jobs with their rows, in this process.
+
+    A row that a board rejects does not keep the others from being measured: FailedRowsError comes
+    after them, or after GIVE_UP failures in a row.
+    """
+    failed: dict[str, str] = {}
+    in_a_row = 0
+    for job in jobs:
+        try:
+            row = job.run()
+        except FailedRowsError as error:
+            failed |= error.failed
+            in_a_row += 1
+            if in_a_row == GIVE_UP:
+                break
+            continue
+        in_a_row = 0
+        yield job, row
+    if failed:
+        raise FailedRowsError(failed, len(jobs))
+
+
 def measure_rows(jobs: Sequence[Job], table: Table) -> Iterator[tuple[int, Row]]:
     """Measure what `table` does not hold yet; yields (rows done, row), each row already written."""
     done = {row_key(row) for row in table.rows}
     left = [job for job in jobs if row_key(job.about) not in done]
-    for n, job in enumerate(left, start=1 + len(jobs) - len(left)):
-        row = job.run() | {k: v for k, v in job.about.items() if v is not None}
+    for n, (job, measured) in enumerate(one_by_one(left), start=1 + len(jobs) - len(left)):
+        row = measured | {k: v for k, v in job.about.items() if v is not None}
         table.append(row)
         yield n, row

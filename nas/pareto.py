@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.files import write_text
+from nas.verified import fault_of
 from search_spaces import InputError
 
 SCHEMA = "nas.pareto/1"
@@ -216,4 +217,6 @@ def read_pareto(path: Path) -> ParetoTable:
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
+    if fault := fault_of(content):
+        raise InputError(f"{path}: {fault}; measure again with `nas measure --of`")
     return ParetoTable(content)

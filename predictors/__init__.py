@@ -11,7 +11,7 @@ from predictors.artifacts import (
     save_transfer,
 )
 from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
-from predictors.cells import TableError
+from predictors.cells import TableError, read_cells
 from predictors.clocks import ClockPredictor
 from predictors.conditioned import DevicePredictor, Embedding
 from predictors.instant import NeuralOptimizer
@@ -63,6 +63,7 @@ __all__ = [
     "ofa_keys",
     "programs_of",
     "read_accuracy_table",
+    "read_cells",
     "read_ofa_lut",
     "read_rows",
     "read_subnets",

@@ -36,6 +36,11 @@ class ExitPolicy:
         pairs = zip(self.after, self.thresholds, strict=True)
         return "+".join(f"{k}@{t:g}" for k, t in pairs) or "none"
 
+    def programs(self, n_exits: int) -> list[tuple[int, ...]]:
+        """The heads of each program that samples run under this policy, from short to long."""
+        asked = (*self.after, n_exits)
+        return [asked[: k + 1] for k in range(len(asked))]
+
     def to_dict(self) -> dict[str, Any]:
         return {"after": list(self.after), "thresholds": list(self.thresholds)}
 

@@ -19,19 +19,39 @@ if TYPE_CHECKING:
 
 def measure(
     out: Annotated[Path, typer.Option(help="CSV of rows; a file that exists is continued.")],
-    device: Annotated[str, typer.Option(help="`host`, or a profile that `nas devices` lists.")],
-    space: Annotated[str, typer.Option(help="Search space; `nas spaces` lists them.")],
-    samples: Annotated[int, typer.Option(help="Subnets, from small to large.")] = 320,
+    device: Annotated[
+        str | None, typer.Option(help="`host`, or a profile that `nas devices` lists.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Search space; `nas spaces` lists them.")
+    ] = None,
+    of: Annotated[
+        Path | None,
+        typer.Option(help="Measure what this asks for: a plan, or a pareto.json to verify."),
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option(help="Points per level, spread over the front (--of pareto.json).")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Subnets, from small to large.", show_default="320")
+    ] = None,
     levels: Annotated[
-        str,
-        typer.Option("--levels", "--level", help="DVFS levels: `all`, or `0,3,-1` (-1: fastest)."),
-    ] = "-1",
+        str | None,
+        typer.Option(
+            "--levels",
+            "--level",
+            help="DVFS levels: `all`, or `0,3,-1` (-1: fastest).",
+            show_default="-1; those of --of",
+        ),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(help="On host pytorch, pytorch-compiled, onnxruntime, tensorrt; `a,b`: both."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8; `a,b`: both.")] = None,
-    batch: Annotated[str, typer.Option(help="Images per call; `1,8`: both.")] = "1",
+    batch: Annotated[
+        str | None, typer.Option(help="Images per call; `1,8`: both.", show_default="1")
+    ] = None,
     power_mode: Annotated[str | None, typer.Option(help="Power mode of a profile.")] = None,
     remote: Annotated[
         str | None, typer.Option(help="USER@HOST: measure on this board over ssh.")
@@ -65,11 +85,18 @@ def measure(
     Rows are appended as they are measured, in random order; a killed run goes on where it stopped.
     Ends with how noisy the rows are, and which to measure again.
 
+    With `--of` the programs are those of a file, on its device: of a plan (`nas search --plan`),
+    for `nas search --measurements`; or what the points of a pareto.json run, whose costs are then
+    put beside the predicted ones, on the screen, in the file and in its report.html.
+
     Example: `nas measure --device host --space resnet-cifar --repeat 2 --out rows.csv`
+
+    Example: `nas measure --of runs/nx/pareto.json --remote me@board --points 5 --out rows.csv`
     """
     from dataclasses import asdict
     from itertools import product
 
+    from nas.cli.measure_devices import level_numbers, names, numbers, remote_devices
     from nas.cli.output import console, print_json
     from nas.devices import get_device
     from nas.measure import operator_jobs, program_jobs, programs
@@ -79,13 +106,46 @@ def measure(
     from search_spaces import InputError, get_space
 
     for name, value in (("samples", samples), ("repeat", repeat)):
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"--{name} must be at least 1, got {value}")
     if against is not None and not per_operator:
         raise InputError("--against compares a table of operators: give --per-operator too")
-    log, found = console(quiet=quiet), get_space(space)
+    log = console(quiet=quiet)
+    if of is not None:
+        if samples is not None or per_operator or ofa_lut is not None:
+            raise InputError("--of says what is measured: leave out --samples and look-up tables")
+        from nas.cli.measure_of import measure_of
+
+        told = measure_of(
+            of,
+            out,
+            log,
+            device=device,
+            space=space,
+            points=points,
+            levels=levels,
+            backend=backend,
+            precision=precision,
+            batch=batch,
+            power_mode=power_mode,
+            remote=remote,
+            sudo=sudo,
+            repeat=repeat,
+            redo_noisy=redo_noisy,
+            seconds=seconds,
+            threads=threads,
+            seed=seed,
+        )
+        if json:
+            print_json(told)
+        return
+    if points is not None:
+        raise InputError("--points chooses points of a result: name its pareto.json with --of")
+    if device is None or space is None:
+        raise InputError("give --device and --space, or a plan or a pareto.json with --of")
+    found, samples = get_space(space), samples or 320
     common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}
-    kinds = list(product(_names(backend), _names(precision), _numbers("batch", batch)))
+    kinds = list(product(names(backend), names(precision), numbers("batch", batch or "1")))
     devices: list[Device] = (
         [get_device(device, backend=b, precision=p, batch=n, **common) for b, p, n in kinds]  # type: ignore[arg-type]
         if remote is None
@@ -101,7 +161,7 @@ def measure(
         operators, whole = operators_and_programs(hosts, found, sampled, against)
         jobs = operator_jobs(hosts, found, operators, **order)
     else:
-        at = _levels(levels, devices[0])
+        at = level_numbers(levels or "-1", devices[0])
         jobs = program_jobs(devices, found, programs(found, samples, seed), levels=at, **order)
     table = Table(out)
     result = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
@@ -116,40 +176,14 @@ def measure(
         print_json(result)
 
 
-def remote_devices(
-    target: str, name: str, kinds: list[Any], log: Console, *, power_mode: str | None, sudo: bool
-) -> list[Device]:
-    """The board at `target` with every (backend, precision, batch) of `kinds`."""
-    from nas.devices import AnalyticDevice, load_profile
-    from nas.devices.remote_device import RemoteDevice
-    from nas.devices.ssh import Remote
-
-    profile, board = load_profile(name), Remote(target, sudo=sudo)
-
-    def say(message: dict[str, Any]) -> None:
-        for kind in ("dropped", "waiting", "restored"):
-            if message.get(kind):
-                log.print(f"{target}: {kind}: {message[kind]}", markup=False)
-
-    return [
-        RemoteDevice(
-            board,
-            AnalyticDevice(profile, batch=n, power_mode=power_mode),
-            backend=b,
-            precision=p,
-            say=say,
-        )
-        for b, p, n in kinds
-    ]
-
-
 def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> Noise:
     """Measure what is missing, with progress; then say how noisy the rows are."""
     from nas.cli.output import command_line, progress
     from nas.files import prepare_folder
-    from nas.measure import measure_rows, row_key
+    from nas.measure import check_sources, measure_rows, row_key
     from nas.noise import noise
 
+    check_sources(jobs, table)
     warn_if_busy(jobs, log)
     prepare_folder(table.path.parent)
     wanted = {row_key(job.about) for job in jobs}
@@ -188,31 +222,3 @@ def warn_if_busy(jobs: list[Job], log: Console) -> None:
     load = busy_cores()
     if any(job.about["device"] == "host" for job in jobs) and load is not None and load > 0.5:
         log.print(f"warning: {load:.1f} processes are running; stop them for rows one can trust")
-
-
-def _names(text: str | None) -> list[str | None]:
-    """The parts of `a,b`; the device's default for None."""
-    return [None] if text is None else [part.strip() for part in text.split(",")]
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    from search_spaces import InputError
-
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise InputError(f"--{option} takes whole numbers like 1,8, got {text!r}") from None
-
-
-def _levels(text: str, device: Device) -> list[int]:
-    """Level numbers of `all` or `0,3,-1`; negative ones count from the fastest."""
-    from search_spaces import InputError
-
-    n = len(device.levels)
-    if text == "all":
-        return list(range(n))
-    asked = _numbers("levels", text)
-    for level in asked:
-        if not -n <= level < n:
-            raise InputError(f"{device.name} has levels 0 to {n - 1}, got --levels {level}")
-    return list(dict.fromkeys(range(n)[level] for level in asked))

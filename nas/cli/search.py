@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from nas.pareto import ParetoTable
-    from nas.search import SearchSettings
 
 
 def search(
@@ -142,7 +139,9 @@ def search(
     )
     log = console(quiet=quiet)
     if plan is not None:
-        _write_plan(settings, plan, log)
+        from nas.cli.plan import print_plan
+
+        print_plan(settings, plan, log)
         return
     with _Screen(log, trials) as screen:
         tables, shared = search_devices(
@@ -156,16 +155,6 @@ def search(
         log.print(f"files: {settings.out}/{files}{journal}")
     else:
         log.print(f"files: {settings.out}/shared.json{journal}, DEVICE/{{{files}}}")
-
-
-def _write_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
-    from nas.search import plan_search, write_plan
-
-    rows = plan_search(settings)
-    write_plan(rows, plan)
-    devices = " ".join(f"--device {name}" for name in settings.devices)
-    log.print(f"{len(rows)} rows to measure in {plan}; fill in latency_ms and energy_mj, then")
-    log.print(f"nas search {devices} --measurements {plan}")
 
 
 def _print(tables: list[ParetoTable], shared: dict[str, Any] | None, *, json: bool) -> None:

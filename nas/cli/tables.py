@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nas.cli.verified import verified_cost_lines
 from nas.pareto import ParetoTable
 
 OWN_CLOCKS = ("cpu_mhz", "emc_mhz")  # of a point, where they were searched
@@ -47,6 +48,8 @@ def print_result(table: ParetoTable) -> None:
             f"images: error is {sum(gap) / len(gap):+.2f} points from the table's on average, "
             f"{max(gap, key=abs):+.2f} at most"
         )
+    for line in verified_cost_lines(table.content):
+        out.print(line, markup=False)
 
 
 def _best(table: ParetoTable) -> Table:

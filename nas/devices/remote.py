@@ -65,7 +65,10 @@ class FailedRowsError(InputError):
     def __init__(self, failed: Mapping[str, str], n_tasks: int) -> None:
         self.failed = dict(failed)
         reasons = "; ".join(dict.fromkeys(failed.values()))
-        super().__init__(f"{len(failed)} of {n_tasks} rows failed on the board: {reasons}")
+        super().__init__(
+            f"{len(failed)} of {n_tasks} rows failed on the board: {reasons}; "
+            "the same command tries them again"
+        )
 
 
 def measure_remote(

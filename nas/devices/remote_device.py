@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.remote_programs import BACKENDS, PRECISIONS, RemoteSettings, measure_programs
 from nas.devices.ssh import Remote
-from search_spaces import InputError, Space, Subnet
+from search_spaces import DvfsLevel, InputError, Space, Subnet
 
 RUNNERS = {backend: runner for runner, backend in BACKENDS.items()}
 
@@ -45,6 +46,12 @@ class RemoteDevice:
         self.name, self.processor, self.batch = model.name, model.processor, model.batch
         self.power_mode, self.levels, self.threads = model.power_mode, model.levels, model.threads
         self.decision_ms = model.decision_ms
+
+    def at(self, settings: Sequence[DvfsLevel]) -> RemoteDevice:
+        """The same board with `settings` for its levels."""
+        twin = copy.copy(self)
+        twin.levels = list(settings)
+        return twin
 
     def measure(
         self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from nas.files import write_text
 from nas.pareto import searched_levels
+from nas.verified import FIELD, verified_points
 from search_spaces import ExitPolicy
 
 N_GENES = 8  # shown per objective
@@ -42,6 +43,7 @@ def write_report(
         pareto=pareto,
         levels=level_rows(pareto, knees, baselines),
         verified=[p for p in pareto["points"] if p.get("verified")],
+        cost_verified=verified_points(pareto),
         simulated=any("simulat" in source for source in sources(pareto, rows)),
         no_go=[key for key, decision in decisions.items() if decision == "no-go"],
         n_target_rows=len(rows),
@@ -107,6 +109,7 @@ def sources(pareto: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Ite
     """The provenance of every figure in the report."""
     for point in [pareto["device"], *pareto["points"], *(pareto.get("baselines") or ())]:
         yield from (point.get(name) or "" for name in SOURCES.values())
+    yield from (point[FIELD]["source"] for point in verified_points(pareto))
     yield from (row.get("source") or "" for row in rows)
 
 

@@ -85,7 +85,7 @@ class Scorer:
     def __call__(self, genes: Genes) -> Scores:
         error, rates, measured = self.accuracy(genes)
         latency, energy = self._decided(*self.cost(genes, self.grid.programs))
-        costs = self._expected(rates, latency, energy)
+        costs = expected_costs(self.grid, rates, latency, energy)
         return Scores(error, rates, measured, *costs, self._params(genes))
 
     def inner(self, genes: Genes, scores: Scores) -> Iterator[tuple[Genes, Scores]]:
@@ -118,7 +118,7 @@ class Scorer:
     ) -> Scores:
         assert self.clocks is not None
         error, rates, measured = self.accuracy(genes)
-        costs = self._expected(rates, latency, energy)
+        costs = expected_costs(self.grid, rates, latency, energy)
         params, level = self._params(genes), self.clocks.level[settings]
         return Scores(error, rates, measured, *costs, params, settings, level)
 
@@ -126,30 +126,38 @@ class Scorer:
         return self.params and self.params(genes)
 
     def _decided(self, run_ms: Floats, run_mj: Floats) -> tuple[Floats, Floats]:
-        """Costs of programs with the decisions on their way."""
-        n_decisions = self.grid.programs[:, : self.grid.n_exits].sum(axis=1)
-        total_ms = run_ms + n_decisions[:, None] * self.decision_ms
-        # a decision keeps the board waiting: it draws the power of the program it follows
-        return total_ms, run_mj * (total_ms / run_ms)
+        return with_decisions(self.grid, run_ms, run_mj, self.decision_ms)
 
-    def _expected(
-        self, rates: Floats, latency: Floats, energy: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """Expected latency and energy and worst-case latency, `(n, P, L)`.
 
-        Policies that ask the same exits run the same programs, so each such set is one matrix
-        product (n, policies, exits) @ (n, exits, levels).
-        """
-        shape = (3, len(rates), latency.shape[2], len(self.grid))
-        # in memory policies come last: an archive takes whole levels
-        expected_ms, expected_mj, worst = np.empty(shape).swapaxes(2, 3)
-        routes, group = np.unique(self.grid.route, axis=0, return_inverse=True)
-        for g, route in enumerate(routes):
-            policies = np.flatnonzero(group.ravel() == g)
-            exits = np.flatnonzero(route >= 0)
-            run_ms = latency[:, route[exits]]
-            rate = rates[:, policies[:, None], exits]
-            expected_ms[:, policies] = rate @ run_ms
-            expected_mj[:, policies] = rate @ energy[:, route[exits]]
-            worst[:, policies] = run_ms[:, -1:]
-        return expected_ms, expected_mj, worst
+def with_decisions(
+    grid: PolicyGrid, run_ms: Floats, run_mj: Floats, decision_ms: float | Floats
+) -> tuple[Floats, Floats]:
+    """Costs `(n, programs, L)` of the grid's programs with the decisions on their way."""
+    n_decisions = grid.programs[:, : grid.n_exits].sum(axis=1)
+    total_ms = run_ms + n_decisions[:, None] * decision_ms
+    # a decision keeps the board waiting: it draws the power of the program it follows
+    return total_ms, run_mj * (total_ms / run_ms)
+
+
+def expected_costs(
+    grid: PolicyGrid, rates: Floats, latency: Floats, energy: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Expected latency and energy and worst-case latency, `(n, P, L)`.
+
+    From exit rates `(n, P, E + 1)` and costs `(n, programs, L)` with decisions. Policies that ask
+    the same exits run the same programs, so each such set is one matrix product
+    (n, policies, exits) @ (n, exits, levels).
+    """
+    shape = (3, len(rates), latency.shape[2], len(grid))
+    # in memory policies come last: an archive takes whole levels
+    expected_ms, expected_mj, worst = np.empty(shape).swapaxes(2, 3)
+    routes, group = np.unique(grid.route, axis=0, return_inverse=True)
+    for g, route in enumerate(routes):
+        policies = np.flatnonzero(group.ravel() == g)
+        exits = np.flatnonzero(route >= 0)
+        run_ms = latency[:, route[exits]]
+        rate = rates[:, policies[:, None], exits]
+        expected_ms[:, policies] = rate @ run_ms
+        expected_mj[:, policies] = rate @ energy[:, route[exits]]
+        worst[:, policies] = run_ms[:, -1:]
+    return expected_ms, expected_mj, worst

@@ -70,11 +70,11 @@ class PointMaker:
             "exits": exits.to_dict(),
             "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
             "error_source": "measured" if scores.measured[row] else "predicted",
-            "latency_ms": _digits(latency),
-            "latency_worst_ms": _digits(scores.worst_ms[row, policy, column]),
-            "latency_interval_ms": [_digits(latency * np.exp(x)) for x in interval],
+            "latency_ms": digits(latency),
+            "latency_worst_ms": digits(scores.worst_ms[row, policy, column]),
+            "latency_interval_ms": [digits(latency * np.exp(x)) for x in interval],
             "latency_source": latency_source,
-            "energy_mj": energy_source and _digits(scores.energy_mj[row, policy, column]),
+            "energy_mj": energy_source and digits(scores.energy_mj[row, policy, column]),
             "energy_source": energy_source,
             "exit_rates": [round(float(r), 4) for r in scores.rates[row, policy]],
             "macs": macs,
@@ -169,10 +169,10 @@ def assemble(
     points, baselines = maker.fronts(archive, n_points), maker.baselines(launch_share)
     names = maker.provenance.objectives
     costs, everything = maker.costs(points), maker.costs([*points, *baselines])
-    reference = [_digits(1.1 * x) for x in everything.max(axis=0)]
+    reference = [digits(1.1 * x) for x in everything.max(axis=0)]
     level_of = np.array([p["level"] for p in points])
     volumes = [
-        _digits(hypervolume(costs[level_of == level], reference))
+        digits(hypervolume(costs[level_of == level], reference))
         for level in range(len(maker.levels))
     ]
     return ParetoTable(
@@ -202,6 +202,6 @@ def assemble(
     )
 
 
-def _digits(value: float) -> float:
+def digits(value: float) -> float:
     """Six significant digits: files stay readable and equal across machines."""
     return float(f"{float(value):.6g}")

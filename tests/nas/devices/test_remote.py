@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +245,95 @@ def test_the_table_of_a_board_goes_on_where_it_stopped(
     assert set(rows["level"]) == {0, top}
     assert set(rows["source"]) == {"measured"}
     assert not rows.duplicated(["subnet", "heads", "level"]).any()
+
+
+@pytest.mark.parametrize("layout", ["xavier-nx-jp5", "bare"])
+def test_a_result_is_verified_at_the_clocks_of_its_points(
+    board: Remote, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """The whole of `nas measure --of --remote`; a point has a memory clock of its own."""
+    pytest.importorskip("onnxruntime")
+    from nas.devices import AnalyticDevice, load_profile
+    from nas.devices.remote_device import RemoteDevice
+    from tests.nas.conftest import nas
+
+    if layout != "bare":
+        build(layout, root)
+    quick = {**QUICK, "energy_seconds": 0.2, "idle_s": 0.05}
+    device = partial(RemoteDevice, settings=quick)
+    monkeypatch.setattr("nas.devices.remote_device.RemoteDevice", device)
+    monkeypatch.setattr("nas.devices.ssh.Remote", lambda target, sudo: board)
+    model = AnalyticDevice(load_profile("xavier-nx"), backend="ncnn")
+    pareto, out = tmp_path / "pareto.json", tmp_path / "rows.csv"
+    result(model, pareto)
+    with following(root):
+        command = ("measure", "--of", pareto, "--remote", "me@board", "--out", out)
+        refused = nas(*command)
+        assert (refused.code, "choose one with --backend" in refused.err) == (1, True)
+        done = nas(*command, "--backend", "onnxruntime")
+    if layout == "bare":
+        assert done.code == 1
+        assert "ran no program at the clocks of its level" in done.err
+        assert "verified_cost" not in pareto.read_text()
+        plan = tmp_path / "plan.csv"  # as a plan the same rows are of use, at their own clocks
+        about = ["space", "subnet", "heads", "device", "level", "precision"]
+        rows = pd.read_csv(out, dtype=str)[about].drop_duplicates()
+        rows.assign(backend="ncnn").to_csv(plan, index=False)
+        again = nas("measure", "--of", plan, *command[3:], "--backend", "onnxruntime")
+        assert again.code == 0, again.err
+        assert "3 rows were measured at the clocks found, not at their level's" in again.err
+        return
+    assert done.code == 0, done.err
+    assert "is for backend ncnn, measured with onnxruntime" in done.err
+    rows = pd.read_csv(out, dtype={"heads": str})
+    level = model.levels[3]
+    clocks = set(zip(rows["cpu_mhz"], rows["emc_mhz"], strict=True))
+    assert clocks == {(level.cpu_mhz, level.emc_mhz), (level.cpu_mhz, 800.0)}
+    assert len(rows) == 3  # two of the point with an exit, one of the other
+    by_heads = rows.set_index(["heads", "emc_mhz"])["latency_ms"]
+    for point in json.loads(pareto.read_text())["points"]:
+        cost, after = point["verified_cost"], point["exits"]["after"]
+        every = by_heads["0+3" if after else "3", point["emc_mhz"]]
+        worst_ms = every + len(after) * model.decision_ms
+        assert cost["latency_worst_ms"] == pytest.approx(worst_ms, rel=1e-5)
+        assert (cost["source"], cost["energy_mj"] > 0) == ("measured", True)
+    assert "Costs, verified" in (tmp_path / "report.html").read_text()
+
+
+def result(model: Any, path: Path) -> None:
+    """A pareto.json with two points of one level: one has an exit, and a slower memory clock."""
+    from search_spaces import get_space
+
+    space = get_space("resnet-digits")
+    names = ("name", "backend", "precision", "batch", "power_mode")
+    common = {
+        "level": 3,
+        "subnet": str(space.subnet(space.smallest)),
+        "cpu_mhz": model.levels[3].cpu_mhz,
+        "latency_source": "predicted (simulated)",
+        "energy_source": "predicted (simulated)",
+        "latency_ms": 1.0,
+        "latency_interval_ms": [0.5, 2.0],
+        "latency_worst_ms": 1.0,
+        "energy_mj": 1.0,
+        "top1_error_pct": 10.0,
+        "error_source": "measured",
+    }
+    plain = {"exits": {"after": [], "thresholds": []}, "exit_rates": [0.0, 0.0, 0.0, 1.0]}
+    early = {"exits": {"after": [0], "thresholds": [0.5]}, "exit_rates": [0.5, 0.0, 0.0, 0.5]}
+    content = {
+        "schema": "nas.pareto/1",
+        "space": space.name,
+        "device": {name: getattr(model, name) for name in names},
+        "objectives": [{"name": "top1_error_pct"}, {"name": "latency_ms"}],
+        "levels": [level.to_dict() for level in model.levels],
+        "baselines": [],
+        "points": [
+            {"id": "a", "emc_mhz": model.levels[3].emc_mhz, **common, **plain},
+            {"id": "b", "emc_mhz": 800.0, **common, **early},
+        ],
+    }
+    path.write_text(json.dumps(content))
 
 
 def test_a_board_measures_with_two_backends_alone(board: Remote) -> None:
