@@ -1,8 +1,10 @@
 """The latency of a program at a clock, from its latency on another device.
 
-t = ((e^a h^b / f)^p + (e^c h^d)^p)^(1/p) in ms, with h the proxy's ms and f the clock in GHz: one
-term waits for the clock, the other (memory, dispatch) does not, and they overlap. p = 1 adds them,
-p = inf takes the larger; fits to clock sweeps of Jetson TX2, Nano and Xavier NX gave 2.1 to 3.7.
+t = (((e^a h^b + e^u k) / f)^p + (e^c h^d + e^v k)^p)^(1/p) in ms, with h the proxy's ms, k the
+number of kernels and f the clock in GHz: one term waits for the clock, the other (memory, dispatch)
+does not, and they overlap. p = 1 adds them, p = inf takes the larger; fits to clock sweeps of
+Jetson TX2, Nano and Xavier NX gave 2.1 to 3.7. A CPU as the proxy hardly feels the start of a
+kernel, a GPU at batch 1 waits for little else (`benchmarks/kernel_starts.py`).
 """
 
 from __future__ import annotations
@@ -19,50 +21,62 @@ Floats = NDArray[np.float64]
 # The elasticity of t in h is a weighted mean of b and d: a floor under both leaves no plateau.
 MIN_EXPONENT, MAX_EXPONENT = 0.02, 3.0
 MAX_P, USUAL_P = 8.0, 2.8
+STARTS = -1.0  # log share of kernel starts in a term that the prior expects
 NOISE = 0.03  # log error of a careful measurement; priors count as single rows with this error
 OUTLIER = 0.1  # log error from which a row loses weight
 
 
 @dataclass(frozen=True)
 class LatencyLaw:
-    """The fitted constants; all arguments broadcast."""
+    """The fitted constants; all arguments broadcast. `kernels` 0: their terms are left out."""
 
     a: float
     b: float
     c: float
     d: float
     p: float
+    u: float = -np.inf
+    v: float = -np.inf
 
-    def latency_ms(self, h: Floats, f_ghz: Floats) -> Floats:
-        clocked, free = self._terms(np.log(h), np.log(f_ghz))
+    def latency_ms(self, h: Floats, f_ghz: Floats, kernels: Floats | float = 0.0) -> Floats:
+        clocked, free = self._terms(h, f_ghz, kernels)
         return np.exp(np.logaddexp(self.p * clocked, self.p * free) / self.p)
 
-    def clocked_share(self, h: Floats, f_ghz: Floats) -> Floats:
+    def clocked_share(self, h: Floats, f_ghz: Floats, kernels: Floats | float = 0.0) -> Floats:
         """How far the clock decides, in [0, 1]: minus the elasticity of t in f."""
-        clocked, free = self._terms(np.log(h), np.log(f_ghz))
+        clocked, free = self._terms(h, f_ghz, kernels)
         return expit(self.p * (clocked - free))
 
-    def _terms(self, log_h: Floats, log_f: Floats) -> tuple[Floats, Floats]:
-        return self.a + self.b * log_h - log_f, self.c + self.d * log_h
+    def _terms(self, h: Floats, f_ghz: Floats, kernels: Floats | float) -> tuple[Floats, Floats]:
+        log_h, log_k = np.log(h), _log(kernels)
+        clocked = np.logaddexp(self.a + self.b * log_h, self.u + log_k)
+        free = np.logaddexp(self.c + self.d * log_h, self.v + log_k)
+        return clocked - np.log(f_ghz), free
 
 
-def fit_latency_law(h: Floats, f_ghz: Floats, latency_ms: Floats) -> LatencyLaw:
-    """Robust fit on log residuals; `h`, `f_ghz`, `latency_ms` are (n,), all positive.
+def fit_latency_law(
+    h: Floats, f_ghz: Floats, latency_ms: Floats, kernels: Floats | float = 0.0
+) -> LatencyLaw:
+    """Robust fit on log residuals; `h`, `f_ghz`, `latency_ms` are (n,) and positive.
 
-    Weak priors (b and d near 1, p near 2.8, terms of similar size at the mean clock) decide only
-    what the rows leave open, for example the share of the clock when all rows have one level.
+    Weak priors (b and d near 1, p near 2.8, terms of similar size at the mean clock, kernel starts
+    a third of them) decide only what the rows leave open, for example the share of the clock when
+    all rows have one level.
     """
     x, log_f, log_t = np.log(h), np.log(f_ghz), np.log(latency_ms)
+    log_k = np.broadcast_to(_log(kernels), h.shape)
     x_mean, f_mean, t_mean = x.mean(), log_f.mean(), log_t.mean()
-    centred = (x - x_mean, log_f - f_mean, log_t - t_mean)  # so that a and c do not hang on b and d
+    k_mean = log_k[np.isfinite(log_k)].mean() if np.isfinite(log_k).any() else 0.0
+    # centred, so that a and c do not hang on b and d
+    centred = (x - x_mean, log_f - f_mean, log_k - k_mean, log_t - t_mean)
     fits = [
         least_squares(
             _residuals,
-            [clocked, 1.0, free, 1.0, np.log(USUAL_P)],
+            [clocked, 1.0, free, 1.0, np.log(USUAL_P), clocked + STARTS, free + STARTS],
             jac=_jacobian,
             bounds=(
-                [-np.inf, MIN_EXPONENT, -np.inf, MIN_EXPONENT, 0],
-                [np.inf, MAX_EXPONENT, np.inf, MAX_EXPONENT, np.log(MAX_P)],
+                [-np.inf, MIN_EXPONENT, -np.inf, MIN_EXPONENT, 0, -np.inf, -np.inf],
+                [np.inf, MAX_EXPONENT, np.inf, MAX_EXPONENT, np.log(MAX_P), np.inf, np.inf],
             ),
             loss="soft_l1",
             f_scale=OUTLIER,
@@ -70,31 +84,53 @@ def fit_latency_law(h: Floats, f_ghz: Floats, latency_ms: Floats) -> LatencyLaw:
         )
         for clocked, free in ((0.0, -1.0), (-0.25, -0.25), (-1.0, 0.0))
     ]
-    a, b, c, d, log_p = min(fits, key=lambda fit: fit.cost).x.tolist()
+    a, b, c, d, log_p, u, v = min(fits, key=lambda fit: fit.cost).x.tolist()
     a, c = a + t_mean + f_mean - b * x_mean, c + t_mean - d * x_mean
-    return LatencyLaw(float(a), b, float(c), d, float(np.exp(log_p)))
+    u, v = u + t_mean + f_mean - k_mean, v + t_mean - k_mean
+    return LatencyLaw(float(a), b, float(c), d, float(np.exp(log_p)), float(u), float(v))
 
 
-# One row per prior: coefficients of (a, b, c, d, log p), divided by its standard deviation.
+# One row per prior: coefficients of (a, b, c, d, log p, u, v), divided by its standard deviation.
 _PRIOR = NOISE * np.array(
-    [[1 / 3, 0, -1 / 3, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 2]]
+    [
+        [1 / 3, 0, -1 / 3, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 2, 0, 0],
+        [-1 / 2, 0, 0, 0, 0, 1 / 2, 0],
+        [0, 0, -1 / 2, 0, 0, 0, 1 / 2],
+    ]
 )
-_PRIOR_MEAN = _PRIOR @ np.array([0, 1, 0, 1, np.log(USUAL_P)])
+_PRIOR_MEAN = _PRIOR @ np.array([0, 1, 0, 1, np.log(USUAL_P), STARTS, STARTS])
 
 
-def _residuals(theta: Floats, x: Floats, log_f: Floats, log_t: Floats) -> Floats:
-    a, b, c, d, log_p = theta
-    p = np.exp(log_p)
-    fitted = np.logaddexp(p * (a + b * x - log_f), p * (c + d * x)) / p
+def _residuals(theta: Floats, x: Floats, log_f: Floats, log_k: Floats, log_t: Floats) -> Floats:
+    clocked, free, p = _fitted_terms(theta, x, log_f, log_k)
+    fitted = np.logaddexp(p * clocked, p * free) / p
     return np.concatenate([fitted - log_t, _PRIOR @ theta - _PRIOR_MEAN])
 
 
-def _jacobian(theta: Floats, x: Floats, log_f: Floats, log_t: Floats) -> Floats:
-    a, b, c, d, log_p = theta
-    p = np.exp(log_p)
-    clocked, free = a + b * x - log_f, c + d * x
+def _fitted_terms(
+    theta: Floats, x: Floats, log_f: Floats, log_k: Floats
+) -> tuple[Floats, Floats, float]:
+    a, b, c, d, log_p, u, v = theta
+    clocked = np.logaddexp(a + b * x, u + log_k) - log_f
+    return clocked, np.logaddexp(c + d * x, v + log_k), np.exp(log_p)
+
+
+def _jacobian(theta: Floats, x: Floats, log_f: Floats, log_k: Floats, log_t: Floats) -> Floats:
+    a, b, c, d, _, u, v = theta
+    clocked, free, p = _fitted_terms(theta, x, log_f, log_k)
     fitted = np.logaddexp(p * clocked, p * free) / p
     w = expit(p * (clocked - free))
     by_log_p = w * clocked + (1 - w) * free - fitted
-    rows = np.column_stack([w, w * x, 1 - w, (1 - w) * x, by_log_p])
-    return np.concatenate([rows, _PRIOR])
+    work = w * expit(a + b * x - u - log_k)  # the share of the proxy's latency in each term
+    free_work = (1 - w) * expit(c + d * x - v - log_k)
+    rows = [work, work * x, free_work, free_work * x, by_log_p, w - work, 1 - w - free_work]
+    return np.concatenate([np.column_stack(rows), _PRIOR])
+
+
+def _log(kernels: Floats | float) -> Floats:
+    """The logarithm, -inf for 0."""
+    with np.errstate(divide="ignore"):
+        return np.log(kernels)

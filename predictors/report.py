@@ -55,6 +55,7 @@ def transfer_report(
     subnets: ArrayLike,
     proxy: str,
     n_proxy_rows: int,
+    kernels: ArrayLike = 0.0,
     transfer: MonotoneTransfer | None = None,
 ) -> dict[str, TransferReport]:
     """Reports of `latency_ms` and `energy_mj`, from rows (n,) named by `subnets`.
@@ -64,11 +65,13 @@ def transfer_report(
     """
     h, t = np.asarray(h, dtype=float), np.asarray(latency_ms, dtype=float)
     f, names = np.broadcast_to(np.asarray(clock_mhz, dtype=float), t.shape), np.asarray(subnets)
+    k = np.broadcast_to(np.asarray(kernels, dtype=float), t.shape)
     estimator = MonotoneTransfer() if transfer is None else transfer
     about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
 
     def latency(train: Mask, test: Mask) -> Floats:
-        return clone(estimator).fit(h[train], f[train], t[train]).predict(h[test], f[test])
+        fitted = clone(estimator).fit(h[train], f[train], t[train], kernels=k[train])
+        return fitted.predict(h[test], f[test], k[test])
 
     predicted = leave_subnet_out(latency, names)
     reports = {"latency_ms": _report("latency_ms", t, predicted, f, names, **about)}
@@ -78,8 +81,8 @@ def transfer_report(
         return reports
 
     def joules(train: Mask, test: Mask) -> Floats:
-        fitted = clone(estimator).fit(h[train], f[train], t[train], energy[train])
-        return fitted.predict_energy(h[test], f[test])
+        fitted = clone(estimator).fit(h[train], f[train], t[train], energy[train], k[train])
+        return fitted.predict_energy(h[test], f[test], k[test])
 
     predicted = leave_subnet_out(joules, names)
     reports["energy_mj"] = _report(

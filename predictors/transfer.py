@@ -17,12 +17,12 @@ Floats = NDArray[np.float64]
 
 
 class MonotoneTransfer(BaseEstimator):
-    """Target latency and energy from the proxy's latency and the target's clock.
+    """Target latency and energy from the proxy's latency, kernel counts and the target's clock.
 
     Latency follows `predictors.law`: at every clock it rises strictly with the proxy's latency, so
-    the ranking of programs is the proxy's. Energy is latency times `predictors.power`, whose share
-    of the clock may fall as h rises: nothing forces energy to rise. On a CPU target the clock is
-    the CPU's.
+    programs of equally many kernels keep the proxy's ranking; without `kernels` all do. Energy is
+    latency times `predictors.power`, whose share of the clock may fall as h rises: nothing forces
+    energy to rise. On a CPU target the clock is the CPU's.
     """
 
     def __init__(self, *, knee_ghz: float | None = None, rise_per_ghz: float | None = None) -> None:
@@ -34,40 +34,45 @@ class MonotoneTransfer(BaseEstimator):
         clock_mhz: ArrayLike,
         latency_ms: ArrayLike,
         energy_mj: ArrayLike | None = None,
+        kernels: ArrayLike = 0.0,
     ) -> Self:
         """Learn from the proxy's `h` (n,) in ms and the target's rows, (n,) or one clock for all.
 
-        `energy_mj` may hold NaN where energy was not measured.
+        `energy_mj` may hold NaN where energy was not measured; `kernels` is the number of kernels
+        of each program; 0 leaves them out.
         """
         h, t = _positive(h, "h"), _positive(latency_ms, "latency_ms")
+        k = np.broadcast_to(np.asarray(kernels, dtype=float), t.shape)
         f = np.broadcast_to(_positive(clock_mhz, "clock_mhz") / 1e3, t.shape)
-        self.latency_law_ = fit_latency_law(h, f, t)
+        self.latency_law_ = fit_latency_law(h, f, t, k)
         self.power_law_ = None
         if energy_mj is not None:
             energy = np.asarray(energy_mj, dtype=float)
             seen = ~np.isnan(energy)
             power_w = _positive(energy[seen], "energy_mj") / t[seen]
-            share = self.latency_law_.clocked_share(h[seen], f[seen])
+            share = self.latency_law_.clocked_share(h[seen], f[seen], k[seen])
             self.power_law_ = fit_power_law(
                 f[seen], share, power_w, knee_ghz=self.knee_ghz, rise_per_ghz=self.rise_per_ghz
             )
         return self
 
-    def predict(self, h: ArrayLike, clock_mhz: ArrayLike) -> Floats:
-        """latency_ms; `h` and `clock_mhz` broadcast, for example (n, 1) with (levels,)."""
+    def predict(self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0) -> Floats:
+        """latency_ms; all arguments broadcast, for example (n, 1) with (levels,)."""
         check_is_fitted(self)
-        return self.latency_law_.latency_ms(
-            _positive(h, "h"), _positive(clock_mhz, "clock_mhz") / 1e3
-        )
+        h, f = _positive(h, "h"), _positive(clock_mhz, "clock_mhz") / 1e3
+        return self.latency_law_.latency_ms(h, f, np.asarray(kernels, dtype=float))
 
-    def predict_energy(self, h: ArrayLike, clock_mhz: ArrayLike) -> Floats:
-        """energy_mj; `h` and `clock_mhz` broadcast. ValueError without energy in `fit`."""
+    def predict_energy(
+        self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0
+    ) -> Floats:
+        """energy_mj; all arguments broadcast. ValueError without energy in `fit`."""
         check_is_fitted(self)
         if self.power_law_ is None:
             raise ValueError("predict_energy needs energy_mj in fit; none was given")
         h, f = _positive(h, "h"), _positive(clock_mhz, "clock_mhz") / 1e3
-        power_w = self.power_law_.power_w(f, self.latency_law_.clocked_share(h, f))
-        return self.latency_law_.latency_ms(h, f) * power_w
+        k = np.asarray(kernels, dtype=float)
+        power_w = self.power_law_.power_w(f, self.latency_law_.clocked_share(h, f, k))
+        return self.latency_law_.latency_ms(h, f, k) * power_w
 
 
 class ScaledModel(BaseEstimator):

@@ -71,6 +71,11 @@ class TargetCosts:
         return json.loads(kept.to_json(orient="records", double_precision=6))
 
 
+def kernel_counts(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Kernels that every program starts `(n,)`: its operators, as a compiler fuses them."""
+    return space.operators(genes, heads).present.sum(axis=1)
+
+
 def clocks_mhz(levels: list[DvfsLevel]) -> Floats:
     """The clock that names each level, `(L,)`."""
     return np.array([level.clock_mhz for level in levels])
@@ -139,7 +144,8 @@ class _Fit:
         energy = self._energy_column()
         knee, rise = getattr(device, "voltage_knee", (None, None))
         transfer = MonotoneTransfer(knee_ghz=knee, rise_per_ghz=rise)
-        self.transfer = transfer.fit(self.h, self.clock, latency, energy)
+        self.kernels = kernel_counts(space, self.genes, self.heads)
+        self.transfer = transfer.fit(self.h, self.clock, latency, energy, self.kernels)
         self.reports = transfer_report(
             self.h,
             self.clock,
@@ -148,6 +154,7 @@ class _Fit:
             subnets=rows["subnet"].to_numpy(),
             proxy=proxy.name,
             n_proxy_rows=proxy.n_rows,
+            kernels=self.kernels,
             transfer=transfer,
         )
         self.fallbacks: dict[str, TransferReport] = {}
@@ -180,8 +187,11 @@ class _Fit:
         predict = transfer.predict if name == "latency_ms" else transfer.predict_energy
 
         def costs(genes: Genes, heads: NDArray[np.bool_]) -> Floats:
-            h = self.proxy.latency_ms(genes, heads)
-            return predict(h[:, None], self.clocks)
+            h, kernels = (
+                self.proxy.latency_ms(genes, heads),
+                kernel_counts(self.space, genes, heads),
+            )
+            return predict(h[:, None], self.clocks, kernels[:, None])
 
         return costs
 

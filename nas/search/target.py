@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nas.files import write_text
+from nas.pareto import normalised
+from nas.search.costs import kernel_counts
 from nas.search.proxy import Proxy
 from nas.search.settings import SearchSettings
 from predictors import check_target_rows, read_rows
@@ -29,20 +31,29 @@ def choose_levels(levels: list[DvfsLevel]) -> list[DvfsLevel]:
 def choose_programs(
     space: Space, proxy: Proxy, n: int, rng: np.random.Generator
 ) -> tuple[Genes, NDArray[np.bool_]]:
-    """`n` programs of different subnets, evenly spread over the log latency on the proxy."""
+    """`n` programs of different subnets, far apart in proxy latency and number of kernels.
+
+    One is the largest subnet without exits, which savings are told against; each further one is the
+    farthest from those chosen (Gonzalez, 1985). They are sorted by their latency on the proxy.
+    """
     genes = np.unique(space.sample_spread(max(256, 8 * n), rng), axis=0)
     genes = genes[rng.permutation(len(genes))]
+    genes = np.concatenate([space.largest, genes[(genes != space.largest).any(axis=1)]])
     heads = np.zeros((len(genes), space.n_exits + 1), dtype=bool)
     deepest = rng.integers(0, space.n_exits + 1, len(genes))
+    deepest[0] = space.n_exits
     heads[np.arange(len(genes)), deepest] = True
-    heads[::2] = np.arange(space.n_exits + 1) <= deepest[::2, None]
-    log_ms = np.log(proxy.latency_ms(genes, heads))
-    left = set(range(len(genes)))
-    chosen = []
-    for wanted in np.linspace(log_ms.min(), log_ms.max(), min(n, len(genes))):
-        index = min(left, key=lambda i: (abs(log_ms[i] - wanted), i))
-        left.remove(index)
-        chosen.append(index)
+    heads[1::2] = np.arange(space.n_exits + 1) <= deepest[1::2, None]
+    known: NDArray[np.float64] = np.log(
+        [proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)]
+    )
+    place = normalised(known.T)
+    chosen, distance = [0], np.full(len(genes), np.inf)
+    while len(chosen) < min(n, len(genes)):
+        distance = np.minimum(distance, ((place - place[chosen[-1]]) ** 2).sum(axis=1))
+        distance[chosen] = -1
+        chosen.append(int(distance.argmax()))
+    chosen.sort(key=lambda i: float(known[0, i]))
     return genes[chosen], heads[chosen]
 
 

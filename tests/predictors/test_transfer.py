@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from predictors import MonotoneTransfer, ScaledModel, held_out_report, mape_pct, transfer_report
-from predictors.law import LatencyLaw
+from predictors.law import LatencyLaw, _jacobian, _residuals
 from predictors.power import PowerLaw
 
 CLOCKS = np.array([306.0, 752.25, 1109.25])
@@ -32,8 +32,9 @@ def noisy(values: np.ndarray, sd: float, seed: int = 0) -> np.ndarray:
     return values * np.exp(np.random.default_rng(seed).normal(0, sd, values.shape))
 
 
-def report(latency: np.ndarray, energy: np.ndarray | None = None, h: np.ndarray = H):
-    return transfer_report(h, F, latency, energy, subnets=SUBNETS, proxy="host", n_proxy_rows=99)
+def report(latency: np.ndarray, energy: np.ndarray | None = None, h: np.ndarray = H, **more):
+    about = {"subnets": SUBNETS, "proxy": "host", "n_proxy_rows": 99, **more}
+    return transfer_report(h, F, latency, energy, **about)
 
 
 # ---- the law ---------------------------------------------------------------------------------
@@ -57,6 +58,39 @@ def test_three_levels_of_eight_programs_predict_all_levels() -> None:
     assert fitted.predict(h, ALL_CLOCKS).shape == (40, 15)
     assert mape_pct(LAW.latency_ms(h, ALL_CLOCKS / 1e3), fitted.predict(h, ALL_CLOCKS)) < 3
     assert mape_pct(energy_mj(h, ALL_CLOCKS), fitted.predict_energy(h, ALL_CLOCKS)) < 4
+
+
+def test_what_kernels_cost_is_learned_where_the_proxy_does_not_feel_it() -> None:
+    law = LatencyLaw(a=-1.0, b=1.0, c=-2.5, d=0.3, p=2.2, u=0.3, v=0.9)
+    rng = np.random.default_rng(0)
+    kernels = np.repeat(rng.permutation(np.arange(8, 32, 3)), 3)
+    latency = noisy(law.latency_ms(H, F / 1e3, kernels), 0.01)
+    fitted = MonotoneTransfer().fit(H, F, latency, kernels=kernels)
+    h, k = rng.uniform(0.3, 2.5, (40, 1)), rng.uniform(8, 30, (40, 1))
+    truth = law.latency_ms(h, ALL_CLOCKS / 1e3, k)
+    assert mape_pct(truth, fitted.predict(h, ALL_CLOCKS, k)) < 3
+    blind = MonotoneTransfer().fit(H, F, latency)
+    assert mape_pct(truth, blind.predict(h, ALL_CLOCKS)) > 10
+    told = report(latency, kernels=kernels)["latency_ms"]
+    assert told.mape_pct < 0.3 * report(latency)["latency_ms"].mape_pct
+
+
+def test_more_kernels_never_take_less_time() -> None:
+    kernels = np.repeat(np.arange(8, 32, 3), 3)[::-1]  # rows say the contrary
+    fitted = MonotoneTransfer().fit(H, F, LAW.latency_ms(H, F / 1e3), kernels=kernels)
+    latency = fitted.predict(1.0, ALL_CLOCKS, np.arange(1, 40)[:, None])
+    assert (np.diff(latency, axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("kernels", [0.0, np.tile([9.0, 14.0, 30.0], 8)])
+def test_the_derivatives_of_the_law_are_those_of_its_residuals(kernels) -> None:
+    with np.errstate(divide="ignore"):
+        log_k = np.log(np.broadcast_to(kernels, H.shape))
+    given = np.log(H), np.log(F / 1e3), log_k, np.log(LAW.latency_ms(H, F / 1e3))
+    theta = np.array([0.2, 1.1, -0.4, 0.7, 0.8, -2.5, -3.5])
+    step = 1e-6 * np.eye(len(theta))
+    slopes = [(_residuals(theta + e, *given) - _residuals(theta - e, *given)) / 2e-6 for e in step]
+    np.testing.assert_allclose(_jacobian(theta, *given), np.transpose(slopes), atol=1e-6)
 
 
 def test_one_level_is_enough_for_that_level() -> None:
