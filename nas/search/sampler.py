@@ -21,7 +21,7 @@ class GenerationSampler(BatchSampler):
 
     domain: SpaceDomain
 
-    def __init__(self, space: Space, *, seed: int = 0, population: int = 100) -> None:
+    def __init__(self, space: Space, *, seed: int = 0, population: int = 50) -> None:
         self.space = space
         super().__init__(SpaceDomain(space), seed=seed, population=population)
 

@@ -30,7 +30,7 @@ class SearchSettings:
     measurements: Path | None = None
     n_target_rows: int = 24
     n_trials: int = 1000
-    population: int = 100
+    population: int = 50
     sampler: str = "generations"
     clocks: str = "gpu"
     n_points: int = 24
