@@ -15,7 +15,7 @@ pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
 
 from ray.cluster_utils import Cluster
 
-from nas.search.cluster import Handout, Watch
+from nas.trials import Handout, Watch
 from search_spaces import InputError
 from tests.nas import search_on_images
 from tests.nas.test_search import comparable
@@ -28,10 +28,10 @@ def test_a_generation_is_handed_out_in_order_and_the_next_one_waits():
     handout = Handout()
     for subnet in ("a", "b"):
         handout.asked.put(subnet)
-    assert [handout.suggest("1"), handout.suggest("2")] == [{"subnet": "a"}, {"subnet": "b"}]
+    assert [handout.suggest("1"), handout.suggest("2")] == [{"item": "a"}, {"item": "b"}]
     assert handout.suggest("3") is None
     counts = np.zeros((1, 2), dtype=np.int32)
-    handout.on_trial_complete("2", {"counts": counts})
+    handout.on_trial_complete("2", {"result": [counts]})
     assert handout.told.get_nowait() == ("b", counts)
     handout.asked.put(None)
     assert handout.suggest("3") == Handout.FINISHED
@@ -48,7 +48,7 @@ def test_a_subnet_that_cannot_be_evaluated_ends_the_search_in_one_line(result, e
     handout.on_trial_complete("1", result, error)
     said = handout.told.get_nowait()
     assert isinstance(said, InputError)
-    assert f"subnet a could not be evaluated: {reason}" in str(said)
+    assert f"the trial of a failed: {reason}" in str(said)
 
 
 def test_nothing_of_the_search_goes_into_the_pickles_of_tune():
@@ -116,7 +116,7 @@ def workers(node) -> list[int]:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-        if parent == raylet and (b"SubnetTrial" in title or b"Trainable" in title):
+        if parent == raylet and (b"WorkTrial" in title or b"Trainable" in title):
             found.append(int(folder.name))
     return found
 

@@ -1,0 +1,164 @@
+"""`nas measure --ray` and target rows on Ray nodes of this machine, with kills. Needs nas[ray]."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
+
+from ray.cluster_utils import Cluster
+
+from nas.devices import HostDevice
+from nas.measure import Job, programs
+from nas.nodes import run_on_nodes
+from nas.search import SearchSettings
+from nas.search.proxy import load_proxy
+from nas.search.target import as_measured, measure_by_nodes, plan_rows
+from predictors import read_rows
+from search_spaces import InputError, get_space
+from tests.nas.conftest import nas
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120
+DIGITS = get_space("resnet-digits")
+MEASURE = ("measure", "--device", "host", "--space", "resnet-digits", "--seconds", 0.01)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that measures nothing; tests add the nodes that do."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def node(cluster):
+    """Adds a node that measures; those that are left go with the test."""
+    before = set(cluster.worker_nodes)
+    yield lambda: cluster.add_node(num_cpus=1, resources={"measure": 1})
+    for left in set(cluster.worker_nodes) - before:
+        cluster.remove_node(left, allow_graceful=False)
+    cluster.wait_for_nodes()  # until the head knows that they are gone
+
+
+def until(true: Callable[[], object], process: subprocess.Popen, log: Path) -> None:
+    """Wait for something that `process` does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.01)
+
+
+def check_complete(out: Path, n_subnets: int) -> None:
+    """Every program of the sample once, and nothing else."""
+    rows = read_rows(out, DIGITS)
+    wanted = {(str(s), "+".join(map(str, heads))) for s, heads in programs(DIGITS, n_subnets, 0)}
+    assert len(rows) == len(wanted)
+    assert set(zip(rows["subnet"], rows["heads"], strict=True)) == wanted
+    assert set(rows["source"]) == {"measured"}
+    assert len(set(rows["host"])) == 1
+
+
+def test_no_node_that_measures_is_one_line_that_says_how_to_start_one(cluster, tmp_path):
+    done = nas(*MEASURE, "--out", tmp_path / "rows.csv", "--ray", cluster.address, "--quiet")
+    assert done.code == 1
+    assert "no node has CPU: 1 and measure: 1; start one with `ray start --address=" in done.err
+    assert """--resources='{"measure": 1}'`""" in done.err
+    assert done.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_nodes_and_a_killed_driver_cost_the_rows_they_measured(cluster, node, tmp_path):
+    """Two nodes die one after the other, another one joins, the driver dies and starts again."""
+    out, log = tmp_path / "rows.csv", tmp_path / "log"
+    command = [*map(str, MEASURE), "--samples", "8", "--out", str(out), "--ray", cluster.address]
+    a, b = node(), node()
+    with log.open("w") as said:
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "nas.cli.app", *command], cwd=ROOT, stderr=said, text=True
+        )
+
+    def rows(n: int) -> None:
+        until(lambda: out.exists() and out.read_bytes().count(b"\n") > n, driver, log)
+
+    rows(3)
+    cluster.remove_node(a, allow_graceful=False)
+    rows(6)
+    cluster.remove_node(b, allow_graceful=False)
+    until(lambda: "waiting: no node has" in log.read_text(), driver, log)
+    n_rows = out.read_bytes().count(b"\n") - 1
+    assert 6 <= n_rows < 30
+    node()
+    rows(n_rows + 4)
+    driver.kill()
+    driver.wait()
+    assert "a worker died; resnet-digits " in log.read_text()
+    assert "measuring on 2 nodes, 2 trials at once" in log.read_text()
+    kept = out.read_bytes()
+    done = nas(*command)
+    assert done.code == 0, done.err
+    assert "measuring on 1 node, 1 trial at once" in done.err
+    check_complete(out, 8)
+    assert out.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "rows.csv"]
+    command[-1] = "127.0.0.1:1"  # a whole file asks no cluster
+    assert nas(*command).code == 0
+
+
+def test_a_row_that_cannot_be_measured_ends_in_one_line(cluster, node, tmp_path):
+    node()
+
+    def run():
+        raise InputError("pytorch cannot run fp16 on this CPU")
+
+    job = Job({"space": "s", "subnet": "a", "repeat": 0}, run)
+    message = "the trial of s a 0 failed: pytorch cannot run fp16 on this CPU"
+    with pytest.raises(InputError, match=message):
+        list(run_on_nodes(cluster.address, [job], threads=1, scratch=tmp_path / "tune"))
+    assert not (tmp_path / "tune").exists()
+
+
+def planned(device):
+    rng = np.random.default_rng(0)
+    return plan_rows(DIGITS, device, load_proxy(DIGITS, "x86-cpu"), 8, rng)
+
+
+def test_target_rows_come_from_nodes_that_measure_else_from_here(cluster, node, tmp_path):
+    device = HostDevice(seconds=0.01)
+    plan, said = planned(device), []
+    settings = SearchSettings(
+        "host", tmp_path / "run", ray=cluster.address, evaluate=True, data=ROOT
+    )
+    here = measure_by_nodes(settings, DIGITS, device, plan, said.append)
+    assert said == [
+        "Ray: no node has the resource measure; the target rows are measured on this machine"
+    ]
+    node()
+    there = measure_by_nodes(settings, DIGITS, device, plan, said.append)
+    assert said[1:] == ["Ray: measuring on 1 node, 1 trial at once"]
+    for rows in (here, there):
+        assert [(r["subnet"], r["heads"]) for r in rows] == [
+            (r["subnet"], r["heads"]) for r in plan
+        ]
+        assert min(r["latency_ms"] for r in rows) > 0
+        assert len({r["decision_ms"] for r in rows}) == 1
+    assert list(here[0]) == list(there[0])
+
+
+def test_a_target_has_the_clock_and_the_decision_time_of_what_measured_it():
+    device = HostDevice()
+    rows = pd.DataFrame({"cpu_mhz": [1000.0, 1200.0, np.nan], "decision_ms": ["0.25", "0.25", ""]})
+    found = as_measured(device, rows)
+    assert [level.clock_mhz for level in found.levels] == [1100]
+    assert found.decision_ms == 0.25
+    assert as_measured(device, pd.DataFrame({"latency_ms": [1.0]})).levels == device.levels
