@@ -1,8 +1,8 @@
 """Work on many cores and machines: the trials of one Ray Tune experiment.
 
 The work is a function of one item. A command asks for items and takes results; Tune places the
-trials, starts again those whose worker or node died, and shows them in Ray's own tools. What Tune
-writes is never read back.
+trials, and shows them in Ray's own tools. An item whose worker or node died becomes another trial.
+What Tune writes is never read back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from nas.files import first_line
-from nas.trials import N_FAILURES, Handout, Watch, WorkTrial, ray, tune
+from nas.trials import Handout, Stop, WorkTrial, ray, tune
 from search_spaces import InputError
 
 MEASURE = "measure"  # the resource of nodes that are quiet enough to time programs
@@ -52,7 +52,7 @@ class Cluster:
         """
         self.address, self.work, self.scratch, self.tell = address, work, scratch, tell
         self.needs = needs or {"CPU": 1}
-        self.handout, self.watch = Handout(), Watch(tell)
+        self.handout, self.stop = Handout(tell), Stop()
         self._waiting = False
 
     def __enter__(self) -> Cluster:
@@ -72,7 +72,7 @@ class Cluster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.watch.closed = kind is not None  # nobody waits for the trials that still run
+        self.stop.closed = kind is not None  # nobody waits for the trials that still run
         self.handout.asked.put(None)
         self._thread.join(timeout=CLOSE_S)
         ray.shutdown()
@@ -154,17 +154,15 @@ class Cluster:
                 name="work",
                 storage_path=str(self.scratch.resolve()),
                 verbose=0,
-                stop=self.watch,
-                callbacks=[self.watch],
+                stop=self.stop,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=N_FAILURES),
             ),
         )
 
 
 def connect(address: str) -> None:
     """Join the cluster at `address`. InputError: there is none."""
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # Watch tells what a user needs
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # Handout tells what a user needs
     local = address == "local"
     try:
         if address not in ("auto", "local"):
@@ -177,6 +175,12 @@ def connect(address: str) -> None:
             logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if "AuthToken" in str(error.__cause__):  # ours is looked for only where this is set
+            raise InputError(
+                f"--ray {address}: the cluster asks for a token; give this command and every "
+                "`ray start` RAY_AUTH_MODE=token, and every machine the first one's "
+                "~/.ray/auth_token"
+            ) from None
         raise InputError(
             f"--ray {address}: no cluster answers ({first_line(error)}); start one with "
             "`ray start --head`, or give --ray local for the cores of this machine"

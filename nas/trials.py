@@ -1,9 +1,10 @@
-"""What Ray Tune calls: the trial, the searcher that hands out items, the watch over both."""
+"""What Ray Tune calls: the trial, the searcher that hands out items, the end of it all."""
 
 from __future__ import annotations
 
 import os
 import queue
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +26,9 @@ try:
 except ImportError as error:
     raise InputError(f"--ray needs Ray ({error}): pip install 'nas[ray]'") from None
 
-__all__ = ["N_FAILURES", "Handout", "Watch", "WorkTrial", "ray", "tune"]
+__all__ = ["Handout", "Stop", "WorkTrial", "ray", "tune"]
 
-N_FAILURES = 10  # deaths of a worker or node that one item survives
+N_DEATHS = 10  # deaths of a worker or node that one item survives
 WAIT_S = 0.5  # that a searcher with nothing to do waits before Tune asks again
 
 
@@ -53,13 +54,19 @@ class WorkTrial(tune.Trainable):
 
 
 class Handout(Searcher):
-    """Gives Tune the items that were asked for, in order, and takes the results."""
+    """Gives Tune the items that were asked for, in order, and takes the results.
 
-    def __init__(self) -> None:
+    An item whose worker or node died is handed out again. (Tune's own recovery gives a trial up
+    that loses its worker between two items.)
+    """
+
+    def __init__(self, tell: Callable[[str], None] = print) -> None:
         super().__init__()
+        self.tell = tell
         self.asked: queue.Queue[str | None] = queue.Queue()
         self.told: queue.Queue[tuple[str, Any] | Exception] = queue.Queue()
         self._running: dict[str, str] = {}
+        self._deaths: Counter[str] = Counter()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune writes its tuner as a pickle, which nobody reads: it gets nothing of us
@@ -81,28 +88,30 @@ class Handout(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        item = self._running.pop(trial_id)
-        if error or result is None:
-            reason = f"its worker died {N_FAILURES + 1} times"
-        elif "result" in result:
-            self.told.put((item, result["result"][0]))
-            return
+        item, found = self._running.pop(trial_id), result or {}
+        self._deaths[item] += error
+        if error and self._deaths[item] <= N_DEATHS:
+            self.tell(f"a worker died; {item} starts again")
+            self.asked.put(item)
+        elif error:
+            self._failed(item, f"its worker died {self._deaths[item]} times")
+        elif "result" in found:
+            self.told.put((item, found["result"][0]))
         else:
-            reason = result.get("reason", "no result")
+            self._failed(item, found.get("reason", "no result"))
+
+    def _failed(self, item: str, reason: str) -> None:
         self.told.put(InputError(f"the trial of {item} failed: {reason}"))
 
 
-class Watch(tune.Callback, tune.Stopper):
-    """Tells of every trial that is started again; ends the experiment when told to."""
+class Stop(tune.Stopper):
+    """Ends the experiment when told to."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell, self.closed = tell, False
+    def __init__(self) -> None:
+        self.closed = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.tell(f"a worker died; {trial.config['item']} starts again")
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
