@@ -18,6 +18,7 @@ from ray.cluster_utils import Cluster
 from nas.trials import N_DEATHS, Handout, Stop
 from search_spaces import InputError
 from tests.nas import search_on_images
+from tests.nas.conftest import RAY_HEAD
 from tests.nas.test_search import comparable
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def test_nothing_of_the_search_goes_into_the_pickles_of_tune():
 @pytest.fixture(scope="module")
 def cluster():
     """A head and two nodes with one core each, all of them processes on this machine."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made = Cluster(initialize_head=True, head_node_args=RAY_HEAD)
     for _ in range(2):
         made.add_node(num_cpus=1)
     yield made

@@ -24,7 +24,9 @@ from nas.search.target import as_measured, measure_by_nodes, plan_rows
 from nas.trials import WorkTrial
 from predictors import read_rows
 from search_spaces import InputError, get_space
-from tests.nas.conftest import nas
+from tests.nas import search_on_images
+from tests.nas.conftest import RAY_HEAD, nas
+from tests.nas.test_search import comparable
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120
@@ -34,12 +36,8 @@ MEASURE = ("measure", "--device", "host", "--space", "resnet-digits", "--seconds
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head that measures nothing; tests add the nodes that do. It soon sees that one is dead."""
-    health = {"initial_delay": 500, "period": 500, "timeout": 5000}
-    config = {f"health_check_{name}_ms": ms for name, ms in health.items()}
-    config["health_check_failure_threshold"] = 5
-    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": config}
-    made = Cluster(initialize_head=True, head_node_args=head)
+    """A head that measures nothing; tests add the nodes that do."""
+    made = Cluster(initialize_head=True, head_node_args=RAY_HEAD)
     yield made
     made.shutdown()
 
@@ -136,26 +134,19 @@ def planned(device):
     return plan_rows(DIGITS, device, load_proxy(DIGITS, "x86-cpu"), 8, rng)
 
 
-def test_target_rows_come_from_nodes_that_measure_else_from_here(cluster, node, tmp_path):
-    device = HostDevice(seconds=0.01)
-    plan, said = planned(device), []
+def test_target_rows_are_measured_here_where_no_node_measures(cluster, tmp_path):
+    device, said = HostDevice(seconds=0.01), []
+    plan = planned(device)
     settings = SearchSettings(
         "host", tmp_path / "run", ray=cluster.address, evaluate=True, data=ROOT
     )
-    here = measure_by_nodes(settings, DIGITS, device, plan, said.append)
+    rows = measure_by_nodes(settings, DIGITS, device, plan, said.append)
     assert said == [
         "Ray: no node has the resource measure; the target rows are measured on this machine"
     ]
-    node()
-    there = measure_by_nodes(settings, DIGITS, device, plan, said.append)
-    assert said[1:] == ["Ray: measuring on 1 node, 1 trial at once"]
-    for rows in (here, there):
-        assert [(r["subnet"], r["heads"]) for r in rows] == [
-            (r["subnet"], r["heads"]) for r in plan
-        ]
-        assert min(r["latency_ms"] for r in rows) > 0
-        assert len({r["decision_ms"] for r in rows}) == 1
-    assert list(here[0]) == list(there[0])
+    assert [(r["subnet"], r["heads"]) for r in rows] == [(r["subnet"], r["heads"]) for r in plan]
+    assert min(r["latency_ms"] for r in rows) > 0
+    assert {r["decision_ms"] for r in rows} == {device.decision_ms}
 
 
 def test_a_target_has_the_clock_and_the_decision_time_of_what_measured_it():
@@ -165,3 +156,41 @@ def test_a_target_has_the_clock_and_the_decision_time_of_what_measured_it():
     assert [level.clock_mhz for level in found.levels] == [1100]
     assert found.decision_ms == 0.25
     assert as_measured(device, pd.DataFrame({"latency_ms": [1.0]})).levels == device.levels
+
+
+@pytest.mark.slow
+def test_a_search_for_the_machines_that_measure(
+    cluster, node, digits, tmp_path, capsys, monkeypatch
+):
+    """Its target rows are measured once, by the node; going on measures nothing."""
+    node()
+    monkeypatch.setattr(HostDevice, "measure", None)  # in this process, not on the node
+    out = tmp_path / "run"
+    settings = {"device": "host", "ray": cluster.address}
+    search_on_images.search(digits.supernet, digits.rows, out, n_trials=8, **settings)
+    assert "Ray: measuring on 1 node, 1 trial at once" in capsys.readouterr().out
+    rows = (out / "target_rows.csv").read_bytes()
+    search_on_images.search(digits.supernet, digits.rows, out, n_trials=12, resume=True, **settings)
+    assert "measuring" not in capsys.readouterr().out
+    assert (out / "target_rows.csv").read_bytes() == rows
+    content = comparable(out)
+    assert content["device"]["latency_source"] == "predicted"
+    measured = pd.read_csv(out / "target_rows.csv")
+    assert set(measured["source"]) == {"measured"}
+    assert content["levels"][0]["cpu_mhz"] == pytest.approx(measured["cpu_mhz"].median())
+
+
+@pytest.mark.slow
+def test_this_machine_alone_is_a_cluster_of_one(tmp_path):
+    out = tmp_path / "rows.csv"
+    command = [*map(str, MEASURE), "--samples", "3", "--out", str(out), "--ray", "local"]
+    done = subprocess.run(
+        [sys.executable, "-m", "nas.cli.app", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Ray: measuring on 1 node, 1 trial at once" in done.stderr
+    check_complete(out, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
