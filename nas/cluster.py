@@ -133,8 +133,8 @@ class Cluster:
         wanted = " and ".join(f"{name}: {n}" for name, n in self.needs.items())
         own = json.dumps({name: n for name, n in self.needs.items() if name != "CPU"})
         option = f" --resources='{own}'" if own != "{}" else ""
-        first = ray.get_runtime_context().gcs_address
-        return f"no node has {wanted}; start one with `ray start --address={first}{option}`"
+        command = f"ray start --address={ray.get_runtime_context().gcs_address}{option}"
+        return f"no node has the resources {wanted}; start one with `{command}`"
 
     def _run(self) -> None:
         """The experiment, in a thread of its own: the command keeps the main one."""

@@ -88,7 +88,7 @@ def measure(
     if against is not None and not per_operator:
         raise InputError("--against compares a table of operators: give --per-operator too")
     if ray is not None and (device != "host" or remote is not None):
-        raise InputError("--ray measures the nodes of a cluster: give --device host, no --remote")
+        raise InputError("--ray measures on nodes of a cluster: give --device host, no --remote")
     log, found = console(quiet=quiet), get_space(space)
     common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}
     kinds = list(product(_names(backend), _names(precision), _numbers("batch", batch)))

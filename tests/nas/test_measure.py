@@ -166,7 +166,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         (["--power-mode", "TURBO"], "nano has no power mode 'TURBO'"),
         (["--per-operator"], "nano is a model: only host runs operators alone"),
         (["--against", "a.csv"], "give --per-operator too"),
-        (["--ray", "local"], "--ray measures the nodes of a cluster: give --device host"),
+        (["--ray", "local"], "--ray measures on nodes of a cluster: give --device host"),
         (["--ray", "local", "--remote", "me@board"], "give --device host, no --remote"),
     ],
 )

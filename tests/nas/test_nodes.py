@@ -74,7 +74,10 @@ def check_complete(out: Path, n_subnets: int) -> None:
 def test_no_node_that_measures_is_one_line_that_says_how_to_start_one(cluster, tmp_path):
     done = nas(*MEASURE, "--out", tmp_path / "rows.csv", "--ray", cluster.address, "--quiet")
     assert done.code == 1
-    assert "no node has CPU: 1 and measure: 1; start one with `ray start --address=" in done.err
+    assert (
+        "no node has the resources CPU: 1 and measure: 1; start one with `ray start --address="
+        in done.err
+    )
     assert """--resources='{"measure": 1}'`""" in done.err
     assert done.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
