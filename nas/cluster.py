@@ -131,6 +131,8 @@ class Cluster:
 
     def _missing(self) -> str:
         wanted = " and ".join(f"{name}: {n}" for name, n in self.needs.items())
+        if self.address == "local":
+            return f"this machine does not have the resources {wanted}"
         own = json.dumps({name: n for name, n in self.needs.items() if name != "CPU"})
         option = f" --resources='{own}'" if own != "{}" else ""
         command = f"ray start --address={ray.get_runtime_context().gcs_address}{option}"
