@@ -106,6 +106,7 @@ class Cluster:
             return told
 
     def __call__(self, items: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """Tune has twice as many items as run at once: enough for nodes that join, and few."""
         left, n_open = iter(items), 0
         for _ in items:
             more = list(islice(left, max(0, 2 * self.n_slots + 1 - n_open)))
