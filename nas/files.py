@@ -32,6 +32,12 @@ def without_password(text: str) -> str:
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, as part of a line for the user."""
+    cause = error.__cause__ or error
+    return (str(cause) or type(cause).__name__).strip().splitlines()[0]
+
+
 def write_for_user(path: Path, text: str) -> None:
     """`write_text` to a path that the user chose; InputError says why it cannot be."""
     if path.is_dir():

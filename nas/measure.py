@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,9 @@ class Job:
 
     about: Row
     run: Callable[[], Row]
+
+
+Run = Callable[[Sequence[Job]], Generator[tuple[Job, Row]]]
 
 
 def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
@@ -138,7 +142,7 @@ def check_sources(jobs: Sequence[Job], table: Table) -> None:
             )
 
 
-def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Job, Row]]:
+def one_by_one(jobs: Sequence[Job]) -> Generator[tuple[Job, Row]]:
     """Jobs with their rows, in this process.
 
     A row that a board rejects does not keep the others from being measured: FailedRowsError comes
@@ -161,11 +165,17 @@ def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Job, Row]]:
         raise FailedRowsError(failed, len(jobs))
 
 
-def measure_rows(jobs: Sequence[Job], table: Table) -> Iterator[tuple[int, Row]]:
-    """Measure what `table` does not hold yet; yields (rows done, row), each row already written."""
+def measure_rows(
+    jobs: Sequence[Job], table: Table, run: Run = one_by_one
+) -> Iterator[tuple[int, Row]]:
+    """Measure what `table` does not hold yet; yields (rows done, row), each row already written.
+
+    `run` may give the rows in any order.
+    """
     done = {row_key(row) for row in table.rows}
     left = [job for job in jobs if row_key(job.about) not in done]
-    for n, (job, measured) in enumerate(one_by_one(left), start=1 + len(jobs) - len(left)):
-        row = measured | {k: v for k, v in job.about.items() if v is not None}
-        table.append(row)
-        yield n, row
+    with closing(run(left)) as found:
+        for n, (job, measured) in enumerate(found, start=1 + len(jobs) - len(left)):
+            row = measured | {k: v for k, v in job.about.items() if v is not None}
+            table.append(row)
+            yield n, row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -81,6 +82,15 @@ def noise(rows: Sequence[dict[str, Any]]) -> Noise:
         lowest_srcc=_figure(np.min(ranks)) if ranks else None,
         noisy=frozenset(row_key(row) for row, again in zip(rows, bad, strict=True) if again),
     )
+
+
+def mixed_processors(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A warning where machines with different processors measured: they are not one device."""
+    n_rows = Counter(row["host"] for row in rows if row.get("host"))
+    if len(n_rows) < 2:
+        return []
+    listed = "; ".join(f"{n} rows on {host}" for host, n in n_rows.most_common())
+    return [f"warning: different processors are not one device: {listed}"]
 
 
 def _rank_correlations(frame: pd.DataFrame) -> list[float]:

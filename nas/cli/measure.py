@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.devices import Device
-    from nas.measure import Job
+    from nas.measure import Job, Run
     from nas.noise import Noise
     from nas.table import Table
 
@@ -59,6 +59,10 @@ def measure(
     sudo: Annotated[
         bool, typer.Option("--sudo", help="Root on the board by `sudo -n`, to set clocks.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="auto|HOST:PORT|local", help="Nodes of a Ray cluster measure (host)."),
+    ] = None,
     repeat: Annotated[int, typer.Option(help="Times that every row is measured.")] = 1,
     per_operator: Annotated[
         bool, typer.Option("--per-operator", help="Measure operators alone: a look-up table.")
@@ -135,6 +139,7 @@ def measure(
             seconds=seconds,
             threads=threads,
             seed=seed,
+            ray=ray,
         )
         if json:
             print_json(told)
@@ -143,6 +148,8 @@ def measure(
         raise InputError("--points chooses points of a result: name its pareto.json with --of")
     if device is None or space is None:
         raise InputError("give --device and --space, or a plan or a pareto.json with --of")
+    if ray is not None and (device != "host" or remote is not None):
+        raise InputError("--ray measures on nodes of a cluster: give --device host, no --remote")
     found, samples = get_space(space), samples or 320
     common = {"power_mode": power_mode, "threads": threads, "seconds": seconds}
     kinds = list(product(names(backend), names(precision), numbers("batch", batch or "1")))
@@ -164,7 +171,8 @@ def measure(
         at = level_numbers(levels or "-1", devices[0])
         jobs = program_jobs(devices, found, programs(found, samples, seed), levels=at, **order)
     table = Table(out)
-    result = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
+    nodes = None if ray is None else cluster_nodes(ray, out, log, threads=threads)
+    result = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy, nodes=nodes))
     if ofa_lut is not None:
         write_table(ofa_lut, jobs, table.rows, hosts[0])
         log.print(f"the table is in {ofa_lut}")
@@ -176,15 +184,29 @@ def measure(
         print_json(result)
 
 
-def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -> Noise:
-    """Measure what is missing, with progress; then say how noisy the rows are."""
+def cluster_nodes(address: str, out: Path, log: Console, *, threads: int) -> Run:
+    """The nodes that measure, of the Ray cluster at `address`."""
+    from functools import partial
+
+    from nas.nodes import run_on_nodes
+
+    tell = partial(log.print, markup=False, soft_wrap=True)
+    scratch = out.with_name(out.name + ".tune")
+    return partial(run_on_nodes, address, threads=threads, scratch=scratch, tell=tell)
+
+
+def run_jobs(
+    jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool, nodes: Run | None = None
+) -> Noise:
+    """Measure what is missing, here or by `nodes`, with progress; then say how noisy it is."""
     from nas.cli.output import command_line, progress
     from nas.files import prepare_folder
-    from nas.measure import check_sources, measure_rows, row_key
-    from nas.noise import noise
+    from nas.measure import check_sources, measure_rows, one_by_one, row_key
+    from nas.noise import mixed_processors, noise
 
     check_sources(jobs, table)
-    warn_if_busy(jobs, log)
+    if nodes is None:
+        warn_if_busy(jobs, log)
     prepare_folder(table.path.parent)
     wanted = {row_key(job.about) for job in jobs}
     if redo_noisy:
@@ -194,12 +216,13 @@ def run_jobs(jobs: list[Job], table: Table, log: Console, *, redo_noisy: bool) -
     done = len(wanted & {row_key(row) for row in table.rows})
     with progress(log) as bar:
         task = bar.add_task("measure", total=len(jobs), completed=done, note="")
-        for done, row in measure_rows(jobs, table):
+        for done, row in measure_rows(jobs, table, nodes or one_by_one):
             note = f"{row['latency_ms']:.4g} ms {row['source']}"
             bar.update(task, completed=done, note=note)
     log.print(f"{len(jobs)} rows in {table.path}")
-    found = noise([row for row in table.rows if row_key(row) in wanted])
-    for line in found.lines():
+    rows = [row for row in table.rows if row_key(row) in wanted]
+    found = noise(rows)
+    for line in (*found.lines(), *mixed_processors(rows)):
         log.print(line)
     if found.noisy:
         command = command_line().removesuffix(" --redo-noisy")

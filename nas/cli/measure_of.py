@@ -35,13 +35,14 @@ def measure_of(
     seconds: float,
     threads: int,
     seed: int,
+    ray: str | None,
 ) -> dict[str, Any]:
     """Measure what `path` asks for into `out`; returns what `--json` prints.
 
     Device, space, power mode and batch are those of the file: an option that says otherwise is an
     InputError. Backend and precision may differ, and it is said.
     """
-    from nas.cli.measure import described, run_jobs
+    from nas.cli.measure import cluster_nodes, described, run_jobs
     from nas.cli.measure_devices import level_numbers, remote_devices
     from nas.devices import get_device
     from nas.devices.remote import FailedRowsError
@@ -63,14 +64,17 @@ def measure_of(
     else:
         common = {"power_mode": mode, "sudo": sudo, "model": wanted.about["backend"]}
         (on,) = remote_devices(remote, name, [tuple(kind.values())], log, **common)
+    if ray is not None and on.name != "host":
+        raise InputError(f"--ray measures on nodes of a cluster; {path} is for {on.name}")
     wanted.check_device(on)
     if levels is not None:
         wanted = wanted.only(level_numbers(levels, on))
     jobs, of = wanted_jobs(wanted, on, repeats=repeat, seed=seed)
     log.print(_announced(wanted, on), markup=False)
     table = Table(out)
+    nodes = None if ray is None else cluster_nodes(ray, out, log, threads=threads)
     try:
-        told = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy))
+        told = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy, nodes=nodes))
     except FailedRowsError:
         if wanted.table is not None:
             with suppress(InputError):  # what did run is of use; then the failure is said

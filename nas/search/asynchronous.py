@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import optuna
 from optuna.trial import TrialState
 
+from nas.cluster import Cluster
 from nas.search.archive import Archive
 from nas.search.batches import CONSTRAINT, BatchSampler
-from nas.search.cluster import Cluster
 from nas.search.domain import SpaceDomain
 from nas.search.evaluated import EvaluatedAccuracy
 from nas.search.inner import Scorer
@@ -62,7 +62,7 @@ class AsyncSearch:
         self._resume()
         n_repeats = 0
         while self.archive.n_subnets < n_trials:
-            wanted = min(self.cluster.n_slots, n_trials - self.archive.n_subnets)
+            wanted = min(max(1, self.cluster.n_slots), n_trials - self.archive.n_subnets)
             while len(self._pending) < wanted and n_repeats < 2 * self.sampler.population:
                 n_repeats = 0 if self._ask() else n_repeats + 1
                 if n_repeats and self._pending:

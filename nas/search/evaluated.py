@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ from nas.search.model import Model
 from nas.search.settings import SearchSettings
 from predictors import AccuracyTable
 from search_spaces import Genes, InputError, PolicyGrid, Space
-
-if TYPE_CHECKING:
-    from nas.search.cluster import Cluster
 
 SCHEMA = "nas.evaluations/1"
 
@@ -184,20 +181,11 @@ def image_accuracy(
     with ExitStack() as stack:
         evaluate: Evaluate = evaluator.each
         if settings.ray is not None:
-            cluster = _cluster(settings.ray, evaluator, scratch, listener.stage)
-            stack.enter_context(cluster)
+            from nas.cluster import Cluster
+
+            cluster = stack.enter_context(Cluster(settings.ray, evaluator, scratch, listener.stage))
             listener.stage(f"Ray: {cluster.describe()}")
             evaluate = cluster
         folder.start()
         log = stack.enter_context(closing(EvaluationLog(folder.evaluations, described)))
         yield EvaluatedAccuracy(model.space, table, log, evaluate, listener.evaluation)
-
-
-def _cluster(
-    address: str, evaluator: Evaluator, scratch: Path, tell: Callable[[str], None]
-) -> Cluster:
-    try:
-        from nas.search.cluster import Cluster
-    except ImportError as error:
-        raise InputError(f"--ray needs Ray ({error}): pip install 'nas[ray]'") from None
-    return Cluster(address, evaluator, scratch, tell)

@@ -69,6 +69,10 @@ class Evaluator:
 
     # ---- on the way to another process ---------------------------------------------------------
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Ray moves an evaluator as its arrays."""
+        return Evaluator.from_arrays, (self.to_arrays(),)
+
     def to_arrays(self) -> dict[str, Any]:
         """Plain arrays and values, which an object store keeps once and shares without a copy."""
         data = self.data

@@ -25,7 +25,7 @@ from nas.search.proxy import Proxy, load_proxy
 from nas.search.reach import check_reachable
 from nas.search.settings import SearchSettings
 from nas.search.shared import shared, write_shared
-from nas.search.target import planned_rows, target_rows
+from nas.search.target import as_measured, planned_rows, target_rows
 from nas.search.verify import check_data, verify
 from nas.search.warm import WarmStart, read_warm_start
 from nas.search.written import result_table, write_result
@@ -95,7 +95,7 @@ def search_devices(
     with claim(
         settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names
     ) as folder:
-        fleet, first = _fleet(settings, model, devices, proxy, folder)
+        fleet, first = _fleet(settings, model, devices, proxy, folder, listener)
         search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
         open_ = partial(
             open_study, settings, model.space, folder.journal, search, overwrite=overwrite
@@ -126,13 +126,19 @@ def search_devices(
 
 
 def _fleet(
-    settings: SearchSettings, model: Model, devices: Sequence[Any], proxy: Proxy, folder: RunFolder
+    settings: SearchSettings,
+    model: Model,
+    devices: Sequence[Any],
+    proxy: Proxy,
+    folder: RunFolder,
+    listener: Listener,
 ) -> tuple[Fleet, list[Genes]]:
     """The devices with their costs, and of each the subnets that were found to meet the bounds.
 
     InputError for what cannot be searched: bounds out of reach, a warm start of another space.
     """
-    rows = target_rows(settings, model.space, devices, proxy, folder.rows)
+    rows = target_rows(settings, model.space, devices, proxy, folder.rows, listener.stage)
+    devices = list(map(as_measured, devices, rows))
     fleet = Fleet(
         [fit_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
     )

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from nas.files import without_password
+from nas.files import first_line, without_password
 from nas.search.journal import repair
 from search_spaces import Genes, InputError
 
@@ -150,8 +150,3 @@ def faults_named(where: str) -> Iterator[None]:
             f"the study in {without_password(where)} failed: {first_line(error)}; every trial that "
             "was recorded is kept: mend it and go on with --resume"
         ) from None
-
-
-def first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return (str(cause) or type(cause).__name__).strip().splitlines()[0]

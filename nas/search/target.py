@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nas.devices import HostDevice
 from nas.files import write_text
+from nas.measure import Job, row_key
+from nas.noise import mixed_processors
 from nas.pareto import normalised
 from nas.search.costs import kernel_counts
 from nas.search.proxy import Proxy
@@ -93,12 +97,73 @@ def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
 
 def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The planned rows with the costs that `device` measures or simulates."""
-    rows = []
-    for plan in planned:
+    return [job.run() for job in plan_jobs(space, device, planned)]
+
+
+def plan_jobs(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[Job]:
+    """The planned rows as jobs; a machine also measures how long it takes to decide at an exit."""
+
+    def job(plan: dict[str, Any]) -> Job:
         heads = parse_heads(plan["heads"], space.n_exits)
         subnet = space.parse(plan["subnet"])
-        rows.append(plan | device.measure(space, subnet, heads, plan["level"]))
+
+        def run() -> dict[str, Any]:
+            decision = {"decision_ms": device.decision_ms} if _is_machine(device) else {}
+            return plan | device.measure(space, subnet, heads, plan["level"]) | decision
+
+        return Job(plan, run)
+
+    return [job(plan) for plan in planned]
+
+
+def measure_by_nodes(
+    settings: SearchSettings,
+    space: Space,
+    device: Any,
+    planned: list[dict[str, Any]],
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """`measure_plan` by the nodes of the search's cluster that measure, where it has such nodes."""
+    address = settings.ray
+    if address is None or address == "local" or not _is_machine(device):
+        return measure_plan(space, device, planned)
+    from nas.cluster import NoPlaceError
+    from nas.nodes import run_on_nodes
+
+    jobs, scratch = plan_jobs(space, device, planned), settings.out / "tune"
+    try:
+        measured = run_on_nodes(address, jobs, threads=device.threads, scratch=scratch, tell=tell)
+        found = {row_key(job.about): row for job, row in measured}
+    except NoPlaceError:
+        tell("Ray: no node has the resource measure; the target rows are measured on this machine")
+        return measure_plan(space, device, planned)
+    rows = [found[row_key(job.about)] for job in jobs]
+    for line in mixed_processors(rows):
+        tell(line)
     return rows
+
+
+def as_measured(device: Any, rows: pd.DataFrame) -> Any:
+    """`device` with the clock and the decision time of the machine that its rows tell of.
+
+    This machine's own may be others: a node of a cluster measured, or the clock has moved since.
+    """
+    if not _is_machine(device):
+        return device
+    device = copy(device)
+    clock, decision = (
+        pd.to_numeric(rows[name], errors="coerce").median() if name in rows else np.nan
+        for name in ("cpu_mhz", "decision_ms")
+    )
+    if np.isfinite(clock):
+        device.levels = [DvfsLevel(0, None, float(clock), None)]
+    if np.isfinite(decision):
+        device.decision_ms = float(decision)
+    return device
+
+
+def _is_machine(device: Any) -> bool:
+    return isinstance(device, HostDevice)
 
 
 def planned_rows(
@@ -115,6 +180,7 @@ def target_rows(
     devices: Sequence[Any],
     proxy: Proxy,
     paths: Mapping[str, Path],
+    tell: Callable[[str], None] = print,
 ) -> list[pd.DataFrame]:
     """The rows of every device: at its path, the user's, measured or simulated, in this order."""
     given = None
@@ -128,9 +194,8 @@ def target_rows(
             own = given[given["device"] == device.name]
             write_text(path, own.to_csv(index=False, lineterminator="\n"))
         else:
-            write_plan(
-                measure_plan(space, device, planned_rows(settings, space, device, proxy)), path
-            )
+            planned = planned_rows(settings, space, device, proxy)
+            write_plan(measure_by_nodes(settings, space, device, planned, tell), path)
     return [read_rows(paths[device.name], space) for device in devices]
 
 

@@ -12,6 +12,17 @@ import pytest
 
 from nas.cli.app import main
 
+RAY_HEAD = {
+    "num_cpus": 1,
+    "include_dashboard": False,
+    "_system_config": {  # a dead node is noticed after 3 s, not after 15
+        "health_check_initial_delay_ms": 500,
+        "health_check_period_ms": 500,
+        "health_check_timeout_ms": 5000,
+    },
+}
+"""The first node of a Ray cluster on this machine."""
+
 
 @dataclass(frozen=True)
 class Result:

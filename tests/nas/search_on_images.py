@@ -25,9 +25,9 @@ class Said:
 
 
 def search(supernet: Path, rows: Path, out: Path, *, resume: bool = False, **settings) -> None:
-    small = {"population": 8, "n_trials": 20, "n_points": 5, "evaluate": True}
+    small = {"device": "xavier-nx", "population": 8, "n_trials": 20, "n_points": 5}
     fixed = {"supernet": str(supernet), "proxy": str(rows), "out": out, "data": Path("digits")}
-    given = SearchSettings("xavier-nx", **{**fixed, **small, **settings})
+    given = SearchSettings(**{**fixed, **small, "evaluate": True, **settings})
     run_search(given, resume=resume, listener=Said())
 
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
-from nas.search.evaluated import EvaluatedAccuracy, EvaluationLog, _cluster
+from nas.search.evaluated import EvaluatedAccuracy, EvaluationLog
 from nas.search.evaluator import Evaluator, one_thread
 from predictors import AccuracyTable
 from search_spaces import InputError, PolicyGrid
@@ -121,11 +122,12 @@ def test_evaluations_on_other_images_are_refused(evaluator, tmp_path):
         EvaluationLog(tmp_path / "e.jsonl", other)
 
 
-def test_a_cluster_without_ray_is_one_line(evaluator, tmp_path, monkeypatch):
+def test_a_cluster_without_ray_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "nas.search.cluster", raising=False)
+    for name in ("nas.cluster", "nas.trials"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(InputError, match=r"--ray needs Ray .* pip install 'nas\[ray\]'"):
-        _cluster("local", evaluator, tmp_path, print)
+        import_module("nas.cluster")
 
 
 # ---- the command -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import torch
 
 from nas.devices.ofa_blocks import block_network
 from nas.measure import KEY, programs, row_key
-from nas.noise import noise
+from nas.noise import mixed_processors, noise
 from nas.ofa_table import covering_subnets
 from nas.table import Table
 from predictors import LutPredictor, ofa_keys, read_ofa_lut, read_rows, srcc
@@ -166,6 +166,8 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         (["--power-mode", "TURBO"], "nano has no power mode 'TURBO'"),
         (["--per-operator"], "nano is a model: only host runs operators alone"),
         (["--against", "a.csv"], "give --per-operator too"),
+        (["--ray", "local"], "--ray measures on nodes of a cluster: give --device host"),
+        (["--ray", "local", "--remote", "me@board"], "give --device host, no --remote"),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path: Path, options: list[str], message: str) -> None:
@@ -254,6 +256,14 @@ def test_ranks_are_not_pooled_over_levels() -> None:
         for i in range(3)
     ]
     assert noise(rows).srcc == pytest.approx(-1)
+
+
+def test_rows_of_different_processors_are_no_table_of_one_device() -> None:
+    rows = [row(i, 0, 1.0) | {"host": "A, 1 thread" if i < 3 else "B, 1 thread"} for i in range(4)]
+    assert mixed_processors(rows[:3]) == []
+    assert mixed_processors([row(0, 0, 1.0)]) == []
+    (line,) = mixed_processors(rows)
+    assert line.endswith("are not one device: 3 rows on A, 1 thread; 1 rows on B, 1 thread")
 
 
 def test_noisy_rows_are_measured_again_and_no_others(tmp_path: Path) -> None:
