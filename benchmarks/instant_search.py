@@ -27,6 +27,7 @@ from nas.search import Bounds, Scorer, SearchSettings, load_proxy, target_costs
 from nas.search.archive import Archive
 from nas.search.fleet import find_devices
 from nas.search.instant import proposals, train_optimiser
+from nas.search.known import best_known
 from nas.search.model import Model, load_model
 from nas.search.sampler import GenerationSampler
 from nas.search.study import open_study, run
@@ -64,7 +65,10 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
 
     def searched(n: int) -> Archive:
         with tempfile.TemporaryDirectory() as folder:
-            sampler = GenerationSampler(space, seed=0, population=100)
+            sampler = GenerationSampler(space, seed=0)
+            half = sampler.population // 2
+            known = model.accuracy.table.genes
+            sampler.start_from(best_known(known, scorer, Bounds(), [n_levels], half))
             study = open_study(None, Path(folder) / "study.journal", sampler)
             return run(study, sampler, scorer, Bounds(), n_levels, n)
 
