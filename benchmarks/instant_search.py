@@ -26,7 +26,7 @@ from nas.pareto import hypervolume
 from nas.search import Bounds, Scorer, SearchSettings, load_proxy, target_costs
 from nas.search.archive import Archive
 from nas.search.fleet import find_devices
-from nas.search.instant import proposals, train_optimiser
+from nas.search.instant import N_KNOWN, proposals, train_optimiser
 from nas.search.known import best_known
 from nas.search.model import Model, load_model
 from nas.search.sampler import GenerationSampler
@@ -58,6 +58,9 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
     scorer = Scorer(model.accuracy, costs, device.decision_ms)
     n_levels = len(device.levels)
 
+    measured = model.accuracy.table.genes
+    known = best_known(measured, scorer, Bounds(), [n_levels], N_KNOWN)  # all but random have them
+
     def scored(genes: np.ndarray) -> Archive:
         archive = Archive(n_levels, Bounds())
         archive.add(genes, scorer(genes))
@@ -66,14 +69,13 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
     def searched(n: int) -> Archive:
         with tempfile.TemporaryDirectory() as folder:
             sampler = GenerationSampler(space, seed=0)
-            half = sampler.population // 2
-            known = model.accuracy.table.genes
-            sampler.start_from(best_known(known, scorer, Bounds(), [n_levels], half))
+            sampler.start_from(known)
             study = open_study(None, Path(folder) / "study.journal", sampler)
             return run(study, sampler, scorer, Bounds(), n_levels, n)
 
     full, full_s = _timed(lambda: searched(N_TRIALS))
-    (genes, n_bounds), proposed_s = _timed(lambda: proposals(optimizer, costs, device, settings))
+    (proposed, n_bounds), proposed_s = _timed(lambda: proposals(optimizer, costs, device, settings))
+    genes = np.unique(np.concatenate([proposed, known]), axis=0)
     instant, scored_s = _timed(lambda: scored(genes))
     undirected = Undirected(space)
     vars(undirected).update(vars(optimizer))
@@ -83,7 +85,11 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
     seconds = {"search": full_s, "search, as many": same_s, "random, as many": drawn_s}
     seconds["instant"] = proposed_s + scored_s
     archives = {"search": full, "instant": instant}
-    archives |= {"no optimiser": scored(blind), "search, as many": same, "random, as many": drawn}
+    archives |= {
+        "no optimiser": scored(np.unique(np.concatenate([blind, known]), axis=0)),
+        "search, as many": same,
+        "random, as many": drawn,
+    }
     found = []
     for method, archive in archives.items():
         percent = _percent(archive, full)

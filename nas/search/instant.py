@@ -18,12 +18,14 @@ from nas.search.archive import Archive
 from nas.search.costs import TargetCosts
 from nas.search.fleet import Target
 from nas.search.inner import Floats
+from nas.search.known import best_known
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
 from nas.search.target import choose_levels
 from predictors import NeuralOptimizer
 from search_spaces import Genes, InputError, Space
 
+N_KNOWN = 25  # of the measured subnets are judged as well
 N_BOUNDS, N_TAKEN = 12, 4  # bounds per level and quantity, designs taken for each
 N_SUBNETS, BATCHES = 4000, (1, 16)  # what the optimiser is trained on
 FILE = "optimiser.json"
@@ -43,6 +45,9 @@ def instant_archive(
     each = f"{n} bounds, {1e3 * seconds / n:.1f} ms each"
     listener.stage(f"{len(genes)} subnets proposed in {seconds:.2f} s ({each})")
     archive, scorer = Archive(target.n_levels, settings.bounds), target.scorer
+    table, levels = model.accuracy.table, [target.n_levels]
+    known = best_known(table.genes, scorer, settings.bounds, levels, N_KNOWN)
+    genes = np.unique(np.concatenate([genes, known]), axis=0)
     for part in scorer.inner(genes, scorer(genes)):
         archive.add(*part)
     return archive
