@@ -18,6 +18,8 @@ from nas.cli.supernet import supernet
 from search_spaces import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+INTERRUPTED = 130  # the exit code of Ctrl-C
+STOPPED = "stopped; what was done so far is kept"
 
 app = typer.Typer(
     name="nas",
@@ -40,10 +42,14 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as done:
+        if done.code == INTERRUPTED:  # typer took the KeyboardInterrupt and said nothing
+            print(STOPPED, file=sys.stderr)
+        raise
     except (KeyboardInterrupt, Exception) as error:
         if _interrupted(error):
-            print("stopped; what was done so far is kept", file=sys.stderr)
-            sys.exit(130)
+            print(STOPPED, file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if not isinstance(error, OSError) or error.errno not in FULL:
             raise
         print(f"error: cannot write: {error.strerror}; what was done is kept", file=sys.stderr)

@@ -147,8 +147,9 @@ def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
 
 def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
     out = tmp_path / "run"
+    longer = command(digits, out, "--trials", "100000")  # or it is done before the signal comes
     process = subprocess.Popen(
-        [sys.executable, "-m", "nas.cli.app", *command(digits, out)],
+        [sys.executable, "-m", "nas.cli.app", *longer],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -159,6 +160,7 @@ def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
+    assert "stopped; what was done so far is kept" in said
     assert "Traceback" not in said
     assert nas(*command(digits, out, "--quiet", "--resume")).code == 0
     assert comparable(out) == comparable(result)
