@@ -18,8 +18,8 @@ from nas.devices import HostDevice
 from nas.devices.host import busy_cores, cpu_name
 from nas.files import prepare_folder, write_text
 from nas.measure import measure_rows, program_jobs, programs
-from nas.noise import noise
-from nas.table import Table
+from nas.measure.noise import noise
+from nas.measure.table import Table
 from search_spaces import get_space
 
 RESULTS = Path(__file__).parent / "results" / "host_noise.json"

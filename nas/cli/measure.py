@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from nas.devices import Device
     from nas.measure import Job, Run
-    from nas.noise import Noise
-    from nas.table import Table
+    from nas.measure.noise import Noise
+    from nas.measure.table import Table
 
 
 def measure(
@@ -104,9 +104,9 @@ def measure(
     from nas.cli.output import console, print_json
     from nas.devices import get_device
     from nas.measure import operator_jobs, program_jobs, programs
-    from nas.ofa_table import block_jobs, write_table
-    from nas.per_operator import lut_error, machines, operators_and_programs
-    from nas.table import Table
+    from nas.measure.ofa_table import block_jobs, write_table
+    from nas.measure.per_operator import lut_error, machines, operators_and_programs
+    from nas.measure.table import Table
     from search_spaces import InputError, get_space
 
     for name, value in (("samples", samples), ("repeat", repeat)):
@@ -188,7 +188,7 @@ def cluster_nodes(address: str, out: Path, log: Console, *, threads: int) -> Run
     """The nodes that measure, of the Ray cluster at `address`."""
     from functools import partial
 
-    from nas.nodes import run_on_nodes
+    from nas.measure.nodes import run_on_nodes
 
     tell = partial(log.print, markup=False, soft_wrap=True)
     scratch = out.with_name(out.name + ".tune")
@@ -202,7 +202,7 @@ def run_jobs(
     from nas.cli.output import command_line, progress
     from nas.files import prepare_folder
     from nas.measure import check_sources, measure_rows, one_by_one, row_key
-    from nas.noise import mixed_processors, noise
+    from nas.measure.noise import mixed_processors, noise
 
     check_sources(jobs, table)
     if nodes is None:

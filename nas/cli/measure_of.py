@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from nas.devices import Device
     from nas.measure import Job
-    from nas.table import Row
-    from nas.wanted import Asked, Wanted
+    from nas.measure.table import Row
+    from nas.measure.wanted import Asked, Wanted
 
 
 def measure_of(
@@ -47,8 +47,8 @@ def measure_of(
     from nas.devices import get_device
     from nas.devices.remote import FailedRowsError
     from nas.files import prepare_folder
-    from nas.table import Table
-    from nas.wanted import read_wanted, wanted_jobs
+    from nas.measure.table import Table
+    from nas.measure.wanted import read_wanted, wanted_jobs
     from search_spaces import InputError
 
     if out.resolve() == path.resolve():
@@ -162,7 +162,7 @@ def _say_clocks(
 ) -> None:
     """A remark where a board measured at the clocks it had."""
     from nas.measure import row_key
-    from nas.wanted import off_clock
+    from nas.measure.wanted import off_clock
 
     keys = {row_key(job.about): asked for asked, own in jobs.items() for job in own}
     off = [row for row in rows if (a := keys.get(row_key(row))) and off_clock(row, a, device)]

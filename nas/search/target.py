@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.devices import HostDevice
 from nas.files import write_text
 from nas.measure import Job, row_key
-from nas.noise import mixed_processors
+from nas.measure.noise import mixed_processors
 from nas.pareto import normalised
 from nas.search.costs import kernel_counts
 from nas.search.proxy import Proxy
@@ -128,7 +128,7 @@ def measure_by_nodes(
     if address is None or address == "local" or not _is_machine(device):
         return measure_plan(space, device, planned)
     from nas.cluster import NoPlaceError
-    from nas.nodes import run_on_nodes
+    from nas.measure.nodes import run_on_nodes
 
     jobs, scratch = plan_jobs(space, device, planned), settings.out / "tune"
     try:

@@ -11,11 +11,11 @@ import numpy as np
 
 from nas.devices import Device
 from nas.measure import Job, row_key
+from nas.measure.table import Row
+from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
 from nas.search.inner import Floats, expected_costs, with_decisions
 from nas.search.result import digits
-from nas.table import Row
 from nas.verified import FIELD, QUANTITIES
-from nas.wanted import Asked, Wanted, off_clock, point_programs
 from predictors import srcc_within
 from search_spaces import ExitPolicy, InputError, PolicyGrid, Space
 

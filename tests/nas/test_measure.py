@@ -18,9 +18,9 @@ import torch
 
 from nas.devices.ofa_blocks import block_network
 from nas.measure import KEY, programs, row_key
-from nas.noise import mixed_processors, noise
-from nas.ofa_table import covering_subnets
-from nas.table import Table
+from nas.measure.noise import mixed_processors, noise
+from nas.measure.ofa_table import covering_subnets
+from nas.measure.table import Table
 from predictors import LutPredictor, ofa_keys, read_ofa_lut, read_rows, srcc
 from search_spaces import InputError, MobileNetV3Space, get_space
 from supernets import SqueezeExcite, build_supernet, extract

@@ -225,7 +225,7 @@ def test_the_table_of_a_board_goes_on_where_it_stopped(
     from nas.devices import AnalyticDevice, load_profile
     from nas.devices.remote_device import RemoteDevice
     from nas.measure import measure_rows, program_jobs, programs
-    from nas.table import Table
+    from nas.measure.table import Table
     from search_spaces import get_space
 
     build("raspberry-pi-5", root)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.devices import Device, load_profile
-from nas.measure import Job, program_job, shuffled
+from nas.measure.jobs import Job, program_job, shuffled
+from nas.measure.table import Row
 from nas.pareto import ParetoTable, read_pareto, spread
-from nas.table import Row
 from predictors import TableError, read_cells, read_subnets
 from search_spaces import ExitPolicy, InputError, Space, Subnet, get_space, parse_heads
 

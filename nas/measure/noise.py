@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nas.measure import KEY, row_key
+from nas.measure.jobs import KEY, row_key
 from predictors import srcc
 
 NOISY_TAIL = 1.25  # 95th percentile over median

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from nas.cluster import MEASURE, Cluster
-from nas.measure import Job, row_key
-from nas.table import Row
+from nas.measure.jobs import Job, row_key
+from nas.measure.table import Row
 
 
 def run_on_nodes(

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import Device, HostDevice
-from nas.measure import Program, unique_operators
-from nas.table import Row
+from nas.measure.jobs import Program, unique_operators
+from nas.measure.table import Row
 from predictors import (
     LutPredictor,
     Operator,

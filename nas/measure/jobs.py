@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.devices import Device, HostDevice
 from nas.devices.remote import FailedRowsError
-from nas.table import Row, Table
+from nas.measure.table import Row, Table
 from predictors import Operator, programs_of
 from search_spaces import InputError, Space, Subnet, format_heads
 

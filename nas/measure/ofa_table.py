@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nas.devices import HostDevice
 from nas.files import prepare_folder
-from nas.measure import Job, about_device, shuffled
-from nas.per_operator import lut_of
-from nas.table import Row
+from nas.measure.jobs import Job, about_device, shuffled
+from nas.measure.per_operator import lut_of
+from nas.measure.table import Row
 from predictors import ofa_keys, write_ofa_lut
 from search_spaces import InputError, MobileNetV3Space, Space, Subnet
 

@@ -1,0 +1,31 @@
+"""Measuring: what to measure, the table it goes into, and how far its rows can be trusted."""
+
+from nas.measure.jobs import (
+    GIVE_UP,
+    KEY,
+    Job,
+    Run,
+    check_sources,
+    measure_rows,
+    one_by_one,
+    operator_jobs,
+    program_jobs,
+    programs,
+    row_key,
+    unique_operators,
+)
+
+__all__ = [
+    "GIVE_UP",
+    "KEY",
+    "Job",
+    "Run",
+    "check_sources",
+    "measure_rows",
+    "one_by_one",
+    "operator_jobs",
+    "program_jobs",
+    "programs",
+    "row_key",
+    "unique_operators",
+]
