@@ -145,6 +145,11 @@ def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
     assert done.code == 0, done.err
 
 
+def listen_to_ctrl_c() -> None:
+    """A shell starts what runs in the background with the signal ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
     out = tmp_path / "run"
     longer = command(digits, out, "--trials", "100000")  # or it is done before the signal comes
@@ -153,6 +158,7 @@ def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen_to_ctrl_c,
     )
     while not (out / "study.journal").exists():
         assert process.poll() is None
