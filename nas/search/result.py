@@ -50,14 +50,33 @@ class PointMaker:
         self.space, self.scorer, self.levels = space, scorer, levels
         self.provenance = provenance
 
-    def point(
-        self, genes: Genes, scores: Scores, row: int, policy: int, column: int
+    def points(
+        self,
+        genes: Genes,
+        scores: Scores,
+        rows: NDArray[np.int64],
+        policies: NDArray[np.int64],
+        columns: NDArray[np.int64],
+    ) -> list[dict[str, Any]]:
+        """Configurations: subnets of a scored population, each with a policy and scored clocks."""
+        heads = self.scorer.grid.programs[self.scorer.grid.route[policies, -1]]
+        operators = self.space.operators(genes[rows], heads)
+        sizes = zip(operators.macs.sum(axis=1), operators.params.sum(axis=1), strict=True)
+        chosen = zip(rows.tolist(), policies.tolist(), columns.tolist(), sizes, strict=True)
+        return [self._point(genes, scores, *one) for one in chosen]
+
+    def _point(
+        self,
+        genes: Genes,
+        scores: Scores,
+        row: int,
+        policy: int,
+        column: int,
+        size: tuple[int, int],
     ) -> dict[str, Any]:
-        """One configuration: subnet `row` of a scored population, a policy and scored clocks."""
         level, setting = int(scores.level[column]), int(scores.setting[column])
         subnet = self.space.subnet(genes[row])
         exits = self.scorer.grid[policy]
-        macs, params = self._size(genes[row : row + 1], exits)
         latency = float(scores.latency_ms[row, policy, column])
         interval = self.provenance.latency_interval_log
         latency_source, energy_source = self.provenance.at(setting < len(self.levels))
@@ -77,8 +96,8 @@ class PointMaker:
             "energy_mj": energy_source and digits(scores.energy_mj[row, policy, column]),
             "energy_source": energy_source,
             "exit_rates": [round(float(r), 4) for r in scores.rates[row, policy]],
-            "macs": macs,
-            "params": params,
+            "macs": int(size[0]),  # where no early exit is taken
+            "params": int(size[1]),
         }
 
     def _clocks(self, setting: int) -> dict[str, float | None]:
@@ -87,13 +106,6 @@ class PointMaker:
             return {}
         own = self.scorer.clocks.settings[setting]
         return {"cpu_mhz": own.cpu_mhz, "emc_mhz": own.emc_mhz}
-
-    def _size(self, genes: Genes, exits: ExitPolicy) -> tuple[int, int]:
-        """MACs when no early exit is taken, and weights, of the asked program."""
-        heads = np.zeros((1, self.space.n_exits + 1), dtype=bool)
-        heads[0, [*exits.after, self.space.n_exits]] = True
-        operators = self.space.operators(genes, heads)
-        return int(operators.macs.sum()), int(operators.params.sum())
 
     def fronts(self, archive: Archive, n_points: int) -> list[dict[str, Any]]:
         """At most `n_points` representatives of every level's front, by rising error."""
@@ -106,10 +118,8 @@ class PointMaker:
             genes = population[front.subnet[kept]]
             settings, column = np.unique(front.setting[kept], return_inverse=True)
             scores = self.scorer.at(genes, settings)
-            found = [
-                self.point(genes, scores, row, int(policy), int(column[row]))
-                for row, policy in enumerate(front.policy[kept])
-            ]
+            rows = np.arange(len(genes))
+            found = self.points(genes, scores, rows, front.policy[kept], column)
             points += sorted(
                 (found[i] for i in np.flatnonzero(non_dominated(self.costs(found)))),
                 key=lambda p: (p["top1_error_pct"], p["latency_ms"], p["id"]),
@@ -129,14 +139,16 @@ class PointMaker:
         scores = self.scorer(genes)
         heads = np.arange(self.space.n_exits + 1) == self.space.n_exits
         share = launch_share and launch_share(self.space.operators(genes, heads[None]))
+        n_levels = len(self.levels)
+        rows, levels = np.repeat([0, 1], n_levels), np.tile(np.arange(n_levels), 2)
+        points = self.points(genes, scores, rows, np.zeros_like(rows), levels)
         return [
             {
-                "name": name,
-                **self.point(genes, scores, row, 0, level),
+                "name": ("largest", "smallest")[row],
+                **point,
                 "launch_share": None if share is None else round(float(share[row, level]), 3),
             }
-            for row, name in enumerate(("largest", "smallest"))
-            for level in range(len(self.levels))
+            for point, row, level in zip(points, rows, levels, strict=True)
         ]
 
 
