@@ -11,8 +11,8 @@ given as a share of that of all networks, with IGD+ (Ishibuchi et al., 2015) to 
 
 The settings of `SurrogateSampler` (first trials, batch, candidates) were chosen on CIFAR-10 errors
 and the devices of `TUNED_ON`; the tasks judged here use neither. Through their space our samplers
-see isomorphic cells as one. Optuna's Gaussian process is limited by `SLOW` and `SLOW_ASKS`. Rows go to
-`results/search_quality.jsonl` as they are ready and a rerun goes on;
+see isomorphic cells as one. Optuna's Gaussian process is limited by `SLOW` and `SLOW_ASKS`. Rows go
+to `results/search_quality.jsonl` as they are ready and a rerun goes on;
 `results/search_quality.csv` is the table.
 """
 
