@@ -127,19 +127,26 @@ def knee(costs: Costs) -> int:
 
 
 def spread(costs: Costs, n: int) -> NDArray[np.int64]:
-    """At most `n` rows that represent a front: its extremes and knee, then the farthest left.
-
-    Greedy k-centre on scaled costs (Gonzalez, 1985): every dropped row is near a kept one.
-    """
+    """At most `n` rows that represent a front: its extremes and knee, then the farthest left."""
     if len(costs) <= n:
         return np.arange(len(costs))
     scaled = normalised(costs)
-    chosen = list(dict.fromkeys([knee(costs), *scaled.argmin(axis=0).tolist()]))[:n]
-    gap = np.min([((scaled - scaled[i]) ** 2).sum(axis=1) for i in chosen], axis=0)
-    while len(chosen) < n:
+    first = list(dict.fromkeys([knee(costs), *scaled.argmin(axis=0).tolist()]))[:n]
+    return np.array(sorted(farthest(scaled, first, n)))
+
+
+def farthest(places: Costs, first: Sequence[int], n: int) -> list[int]:
+    """Rows `first` of `places` and, until there are `n`, each time the one farthest from them all.
+
+    Greedy k-centre (Gonzalez, 1985): every dropped row is near a kept one.
+    """
+    chosen = list(first)
+    gap = np.min([((places - places[i]) ** 2).sum(axis=1) for i in chosen], axis=0)
+    while len(chosen) < min(n, len(places)):
+        gap[chosen] = -1  # equal rows are as near
         chosen.append(int(gap.argmax()))
-        gap = np.minimum(gap, ((scaled - scaled[chosen[-1]]) ** 2).sum(axis=1))
-    return np.array(sorted(chosen))
+        gap = np.minimum(gap, ((places - places[chosen[-1]]) ** 2).sum(axis=1))
+    return chosen
 
 
 @dataclass(frozen=True)

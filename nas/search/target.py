@@ -15,7 +15,7 @@ from nas.devices import HostDevice
 from nas.files import write_text
 from nas.measure import Job, row_key
 from nas.measure.noise import mixed_processors
-from nas.pareto import normalised
+from nas.pareto import farthest, normalised
 from nas.search.costs import kernel_counts
 from nas.search.proxy import Proxy
 from nas.search.settings import SearchSettings
@@ -38,7 +38,7 @@ def choose_programs(
     """`n` programs of different subnets, far apart in proxy latency and number of kernels.
 
     One is the largest subnet without exits, which savings are told against; each further one is the
-    farthest from those chosen (Gonzalez, 1985). They are sorted by their latency on the proxy.
+    farthest from those chosen. They are sorted by their latency on the proxy.
     """
     genes = np.unique(space.sample_spread(max(256, 8 * n), rng), axis=0)
     genes = genes[rng.permutation(len(genes))]
@@ -51,12 +51,7 @@ def choose_programs(
     known: NDArray[np.float64] = np.log(
         [proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)]
     )
-    place = normalised(known.T)
-    chosen, distance = [0], np.full(len(genes), np.inf)
-    while len(chosen) < min(n, len(genes)):
-        distance = np.minimum(distance, ((place - place[chosen[-1]]) ** 2).sum(axis=1))
-        distance[chosen] = -1
-        chosen.append(int(distance.argmax()))
+    chosen = farthest(normalised(known.T), [0], n)
     chosen.sort(key=lambda i: float(known[0, i]))
     return genes[chosen], heads[chosen]
 
