@@ -50,6 +50,15 @@ def nas(*arguments: object) -> Result:
     return Result(int(str(code)), out.getvalue(), err.getvalue())
 
 
+def refused(done: Result, *words: str) -> None:
+    """Assert that a command ended in one clear line with `words`, and said nothing else."""
+    assert done.code == 1, done.out
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1, done.err
+    for word in words:
+        assert word in done.err
+
+
 @dataclass(frozen=True)
 class Digits:
     """A folder that `nas search --supernet` takes, and proxy rows measured on this machine."""

@@ -27,7 +27,7 @@ from nas.pareto import read_pareto
 from nas.search.verify_cost import compared, verify_cost
 from predictors import read_rows
 from search_spaces import ExitPolicy, InputError, get_space
-from tests.nas.conftest import Digits, Result, nas
+from tests.nas.conftest import Digits, Result, nas, refused
 
 DIGITS = get_space("resnet-digits")
 QUANTITIES = ("latency_ms", "latency_worst_ms", "energy_mj")
@@ -411,12 +411,6 @@ def test_simulated_rows_do_not_pass_for_measured_ones(run: Path, tmp_path: Path)
 
 
 # ---- what may go wrong ---------------------------------------------------------------------------
-
-
-def refused(done: Result, message: str) -> None:
-    assert done.code == 1, done.out
-    assert message in done.err
-    assert done.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

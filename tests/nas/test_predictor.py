@@ -12,7 +12,7 @@ import pytest
 
 from nas.devices import get_device
 from search_spaces import format_heads, get_space
-from tests.nas.conftest import nas
+from tests.nas.conftest import nas, refused
 
 SPACE = get_space("resnet-digits")
 COMMON = ("--space", SPACE.name)
@@ -44,14 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = nas("predictor", "train", *COMMON, *options)
         assert done.code == 0, done.err
     return folder
-
-
-def refused(done, *words: str) -> None:
-    assert done.code == 1, done.out
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1, done.err
-    for word in words:
-        assert word in done.err
 
 
 def test_training_says_how_good_it_is(folder: Path, tmp_path: Path) -> None:
