@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from nas.zoo import supernet_folder
+from nas.zoo.folder import supernet_folder
 from predictors import AccuracyPredictor, AccuracyTable, kendall_tau, mape_pct, read_accuracy_table
 from search_spaces import MobileNetV3Space, PolicyGrid, Space, encode, get_space
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from nas.devices.host import cpu_name
-from nas.zoo import supernet_folder
+from nas.zoo.folder import supernet_folder
 from supernets import (
     Evaluation,
     bf16_pays,

@@ -39,11 +39,11 @@ from nas.search import (
     SearchSettings,
     run_search,
 )
-from nas.search.clocks import ClockGrid
-from nas.search.inner import PART, Floats
-from nas.search.known import best_known
+from nas.search.front.best_known import best_known
 from nas.search.model import Model, load_model
-from nas.search.study import run as run_study
+from nas.search.score.clocks import ClockGrid
+from nas.search.score.scorer import PART, Floats
+from nas.search.study.generations import run as run_study
 from search_spaces import ExitPolicy, Genes, InputError, Space
 
 RESULTS = Path(__file__).parent / "results" / "bilevel.json"
@@ -291,7 +291,7 @@ def _allowed(ms: Any, energy: Any) -> Row:
 
 def tested(rows: list[Row], model: Model, images: Path) -> None:
     """Add the error on test images, and what an oracle would reach with the same exits."""
-    from nas.zoo import matching_dataset
+    from nas.zoo.folder import matching_dataset
     from search_spaces import ideal_mapping
     from supernets import Evaluation, confidence_and_correct, load_supernet
 

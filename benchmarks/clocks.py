@@ -3,10 +3,10 @@
     python benchmarks/clocks.py --data hardware
 
 Single-stream sweeps of Jetson Nano, Xavier NX and TX2: three clocks (a sixth and a half of the way
-up the list, and the top) are given, the others predicted by `predictors.law` and
-`predictors.power`, whose shape comes from the other two boards. The 114.75 MHz power of Xavier NX,
-a known outlier, is not counted. Grids of AGX Xavier and TX2 (CPU x GPU x memory clock): 5 % of the
-settings are given to `ClockPredictor`. "fit to all" is the same law fitted to every row.
+up the list, and the top) are given, the others predicted by `predictors.cost.law` and
+`predictors.cost.power`, whose shape comes from the other two boards. The 114.75 MHz power of Xavier
+NX, a known outlier, is not counted. Grids of AGX Xavier and TX2 (CPU x GPU x memory clock): 5 % of
+the settings are given to `ClockPredictor`. "fit to all" is the same law fitted to every row.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predictors import ClockPredictor, mape_pct, srcc
-from predictors.law import fit_latency_law
-from predictors.power import USUAL, PowerShape, fit_power_law
+from predictors.cost.law import fit_latency_law
+from predictors.cost.power import USUAL, PowerShape, fit_power_law
 
 RESULTS = Path(__file__).parent / "results" / "clocks.json"
 SHARE, SEEDS = 0.05, 5

@@ -23,7 +23,7 @@ from xgboost import XGBRegressor
 
 from nas.devices import get_device
 from predictors import LatencyPredictor, genes_and_heads, mape_pct, read_rows, srcc
-from predictors.work import WorkLaw
+from predictors.cost.work import WorkLaw
 from search_spaces import Operators, encode, get_space
 
 RESULTS = Path(__file__).parent / "results" / "cost_features.csv"

@@ -23,15 +23,15 @@ import numpy as np
 import pandas as pd
 
 from nas.pareto import hypervolume
+from nas.samplers.nsga2 import GenerationSampler
 from nas.search import Bounds, Scorer, SearchSettings, load_proxy, target_costs
-from nas.search.archive import Archive
-from nas.search.fleet import find_devices
+from nas.search.front.archive import Archive
+from nas.search.front.best_known import best_known
 from nas.search.instant import N_KNOWN, proposals, train_optimiser
-from nas.search.known import best_known
 from nas.search.model import Model, load_model
-from nas.search.sampler import GenerationSampler
-from nas.search.study import open_study, run
-from nas.search.target import measure_plan, plan_rows
+from nas.search.study.generations import open_study, run
+from nas.search.target_rows import measure_plan, plan_rows
+from nas.search.targets import find_devices
 from predictors import Embedding, NeuralOptimizer
 from search_spaces import Genes
 

@@ -53,7 +53,7 @@ from predictors import (
     mape_pct,
     srcc,
 )
-from predictors.work import WorkLaw
+from predictors.cost.work import WorkLaw
 from search_spaces import Operators
 
 RESULTS = Path(__file__).parent / "results" / "jetson_nano.json"

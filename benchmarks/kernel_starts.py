@@ -2,9 +2,9 @@
 
     python benchmarks/kernel_starts.py --data hardware
 
-NAS-Bench-201: the law of `predictors/law.py` is fitted to a few cells of a target, spread over the
-proxy's latency, with and without the number of their kernels, and judged on all others. Proxies are
-CPUs; targets are GPUs at batch 1 and 256, an FPGA and a phone. Both are measured at one clock.
+NAS-Bench-201: the law of `predictors/cost/law.py` is fitted to a few cells of a target, spread over
+the proxy's latency, with and without the number of their kernels, and judged on all others. Proxies
+are CPUs; targets are GPUs at batch 1 and 256, an FPGA and a phone. Both are measured at one clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nas.files import write_text
-from nas.search.costs import kernel_counts
+from nas.transfer.costs import kernel_counts
 from predictors import MonotoneTransfer, mape_pct, srcc
 from search_spaces import NASBench201Space
 

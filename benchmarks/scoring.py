@@ -19,10 +19,10 @@ import numpy as np
 from nas.devices import get_device
 from nas.devices.host import cpu_name
 from nas.search import Scorer, SearchSettings, load_proxy, plan_search, run_search, target_costs
-from nas.search.archive import Archive
+from nas.search.front.archive import Archive
 from nas.search.model import load_model
-from nas.search.objectives import Bounds
-from nas.search.target import measure_plan, write_plan
+from nas.search.score.objectives import Bounds
+from nas.search.target_rows import measure_plan, write_plan
 from predictors import read_rows
 
 RESULTS = Path(__file__).parent / "results" / "scoring.json"

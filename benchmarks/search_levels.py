@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.search_speed import zoo_score
 from nas.pareto import Costs, hypervolume
 from nas.search import GenerationSampler, SurrogateSampler
-from nas.search.archive import Archive
-from nas.search.objectives import Bounds, trial_values
+from nas.search.front.archive import Archive
+from nas.search.score.objectives import Bounds, trial_values
 from search_spaces import Genes, ResNetSpace
 
 RESULTS = Path(__file__).parent / "results" / "search_levels.json"

@@ -3,10 +3,10 @@
     python benchmarks/search_speed.py
 
 `overhead`: 25 categorical genes and three objectives that cost next to nothing. Ours is the whole
-`nas.search.study.run`: generations, fronts, and every subnet a finished trial with one named
-parameter per gene, in memory or in Optuna's journal. pymoo keeps its last population alone. Methods
-take turns, the least of the repeats counts: the machine may be shared, so ratios say more than
-seconds. `score`: the same with the zoo's supernet on Xavier NX, 729 policies at 15 levels.
+`nas.search.study.generations.run`: generations, fronts, and every subnet a finished trial with one
+named parameter per gene, in memory or in Optuna's journal. pymoo keeps its last population alone.
+Methods take turns, the least of the repeats counts: the machine may be shared, so ratios say more
+than seconds. `score`: the same with the zoo's supernet on Xavier NX, 729 policies at 15 levels.
 `growth`: up to 100,000 subnets, each search in a process of its own for its peak of memory.
 """
 
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from nas.devices.host import cpu_name
 from nas.search import GenerationSampler
-from nas.search.inner import Scores
-from nas.search.objectives import Bounds, trial_values
-from nas.search.study import open_study
-from nas.search.study import run as run_study
+from nas.search.score.objectives import Bounds, trial_values
+from nas.search.score.scorer import Scores
+from nas.search.study.generations import open_study
+from nas.search.study.generations import run as run_study
 from search_spaces import Genes, ResNetSpace, Space
 
 RESULTS = Path(__file__).parent / "results" / "search_speed.json"
@@ -164,7 +164,7 @@ def zoo_score() -> tuple[Space, Score, int, int]:
     from nas.devices import get_device
     from nas.search import Scorer, SearchSettings, load_proxy, plan_search, target_costs, write_plan
     from nas.search.model import load_model
-    from nas.search.target import measure_plan
+    from nas.search.target_rows import measure_plan
     from predictors import read_rows
 
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from nas.devices.host import cpu_name
-from nas.zoo import supernet_folder
+from nas.zoo.folder import supernet_folder
 from search_spaces import GeneGroup, ResNetSpace, Subnet, encode, feature_names, resnet_cifar
 from supernets import Evaluation, ResNetSupernet, Supernet, load_dataset, load_supernet, sha256
 from supernets.checkpoint import read_tensors

@@ -1,8 +1,7 @@
 """Costs and accuracies of subnets that were not measured: learned, transferred, judged."""
 
-from predictors.accuracy import AccuracyPredictor, lookup
-from predictors.accuracy_table import AccuracyTable, read_accuracy_table
-from predictors.acquire import choose_rows
+from predictors.accuracy.predictor import AccuracyPredictor, lookup
+from predictors.accuracy.table import AccuracyTable, read_accuracy_table
 from predictors.artifacts import (
     ArtifactError,
     load_predictor,
@@ -10,22 +9,23 @@ from predictors.artifacts import (
     save_predictor,
     save_transfer,
 )
-from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cells import TableError, read_cells
-from predictors.clocks import ClockPredictor
-from predictors.conditioned import DevicePredictor, Embedding
-from predictors.instant import NeuralOptimizer
-from predictors.intervals import half_width, half_widths
-from predictors.lut import LutPredictor, Operator, programs_of
+from predictors.cost.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
+from predictors.cost.clocks import ClockPredictor
+from predictors.cost.intervals import half_width, half_widths
+from predictors.cost.lut import LutPredictor, Operator, programs_of
+from predictors.cost.ofa_lut import ofa_keys, read_ofa_lut, write_ofa_lut
+from predictors.cost.zero_shot import zero_shot
+from predictors.design.conditioned import DevicePredictor, Embedding
+from predictors.design.optimizer import NeuralOptimizer
+from predictors.design.repair import Pool, Verified, repair, verify
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
-from predictors.ofa_lut import ofa_keys, read_ofa_lut, write_ofa_lut
-from predictors.pool import Pool, Verified, repair, verify
-from predictors.prior import CostPrior, learn_prior
-from predictors.report import GO_SRCC, TransferReport, held_out_report, transfer_report
 from predictors.table import check_target_rows, genes_and_heads, read_rows, read_subnets
-from predictors.transfer import MonotoneTransfer, ScaledModel
-from predictors.transfer_predictor import TransferPredictor
-from predictors.zero_shot import zero_shot
+from predictors.transfer.acquire import choose_rows
+from predictors.transfer.monotone import MonotoneTransfer, ScaledModel
+from predictors.transfer.pooled import TransferPredictor
+from predictors.transfer.prior import CostPrior, learn_prior
+from predictors.transfer.report import GO_SRCC, TransferReport, held_out_report, transfer_report
 
 __all__ = [
     "GO_SRCC",

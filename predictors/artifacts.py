@@ -23,11 +23,11 @@ from sklearn.utils.validation import check_is_fitted
 from xgboost import XGBRegressor
 from xgboost.core import XGBoostError
 
-from predictors.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
-from predictors.intervals import COVERAGES
-from predictors.prior import CostPrior
-from predictors.transfer_predictor import TransferPredictor
-from predictors.work import WorkLaw
+from predictors.cost.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
+from predictors.cost.intervals import COVERAGES
+from predictors.cost.work import WorkLaw
+from predictors.transfer.pooled import TransferPredictor
+from predictors.transfer.prior import CostPrior
 from search_spaces import InputError, Space, feature_names
 
 SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/1"

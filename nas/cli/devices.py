@@ -51,8 +51,8 @@ def devices(
 
 def found_here() -> dict[str, Any]:
     """What this machine has: clocks, power modes, sensors, runtimes; and what cannot be used."""
-    from nas.devices.board.discover import discover
-    from nas.devices.board.sysfs import Sysfs
+    from nas.board.bench.discover import discover
+    from nas.board.control.sysfs import Sysfs
 
     return discover(Sysfs())
 

@@ -35,7 +35,7 @@ def export(
     """
     from nas.cli.output import command_line, console, print_json
     from nas.pareto import read_pareto
-    from nas.zoo import supernet_folder
+    from nas.zoo.folder import supernet_folder
     from search_spaces import InputError
 
     try:

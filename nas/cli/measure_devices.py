@@ -25,8 +25,8 @@ def remote_devices(
     Its levels are those of the profile's backend `model`, the default one without it.
     """
     from nas.devices import AnalyticDevice, load_profile
-    from nas.devices.remote_device import RemoteDevice
-    from nas.devices.ssh import Remote
+    from nas.remote.device import RemoteDevice
+    from nas.remote.ssh import Remote
 
     profile, board = load_profile(name), Remote(target, sudo=sudo)
 

@@ -45,10 +45,10 @@ def measure_of(
     from nas.cli.measure import cluster_nodes, described, run_jobs
     from nas.cli.measure_devices import level_numbers, remote_devices
     from nas.devices import get_device
-    from nas.devices.remote import FailedRowsError
     from nas.files import prepare_folder
     from nas.measure.table import Table
     from nas.measure.wanted import read_wanted, wanted_jobs
+    from nas.remote.session import FailedRowsError
     from search_spaces import InputError
 
     if out.resolve() == path.resolve():
@@ -106,7 +106,7 @@ def _chosen(
     wanted: Wanted, backend: str | None, precision: str | None, log: Console, *, on_board: bool
 ) -> dict[str, Any]:
     """Backend and precision: the file's, or the user's with a remark."""
-    from nas.devices.remote_device import RUNNERS
+    from nas.remote.device import RUNNERS
     from search_spaces import InputError
 
     held = {name: wanted.about[name] for name in ("backend", "precision")}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def print_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
     """Write the plan of a search; say how its rows are measured, and how the search gets them."""
-    from nas.devices.remote_device import RUNNERS
+    from nas.remote.device import RUNNERS
     from nas.search import plan_search, write_plan
 
     rows = plan_search(settings)

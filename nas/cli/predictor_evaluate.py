@@ -31,9 +31,9 @@ def evaluate(
     from nas.cli.output import console, print_json
     from nas.cli.tables import fitted_quality
     from nas.files import write_for_user
-    from nas.fit import COVERAGE, about, predictor_kind, quality, rows_of
     from nas.report import calibration_svg
-    from nas.search.saved import load_costs
+    from nas.transfer.quality import COVERAGE, about, predictor_kind, quality, rows_of
+    from nas.transfer.saved import load_costs
     from search_spaces import get_space
 
     predictor_kind(quantity)

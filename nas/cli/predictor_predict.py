@@ -38,8 +38,8 @@ def predict(
 
     from nas.cli.output import print_json
     from nas.files import write_for_user
-    from nas.fit import predictor_kind
-    from nas.search.saved import load_costs
+    from nas.transfer.quality import predictor_kind
+    from nas.transfer.saved import load_costs
     from predictors import read_subnets
     from search_spaces import InputError, format_heads, get_space, parse_heads
 

@@ -25,7 +25,7 @@ def train(
     from nas.cli.output import command_line, print_json
     from nas.cli.tables import fitted_quality
     from nas.files import prepare_folder
-    from nas.fit import held_out, predictor_kind, training_data
+    from nas.transfer.quality import held_out, predictor_kind, training_data
     from predictors import save_predictor
     from search_spaces import get_space
 

@@ -33,10 +33,10 @@ def transfer(
     from nas.cli.output import print_json
     from nas.devices import get_device
     from nas.files import write_for_user
-    from nas.fit import check_has, predictor_kind
     from nas.report import transfer_report_html
     from nas.search import load_proxy
-    from nas.search.pooled import judge_proxy
+    from nas.transfer.pooled import judge_proxy
+    from nas.transfer.quality import check_has, predictor_kind
     from predictors import check_target_rows, read_rows
     from search_spaces import InputError, get_space
 
@@ -73,8 +73,8 @@ def _pooled(
     """Judge a pool of proxies, and keep its predictor."""
     from nas.cli.output import command_line
     from nas.files import prepare_folder
-    from nas.search.pooled import pooled_transfer
-    from nas.search.saved import save_pool
+    from nas.transfer.pooled import pooled_transfer
+    from nas.transfer.saved import save_pool
     from search_spaces import InputError
 
     names = [p.name for p in proxies]

@@ -36,7 +36,7 @@ def evaluate(
     """
     from nas.cli.output import command_line, console, progress
     from nas.cli.supernet_data import reading
-    from nas.zoo import evaluate_folder
+    from nas.zoo.folder import evaluate_folder
     from search_spaces import InputError
 
     if samples < 20:
@@ -59,7 +59,7 @@ def evaluate(
 @supernet.command("list")
 def list_() -> None:
     """List the supernets that ship with the project."""
-    from nas.zoo import zoo_names
+    from nas.zoo.folder import zoo_names
 
     print("\n".join(zoo_names()))
 
@@ -74,7 +74,7 @@ def info(
     from rich.markdown import Markdown
 
     from nas.cli.output import print_json
-    from nas.zoo import supernet_folder
+    from nas.zoo.folder import supernet_folder
 
     folder = supernet_folder(name)
     card = folder / "card.md"

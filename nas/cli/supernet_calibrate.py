@@ -21,10 +21,10 @@ def calibrate(
 
     Example: `nas supernet calibrate mynet --pareto run/pareto.json --data myimages --out bn.st`
     """
-    from nas.calibrated import calibrate_points
     from nas.cli.output import command_line, console, progress
     from nas.pareto import read_pareto
-    from nas.zoo import supernet_folder
+    from nas.zoo.calibrated import calibrate_points
+    from nas.zoo.folder import supernet_folder
 
     run = calibrate_points(
         read_pareto(pareto), supernet_folder(name), data, out, command=command_line()

@@ -28,7 +28,7 @@ def import_(
     Example: `nas supernet import ofa_mbv3_d234_e346_k357_w1.0 --out ofa-mobilenetv3`
     """
     from nas.cli.output import command_line, console
-    from nas.imported import import_ofa
+    from nas.zoo.imported import import_ofa
     from search_spaces import InputError
 
     try:

@@ -84,7 +84,7 @@ def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[s
     """
     import torch
 
-    from nas.zoo import supernet_folder
+    from nas.zoo.folder import supernet_folder
     from search_spaces import InputError, resnet_for
     from supernets import ResNetSupernet, load_supernet, sha256
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.calibrated import check_weights
 from nas.pareto import ParetoTable
-from nas.zoo import matching_dataset
+from nas.zoo.calibrated import check_weights
+from nas.zoo.folder import matching_dataset
 from predictors import read_accuracy_table
 from search_spaces import InputError
 from supernets import (

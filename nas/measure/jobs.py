@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from nas.devices import Device, HostDevice
-from nas.devices.remote import FailedRowsError
 from nas.measure.table import Row, Table
+from nas.remote.session import FailedRowsError
 from predictors import Operator, programs_of
 from search_spaces import InputError, Space, Subnet, format_heads
 

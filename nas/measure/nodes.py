@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from nas.cluster import MEASURE, Cluster
+from nas.cluster.cluster import MEASURE, Cluster
 from nas.measure.jobs import Job, row_key
 from nas.measure.table import Row
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from nas.files import write_text
 from nas.pareto import searched_levels
-from nas.verified import FIELD, verified_points
+from nas.pareto.verified import FIELD, verified_points
 from search_spaces import ExitPolicy
 
 N_GENES = 8  # shown per objective

@@ -1,14 +1,14 @@
 """Optuna chooses subnets; every exit policy at every DVFS level of each is scored at once."""
 
-from nas.search.costs import target_costs
-from nas.search.inner import Scorer, Scores
-from nas.search.objectives import Bounds
-from nas.search.proxy import load_proxy
+from nas.samplers.nsga2 import GenerationSampler
+from nas.samplers.surrogate import SurrogateSampler
 from nas.search.run import plan_search, run_search, search_devices
-from nas.search.sampler import GenerationSampler
+from nas.search.score.objectives import Bounds
+from nas.search.score.scorer import Scorer, Scores
 from nas.search.settings import SearchSettings, parse_levels
-from nas.search.surrogate import SurrogateSampler
-from nas.search.target import write_plan
+from nas.search.target_rows import write_plan
+from nas.transfer.costs import target_costs
+from nas.transfer.proxy import load_proxy
 
 __all__ = [
     "Bounds",

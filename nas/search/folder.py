@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import prepare_folder, write_text
-from nas.search.journal import exclusive
+from nas.search.study.journal import exclusive
 from search_spaces import InputError
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
-from nas.search.archive import Archive
-from nas.search.costs import TargetCosts
-from nas.search.fleet import Target
-from nas.search.inner import Floats
-from nas.search.known import best_known
+from nas.search.front.archive import Archive
+from nas.search.front.best_known import best_known
 from nas.search.model import Model
+from nas.search.score.scorer import Floats
 from nas.search.settings import SearchSettings
-from nas.search.target import choose_levels
+from nas.search.target_rows import choose_levels
+from nas.search.targets import Target
+from nas.transfer.costs import TargetCosts
 from predictors import NeuralOptimizer
 from search_spaces import Genes, InputError, Space
 

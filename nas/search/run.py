@@ -11,24 +11,24 @@ import optuna
 
 from nas.files import sha256_of
 from nas.pareto import ParetoTable
-from nas.search.archive import Archive
-from nas.search.batches import BatchSampler
-from nas.search.fleet import Fleet, find_devices, fit_target
+from nas.samplers.batches import BatchSampler
 from nas.search.folder import RunFolder, claim
-from nas.search.inner import Accuracy
+from nas.search.front.archive import Archive
+from nas.search.front.best_known import best_known
+from nas.search.front.outcomes import Generation
+from nas.search.front.shared_set import shared, write_shared
+from nas.search.images.verify_accuracy import check_data, verify
 from nas.search.instant import instant_archive
-from nas.search.known import best_known
 from nas.search.model import Model, load_model
-from nas.search.outcomes import Generation
-from nas.search.outer import open_study, outer_search, warm_start
-from nas.search.proxy import Proxy, load_proxy
-from nas.search.reach import check_reachable
+from nas.search.result_files import result_table, write_result
+from nas.search.score.feasibility import check_reachable
+from nas.search.score.scorer import Accuracy
 from nas.search.settings import SearchSettings
-from nas.search.shared import shared, write_shared
-from nas.search.target import as_measured, planned_rows, target_rows
-from nas.search.verify import check_data, verify
-from nas.search.warm import WarmStart, read_warm_start
-from nas.search.written import result_table, write_result
+from nas.search.study.outer import open_study, outer_search, warm_start
+from nas.search.study.warm_start import WarmStart, read_warm_start
+from nas.search.target_rows import as_measured, planned_rows, target_rows
+from nas.search.targets import Fleet, find_devices, fit_target
+from nas.transfer.proxy import Proxy, load_proxy
 from search_spaces import Genes, InputError
 
 
@@ -166,7 +166,7 @@ def _accuracy(
         folder.start()
         yield model.accuracy
         return
-    from nas.search.evaluated import image_accuracy
+    from nas.search.images.log import image_accuracy
 
     with image_accuracy(settings, model, folder, listener) as accuracy:
         yield accuracy

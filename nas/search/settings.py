@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.search.objectives import Bounds
+from nas.search.score.objectives import Bounds
 from search_spaces import InputError
 
 SAMPLERS = ("generations", "surrogate")

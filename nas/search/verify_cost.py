@@ -13,9 +13,9 @@ from nas.devices import Device
 from nas.measure import Job, row_key
 from nas.measure.table import Row
 from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
-from nas.search.inner import Floats, expected_costs, with_decisions
-from nas.search.result import digits
-from nas.verified import FIELD, QUANTITIES
+from nas.pareto.verified import FIELD, QUANTITIES
+from nas.search.front.result import digits
+from nas.search.score.scorer import Floats, expected_costs, with_decisions
 from predictors import srcc_within
 from search_spaces import ExitPolicy, InputError, PolicyGrid, Space
 

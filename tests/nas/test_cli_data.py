@@ -96,7 +96,7 @@ def test_evaluation_refuses_a_new_draw_of_the_splits(shapes, trained, tmp_path):
 
 
 def test_evaluation_prepares_images_as_training_did(shapes, trained, tmp_path):
-    from nas.zoo import matching_dataset
+    from nas.zoo.folder import matching_dataset
 
     metadata = json.loads(nas("supernet", "info", trained, "--json").out)
     described = {**metadata["data"], "mean": [0.1, 0.2, 0.3], "resolution": 24}
@@ -106,7 +106,7 @@ def test_evaluation_prepares_images_as_training_did(shapes, trained, tmp_path):
 
 
 def test_a_checkpoint_that_does_not_describe_its_images_goes_by_their_name(shapes):
-    from nas.zoo import matching_dataset
+    from nas.zoo.folder import matching_dataset
 
     assert matching_dataset({"dataset": "digits"}, None).name == "digits"
     with pytest.raises(InputError, match="--data holds shapes, the supernet was trained on digits"):

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from nas.devices import get_device
 from nas.pareto import read_pareto
-from nas.search.archive import Archive
-from nas.search.clocks import ClockGrid
-from nas.search.inner import Scorer
-from nas.search.objectives import Bounds
-from nas.search.reach import check_reachable
+from nas.search.front.archive import Archive
+from nas.search.score.clocks import ClockGrid
+from nas.search.score.feasibility import check_reachable
+from nas.search.score.objectives import Bounds
+from nas.search.score.scorer import Scorer
 from search_spaces import InputError, PolicyGrid
 from tests.nas.conftest import nas
 from tests.nas.synthetic import FormulaAccuracy, digits_space

@@ -15,7 +15,7 @@ pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
 
 from ray.cluster_utils import Cluster
 
-from nas.trials import N_DEATHS, Handout, Stop
+from nas.cluster.trials import N_DEATHS, Handout, Stop
 from search_spaces import InputError
 from tests.nas import search_on_images
 from tests.nas.conftest import RAY_HEAD

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas.search.evaluated import EvaluatedAccuracy, EvaluationLog
-from nas.search.evaluator import Evaluator, one_thread
+from nas.search.images.evaluator import Evaluator, one_thread
+from nas.search.images.log import EvaluatedAccuracy, EvaluationLog
 from predictors import AccuracyTable
 from search_spaces import InputError, PolicyGrid
 from supernets import Evaluation, policy_accuracy
@@ -124,7 +124,7 @@ def test_evaluations_on_other_images_are_refused(evaluator, tmp_path):
 
 def test_a_cluster_without_ray_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    for name in ("nas.cluster", "nas.trials"):
+    for name in ("nas.cluster", "nas.cluster.trials"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(InputError, match=r"--ray needs Ray .* pip install 'nas\[ray\]'"):
         import_module("nas.cluster")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nas.card import card
+from nas.zoo.card import card
 from search_spaces import MobileNetV3Space
 from supernets import build_supernet, load_supernet, to_ofa_state_dict
 from tests.nas.conftest import nas

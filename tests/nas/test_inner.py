@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.pareto import covers, non_dominated
-from nas.search.archive import Archive, surely_covered
-from nas.search.inner import Scorer
-from nas.search.objectives import WITHIN_PCT, Bounds, trial_values
+from nas.search.front.archive import Archive, surely_covered
+from nas.search.score.objectives import WITHIN_PCT, Bounds, trial_values
+from nas.search.score.scorer import Scorer
 from search_spaces import InputError, NASBench201Space, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 

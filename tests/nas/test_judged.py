@@ -9,7 +9,7 @@ import pytest
 
 from nas.report import calibration_svg, transfer_report_html
 from nas.report.calibration import ticks
-from nas.search.judged import Judgement
+from nas.transfer.judgement import Judgement
 from predictors import TransferReport
 
 MEASURED = np.linspace(1, 4, 24)

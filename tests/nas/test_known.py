@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from nas.search import SearchSettings, run_search
-from nas.search.inner import Scorer
-from nas.search.known import N_LOOKED_AT, best_known
+from nas.search.front.best_known import N_LOOKED_AT, best_known
 from nas.search.model import load_model
-from nas.search.objectives import Bounds
+from nas.search.score.objectives import Bounds
+from nas.search.score.scorer import Scorer
 from search_spaces import PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 

@@ -19,11 +19,11 @@ import pandas as pd
 import pytest
 
 from nas.devices import AnalyticDevice, get_device, load_profile
-from nas.devices.remote import FailedRowsError
 from nas.measure import GIVE_UP, Job, measure_rows
 from nas.measure.table import Table
 from nas.measure.wanted import Asked, off_clock, point_programs, read_wanted, wanted_jobs
 from nas.pareto import read_pareto
+from nas.remote.session import FailedRowsError
 from nas.search.verify_cost import compared, verify_cost
 from predictors import read_rows
 from search_spaces import ExitPolicy, InputError, get_space

@@ -16,12 +16,12 @@ pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
 
 from ray.cluster_utils import Cluster
 
+from nas.cluster.trials import WorkTrial
 from nas.devices import HostDevice
 from nas.measure import programs
 from nas.search import SearchSettings
-from nas.search.proxy import load_proxy
-from nas.search.target import as_measured, measure_by_nodes, plan_rows
-from nas.trials import WorkTrial
+from nas.search.target_rows import as_measured, measure_by_nodes, plan_rows
+from nas.transfer.proxy import load_proxy
 from predictors import read_rows
 from search_spaces import InputError, get_space
 from tests.nas import search_on_images

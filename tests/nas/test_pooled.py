@@ -11,7 +11,7 @@ import pytest
 
 from nas.devices import get_device
 from nas.search import load_proxy
-from nas.search.target import measure_plan, plan_rows
+from nas.search.target_rows import measure_plan, plan_rows
 from predictors import load_transfer
 from search_spaces import encode, get_space
 from tests.nas.conftest import Digits, nas

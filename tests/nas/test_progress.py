@@ -5,9 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.search.importance import importance
-from nas.search.inner import Scorer
-from nas.search.progress import MARGIN, STALL, Progress, mean, measured, reference_costs, stalled
+from nas.search.front.importance import importance
+from nas.search.front.progress import (
+    MARGIN,
+    STALL,
+    Progress,
+    mean,
+    measured,
+    reference_costs,
+    stalled,
+)
+from nas.search.score.scorer import Scorer
 from search_spaces import PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.search.fleet import params_of
-from nas.search.inner import Scorer
-from nas.search.objectives import Bounds, option_name
-from nas.search.reach import check_reachable, least_values, reachable
+from nas.search.score.feasibility import check_reachable, least_values, reachable
+from nas.search.score.objectives import Bounds, option_name
+from nas.search.score.scorer import Scorer
 from nas.search.settings import parse_levels
+from nas.search.targets import params_of
 from search_spaces import InputError, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 

@@ -10,10 +10,10 @@ import pytest
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from nas.search import record
-from nas.search.domain import distributions, trial_params
-from nas.search.journal import repair
-from nas.search.record import add_finished
+from nas.samplers.domain import distributions, trial_params
+from nas.search.study import record
+from nas.search.study.journal import repair
+from nas.search.study.record import add_finished
 from search_spaces import get_space
 
 SPACE = get_space("resnet-digits")

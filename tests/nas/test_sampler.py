@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from optuna.trial import TrialState
 
-from nas.search.batches import CONSTRAINT
-from nas.search.domain import trial_genes, trial_params
-from nas.search.sampler import GenerationSampler, crowding, non_domination_rank
-from nas.search.surrogate import SurrogateSampler
+from nas.samplers.batches import CONSTRAINT
+from nas.samplers.domain import trial_genes, trial_params
+from nas.samplers.nsga2 import GenerationSampler, crowding, non_domination_rank
+from nas.samplers.surrogate import SurrogateSampler
 from search_spaces import NASBench201Space, get_space
 
 SPACES = [get_space("resnet-digits"), NASBench201Space()]

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nas.pareto import hypervolume, non_dominated, read_pareto
-from nas.search.archive import Archive
-from nas.search.fleet import SideBySide
-from nas.search.inner import Scorer
-from nas.search.objectives import Bounds, combined, middle_levels
-from nas.search.shared import LOSS_PCT, shared
-from nas.search.warm import read_warm_start
+from nas.search.front.archive import Archive
+from nas.search.front.shared_set import LOSS_PCT, shared
+from nas.search.score.objectives import Bounds, combined, middle_levels
+from nas.search.score.scorer import Scorer
+from nas.search.study.warm_start import read_warm_start
+from nas.search.targets import SideBySide
 from search_spaces import InputError, PolicyGrid, get_space
 from tests.nas.conftest import nas
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space

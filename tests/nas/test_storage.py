@@ -15,10 +15,10 @@ import numpy as np
 import optuna
 import pytest
 
-from nas.search.journal import repair
-from nas.search.sampler import GenerationSampler
-from nas.search.storage import KernelLock, open_storage
-from nas.search.study import open_study, run
+from nas.samplers.nsga2 import GenerationSampler
+from nas.search.study.generations import open_study, run
+from nas.search.study.journal import repair
+from nas.search.study.storage import KernelLock, open_storage
 from search_spaces import InputError
 from tests.nas.conftest import nas
 from tests.nas.postgres import server

@@ -7,12 +7,12 @@ import numpy as np
 import optuna
 import pytest
 
-from nas.search.inner import Scorer
-from nas.search.journal import exclusive, repair
-from nas.search.objectives import Bounds
-from nas.search.progress import STALL
-from nas.search.sampler import GenerationSampler, trial_genes
-from nas.search.study import open_study, run
+from nas.samplers.nsga2 import GenerationSampler, trial_genes
+from nas.search.front.progress import STALL
+from nas.search.score.objectives import Bounds
+from nas.search.score.scorer import Scorer
+from nas.search.study.generations import open_study, run
+from nas.search.study.journal import exclusive, repair
 from search_spaces import InputError, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 

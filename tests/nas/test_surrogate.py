@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from nas.pareto import hypervolume, non_dominated
-from nas.search import gaussian, surrogate
-from nas.search.gaussian import GaussianProcess
-from nas.search.improvement import below, boxes, improvement
-from nas.search.surrogate import SurrogateSampler, Warp
+from nas.samplers import gaussian, surrogate
+from nas.samplers.ehvi import below, boxes, improvement
+from nas.samplers.gaussian import GaussianProcess
+from nas.samplers.surrogate import SurrogateSampler, Warp
 from search_spaces import NASBench201Space
 
 RNG = np.random.default_rng(0)

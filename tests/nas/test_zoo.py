@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.fit import held_out, training_data
 from nas.pareto import read_pareto
 from nas.runtime import read_manifest
 from nas.search import SearchSettings
 from nas.search.model import load_model
-from nas.zoo import supernet_folder
+from nas.transfer.quality import held_out, training_data
+from nas.zoo.folder import supernet_folder
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Genes, Space
 from supernets import load_supernet, read_bn_cache, sha256

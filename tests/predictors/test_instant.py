@@ -11,9 +11,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from predictors import ArtifactError, DevicePredictor, NeuralOptimizer, Pool, repair, verify
-from predictors.instant import one_hot, straight_through
-from predictors.layers import fit_layers, forward, initial, to_torch
-from predictors.pool import keys, neighbours
+from predictors.design.layers import fit_layers, forward, initial, to_torch
+from predictors.design.optimizer import one_hot, straight_through
+from predictors.design.repair import keys, neighbours
 from search_spaces import NASBench201Space, get_space
 
 SPACE = NASBench201Space()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from predictors import MonotoneTransfer, ScaledModel, held_out_report, mape_pct, transfer_report
-from predictors.law import LatencyLaw, _jacobian, _residuals
-from predictors.power import PowerLaw
+from predictors.cost.law import LatencyLaw, _jacobian, _residuals
+from predictors.cost.power import PowerLaw
 
 CLOCKS = np.array([306.0, 752.25, 1109.25])
 ALL_CLOCKS = np.linspace(204, 1109.25, 15)

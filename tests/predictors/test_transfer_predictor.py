@@ -20,8 +20,8 @@ from predictors import (
     save_transfer,
     zero_shot,
 )
-from predictors.posterior import Link
-from predictors.prior import FREEDOM, Game, _loss, covariance, log_likelihood, parts
+from predictors.transfer.posterior import Link
+from predictors.transfer.prior import FREEDOM, Game, _loss, covariance, log_likelihood, parts
 from search_spaces import encode, get_space
 
 N_FEATURES, N_PROXIES = 6, 8

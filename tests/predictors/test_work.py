@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
-from predictors.work import WorkLaw
+from predictors.cost.work import WorkLaw
 
 
 def rows(seed: int, n: int = 60) -> np.ndarray:

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from nas.board.bench.trtexec import find_trtexec, read_times
+from nas.board.control.sysfs import BoardError
 from nas.devices.backends.onnx_runtime import onnx_model
-from nas.devices.board.sysfs import BoardError
-from nas.devices.board.trtexec import find_trtexec, read_times
 from nas.devices.timing import MIN_RUNS, Times
 from search_spaces import InputError
 

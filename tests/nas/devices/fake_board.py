@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nas.devices.board.sysfs import Sysfs
+from nas.board.control.sysfs import Sysfs
 
 NX_GPU = [114.75, 204, 306, 408, 510, 599.25, 701.25, 752.25, 803.25, 854.25]
 NX_GPU += [905.25, 956.25, 1007.25, 1058.25, 1109.25]

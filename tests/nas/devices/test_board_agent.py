@@ -19,17 +19,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from nas.devices.board import agent as agent_module
-from nas.devices.board.protocol import Bench, Settings, measure
-from nas.devices.board.runners import close_runner, make_runner
-from nas.devices.board.sensors import open_sensor
-from nas.devices.board.sysfs import BoardError
+from nas.board.bench import agent as agent_module
+from nas.board.bench.protocol import Bench, Settings, measure
+from nas.board.bench.runners import close_runner, make_runner
+from nas.board.control.sensors import open_sensor
+from nas.board.control.sysfs import BoardError
 from tests.nas.devices.fake_board import FakeKernel, build, state
 from tests.nas.devices.test_board_clocks import as_nobody
 
 REPO = Path(__file__).parents[3]
-BOARD = REPO / "nas" / "devices" / "board"
-FILES = sorted(BOARD.glob("*.py"))
+BOARD = REPO / "nas" / "board"
+FILES = sorted(BOARD.rglob("*.py"))
 QUICK = {
     "warmup_s": 0.02,
     "seconds": 0.05,
@@ -42,7 +42,7 @@ LONG = {**QUICK, "energy_seconds": 60}
 ECHO = [sys.executable, "-uc", "while 1: input(); import time; time.sleep(.001); print()"]
 ON_FAKE = """
 import sys
-from nas.devices.board import agent
+from nas.board.bench import agent
 from tests.nas.devices.fake_board import FakeKernel
 sys.exit(agent.main(sys.argv[2:], fs=FakeKernel(sys.argv[1])))
 """
@@ -220,8 +220,9 @@ def test_this_machine(tmp_path: Path) -> None:
     """Whatever it is: latency at the present clocks, and the row says what it could not do."""
     (tmp_path / "plan").write_bytes(plan([task("a", clocks={"dla_mhz": 700})]))
     arguments = ["--plan", str(tmp_path / "plan"), "--rows", str(tmp_path / "rows")]
+    arguments += ["--journal", str(tmp_path / "journal")]
     done = subprocess.run(
-        [sys.executable, "-m", "board.agent", *arguments, "--journal", str(tmp_path / "journal")],
+        [sys.executable, "-m", "board.bench.agent", *arguments],
         cwd=BOARD.parent,
         capture_output=True,
         check=True,
@@ -473,7 +474,8 @@ class TestAlone:
 
     def test_it_is_imported_with_everything_else_blocked(self, tmp_path: Path) -> None:
         shutil.copytree(BOARD, tmp_path / "board")
-        names = [path.stem for path in FILES if path.stem != "__init__"]
+        names = [".".join(path.relative_to(BOARD).with_suffix("").parts) for path in FILES]
+        names = [name for name in names if not name.endswith("__init__")]
         code = ALONE.replace("{names}", repr(names))
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas.devices.board import pins as pins_module
-from nas.devices.board.clocks import Emc, Range
-from nas.devices.board.discover import discover
-from nas.devices.board.journal import BusyError, Journal
-from nas.devices.board.modes import current_mode, list_modes, set_mode
-from nas.devices.board.pins import find_clocks, limits, moved, pin_all, present_mhz, settle
-from nas.devices.board.sysfs import BoardError, DeniedError, MissingError, Sysfs
+from nas.board.bench.discover import discover
+from nas.board.control import pins as pins_module
+from nas.board.control.clocks import Emc, Range
+from nas.board.control.journal import BusyError, Journal
+from nas.board.control.modes import current_mode, list_modes, set_mode
+from nas.board.control.pins import find_clocks, limits, moved, pin_all, present_mhz, settle
+from nas.board.control.sysfs import BoardError, DeniedError, MissingError, Sysfs
 from tests.nas.devices.conftest import memory
 from tests.nas.devices.fake_board import BOARDS, TOTAL, FakeKernel, Tree, build, state
 

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.devices.board import pins as pins_module
-from nas.devices.board import protocol as protocol_module
-from nas.devices.board import sampler as sampler_module
-from nas.devices.board.journal import Journal
-from nas.devices.board.pins import find_clocks, pin_all
-from nas.devices.board.protocol import Bench, Settings, measure, warm_up
-from nas.devices.board.sampler import Sample, Sampler, energy_j, stalled
-from nas.devices.board.sensors import PMIC_BASE_W, PMIC_SLOPE, RaplSensor, open_sensor
-from nas.devices.board.sysfs import BoardError, DeniedError, MissingError, Sysfs
-from nas.devices.board.throttle import hot_zones, signs, snapshot
+from nas.board.bench import protocol as protocol_module
+from nas.board.bench import sampler as sampler_module
+from nas.board.bench.protocol import Bench, Settings, measure, warm_up
+from nas.board.bench.sampler import Sample, Sampler, energy_j, stalled
+from nas.board.control import pins as pins_module
+from nas.board.control.journal import Journal
+from nas.board.control.pins import find_clocks, pin_all
+from nas.board.control.sensors import PMIC_BASE_W, PMIC_SLOPE, RaplSensor, open_sensor
+from nas.board.control.sysfs import BoardError, DeniedError, MissingError, Sysfs
+from nas.board.control.throttle import hot_zones, signs, snapshot
 from tests.nas.devices.fake_board import TOTAL, FakeKernel, build
 from tests.nas.devices.test_board_clocks import as_nobody
 

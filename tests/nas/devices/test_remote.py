@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nas.devices import remote as remote_module
-from nas.devices.remote import Plan, discover_remote, measure_remote
-from nas.devices.ssh import Remote, pack, ship
+from nas.remote import session as remote_module
+from nas.remote.session import Plan, discover_remote, measure_remote
+from nas.remote.ssh import Remote, pack, ship
 from search_spaces import InputError
 
 asyncssh = pytest.importorskip("asyncssh")
@@ -89,7 +89,7 @@ def test_a_dropped_connection_loses_nothing(server: SshServer, board: Remote) ->
     assert sorted(row["subnet"] for row in rows) == list(range(8))
     dropped = [message for message in said if "dropped" in message]
     assert len(dropped) >= 2
-    assert sum("board.agent" in command for command in server.commands) >= 3
+    assert sum("board.bench.agent" in command for command in server.commands) >= 3
     stamps = {row["subnet"]: row["measured_at"] for row in rows}
     assert list(stamps.values()) == sorted(stamps.values())
 
@@ -186,7 +186,7 @@ def test_programs_on_a_xavier_nx(board: Remote, root: Path, tmp_path: Path) -> N
     """From a space and a profile to rows of the table; the board's files are a tree."""
     pytest.importorskip("onnxruntime")
     from nas.devices import get_device
-    from nas.devices.remote_programs import RemoteSettings, measure_programs
+    from nas.remote.programs import RemoteSettings, measure_programs
     from predictors import read_rows
     from search_spaces import get_space
 
@@ -223,9 +223,9 @@ def test_the_table_of_a_board_goes_on_where_it_stopped(
     """What `nas measure --remote` does: jobs in random order, each row kept at once."""
     pytest.importorskip("onnxruntime")
     from nas.devices import AnalyticDevice, load_profile
-    from nas.devices.remote_device import RemoteDevice
     from nas.measure import measure_rows, program_jobs, programs
     from nas.measure.table import Table
+    from nas.remote.device import RemoteDevice
     from search_spaces import get_space
 
     build("raspberry-pi-5", root)
@@ -254,15 +254,15 @@ def test_a_result_is_verified_at_the_clocks_of_its_points(
     """The whole of `nas measure --of --remote`; a point has a memory clock of its own."""
     pytest.importorskip("onnxruntime")
     from nas.devices import AnalyticDevice, load_profile
-    from nas.devices.remote_device import RemoteDevice
+    from nas.remote.device import RemoteDevice
     from tests.nas.conftest import nas
 
     if layout != "bare":
         build(layout, root)
     quick = {**QUICK, "energy_seconds": 0.2, "idle_s": 0.05}
     device = partial(RemoteDevice, settings=quick)
-    monkeypatch.setattr("nas.devices.remote_device.RemoteDevice", device)
-    monkeypatch.setattr("nas.devices.ssh.Remote", lambda target, sudo: board)
+    monkeypatch.setattr("nas.remote.device.RemoteDevice", device)
+    monkeypatch.setattr("nas.remote.ssh.Remote", lambda target, sudo: board)
     model = AnalyticDevice(load_profile("xavier-nx"), backend="ncnn")
     pareto, out = tmp_path / "pareto.json", tmp_path / "rows.csv"
     result(model, pareto)
@@ -338,7 +338,7 @@ def result(model: Any, path: Path) -> None:
 
 def test_a_board_measures_with_two_backends_alone(board: Remote) -> None:
     from nas.devices import AnalyticDevice, load_profile
-    from nas.devices.remote_device import RemoteDevice
+    from nas.remote.device import RemoteDevice
 
     model = AnalyticDevice(load_profile("nano"))
     with pytest.raises(InputError, match="onnxruntime or tensorrt, got --backend ncnn"):

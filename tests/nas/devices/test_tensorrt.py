@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.board.bench import trtexec as board_trtexec
+from nas.board.bench.trtexec import read_times
+from nas.board.control.sysfs import BoardError
 from nas.devices import HostDevice
 from nas.devices.backends.tensorrt import read_summary, run_trtexec, trtexec_command
-from nas.devices.board import trtexec as board_trtexec
-from nas.devices.board.sysfs import BoardError
-from nas.devices.board.trtexec import read_times
 from search_spaces import InputError, get_space
 
 DIGITS = get_space("resnet-digits")

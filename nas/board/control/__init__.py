@@ -1,0 +1,1 @@
+"""Clocks, power modes, sensors, and the journal that puts every change back."""

@@ -1,0 +1,1 @@
+"""Optuna samplers that choose whole batches; they serve any study."""

@@ -1,0 +1,180 @@
+"""The base of our Optuna samplers: whole batches, bred from finished trials alone.
+
+Batch g draws from `default_rng([seed, g])` and what it is bred from follows from the trials of
+batches 0..g-1, so a resumed study continues as if it had not stopped. `generation` and `tell` serve
+`nas.search.study.generations`, the rest is Optuna's interface for one trial at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.samplers.domain import Domain
+from search_spaces import Genes
+
+N_ATTEMPTS = 20
+CONSTRAINT = "constraints"  # the system attribute in which Optuna keeps constraint values
+
+Floats = NDArray[np.floating[Any]]
+
+
+class BatchSampler(BaseSampler):
+    """Points of `domain`, a batch at a time; a subclass says how a batch follows from results."""
+
+    domain: Domain | None
+
+    def __init__(self, domain: Domain | None, *, seed: int, population: int) -> None:
+        self.domain, self.seed, self.population = domain, seed, population
+        self._lock = threading.Lock()  # Optuna's n_jobs are threads
+        self._study: str | None = None
+        self._start: Genes | None = None
+        self._restart()
+
+    def _restart(self) -> None:
+        self._seen: set[bytes] = set()
+        self._handed: set[bytes] = set()  # to trials that may still run
+        self._number = 0  # of the next batch
+        self._n_told = 0
+        self._next: Genes | None = None
+        self._forget()
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Drop what was learned."""
+
+    @abstractmethod
+    def _learn(self, genes: Genes, values: Floats, violation: Floats) -> None:
+        """Take in the results of one batch; a positive violation is infeasible."""
+
+    @abstractmethod
+    def _breed(self, number: int, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
+        """`n` points of batch `number` that are not in `seen`; fewer where none are left."""
+
+    # ---- whole batches -------------------------------------------------------------------------
+
+    def size(self, number: int) -> int:
+        """Trials of batch `number`."""
+        del number
+        return self.population
+
+    def start_from(self, genes: Genes) -> None:
+        """Make `genes` the first members of batch 0, as many as it holds; call it before `ask`."""
+        assert self.domain is not None
+        self._start = self.domain.canonical(genes)
+
+    def ask(self) -> tuple[int, Genes]:
+        """Number and genes of the batch that follows what was told."""
+        if self._next is None:
+            rng = np.random.default_rng([self.seed, self._number])
+            size = self.size(self._number)
+            self._next = self._breed(self._number, size, self._seen, rng)
+            if self._number == 0 and self._start is not None:
+                self._next = fresh(np.concatenate([self._start, self._next]), size, set())
+        return self._number, self._next
+
+    def tell(self, genes: Genes, values: Floats, violation: Floats) -> None:
+        """The results of one whole batch."""
+        self._learn(genes, values, violation)
+        self._seen.update(row.tobytes() for row in genes)
+        self._number, self._n_told = self._number + 1, self._n_told + len(genes)
+        self._next = None
+        self._handed.clear()
+
+    def generation(self, trials: Sequence[FrozenTrial]) -> tuple[int, Genes]:
+        """Number and genes of the batch that follows the finished `trials`, in their order."""
+        return self._generation(trials, np.ones(1))
+
+    def _generation(self, trials: Sequence[FrozenTrial], signs: Floats) -> tuple[int, Genes]:
+        assert self.domain is not None
+        while len(trials) - self._n_told >= self.size(self._number):
+            batch = trials[self._n_told : self._n_told + self.size(self._number)]
+            values = signs * np.array([t.values for t in batch])
+            violation = [max(t.constraints.values(), default=0.0) for t in batch]
+            self.tell(self.domain.genes(batch), values, np.array(violation))
+        return self.ask()
+
+    # ---- Optuna's interface --------------------------------------------------------------------
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        del study, trial
+        return {} if self.domain is None else self.domain.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The next point of the batch that the finished trials define."""
+        if not search_space or self.domain is None:
+            return {}
+        with self._lock:
+            trials = study.get_trials(deepcopy=False)
+            finished = [t for t in trials if t.state == TrialState.COMPLETE]
+            if self._study != study.study_name or len(finished) < self._n_told:
+                self._restart()
+                self._study = study.study_name
+            signs = [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions]
+            number, genes = self._generation(finished, np.array(signs))
+            taken = self._taken(trials, finished[self._n_told :])
+            row = self._pick(number, genes, taken, trial.number)
+            if row is None:
+                return {}  # every point was seen: let Optuna sample independently
+            self._handed.add(row.tobytes())
+            return self.domain.params(row[None])[0]
+
+    def _taken(self, trials: list[FrozenTrial], untold: list[FrozenTrial]) -> set[bytes]:
+        """Points of the pending batch, and of trials that failed or still run."""
+        assert self.domain is not None
+        names = self.domain.distributions.keys()
+        others = [t for t in trials if t.state != TrialState.COMPLETE and names <= t.params.keys()]
+        rows = self.domain.genes([*untold, *others])
+        return self._handed | {row.tobytes() for row in rows}
+
+    def _pick(
+        self, number: int, genes: Genes, taken: set[bytes], trial: int
+    ) -> NDArray[np.int64] | None:
+        """A free row of `genes`, by the trial's number so that workers differ, or one more."""
+        start = trial - self._n_told
+        for row in np.roll(genes, -(start % max(len(genes), 1)), axis=0):
+            if row.tobytes() not in taken:
+                return row
+        rng = np.random.default_rng([self.seed, number, trial])
+        more = self._breed(number, 1, self._seen | taken, rng)
+        return more[0] if len(more) else None
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Parameters outside the domain are drawn uniformly."""
+        key = [self.seed, trial.number, zlib.crc32(param_name.encode())]
+        rng = RandomSampler(seed=int(np.random.default_rng(key).integers(2**32)))
+        return rng.sample_independent(study, trial, param_name, param_distribution)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def fresh(candidates: Genes, n: int, seen: set[bytes]) -> Genes:
+    """The first `n` distinct rows that are not in `seen`."""
+    found = {row.tobytes(): i for i, row in reversed(list(enumerate(candidates)))}
+    rows = sorted(i for key, i in found.items() if key not in seen)[:n]
+    return candidates[rows]

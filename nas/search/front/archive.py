@@ -1,0 +1,141 @@
+"""The non-dominated configurations of every DVFS level, kept up generation by generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.pareto import Costs, covers, non_dominated
+from nas.search.front.progress import Progress
+from nas.search.score.objectives import Bounds, least_violation
+from nas.search.score.scorer import Floats, Scores
+from search_spaces import Genes
+
+FIRST_PART, GROWTH = 1024, 8  # the first candidates come in parts: most then meet a front
+N_BINS = np.array([128, 128])
+
+
+@dataclass
+class LevelFront:
+    """One level's front: cost row, subnet's number, policy and setting of the clocks per point."""
+
+    costs: Costs = field(default_factory=lambda: np.empty((0, 3)))
+    subnet: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    policy: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def add(
+        self,
+        costs: Sequence[Floats],
+        allowed: NDArray[np.bool_],
+        first_subnet: int,
+        settings: NDArray[np.int64],
+    ) -> None:
+        """Merge the `allowed` candidates; the result is exactly the front of old and new points.
+
+        The three `costs` and `allowed` are `(settings, n, P)`, of the subnets from `first_subnet`
+        on.
+        """
+        flat, met = [c.reshape(-1) for c in costs], allowed.reshape(-1)
+        start, size = 0, met.size if len(self.costs) else FIRST_PART
+        while start < met.size:
+            part = slice(start, start + size)
+            covered = surely_covered([c[part] for c in flat], self.costs)
+            left = start + np.flatnonzero(met[part] & ~covered)
+            column, row, policy = np.unravel_index(left, allowed.shape)
+            candidates = np.stack([c[left] for c in flat], axis=1)
+            self._merge(candidates, first_subnet + row, policy, settings[column])
+            start, size = start + size, GROWTH * size
+
+    def _merge(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
+        alive = np.flatnonzero(~covers(costs, self.costs).any(axis=1))
+        alive = alive[non_dominated(costs[alive])]
+        keep = ~covers(self.costs, costs[alive]).any(axis=1)
+        self.costs = np.concatenate([self.costs[keep], costs[alive]])
+        for name, new in zip(("subnet", "policy", "setting"), numbers, strict=True):
+            old = getattr(self, name)[keep]
+            setattr(self, name, np.concatenate([old, new[alive]]))
+
+
+def surely_covered(costs: Sequence[Floats], front: Costs) -> NDArray[np.bool_]:
+    """Which candidates, three costs `(m,)`, a point of `front` is nowhere worse than; some missed.
+
+    A table holds, for even bins of the first two costs, the least third cost of the front's points
+    that are lower in both, so a candidate costs one look, however large the front is.
+    """
+    if not len(front):
+        return np.zeros(len(costs[0]), dtype=bool)
+    low = front[:, :2].min(axis=0)
+    width = front[:, :2].max(axis=0) - low
+    scale = np.divide(N_BINS, width, out=np.ones(2), where=width > 0)
+
+    def bins(values: Floats, d: int) -> NDArray[np.intp]:
+        return np.clip((values - low[d]) * scale[d], 0, N_BINS[d] + 1).astype(np.intp)
+
+    # a point counts from the bin after its own on: whatever lies there is surely higher
+    own = tuple(bins(front[:, d], d) + 1 for d in range(2))
+    least = np.full(N_BINS + 2, np.inf)
+    np.minimum.at(least, own, front[:, 2])
+    least = np.minimum.accumulate(np.minimum.accumulate(least, axis=0), axis=1)
+    return least[tuple(bins(costs[d], d) for d in range(2))] <= costs[2]
+
+
+class Archive:
+    """Every subnet scored so far and one front per level.
+
+    `n_levels` are those of the device, or of every device: their levels are then in a row.
+    """
+
+    def __init__(self, n_levels: int | Sequence[int], bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.n_levels = [n_levels] if isinstance(n_levels, int) else list(n_levels)
+        self.fronts = [LevelFront() for _ in range(sum(self.n_levels))]
+        self.least = np.full(len(self.n_levels), np.inf)  # violation of any subnet on every device
+        self.genes: list[Genes] = []
+        self.trial_values: list[Costs] = []  # of trials, on every device (devices, n, 3)
+        self.progress: list[Progress] = []
+        self.n_subnets = 0
+        self.n_configurations = 0
+
+    def add(self, genes: Genes, scores: Scores) -> NDArray[np.float64]:
+        """Add all configurations of `genes` that meet the bounds.
+
+        Returns the violation of each subnet `(n,)`: the smallest over its policies and settings,
+        the largest over devices.
+        """
+        violation = self.bounds.violation(scores)
+        columns = (np.moveaxis(c, 2, 0) for c in (violation, scores.latency_ms, scores.energy_mj))
+        excess, latency, energy = columns
+        for level, front in enumerate(self.fronts):
+            own = np.flatnonzero(scores.level == level)
+            error = np.broadcast_to(scores.error_pct, (len(own), *scores.error_pct.shape))
+            costs = (error, latency[own], energy[own])
+            front.add(costs, excess[own] <= 0, self.n_subnets, scores.setting[own])
+        self.genes.append(genes)
+        self.n_subnets += len(genes)
+        self.n_configurations += scores.latency_ms.size
+        on_devices = least_violation(violation, scores.level, self.n_levels)
+        self.least = np.minimum(self.least, on_devices.min(axis=1))
+        return on_devices.max(axis=0)
+
+    def part(self, device: int, columns: slice) -> Archive:
+        """What concerns one of several devices, whose levels are `columns`."""
+        part = Archive(self.n_levels[device], self.bounds)
+        part.fronts = [replace(f, setting=f.setting - columns.start) for f in self.fronts[columns]]
+        part.genes, part.least = self.genes, self.least[device : device + 1]
+        part.trial_values = [values[device : device + 1] for values in self.trial_values]
+        part.progress = [progress.part(columns) for progress in self.progress]
+        part.n_subnets = self.n_subnets
+        part.n_configurations = self.n_configurations * len(part.fronts) // len(self.fronts)
+        return part
+
+    @property
+    def n_points(self) -> int:
+        return sum(len(front.costs) for front in self.fronts)
+
+    def population(self) -> Genes:
+        """All subnets, in the order in which they were added."""
+        return np.concatenate(self.genes)

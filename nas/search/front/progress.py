@@ -1,0 +1,83 @@
+"""How far a search has come: the hypervolume of every level's front, generation by generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from nas.pareto import Costs, hypervolume
+from nas.search.score.scorer import Floats, Scorer
+from search_spaces import Space
+
+STALL = 0.001  # hypervolume that grew by less than this share counts as stalled
+MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state after a generation: columns of the level axis, those of all devices in a row."""
+
+    n_subnets: int
+    n_points: tuple[int, ...]  # on every level's front
+    hypervolume: tuple[float, ...]  # of every level, as a share of its box
+
+    def part(self, columns: slice) -> Progress:
+        """Some of the levels."""
+        return Progress(self.n_subnets, self.n_points[columns], self.hypervolume[columns])
+
+
+def reference_costs(space: Space, scorer: Scorer) -> Floats:
+    """The far corner of every level's box `(L, 3)`; known before the search starts.
+
+    1.1 times the costlier of the largest and the smallest subnet without exits, in every cost.
+    """
+    scores = scorer(np.concatenate([space.largest, space.smallest]))
+    return MARGIN * scores.costs[:, 0].max(axis=0)
+
+
+def measured(n_subnets: int, fronts: Sequence[Costs], reference: Floats) -> Progress:
+    """Fronts (n_points, 3) of all levels as shares of the boxes from zero cost to `reference`.
+
+    NaN for a level whose reference is NaN: it is not searched.
+    """
+    return Progress(
+        n_subnets,
+        tuple(len(front) for front in fronts),
+        tuple(_share(front, corner) for front, corner in zip(fronts, reference, strict=True)),
+    )
+
+
+def _share(front: Costs, corner: Floats) -> float:
+    known = corner > 0  # a device without a source of energy has no costs there
+    if not known.any():
+        return nan
+    return hypervolume(front[:, known], corner[known].tolist()) / float(corner[known].prod())
+
+
+def mean(volumes: Sequence[float]) -> float:
+    """Mean hypervolume of the levels that are searched."""
+    return float(np.nanmean(volumes))
+
+
+def stalled(history: Sequence[Progress], patience: int) -> bool:
+    """Whether the last `patience` generations together added less than STALL to the hypervolume."""
+    if len(history) <= patience:
+        return False
+    before, now = (float(np.nansum(p.hypervolume)) for p in (history[-1 - patience], history[-1]))
+    return before > 0 and now <= before * (1 + STALL)
+
+
+def described(history: Sequence[Progress]) -> list[dict[str, Any]]:
+    """`search.progress` of `pareto.json`."""
+    return [
+        {
+            "n_subnets": p.n_subnets,
+            "n_points": sum(p.n_points),
+            "hypervolume": round(mean(p.hypervolume), 6),
+        }
+        for p in history
+    ]

@@ -1,0 +1,152 @@
+"""Which subnets serve several devices: those on all fronts, and the fewest that lose little.
+
+A set of subnets is judged by the hypervolume that its configurations keep of every device's fronts.
+Hypervolume is submodular, so adding the subnet that keeps most is at most ln(n) from the fewest
+(Wolsey, 1982). While choosing, volumes are counted in cells of a grid laid through the fronts; what
+the chosen set keeps is then computed exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.files import write_text
+from nas.pareto import Costs, hypervolume, non_dominated
+from nas.search.folder import SHARED
+from nas.search.front.archive import Archive
+from nas.search.score.scorer import Floats, Scorer
+from search_spaces import Genes, Space
+
+SCHEMA = "nas.shared/1"
+LOSS_PCT = 1.0  # hypervolume that the set may lose on every device
+CHUNK = 100  # subnets that are scored at once
+N_CELLS = 24  # per cost, of the grid that volumes are counted on
+
+
+def shared(
+    space: Space, scorer: Scorer, archives: Sequence[Archive], devices: Sequence[str]
+) -> dict[str, Any]:
+    """The content of `shared.json`. `scorer` has the levels of all devices side by side."""
+    on_front = [{int(s) for front in a.fronts for s in front.subnet} for a in archives]
+    population = archives[0].population()
+    candidates = population[sorted(set.union(*on_front))]
+    chosen, kept = _Cover(candidates, scorer, archives).fewest()
+    names = [str(s) for s in space.subnets(candidates)]
+    every = population[sorted(set.intersection(*on_front))]
+    return {
+        "schema": SCHEMA,
+        "devices": list(devices),
+        "loss_pct": LOSS_PCT,
+        "n_on_some_front": len(names),
+        "on_every_front": sorted(map(str, space.subnets(every))),
+        "set": [
+            {
+                "subnet": names[i],
+                "kept_pct": {d: round(float(k), 2) for d, k in zip(devices, share, strict=True)},
+            }
+            for i, share in zip(chosen, kept, strict=True)
+        ],
+    }
+
+
+def write_shared(content: dict[str, Any], out: Path) -> None:
+    write_text(out / SHARED, json.dumps(content, indent=1) + "\n")
+
+
+class _Cover:
+    """Greedy choice among `genes`; levels without a point are left out."""
+
+    def __init__(self, genes: Genes, scorer: Scorer, archives: Sequence[Archive]) -> None:
+        self.genes, self.scorer, self.bounds = genes, scorer, archives[0].bounds
+        fronts = [(i, front.costs) for i, a in enumerate(archives) for front in a.fronts]
+        self.used = [level for level, (_, front) in enumerate(fronts) if len(front)]
+        self.fronts = [fronts[level][1] for level in self.used]
+        self.device = np.array([fronts[level][0] for level in self.used])
+        self.n_levels = np.bincount(self.device)
+        self.corners = [_corner(front) for front in self.fronts]
+        self.volumes = [hypervolume(f, c) for f, c in zip(self.fronts, self.corners, strict=True)]
+        self.own: list[Costs] = [np.empty((0, 3)) for _ in self.used]  # of the chosen subnets
+
+    def fewest(self) -> tuple[list[int], list[Floats]]:
+        """Rows of `genes`, the most useful first, and what they and those before keep.
+
+        A device that has enough asks for no more.
+        """
+        grids = [_Grid(f, c) for f, c in zip(self.fronts, self.corners, strict=True)]
+        depths = self._depths(grids)
+        best = [np.ones_like(depth[0]) for depth in depths]
+        chosen: list[int] = []
+        kept: list[Floats] = [np.zeros(len(self.n_levels))]
+        while kept[-1].min() < 100 - LOSS_PCT and len(chosen) < len(self.genes):
+            gain = np.zeros(len(self.genes))
+            for level, device in enumerate(self.device):
+                if kept[-1][device] < 100 - LOSS_PCT:
+                    more = np.maximum(best[level] - depths[level], 0) * grids[level].weights
+                    whole = grids[level].whole * self.n_levels[device]
+                    gain += more.sum(axis=(1, 2)) / whole
+            gain[chosen] = -1
+            chosen.append(int(gain.argmax()))
+            best = [np.minimum(b, d[chosen[-1]]) for b, d in zip(best, depths, strict=True)]
+            kept.append(self._keep(chosen[-1]))
+        return chosen, kept[1:]
+
+    def _depths(self, grids: Sequence[_Grid]) -> list[Floats]:
+        """Of every level, the depth `(n, cells, cells)` of every candidate alone."""
+        parts: list[list[Floats]] = [[] for _ in grids]
+        for start in range(0, len(self.genes), CHUNK):
+            scores = self.scorer(self.genes[start : start + CHUNK])
+            meets, costs = self.bounds.violation(scores) <= 0, scores.costs
+            for part, grid, level in zip(parts, grids, self.used, strict=True):
+                part.append(grid.depths(costs[:, :, level], meets[:, :, level]))
+        return [np.concatenate(part) for part in parts]
+
+    def _keep(self, row: int) -> Floats:
+        """Add a subnet; percent of the hypervolume that all chosen keep, mean over levels."""
+        scores = self.scorer(self.genes[row : row + 1])
+        meets, costs = self.bounds.violation(scores)[0] <= 0, scores.costs[0]
+        shares = []
+        for i, level in enumerate(self.used):
+            own = np.concatenate([self.own[i], costs[meets[:, level], level]])
+            self.own[i] = own[non_dominated(own)]
+            shares.append(hypervolume(self.own[i], self.corners[i]) / self.volumes[i])
+        return 100 * np.bincount(self.device, shares) / self.n_levels
+
+
+def _corner(front: Costs) -> list[float]:
+    """1.1 times the largest of every cost; 1 where a device has no such cost."""
+    largest = front.max(axis=0)
+    return np.where(largest > 0, 1.1 * largest, 1.0).tolist()
+
+
+class _Grid:
+    """Cells of the first two costs between the points of a front; depths are of the third."""
+
+    def __init__(self, front: Costs, corner: Sequence[float]) -> None:
+        self.last = corner[2]
+        self.edges = [
+            np.unique(np.quantile(front[:, d], np.linspace(0, 1, N_CELLS), method="lower"))
+            for d in range(2)
+        ]
+        widths = [np.diff(np.append(e, corner[d])) for d, e in enumerate(self.edges)]
+        self.weights = np.outer(*widths)
+        depth = self.depths(front[None], np.ones((1, len(front)), dtype=bool))[0]
+        self.whole = float(((1 - depth) * self.weights).sum())
+
+    def depths(self, costs: Costs, meets: NDArray[np.bool_]) -> Floats:
+        """`(n, cells, cells)` from the configurations `(n, P, 3)` that meet the bounds.
+
+        The least third cost of those no worse than a cell's near edges; 1 at the corner.
+        """
+        subnet, policy = np.nonzero(meets)
+        rows = costs[subnet, policy]
+        depth = np.ones([len(costs), *(len(e) + 1 for e in self.edges)])
+        bins = [np.searchsorted(e, rows[:, d], side="left") for d, e in enumerate(self.edges)]
+        np.minimum.at(depth, (subnet, *bins), np.minimum(rows[:, 2] / self.last, 1))
+        depth = np.minimum.accumulate(np.minimum.accumulate(depth, axis=1), axis=2)
+        return depth[:, :-1, :-1]

@@ -1,0 +1,1 @@
+"""Accuracy from real images instead of a table: evaluations, their log, verification."""

@@ -1,0 +1,57 @@
+"""Run the chosen points on real test images and write what happened beside what was predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.pareto import ParetoTable
+from nas.search.model import Model
+from nas.zoo.folder import matching_dataset
+from search_spaces import ExitPolicy, InputError, ideal_mapping
+
+
+def check_data(model: Model, data: Path | None) -> None:
+    """InputError where `data` cannot verify this model: said before the search, not after it."""
+    if data is None:
+        return
+    if model.folder is None or model.supernet is None:
+        raise InputError("--data verifies the points of a supernet; this space has a table alone")
+    from supernets import load_supernet
+
+    matching_dataset(load_supernet(model.folder / "weights.safetensors")[1], data)
+
+
+def verify(table: ParetoTable, model: Model, data: Path) -> None:
+    """Add `verified` to every point of `table`, from the test images in `data`.
+
+    Each distinct subnet is run once with its own batch-norm statistics; all of its policies follow
+    from that pass. Exits stay calibrated with the temperatures of the validation split. `oracle` is
+    what the exits could do if every image left at the first exit that is right: never an accuracy.
+    """
+    from supernets import Evaluation, confidence_and_correct, load_supernet
+
+    assert model.folder is not None  # check_data saw to it
+    supernet, metadata = load_supernet(model.folder / "weights.safetensors")
+    images = Evaluation.of(matching_dataset(metadata, data), "test")
+    known = model.accuracy.table
+    responses, right = {}, {}
+    for text in dict.fromkeys(p["subnet"] for p in table.points):
+        subnet = supernet.space.parse(text)
+        logits = images.logits(supernet, subnet)
+        confidence, correct = confidence_and_correct(logits, images.labels, known.temperatures)
+        responses[text], right[text] = known.grid.response(confidence, correct), correct
+    for point in table.points:
+        policy = known.grid.index(ExitPolicy.from_dict(point["exits"]))
+        error, rates = responses[point["subnet"]]
+        asked = [*point["exits"]["after"], known.grid.n_exits]
+        oracle, dissimilarity = ideal_mapping(right[point["subnet"]][:, asked])
+        point["verified"] = {
+            "top1_error_pct": round(float(error[policy]), 4),
+            "exit_rates": [round(float(r), 4) for r in rates[policy]],
+            "n_images": len(images.labels),
+            "split": images.split,
+            "oracle": {
+                "top1_error_pct": round(oracle, 4),
+                "dissimilarity": [round(d, 4) for d in dissimilarity],
+            },
+        }

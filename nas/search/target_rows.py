@@ -1,0 +1,210 @@
+"""The few rows that are measured on each target: which programs, where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nas.devices import HostDevice
+from nas.files import write_text
+from nas.measure import Job, row_key
+from nas.measure.noise import mixed_processors
+from nas.pareto import farthest, normalised
+from nas.search.settings import SearchSettings
+from nas.transfer.costs import kernel_counts
+from nas.transfer.proxy import Proxy
+from predictors import check_target_rows, read_rows
+from search_spaces import DvfsLevel, Genes, InputError, Space, format_heads, parse_heads
+
+MIN_PROGRAMS = 5  # fewer cannot be ranked
+PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
+
+
+def choose_levels(levels: list[DvfsLevel]) -> list[DvfsLevel]:
+    """The lowest, the top and the middle level: the law of the clocks is fitted between them."""
+    indices = dict.fromkeys((0, len(levels) - 1, len(levels) // 2))
+    return [levels[i] for i in indices]
+
+
+def choose_programs(
+    space: Space, proxy: Proxy, n: int, rng: np.random.Generator
+) -> tuple[Genes, NDArray[np.bool_]]:
+    """`n` programs of different subnets, far apart in proxy latency and number of kernels.
+
+    One is the largest subnet without exits, which savings are told against; each further one is the
+    farthest from those chosen. They are sorted by their latency on the proxy.
+    """
+    genes = np.unique(space.sample_spread(max(256, 8 * n), rng), axis=0)
+    genes = genes[rng.permutation(len(genes))]
+    genes = np.concatenate([space.largest, genes[(genes != space.largest).any(axis=1)]])
+    heads = np.zeros((len(genes), space.n_exits + 1), dtype=bool)
+    deepest = rng.integers(0, space.n_exits + 1, len(genes))
+    deepest[0] = space.n_exits
+    heads[np.arange(len(genes)), deepest] = True
+    heads[1::2] = np.arange(space.n_exits + 1) <= deepest[1::2, None]
+    known: NDArray[np.float64] = np.log(
+        [proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)]
+    )
+    chosen = farthest(normalised(known.T), [0], n)
+    chosen.sort(key=lambda i: float(known[0, i]))
+    return genes[chosen], heads[chosen]
+
+
+def plan_rows(
+    space: Space, device: Any, proxy: Proxy, n_rows: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """`n_rows` to measure, with empty cost cells: the same programs at every chosen level."""
+    levels = choose_levels(device.levels)
+    n_programs = max(MIN_PROGRAMS, -(-n_rows // len(levels)))
+    genes, heads = choose_programs(space, proxy, n_programs, rng)
+    return [
+        {
+            "space": space.name,
+            "subnet": str(subnet),
+            "heads": format_heads(np.flatnonzero(asked).tolist()),
+            "device": device.name,
+            "level": level.level,
+            "gpu_mhz": level.gpu_mhz,
+            "cpu_mhz": level.cpu_mhz,
+            "emc_mhz": level.emc_mhz,
+            "power_mode": device.power_mode,
+            "processor": device.processor,
+            "backend": device.backend,
+            "precision": device.precision,
+            "batch": device.batch,
+            **dict.fromkeys(PLAN_COLUMNS),
+        }
+        for level in levels
+        for subnet, asked in zip(space.subnets(genes), heads, strict=True)
+    ][:n_rows]
+
+
+def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write planned rows as CSV."""
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
+
+def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The planned rows with the costs that `device` measures or simulates."""
+    return [job.run() for job in plan_jobs(space, device, planned)]
+
+
+def plan_jobs(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[Job]:
+    """The planned rows as jobs; a machine also measures how long it takes to decide at an exit."""
+
+    def job(plan: dict[str, Any]) -> Job:
+        heads = parse_heads(plan["heads"], space.n_exits)
+        subnet = space.parse(plan["subnet"])
+
+        def run() -> dict[str, Any]:
+            decision = {"decision_ms": device.decision_ms} if _is_machine(device) else {}
+            return plan | device.measure(space, subnet, heads, plan["level"]) | decision
+
+        return Job(plan, run)
+
+    return [job(plan) for plan in planned]
+
+
+def measure_by_nodes(
+    settings: SearchSettings,
+    space: Space,
+    device: Any,
+    planned: list[dict[str, Any]],
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """`measure_plan` by the nodes of the search's cluster that measure, where it has such nodes."""
+    address = settings.ray
+    if address is None or address == "local" or not _is_machine(device):
+        return measure_plan(space, device, planned)
+    from nas.cluster.cluster import NoPlaceError
+    from nas.measure.nodes import run_on_nodes
+
+    jobs, scratch = plan_jobs(space, device, planned), settings.out / "tune"
+    try:
+        measured = run_on_nodes(address, jobs, threads=device.threads, scratch=scratch, tell=tell)
+        found = {row_key(job.about): row for job, row in measured}
+    except NoPlaceError:
+        tell("Ray: no node has the resource measure; the target rows are measured on this machine")
+        return measure_plan(space, device, planned)
+    rows = [found[row_key(job.about)] for job in jobs]
+    for line in mixed_processors(rows):
+        tell(line)
+    return rows
+
+
+def as_measured(device: Any, rows: pd.DataFrame) -> Any:
+    """`device` with the clock and the decision time of the machine that its rows tell of.
+
+    This machine's own may be others: a node of a cluster measured, or the clock has moved since.
+    """
+    if not _is_machine(device):
+        return device
+    device = copy(device)
+    clock, decision = (
+        pd.to_numeric(rows[name], errors="coerce").median() if name in rows else np.nan
+        for name in ("cpu_mhz", "decision_ms")
+    )
+    if np.isfinite(clock):
+        device.levels = [DvfsLevel(0, None, float(clock), None)]
+    if np.isfinite(decision):
+        device.decision_ms = float(decision)
+    return device
+
+
+def _is_machine(device: Any) -> bool:
+    return isinstance(device, HostDevice)
+
+
+def planned_rows(
+    settings: SearchSettings, space: Space, device: Any, proxy: Proxy
+) -> list[dict[str, Any]]:
+    """The rows that a search of `settings` wants of one device."""
+    rng = np.random.default_rng(settings.seed)
+    return plan_rows(space, device, proxy, settings.n_target_rows, rng)
+
+
+def target_rows(
+    settings: SearchSettings,
+    space: Space,
+    devices: Sequence[Any],
+    proxy: Proxy,
+    paths: Mapping[str, Path],
+    tell: Callable[[str], None] = print,
+) -> list[pd.DataFrame]:
+    """The rows of every device: at its path, the user's, measured or simulated, in this order."""
+    given = None
+    if settings.measurements is not None and not all(p.exists() for p in paths.values()):
+        given = _measured_rows(settings.measurements, space, list(paths))
+    for device in devices:
+        path = paths[device.name]
+        if path.exists():
+            continue
+        if given is not None and (given["device"] == device.name).any():
+            own = given[given["device"] == device.name]
+            write_text(path, own.to_csv(index=False, lineterminator="\n"))
+        else:
+            planned = planned_rows(settings, space, device, proxy)
+            write_plan(measure_by_nodes(settings, space, device, planned, tell), path)
+    return [read_rows(paths[device.name], space) for device in devices]
+
+
+def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataFrame:
+    """The user's rows, enough of every target that they hold."""
+    rows = read_rows(path, space)
+    check_target_rows(rows)
+    others = sorted(set(rows["device"]) - set(targets))
+    if others:
+        named = "the target is" if len(targets) == 1 else "the targets are"
+        raise InputError(
+            f"{path} holds rows of {', '.join(others)}, "
+            f"{named} {', '.join(targets)}; give rows of the target alone"
+        )
+    for _, own in rows.groupby("device"):
+        check_target_rows(own)
+    return rows

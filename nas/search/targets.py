@@ -1,0 +1,152 @@
+"""Several devices as one target: their levels lie side by side, device after device.
+
+One device is a fleet of one, and its scorer is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nas.devices import get_device
+from nas.search.front.archive import Archive
+from nas.search.model import Model
+from nas.search.score.clocks import ClockGrid
+from nas.search.score.objectives import Bounds
+from nas.search.score.scorer import Accuracy, Costs, Floats, Scorer
+from nas.search.settings import SearchSettings
+from nas.transfer.costs import TargetCosts, target_costs
+from nas.transfer.proxy import Proxy
+from search_spaces import Genes, InputError, PolicyGrid, Space
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device, the rows that were measured on it, and the costs fitted to them."""
+
+    device: Any
+    rows: pd.DataFrame
+    costs: TargetCosts
+    scorer: Scorer
+
+    @property
+    def name(self) -> str:
+        return self.device.name
+
+    @property
+    def n_levels(self) -> int:
+        return len(self.device.levels)
+
+    def check_levels(self, levels: Sequence[int] | None) -> None:
+        """InputError where `--levels` names one that the device does not have."""
+        for level in levels or ():
+            if not 0 <= level < self.n_levels:
+                raise InputError(
+                    f"--levels names level {level}; {self.name} has levels 0 to "
+                    f"{self.n_levels - 1} in this power mode"
+                )
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Costs of several devices: their levels one after the other."""
+
+    costs: tuple[Costs, ...]
+
+    def __call__(self, genes: Genes, programs: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        parts = [costs(genes, programs) for costs in self.costs]
+        latency, energy = (np.concatenate(x, axis=2) for x in zip(*parts, strict=True))
+        return latency, energy
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The devices that one search serves."""
+
+    targets: list[Target]
+
+    @property
+    def n_levels(self) -> list[int]:
+        return [target.n_levels for target in self.targets]
+
+    @property
+    def columns(self) -> list[slice]:
+        """The columns of the level axis that are each device's."""
+        ends = np.cumsum(self.n_levels).tolist()
+        return [slice(end - n, end) for end, n in zip(ends, self.n_levels, strict=True)]
+
+    def scorer(self) -> Scorer:
+        """Scores at the levels of all devices; accuracies are looked up once for all."""
+        scorers = [target.scorer for target in self.targets]
+        if len(scorers) == 1:
+            return scorers[0]
+        waits = [np.full(n, s.decision_ms) for n, s in zip(self.n_levels, scorers, strict=True)]
+        costs = SideBySide(tuple(s.cost for s in scorers))
+        return replace(scorers[0], cost=costs, decision_ms=np.concatenate(waits))
+
+    def bounds(self, bounds: Bounds) -> Bounds:
+        """`bounds` with the allowed levels of every device as columns."""
+        if bounds.levels is None:
+            return bounds
+        columns = [c.start + level for c in self.columns for level in bounds.levels]
+        return replace(bounds, levels=tuple(columns))
+
+    def judged_by(self, accuracy: Accuracy) -> Fleet:
+        """The same devices with other accuracies, as those from images."""
+        return Fleet(
+            [replace(t, scorer=replace(t.scorer, accuracy=accuracy)) for t in self.targets]
+        )
+
+    def archives(self, archive: Archive) -> list[Archive]:
+        """The archive of every device alone."""
+        return [archive.part(i, columns) for i, columns in enumerate(self.columns)]
+
+
+def find_devices(settings: SearchSettings) -> list[Any]:
+    """The devices that the settings name. InputError: one of them twice, or unknown."""
+    devices = [
+        get_device(
+            name,
+            backend=settings.backend,
+            precision=settings.precision,
+            batch=settings.batch,
+            power_mode=settings.power_mode,
+        )
+        for name in settings.devices
+    ]
+    names = [device.name for device in devices]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"--device {twice[0]} is given twice; name every device once")
+    return devices
+
+
+def fit_target(
+    settings: SearchSettings, model: Model, device: Any, rows: pd.DataFrame, proxy: Proxy
+) -> Target:
+    """What `device` costs, from its rows. InputError: levels or clocks that it does not have."""
+    costs = target_costs(model.space, device, proxy, rows)
+    clocks = ClockGrid.of(model.space, device) if settings.clocks == "all" else None
+    counts = settings.bounds.max_params is not None
+    params = params_of(model.space, model.accuracy.grid) if counts else None
+    scorer = Scorer(model.accuracy, costs, device.decision_ms, clocks, params)
+    target = Target(device, rows, costs, scorer)
+    target.check_levels(settings.bounds.levels)
+    return target
+
+
+def params_of(space: Space, grid: PolicyGrid) -> Callable[[Genes], Floats]:
+    """A function genes -> weights of the program that each policy asks `(n, P)`."""
+
+    def params(genes: Genes) -> Floats:
+        rows = np.repeat(genes, len(grid.programs), axis=0)
+        heads = np.tile(grid.programs, (len(genes), 1))
+        counts = space.operators(rows, heads).params.sum(axis=1)
+        return counts.reshape(len(genes), -1)[:, grid.route[:, -1]].astype(float)
+
+    return params

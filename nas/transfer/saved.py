@@ -1,0 +1,190 @@
+"""Cost predictors in a folder, whichever command made it: programs in, costs with intervals out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nas.transfer.costs import ON_SIMULATED, PREDICTED, with_clock
+from nas.transfer.pooled import PooledTransfer, program_columns
+from nas.transfer.proxy import Proxy, load_proxy
+from predictors import (
+    ArtifactError,
+    EnergyPredictor,
+    LatencyPredictor,
+    TransferPredictor,
+    genes_and_heads,
+    load_predictor,
+    load_transfer,
+    rows_sha256,
+    save_predictor,
+    save_transfer,
+)
+from search_spaces import DvfsLevel, InputError, Space, encode
+
+Floats = NDArray[np.float64]
+Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
+
+
+@dataclass(frozen=True)
+class TrainedCosts:
+    """Of `nas predictor train`: one device at one setting."""
+
+    varying: ClassVar[tuple[str, ...]] = ()  # of a row's setting, that it can predict
+
+    space: Space
+    predictor: LatencyPredictor | EnergyPredictor
+    source: str
+    level: int | None  # of the training rows
+
+    def at_level(self, programs: pd.DataFrame, level: int | None) -> pd.DataFrame:
+        """`programs` as they are; InputError where they or `level` ask for another level."""
+        asked = [level] if level is not None else list(programs.get("level", ()))
+        others = [a for a in asked if not pd.isna(a) and a != self.level]
+        if others:
+            known = "its rows name none" if self.level is None else f"it learned level {self.level}"
+            raise InputError(f"the predictor knows one level ({known}), asked {others[0]:g}")
+        return programs
+
+    def __call__(self, programs: pd.DataFrame, coverage: float) -> Costs:
+        X = encode(self.space, *genes_and_heads(programs, self.space))
+        return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
+
+    def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
+        """Whether the predictor was trained on exactly these rows."""
+        X = encode(self.space, *genes_and_heads(programs, self.space))
+        return rows_sha256(X, y) == self.predictor.rows_sha256_
+
+
+@dataclass(frozen=True)
+class PooledCosts:
+    """Of `nas predictor transfer --out`: a target at any of its levels, from several proxies."""
+
+    varying: ClassVar[tuple[str, ...]] = ("level", "gpu_mhz")
+
+    space: Space
+    predictor: TransferPredictor
+    proxies: list[Proxy]
+    levels: list[DvfsLevel]
+    source: str
+
+    def at_level(self, programs: pd.DataFrame, level: int | None) -> pd.DataFrame:
+        """`programs` with a level in every row: their own, else `level`, else the top one."""
+        top = self.levels[-1].level
+        if level is not None and not 0 <= level <= top:
+            raise InputError(f"the target has levels 0 to {top}, asked {level}")
+        own = programs.get("level", pd.Series(np.nan, index=programs.index))
+        clock = "gpu_mhz" if self.levels[0].gpu_mhz is not None else "cpu_mhz"
+        unnamed = own.isna() & programs.get(clock, own).isna()
+        given = own.mask(unnamed, top if level is None else level).astype("Int64")
+        return with_clock(programs.assign(level=given), self.levels)
+
+    def __call__(self, programs: pd.DataFrame, coverage: float) -> Costs:
+        clock = programs["clock_mhz"].to_numpy(float)
+        measured = self.predictor.X_[:, -2]
+        if not self.predictor.clock_columns and (clock != measured[0]).any():
+            raise InputError(
+                f"the target's rows know one clock, {measured[0]:g} MHz; measure some at another "
+                f"or ask for its level, not for {clock[clock != measured[0]][0]:g} MHz"
+            )
+        columns = program_columns(self.space, self.proxies, *genes_and_heads(programs, self.space))
+        new = self.predictor.X_[:, -1].max() + 1 + pd.factorize(programs["subnet"])[0]
+        X = np.column_stack([columns, clock, new])
+        return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
+
+    def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
+        """Whether these rows are the target's that the transfer was fitted to."""
+        del programs
+        return np.array_equal(np.sort(y), np.sort(self.predictor.y_))
+
+
+def load_costs(folder: Path, quantity: str, space: Space) -> TrainedCosts | PooledCosts:
+    """What `nas predictor train` or `transfer --out` left in `folder`."""
+    if (folder / f"transfer_{quantity}.json").is_file():
+        return _load_pool(folder, quantity, space)
+    predictor = load_predictor(folder, quantity, space)
+    about = json.loads((folder / f"{quantity}.json").read_bytes())
+    level = about.get("level")
+    return TrainedCosts(space, predictor, _provenance(about), level)
+
+
+def save_pool(
+    pooled: PooledTransfer,
+    folder: Path,
+    space: Space,
+    proxies: Sequence[Proxy],
+    levels: Sequence[DvfsLevel],
+    **about: Any,
+) -> None:
+    """Write the pool with all that it needs to predict: the proxies' own models, the levels.
+
+    A measured proxy is kept as its fitted model, an analytic one by its name.
+    """
+    quantity = pooled.judged.report.quantity
+    kept = []
+    for i, proxy in enumerate(proxies):
+        model = None
+        if proxy.predictor is not None:
+            where = folder / f"proxies_{quantity}" / str(i)
+            save_predictor(proxy.predictor, where, space, source=proxy.source)
+            checksum = hashlib.sha256((where / "latency_ms.json").read_bytes()).hexdigest()
+            model = {"folder": str(where.relative_to(folder)), "sha256": checksum}
+        kept.append({"model": model, "source": proxy.source, "n_rows": proxy.n_rows})
+    save_transfer(
+        pooled.predictor,
+        folder,
+        space,
+        quantity,
+        [proxy.name for proxy in proxies],
+        source=pooled.judged.source,
+        proxy_models=kept,
+        levels=[asdict(level) for level in levels],
+        judged=pooled.judged.to_dict(),
+        **about,
+    )
+
+
+def _load_pool(folder: Path, quantity: str, space: Space) -> PooledCosts:
+    predictor, names = load_transfer(folder, quantity, space)
+    sidecar = folder / f"transfer_{quantity}.json"
+    about = json.loads(sidecar.read_bytes())
+    try:
+        levels = [DvfsLevel(**level) for level in about["levels"]]
+        pairs = zip(names, about["proxy_models"], strict=True)
+        proxies = [_load_proxy(folder, space, name, kept) for name, kept in pairs]
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as fault:
+        reason = f"{type(fault).__name__}: {fault}"
+        raise ArtifactError(f"{sidecar} is damaged ({reason}); transfer again") from None
+    return PooledCosts(space, predictor, proxies, levels, _provenance(about))
+
+
+def _load_proxy(folder: Path, space: Space, name: str, kept: dict[str, Any]) -> Proxy:
+    if kept["model"] is None:
+        return load_proxy(space, name)
+    where = folder / kept["model"]["folder"]
+    predictor = load_predictor(where, "latency_ms", space)
+    found = hashlib.sha256((where / "latency_ms.json").read_bytes()).hexdigest()
+    if found != kept["model"]["sha256"]:
+        raise ArtifactError(f"{where} holds another proxy than the pool was made with")
+    return Proxy(
+        name=name,
+        source=kept["source"],
+        n_rows=kept["n_rows"],
+        n_subnets=predictor.n_groups_,
+        latency_ms=lambda g, h: predictor.predict(encode(space, g, h)),
+        predictor=predictor,
+    )
+
+
+def _provenance(about: dict[str, Any]) -> str:
+    return ON_SIMULATED if "simulated" in str(about.get("source")) else PREDICTED

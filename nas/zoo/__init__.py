@@ -1,0 +1,1 @@
+"""Trained supernets as folders: weights, accuracy table, predictor, statistics, card."""

@@ -1,0 +1,158 @@
+"""A supernet's folder: where it is found, and how weights become a folder that can be searched.
+
+weights.safetensors    trained weights, space, data set, settings
+accuracy.safetensors   `nas.accuracy/1`: error and exit rates of evaluated subnets
+predictor/             the same for subnets never evaluated
+card.md                what a person wants to know first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.files import write_text
+from nas.zoo.card import card, named_accuracies
+from search_spaces import InputError, PolicyGrid, Space, Subnet
+
+if TYPE_CHECKING:
+    from supernets import Dataset
+    from supernets.data import Listener
+
+DEFAULT = "resnet-cifar10"
+
+
+def zoo_names() -> list[str]:
+    """Names of the supernets that ship with the project."""
+    zoo = _zoo()
+    return sorted(p.name for p in zoo.iterdir() if p.is_dir()) if zoo.is_dir() else []
+
+
+def supernet_folder(name: str) -> Path:
+    """The folder of `--supernet`: a name from the zoo, `auto`, or a path."""
+    for folder in (_zoo() / (DEFAULT if name == "auto" else name), Path(name)):
+        if (folder / "weights.safetensors").exists():
+            return folder
+    raise InputError(
+        f"no supernet {name!r}: it is neither in the zoo ({', '.join(zoo_names()) or 'empty'}) nor "
+        "a folder with weights.safetensors; `nas supernet train --out DIR` makes one"
+    )
+
+
+def _zoo() -> Path:
+    return Path(str(files("supernets"))) / "zoo"
+
+
+def evaluate_folder(
+    folder: Path,
+    data: Path | None,
+    *,
+    n_subnets: int,
+    seed: int,
+    command: str,
+    listener: Listener | None = None,
+) -> Iterator[tuple[int, int]]:
+    """Evaluate `n_subnets` on the validation split, fit the predictor, write the card.
+
+    Yields (done, all); a rerun goes on where a killed one stopped. `listener` hears how many images
+    were read.
+    """
+    from predictors import AccuracyPredictor, read_accuracy_table
+    from supernets import (
+        Evaluation,
+        accuracy_table,
+        bf16_pays,
+        load_supernet,
+        sha256,
+    )
+
+    weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
+    supernet, metadata = load_supernet(weights)
+    dataset = matching_dataset(metadata, data, listener)
+    space, checksum = supernet.space, sha256(weights)
+    subnets = subnets_to_evaluate(space, n_subnets, seed)
+    validation = Evaluation.of(dataset, "validation", bf16=bf16_pays())
+    temperatures = pooled_temperatures(supernet, subnets, validation)
+    grid = PolicyGrid(space.n_exits)
+    arguments = (validation, grid, temperatures, table, checksum)
+    for done in accuracy_table(supernet, subnets, *arguments):
+        yield done, len(subnets)
+    known = read_accuracy_table(table, space)
+    predictor = AccuracyPredictor(space).fit(known)
+    predictor.save(folder / "predictor")
+    quality = AccuracyPredictor(space).cross_validate(known)
+    test = Evaluation.of(dataset, "test")
+    named = named_accuracies(supernet, subnets, test, temperatures)
+    text = card(folder.name, metadata, named, quality, known, test, command)
+    write_text(folder / "card.md", text)
+
+
+def matching_dataset(
+    metadata: dict[str, Any], data: Path | None, listener: Listener | None = None
+) -> Dataset:
+    """The images in `data` at the resolution and with the constants that `metadata` trained with.
+
+    InputError where their classes are others, or where images were added or removed since a split
+    was drawn: the new draw would evaluate on images that were trained on.
+    """
+    from supernets import load_dataset
+
+    known = metadata.get("data")
+    if known is None:  # a checkpoint from before they described their images
+        dataset = load_dataset(data)
+        if dataset.name != metadata["dataset"]:
+            raise _other_data(metadata["dataset"], dataset.name)
+        return dataset
+    side, channels = known["resolution"], known["channels"]
+    dataset = load_dataset(data, resolution=side, in_channels=channels, listener=listener)
+    found = dataset.describe()
+    if found["classes"] != known["classes"] or found["channels"] != channels:
+        raise _other_data(_summary(known), _summary(found))
+    named = "image folder" not in (known["format"], found["format"])
+    if named and found["name"] != known["name"]:
+        raise _other_data(known["name"], found["name"])
+    splits = [(d["drawn"], d["n_images"]) for d in (known, found)]
+    if any(drawn for drawn, _ in splits) and splits[0] != splits[1]:
+        raise InputError(
+            f"--data holds {_sizes(found)} images, training had {_sizes(known)}: with splits drawn "
+            "here, images that were trained on would be evaluated; restore the folder or train anew"
+        )
+    return replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
+
+
+def _other_data(known: str, found: str) -> InputError:
+    return InputError(f"--data holds {found}, the supernet was trained on {known}")
+
+
+def _summary(data: dict[str, Any]) -> str:
+    classes = data["classes"]
+    shown = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
+    return f"{data['name']} ({len(classes)} classes {shown}; {data['channels']} channels)"
+
+
+def _sizes(data: dict[str, Any]) -> str:
+    return " + ".join(f"{n} {split}" for split, n in data["n_images"].items())
+
+
+def subnets_to_evaluate(space: Space, n: int, seed: int) -> list[Subnet]:
+    """`n` distinct subnets: both ends, then half spread over sizes and half uniform."""
+    rng = np.random.default_rng(seed)
+    spread = space.sample_spread(4 * n, rng)
+    mixed = np.stack([spread, space.sample(4 * n, rng)], axis=1).reshape(8 * n, -1)
+    ordered = np.concatenate([space.largest, space.smallest, mixed])
+    return space.subnets(np.array(list({row.tobytes(): row for row in ordered}.values())[:n]))
+
+
+def pooled_temperatures(supernet: Any, subnets: list[Subnet], data: Any) -> list[float]:
+    """One temperature per exit for all subnets, fitted on the pooled logits of twelve of them."""
+    import torch
+
+    from supernets import fit_temperatures
+
+    pool = [data.logits(supernet, subnet) for subnet in subnets[:12]]
+    return fit_temperatures(torch.cat(pool, dim=1), data.labels.repeat(len(pool)))

@@ -1,0 +1,1 @@
+"""Latency and energy of programs on one device: laws, trees, look-up tables, clocks."""

@@ -1,0 +1,1 @@
+"""A network that proposes designs for a device (instant search), and their repair."""

@@ -1,0 +1,190 @@
+"""Cost on a target device from the costs on other devices and a few measured rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+from scipy.stats import t as student_t
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from predictors.transfer.posterior import Design, Hypothesis, Link, Posterior
+from predictors.transfer.prior import FREEDOM, SCALE, CostPrior, Rows, learn_prior
+
+Floats = NDArray[np.float64]
+
+RIDGES = np.logspace(-2, 4, 13)
+NOISE_FACTORS = (1.0, 5.0, 25.0)  # devices whose measurements are noisier than the proxies'
+TWIN_FACTORS = (0.05, 0.3)  # of the usual variances: how far a twin is from its proxy
+REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
+LEAST_WEIGHT = 0.01  # of a hypothesis that takes part in predictions
+MIN_SLOPE = 0.05  # log target cost per log proxy cost: the map between them rises
+
+
+class TransferPredictor(RegressorMixin, BaseEstimator):
+    """Target cost of X = [encoded program | log cost on each proxy | clocks], from k rows.
+
+    The log cost is a strictly increasing map of the mean log cost on the proxies, or of the cost on
+    one of them whose twin the target is, plus a residual that few rows leave small: which proxies
+    count more, and what features add. How much a row may move each part comes from `prior`, which
+    `learn_prior` makes from what is known of the proxies; without it usual values stand in. These
+    hypotheses are weighted by how well they explain the rows, and from ten rows on the best two
+    are refined. A row that the others rule out, such as one that is wrong by a factor of ten, loses
+    its weight.
+
+    With `clock_columns`, in MHz, the cost falls with each clock, by an elasticity that the rows
+    decide. `group_column` names the subnet of a row: half of what stays unexplained is taken to
+    belong to the subnet, so repeated rows of one do not count as independent ones.
+
+    With no proxy columns it is ridge regression of the log cost.
+    """
+
+    def __init__(
+        self,
+        proxy_columns: Sequence[int] = (),
+        clock_columns: Sequence[int] = (),
+        group_column: int | None = None,
+        *,
+        prior: CostPrior | None = None,
+    ) -> None:
+        self.proxy_columns = proxy_columns
+        self.clock_columns = clock_columns
+        self.group_column = group_column
+        self.prior = prior
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from X (k, features) and measured costs y (k,), positive, in any unit."""
+        X, y = map(np.asarray, validate_data(self, X, y, y_numeric=True, dtype=float))
+        if np.min(y) <= 0:
+            raise ValueError(f"costs must be positive, got a minimum of {np.min(y):g}")
+        if not len(self.proxy_columns):
+            self.model_ = make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(X, np.log(y))
+            return self
+        self.prior_ = self.prior or self._usual_prior(X)
+        self.X_, self.y_ = X, y  # few rows: a saved predictor is fitted again from them
+        self.log_mhz_ = np.log(X[:, list(self.clock_columns)]).mean(axis=0)
+        with threadpool_limits(1):  # hundreds of small matrices: threads would only wait
+            self.slope_, still = 1.0, False
+            self._fit(self._design(X, still), np.log(y))
+            if self._slope() < MIN_SLOPE:  # contradicts monotonicity: keep the map, learn the rest
+                self.slope_, still = MIN_SLOPE, True
+                self._fit(self._design(X, still), np.log(y))
+        return self
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Costs (n,) of X (n, features), in the unit of `y`."""
+        check_is_fitted(self)
+        X = np.asarray(validate_data(self, X, reset=False, dtype=float))
+        if not len(self.proxy_columns):
+            return np.exp(self.model_.predict(X))
+        design = self._design(X)
+        return np.exp(self._mean(design, Link(self.design_, design)))
+
+    def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> tuple[Floats, Floats]:
+        """Lower and upper ends (n,) between which a measured cost lies with chance `coverage`."""
+        check_is_fitted(self)
+        X = np.asarray(validate_data(self, X, reset=False, dtype=float))
+        if not len(self.proxy_columns):
+            raise ValueError("intervals need proxy_columns; none were given")
+        design = self._design(X)
+        link = Link(self.design_, design)
+        mean = self._mean(design, link)
+        variance = sum(
+            w * (p.variance(design, link) + (p.mean(design, link) - mean) ** 2)
+            for w, p in zip(self.weights_, self.posteriors_, strict=True)
+        )
+        half = student_t.ppf((1 + coverage) / 2, FREEDOM + len(self.y_)) * np.sqrt(variance)
+        return np.exp(mean - half), np.exp(mean + half)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
+    # ---- the process ---------------------------------------------------------------------------
+
+    def _usual_prior(self, X: Floats) -> CostPrior:
+        special = {*self.proxy_columns, *self.clock_columns, self.group_column}
+        features = [c for c in range(X.shape[1]) if c not in special]
+        kin = ["one family"] * len(self.proxy_columns)  # nothing is learned from the target's rows
+        blocks = [features] if features else []
+        return learn_prior(X, proxy_columns=self.proxy_columns, families=kin, blocks=blocks)
+
+    def _design(self, X: Floats, still: bool | None = None) -> Design:
+        logs = np.log(X[:, list(self.clock_columns)]) - self.log_mhz_
+        groups = None if self.group_column is None else X[:, self.group_column]
+        still = self.design_.still if still is None else still
+        return Design(self.prior_.rows(X), logs, groups, self.slope_, still)
+
+    def _hypotheses(self) -> list[Hypothesis]:
+        """What the prior offers: all proxies together, each as it was seen, a twin of each.
+
+        Each kind is as likely as the others, whatever its number.
+        """
+        together, *each = self.prior_.candidates
+        kinds = [[together], each, []]
+        hypotheses = [
+            Hypothesis(_noisier(theta, factor), -np.log(len(kind)))
+            for kind in kinds
+            for theta in kind
+            for factor in NOISE_FACTORS
+        ]
+        n_proxies = len(self.proxy_columns)
+        if n_proxies > 1 and self.slope_ != MIN_SLOPE:
+            for base in range(n_proxies):
+                for factor in TWIN_FACTORS:
+                    closer = together + np.log(factor) * _sizes(together)
+                    log_prior = -np.log(n_proxies * len(TWIN_FACTORS))
+                    for noise in NOISE_FACTORS[:2]:
+                        hypotheses.append(Hypothesis(_noisier(closer, noise), log_prior, base))
+        return hypotheses
+
+    def _fit(self, design: Design, log_y: Floats) -> None:
+        """Posterior of every hypothesis that counts, and how much it does."""
+        self.design_ = design
+        link = Link(design, design)
+        seen = [Posterior.of(h, design, link, log_y) for h in self._hypotheses()]
+        if len(log_y) >= REFINE_FROM:  # not the twins: ten rows would fit one of them by chance
+            plain = [p for p in seen if p.hypothesis.base is None]
+            for p in sorted(plain, key=lambda p: -p.log_evidence)[:REFINED]:
+                h = p.refined(design, link, log_y)
+                seen.append(Posterior.of(h, design, link, log_y))
+        evidence = np.array([p.log_evidence for p in seen])
+        weights = np.exp(evidence - logsumexp(evidence))
+        kept = weights >= LEAST_WEIGHT
+        self.posteriors_ = [p for p, keep in zip(seen, kept, strict=True) if keep]
+        self.weights_ = weights[kept] / weights[kept].sum()
+
+    def _mean(self, design: Design, link: Link) -> Floats:
+        means = [p.mean(design, link) for p in self.posteriors_]
+        return self.weights_ @ np.array(means)
+
+    def _slope(self) -> float:
+        """Of the log cost in all proxies together over their usual range, all else equal."""
+        ends, rows = np.array([-SCALE, SCALE]), self.design_.rows
+        still = [np.zeros((2, b.shape[1])) for b in rows.blocks[:-1]]
+        together = np.repeat(ends[:, None], rows.z.shape[1], axis=1)
+        alike = Rows(together, ends, np.zeros_like(together), (*still, ends[:, None] / SCALE))
+        n_clocks = self.design_.logs.shape[1]
+        groups = None if self.group_column is None else np.full(2, np.nan)  # no subnet of the rows
+        probe = Design(alike, np.zeros((2, n_clocks)), groups, self.slope_, self.design_.still)
+        low, high = self._mean(probe, Link(self.design_, probe))
+        return float(high - low) / (2 * SCALE)
+
+
+def _sizes(theta: Floats) -> Floats:
+    """1 for the log variances of deviations, 0 for length and noise."""
+    return np.array([1.0] * (len(theta) - 2) + [0.0, 0.0])
+
+
+def _noisier(theta: Floats, factor: float) -> Floats:
+    return np.append(theta[:-1], theta[-1] + np.log(factor))

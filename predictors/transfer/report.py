@@ -1,0 +1,157 @@
+"""Whether a transfer can be trusted: every subnet is predicted from the rows of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+
+from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
+from predictors.transfer.monotone import MonotoneTransfer
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+GO_SRCC = 0.8  # the lower end of the interval must reach this
+COVERAGE = 0.9  # of both intervals
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """Held-out quality of one quantity; ranks are compared within a DVFS level only."""
+
+    quantity: str
+    proxy: str
+    n_proxy_rows: int
+    n_target_rows: int
+    srcc: float  # mean over levels; NaN where no level can be ranked
+    srcc_interval: tuple[float, float]
+    mape_pct: float
+    decision: str  # "go" or "no-go"
+    interval_log: tuple[float, float]  # of log(measured / predicted): a prediction's interval
+    measured: Floats = field(repr=False, compare=False)  # (n,), and beside it
+    predicted: Floats = field(repr=False, compare=False)  # from the rows of other subnets
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `predictors` entry of `pareto.json`; NaN becomes None."""
+        entry = asdict(self)
+        for name in ("quantity", "interval_log", "measured", "predicted"):
+            del entry[name]
+        entry["srcc"] = _or_none(self.srcc)
+        entry["srcc_interval"] = [_or_none(end) for end in self.srcc_interval]
+        return entry
+
+
+def transfer_report(
+    h: ArrayLike,
+    clock_mhz: ArrayLike,
+    latency_ms: ArrayLike,
+    energy_mj: ArrayLike | None = None,
+    *,
+    subnets: ArrayLike,
+    proxy: str,
+    n_proxy_rows: int,
+    kernels: ArrayLike = 0.0,
+    transfer: MonotoneTransfer | None = None,
+) -> dict[str, TransferReport]:
+    """Reports of `latency_ms` and `energy_mj`, from rows (n,) named by `subnets`.
+
+    `transfer` is refitted without each subnet in turn; the one passed in stays as it is. Energy
+    may hold NaN; without two subnets that have it, its report is left out.
+    """
+    h, t = np.asarray(h, dtype=float), np.asarray(latency_ms, dtype=float)
+    f, names = np.broadcast_to(np.asarray(clock_mhz, dtype=float), t.shape), np.asarray(subnets)
+    k = np.broadcast_to(np.asarray(kernels, dtype=float), t.shape)
+    estimator = MonotoneTransfer() if transfer is None else transfer
+    about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
+
+    def latency(train: Mask, test: Mask) -> Floats:
+        fitted = clone(estimator).fit(h[train], f[train], t[train], kernels=k[train])
+        return fitted.predict(h[test], f[test], k[test])
+
+    predicted = leave_subnet_out(latency, names)
+    reports = {"latency_ms": _report("latency_ms", t, predicted, f, names, **about)}
+    energy = np.full(t.shape, np.nan) if energy_mj is None else np.asarray(energy_mj, dtype=float)
+    seen = ~np.isnan(energy)
+    if len(np.unique(names[seen])) < 2:
+        return reports
+
+    def joules(train: Mask, test: Mask) -> Floats:
+        fitted = clone(estimator).fit(h[train], f[train], t[train], energy[train], k[train])
+        return fitted.predict_energy(h[test], f[test], k[test])
+
+    predicted = leave_subnet_out(joules, names)
+    reports["energy_mj"] = _report(
+        "energy_mj", energy[seen], predicted[seen], f[seen], names[seen], **about
+    )
+    return reports
+
+
+def held_out_report(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    clock_mhz: ArrayLike,
+    *,
+    subnets: ArrayLike,
+    quantity: str,
+    proxy: str,
+    n_proxy_rows: int,
+) -> TransferReport:
+    """The report of any estimator of costs y (n,) from rows X, refitted without each subnet."""
+    X, y, names = np.asarray(X, float), np.asarray(y, float), np.asarray(subnets)
+    f = np.broadcast_to(np.asarray(clock_mhz, dtype=float), y.shape)
+    predicted = leave_subnet_out(
+        lambda train, test: clone(estimator).fit(X[train], y[train]).predict(X[test]), names
+    )
+    about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
+    return _report(quantity, y, predicted, f, names, **about)
+
+
+def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray) -> Floats:
+    """Predictions (n,) of every row by `fit_predict(train, test)` without the row's subnet."""
+    names = np.unique(subnets)
+    if len(names) < 2:
+        raise ValueError(f"leaving a subnet out needs at least 2 subnets, got {len(names)}")
+    predicted = np.empty(len(subnets))
+    for name in names:
+        test = subnets == name
+        predicted[test] = fit_predict(~test, test)
+    return predicted
+
+
+def _report(
+    quantity: str,
+    measured: Floats,
+    predicted: Floats,
+    clock_mhz: Floats,
+    subnets: NDArray,
+    *,
+    proxy: str,
+    n_proxy_rows: int,
+) -> TransferReport:
+    interval = srcc_within_interval(measured, predicted, clock_mhz, subnets, confidence=COVERAGE)
+    tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
+    # Weibull's ranks i / (n + 1) give few rows wide tails, as a new row needs.
+    low, high = np.quantile(np.log(measured / predicted), tails, method="weibull").tolist()
+    return TransferReport(
+        quantity=quantity,
+        proxy=proxy,
+        n_proxy_rows=n_proxy_rows,
+        n_target_rows=len(measured),
+        srcc=srcc_within(measured, predicted, clock_mhz),
+        srcc_interval=interval,
+        mape_pct=mape_pct(measured, predicted),
+        decision="go" if interval[0] >= GO_SRCC else "no-go",
+        interval_log=(low, high),
+        measured=measured,
+        predicted=predicted,
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
