@@ -42,9 +42,9 @@ from nas.search import (
 from nas.search.front.best_known import best_known
 from nas.search.model import Model, load_model
 from nas.search.score.clocks import ClockGrid
-from nas.search.score.scorer import PART, Floats
+from nas.search.score.scorer import PART
 from nas.search.study.generations import run as run_study
-from search_spaces import ExitPolicy, Genes, InputError, Space
+from search_spaces import ExitPolicy, Floats, Genes, InputError, Space
 
 RESULTS = Path(__file__).parent / "results" / "bilevel.json"
 DEVICES = {"xavier-nx": "MODE_20W_6CORE", "agx-xavier": "MAXN", "tx2": "MAXN"}

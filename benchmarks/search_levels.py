@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_speed import zoo_score
-from nas.pareto import Costs, hypervolume
+from nas.pareto import hypervolume
 from nas.search import GenerationSampler, SurrogateSampler
 from nas.search.front.archive import Archive
 from nas.search.score.objectives import Bounds, trial_values
-from search_spaces import Genes, ResNetSpace
+from search_spaces import Floats, Genes, ResNetSpace
 
 RESULTS = Path(__file__).parent / "results" / "search_levels.json"
 BUDGETS = (50, 100, 200, 400)
 SEEDS, PART = 3, 256
 Next = Callable[[], Genes]
-Tell = Callable[[Genes, Costs], None]
+Tell = Callable[[Genes, Floats], None]
 
 
 def cut_down(space: ResNetSpace) -> ResNetSpace:
@@ -43,7 +43,7 @@ def cut_down(space: ResNetSpace) -> ResNetSpace:
     )
 
 
-def shares(archive: Archive, truth: list[Costs]) -> list[float]:
+def shares(archive: Archive, truth: list[Floats]) -> list[float]:
     """Share of the true hypervolume of every level."""
     found = []
     for front, true in zip(archive.fronts, truth, strict=True):
@@ -68,7 +68,7 @@ def searcher(method: str, space: ResNetSpace, seed: int) -> tuple[Next, Tell]:
     return lambda: sampler.ask()[1], lambda g, v: sampler.tell(g, v, np.zeros(len(g)))
 
 
-def run(method: str, seed: int, space: ResNetSpace, score: Any, truth: list[Costs]) -> Any:
+def run(method: str, seed: int, space: ResNetSpace, score: Any, truth: list[Floats]) -> Any:
     """Shares at every budget, for the table."""
     ask, tell = searcher(method, space, seed)
     n_levels = len(truth)

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 import xgboost
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from xgboost import XGBRegressor
 from xgboost.core import XGBoostError
@@ -28,7 +27,7 @@ from predictors.cost.intervals import COVERAGES
 from predictors.cost.work import WorkLaw
 from predictors.transfer.pooled import TransferPredictor
 from predictors.transfer.prior import CostPrior
-from search_spaces import InputError, Space, feature_names
+from search_spaces import Floats, InputError, Space, feature_names
 
 SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/1"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
@@ -99,13 +98,13 @@ def load_predictor(
     return predictor
 
 
-def _intervals_to_dict(half_widths: NDArray[np.float64]) -> dict[str, float | None]:
+def _intervals_to_dict(half_widths: Floats) -> dict[str, float | None]:
     """Half widths in log units by coverage; None where they are infinite."""
     known = [float(w) if np.isfinite(w) else None for w in half_widths]
     return {f"{c:.2f}": w for c, w in zip(COVERAGES, known, strict=True)}
 
 
-def _intervals_from_dict(entries: Mapping[str, float | None]) -> NDArray[np.float64]:
+def _intervals_from_dict(entries: Mapping[str, float | None]) -> Floats:
     known = [entries[f"{c:.2f}"] for c in COVERAGES]
     return np.array([np.inf if w is None else float(w) for w in known])
 
@@ -173,7 +172,7 @@ def load_transfer(
         return predictor.fit(arrays["X"], arrays["y"]), described["proxies"]
 
 
-def _plain(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _plain(values: Floats) -> Floats:
     return np.ascontiguousarray(values, dtype=np.float64)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # in root mean squared standard deviations of the features
 RIDGES = 10.0 ** np.arange(-6, 2)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kendalltau, spearmanr
 
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 
 def mape_pct(y: ArrayLike, predicted: ArrayLike) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from predictors.cells import (
     TableError,
@@ -17,7 +16,7 @@ from predictors.cells import (
     read_cells,
     whole_numbers,
 )
-from search_spaces import Genes, InputError, Space, parse_heads
+from search_spaces import Bools, Genes, InputError, Space, parse_heads
 
 REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
 CLOCKS = ("gpu_mhz", "cpu_mhz", "emc_mhz")
@@ -90,7 +89,7 @@ def _check_numbers(
             rows[column] = numbers(rows, column, path, positive=True, required=False)
 
 
-def genes_and_heads(rows: pd.DataFrame, space: Space) -> tuple[Genes, NDArray[np.bool_]]:
+def genes_and_heads(rows: pd.DataFrame, space: Space) -> tuple[Genes, Bools]:
     """Genes `(n, genes)` and heads `(n, n_exits + 1)` of checked rows; no heads means all."""
     heads = np.ones((len(rows), space.n_exits + 1), dtype=bool)
     if "heads" in rows:

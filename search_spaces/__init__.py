@@ -1,5 +1,6 @@
 """What can be chosen: subnets, exits, clocks; their operators and features. Needs numpy alone."""
 
+from search_spaces.arrays import Bools, Floats, Genes, Ints
 from search_spaces.catalog import get_space, space_from_dict, space_names
 from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
@@ -11,16 +12,19 @@ from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Operators
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
-from search_spaces.space import GeneGroup, Genes, Space
+from search_spaces.space import GeneGroup, Space
 from search_spaces.subnet import Subnet
 
 __all__ = [
     "RESOLUTIONS",
+    "Bools",
     "DvfsLevel",
     "ExitPolicy",
+    "Floats",
     "GeneGroup",
     "Genes",
     "InputError",
+    "Ints",
     "MobileNetV3Space",
     "NASBench201Space",
     "OnceForAllSpace",

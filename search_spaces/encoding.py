@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search_spaces.space import Genes, Space
+from search_spaces.arrays import Bools, Floats, Genes
+from search_spaces.space import Space
 
 
 def feature_names(space: Space) -> list[str]:
@@ -24,7 +24,7 @@ def feature_blocks(space: Space) -> dict[str, tuple[int, ...]]:
     return {g or "all": tuple(i for i, x in enumerate(groups) if x == g) for g in wanted}
 
 
-def encode(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.float64]:
+def encode(space: Space, genes: Genes, heads: Bools) -> Floats:
     """Features `(n, features)` of the programs `heads` of canonical `genes`, row by row.
 
     `heads` is `(n, n_exits + 1)` or one row for all. A program stops at its deepest exit, so genes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.arrays import Bools, Floats, Ints
 from search_spaces.errors import InputError
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # calibrated max softmax
@@ -79,9 +80,9 @@ class PolicyGrid:
 
     n_exits: int
     thresholds: tuple[float, ...] = THRESHOLDS
-    levels: NDArray[np.int64] = field(init=False, repr=False)  # (P, n_exits), 0 = exit not asked
-    programs: NDArray[np.bool_] = field(init=False, repr=False)
-    route: NDArray[np.int64] = field(init=False, repr=False)
+    levels: Ints = field(init=False, repr=False)  # (P, n_exits), 0 = exit not asked
+    programs: Bools = field(init=False, repr=False)
+    route: Ints = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         n = self.n_exits
@@ -115,14 +116,12 @@ class PolicyGrid:
             row[k] = self.thresholds.index(threshold) + 1
         return int(row @ (len(self.thresholds) + 1) ** np.arange(self.n_exits)[::-1])
 
-    def n_decisions(self) -> NDArray[np.int64]:
+    def n_decisions(self) -> Ints:
         """Confidence checks done by a sample that leaves at exit k, `(P, n_exits + 1)`."""
         asked = np.concatenate([self.levels > 0, np.zeros((len(self), 1), dtype=bool)], axis=1)
         return np.cumsum(asked, axis=1)
 
-    def response(
-        self, confidence: NDArray[np.floating], correct: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def response(self, confidence: NDArray[np.floating], correct: Bools) -> tuple[Floats, Floats]:
         """Top-1 error in percent `(P,)` and exit rates `(P, n_exits + 1)` of every policy.
 
         `confidence` and `correct` are `(images, n_exits + 1)`. Images are counted once per cell of
@@ -140,7 +139,7 @@ class PolicyGrid:
             right += leaf @ np.bincount(cell, weights=correct[:, k], minlength=len(self))
         return 100 * (1 - right / len(confidence)), rates
 
-    def _leaves(self) -> list[NDArray[np.float64]]:
+    def _leaves(self) -> list[Floats]:
         """For every exit, the 0/1 matrix (policy, cell): samples of the cell leave there."""
         still = np.ones((len(self), len(self)), dtype=bool)
         leaves = []
@@ -152,14 +151,14 @@ class PolicyGrid:
         return [*leaves, still.astype(float)]
 
 
-def ideal_mapping(correct: NDArray[np.bool_]) -> tuple[float, list[float]]:
+def ideal_mapping(correct: Bools) -> tuple[float, list[float]]:
     """The oracle of HADAS (Bouzidi et al., 2023): error in percent, dissimilarity of every exit.
 
     `correct` is (images, asked exits). An oracle sends every image to the first exit that is right,
     which no device can do: its error is a limit, not an accuracy. The dissimilarity of an exit is
     the share of what it gets right that no earlier exit got right; 0 for one that adds nothing.
     """
-    before: NDArray[np.int64] = np.cumsum(correct, axis=1) - correct
+    before: Ints = np.cumsum(correct, axis=1) - correct
     right = correct.sum(axis=0)
     new = (correct & (before == 0)).sum(axis=0)
     return 100 * float(1 - correct.any(axis=1).mean()), (new / np.maximum(right, 1)).tolist()

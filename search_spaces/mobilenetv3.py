@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.arrays import Bools, Ints
 from search_spaces.errors import InputError
 from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8, half
-from search_spaces.operators import Ints, Operators, Slot
+from search_spaces.operators import Operators, Slot
 from search_spaces.space import GeneGroup, Genes
 from search_spaces.subnet import Subnet
 
@@ -68,12 +68,12 @@ class MobileNetV3Space(OnceForAllSpace):
         )
 
     @property
-    def gene_stages(self) -> NDArray[np.int64]:
+    def gene_stages(self) -> Ints:
         stages = np.arange(len(self.strides))
         blocks = np.repeat(stages, self.slots)
         return np.concatenate([blocks, stages, blocks, [-1]])
 
-    def active(self, genes: Genes) -> NDArray[np.bool_]:
+    def active(self, genes: Genes) -> Bools:
         depth = self.by_letter(genes)["d"]
         kept = np.arange(self.slots) < depth[:, :, None]
         kept = kept.reshape(len(genes), self.n_stages * self.slots)  # an empty population too
@@ -101,7 +101,7 @@ class MobileNetV3Space(OnceForAllSpace):
 
     # ---- operators ---------------------------------------------------------------------------
 
-    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+    def operators(self, genes: Genes, heads: Bools) -> Operators:
         heads = np.broadcast_to(heads, (len(genes), self.n_exits + 1))
         reached, genes_of = self.reached(heads), self.by_letter(genes)
         side_in = genes_of["r"][:, 0]
@@ -141,7 +141,7 @@ class MobileNetV3Space(OnceForAllSpace):
         shortcut = stride == 1 and c_in == self.widths[s]
         return [*slots, Slot("conv", k, mid, c_out, 1, side, side, residual=shortcut)]
 
-    def _final_slots(self, side: Ints, on: NDArray[np.bool_]) -> list[Slot]:
+    def _final_slots(self, side: Ints, on: Bools) -> list[Slot]:
         k, (c_in, wide, mixed) = self.n_exits, self.layer_widths[-3:]
         return [
             Slot("conv", k, c_in, wide * on, 1, side, side),

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.arrays import Bools, Floats, Genes
 from search_spaces.errors import InputError
 from search_spaces.operators import Operators, Slot
-from search_spaces.space import GeneGroup, Genes, Space
+from search_spaces.space import GeneGroup, Space
 from search_spaces.subnet import Subnet
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -59,7 +59,7 @@ class NASBench201Space(Space):
     def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
         return 3, 32, 32
 
-    def details(self, genes: Genes) -> dict[str, NDArray[np.float64]]:
+    def details(self, genes: Genes) -> dict[str, Floats]:
         """Operators edge by edge and counted, in the cell as written and in its live part; paths.
 
         A framework that runs a graph as written also runs edges that lead nowhere; a compiler drops
@@ -78,7 +78,7 @@ class NASBench201Space(Space):
         columns["path:edges"] = (live != NONE).sum(axis=1)
         return {name: np.asarray(column, dtype=float) for name, column in columns.items()}
 
-    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+    def operators(self, genes: Genes, heads: Bools) -> Operators:
         """Stem, 15 cells, two residual reductions, classifier; edges become conv or pool slots."""
         del heads  # one program only
         slots = [Slot("conv", 0, 3, WIDTHS[0], 3, 32, 32)]
@@ -114,7 +114,7 @@ def _live(genes: Genes) -> Genes:
     return np.where(live, genes, NONE)
 
 
-def _longest(genes: Genes, weight: dict[int, float]) -> NDArray[np.float64]:
+def _longest(genes: Genes, weight: dict[int, float]) -> Floats:
     """Largest sum of weights on a path from the input to the output; 0 where there is none."""
     table = np.array([weight.get(code, 0) for code in range(len(OPERATIONS))], dtype=float)
     far = np.full((len(genes), 4), -np.inf)

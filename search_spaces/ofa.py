@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.arrays import Bools, Genes, Ints
 from search_spaces.errors import InputError
-from search_spaces.operators import Ints, Slot
-from search_spaces.space import Genes, Space
+from search_spaces.operators import Slot
+from search_spaces.space import Space
 from search_spaces.subnet import Subnet
 
 Config = Mapping[str, Any]
@@ -62,7 +62,7 @@ class OnceForAllSpace(Space):
 
     @property
     @abstractmethod
-    def gene_stages(self) -> NDArray[np.int64]:
+    def gene_stages(self) -> Ints:
         """The stage of every gene, -1 for those that all programs depend on, `(genes,)`."""
 
     @abstractmethod
@@ -107,12 +107,12 @@ class OnceForAllSpace(Space):
         ends = [0, *(exit_ + 1 for exit_ in self.exits), self.n_stages]
         return range(ends[segment], ends[segment + 1])
 
-    def reached(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def reached(self, heads: Bools) -> Bools:
         """Which stages the programs compute: all up to their deepest exit, `(n, n_stages)`."""
         segments = np.logical_or.accumulate(heads[:, ::-1], axis=1)[:, ::-1]
         return segments[:, [self.segment(stage) for stage in range(self.n_stages)]]
 
-    def used_genes(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def used_genes(self, heads: Bools) -> Bools:
         return (self.gene_stages < 0) | self.reached(heads)[:, self.gene_stages]
 
     def by_letter(self, genes: Genes) -> dict[str, Genes]:
@@ -129,7 +129,7 @@ class OnceForAllSpace(Space):
 
     # ---- early exits -------------------------------------------------------------------------
 
-    def head_slots(self, stage: int, c_in: Any, side: Ints, heads: NDArray[np.bool_]) -> list[Slot]:
+    def head_slots(self, stage: int, c_in: Any, side: Ints, heads: Bools) -> list[Slot]:
         """The head behind `stage` where it carries an exit: pool, 3x3 convolution, classifier."""
         if stage not in self.exits:
             return []

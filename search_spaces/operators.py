@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from search_spaces.arrays import Bools, Ints
+
 WEIGHTLESS = ("pool", "scale")
 
 
@@ -28,10 +28,10 @@ class Operators:
     kernel: Ints
     side_in: Ints
     side_out: Ints
-    residual: NDArray[np.bool_]
+    residual: Bools
 
     @property
-    def present(self) -> NDArray[np.bool_]:
+    def present(self) -> Bools:
         return self.c_out > 0
 
     @property
@@ -82,4 +82,4 @@ class Slot:
     kernel: Ints | int
     side_in: Ints | int
     side_out: Ints | int
-    residual: NDArray[np.bool_] | bool = False
+    residual: Bools | bool = False

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.arrays import Bools, Genes
 from search_spaces.errors import InputError
 from search_spaces.operators import Operators, Slot
-from search_spaces.space import GeneGroup, Genes, Space
+from search_spaces.space import GeneGroup, Space
 from search_spaces.subnet import Subnet
 
 # Sides whose feature maps the early heads can pool evenly; 28 is MNIST's.
@@ -77,21 +77,21 @@ class ResNetSpace(Space):
         """Channels inside a block: `expand` percent of `width`, a multiple of 4, at least 4."""
         return np.maximum(4, np.asarray(width) * expand // 400 * 4)
 
-    def active(self, genes: Genes) -> NDArray[np.bool_]:
+    def active(self, genes: Genes) -> Bools:
         n = self.n_stages
         slot = np.arange(self.slots)
         kept = (slot < genes[:, :n, None]).reshape(len(genes), n * self.slots)
         return np.concatenate([np.ones((len(genes), 2 * n), dtype=bool), kept], axis=1)
 
-    def reached(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def reached(self, heads: Bools) -> Bools:
         """Which stages the programs compute: all up to their deepest exit, `(n, n_stages)`."""
         return np.logical_or.accumulate(heads[:, ::-1], axis=1)[:, ::-1]
 
-    def used_genes(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def used_genes(self, heads: Bools) -> Bools:
         stages = self.reached(heads)
         return np.concatenate([stages, stages, np.repeat(stages, self.slots, axis=1)], axis=1)
 
-    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+    def operators(self, genes: Genes, heads: Bools) -> Operators:
         n = self.n_stages
         heads = np.broadcast_to(heads, (len(genes), n))
         reached = self.reached(heads)
@@ -106,7 +106,7 @@ class ResNetSpace(Space):
         return Operators.stack(slots)
 
     def _stage_slots(
-        self, s: int, depth: Genes, width: Genes, expand: Genes, reached: NDArray[np.bool_]
+        self, s: int, depth: Genes, width: Genes, expand: Genes, reached: Bools
     ) -> list[Slot]:
         side = self.sides[s]
         side_in = self.sides[s - 1] if s else self.resolution
@@ -127,7 +127,7 @@ class ResNetSpace(Space):
         """Whether the stage's first block has a 1x1 convolution on its shortcut."""
         return stage > 0 or self.strides[0] != 1
 
-    def _head_slots(self, s: int, width: Genes, on: NDArray[np.bool_]) -> list[Slot]:
+    def _head_slots(self, s: int, width: Genes, on: Bools) -> list[Slot]:
         side = self.sides[s]
         if s == self.n_exits:
             return [

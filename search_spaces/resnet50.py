@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.arrays import Bools, Ints
 from search_spaces.errors import InputError
 from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8, half
-from search_spaces.operators import Ints, Operators, Slot
+from search_spaces.operators import Operators, Slot
 from search_spaces.space import GeneGroup, Genes
 from search_spaces.subnet import Subnet
 
@@ -68,12 +68,12 @@ class ResNet50Space(OnceForAllSpace):
         )
 
     @property
-    def gene_stages(self) -> NDArray[np.int64]:
+    def gene_stages(self) -> Ints:
         stages = np.arange(len(self.base_depths))
         blocks = np.repeat(stages, self.stage_slots)
         return np.concatenate([[-1], stages, [-1, -1], stages, blocks, [-1]])
 
-    def active(self, genes: Genes) -> NDArray[np.bool_]:
+    def active(self, genes: Genes) -> Bools:
         depth, active = self.by_letter(genes)["d"], np.ones_like(genes, dtype=bool)
         kept = [np.arange(n) < depth[:, [s]] for s, n in enumerate(self.stage_slots)]
         active[:, -1 - sum(self.stage_slots) : -1] = np.concatenate(kept, axis=1)
@@ -88,7 +88,7 @@ class ResNet50Space(OnceForAllSpace):
 
     # ---- operators ---------------------------------------------------------------------------
 
-    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+    def operators(self, genes: Genes, heads: Bools) -> Operators:
         heads = np.broadcast_to(heads, (len(genes), self.n_exits + 1))
         reached, genes_of = self.reached(heads), self.by_letter(genes)
         image, width = genes_of["r"][:, 0], genes_of["w"]

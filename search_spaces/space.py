@@ -9,13 +9,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from search_spaces.arrays import Bools, Floats, Genes
 from search_spaces.errors import InputError
 from search_spaces.operators import Operators
 from search_spaces.subnet import Subnet
-
-Genes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,21 +52,21 @@ class Space(ABC):
         """Gene name -> allowed values, in gene order."""
         return dict(zip(self.gene_names, self.choices, strict=True))
 
-    def active(self, genes: Genes) -> NDArray[np.bool_]:
+    def active(self, genes: Genes) -> Bools:
         """Which genes count, `(n, genes)`; the others belong to skipped blocks."""
         return np.ones(genes.shape, dtype=bool)
 
-    def used_genes(self, heads: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def used_genes(self, heads: Bools) -> Bools:
         """Which genes the programs `heads` (n, n_exits + 1) depend on, `(n, genes)`."""
         return np.ones((len(heads), len(self.choices)), dtype=bool)
 
-    def details(self, genes: Genes) -> dict[str, NDArray[np.float64]]:
+    def details(self, genes: Genes) -> dict[str, Floats]:
         """More columns (n,) for `encode`, named GROUP:NAME, where genes are labels, not sizes."""
         del genes
         return {}
 
     @abstractmethod
-    def operators(self, genes: Genes, heads: NDArray[np.bool_]) -> Operators:
+    def operators(self, genes: Genes, heads: Bools) -> Operators:
         """The operators of the programs `heads` (n, n_exits + 1) of canonical `genes`."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from search_spaces import PolicyGrid, Subnet
+from search_spaces import Bools, Floats, PolicyGrid, Subnet
 from supernets.augment import calibration_images
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors, write_tensors
@@ -57,7 +57,7 @@ def fit_temperatures(logits: Tensor, labels: Tensor) -> list[float]:
 
 def confidence_and_correct(
     logits: Tensor, labels: Tensor, temperatures: Sequence[float]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+) -> tuple[Floats, Bools]:
     """Calibrated max softmax and correctness of every image at every exit, both (N, exits)."""
     scale = torch.tensor(temperatures).view(-1, 1, 1)
     confidence = (logits / scale).softmax(dim=2).amax(dim=2)
@@ -170,7 +170,7 @@ def policy_accuracy(
     data: Evaluation,
     grid: PolicyGrid,
     temperatures: Sequence[float],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Top-1 error (P,) and exit rates (P, exits) of one subnet over all policies."""
     logits = data.logits(supernet, subnet)
     return grid.response(*confidence_and_correct(logits, data.labels, temperatures))

@@ -29,13 +29,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.devices.profile import Profile
 from nas.devices.tables import BYTES, Precision, Unit
-from search_spaces import DvfsLevel, InputError, Operators, Space, Subnet, format_heads
-
-Floats = NDArray[np.float64]
+from search_spaces import (
+    DvfsLevel,
+    Floats,
+    InputError,
+    Ints,
+    Operators,
+    Space,
+    Subnet,
+    format_heads,
+)
 
 
 class Times(NamedTuple):
@@ -210,7 +216,7 @@ class AnalyticDevice:
         beyond = np.maximum(0, 1 - cache / np.maximum(once, cache))
         return once + beyond * self.runtime.reread_per_mac * self._elements(operators.macs)
 
-    def _elements(self, per_image: NDArray[np.int64], once: NDArray[np.int64] | int = 0) -> Floats:
+    def _elements(self, per_image: Ints, once: Ints | int = 0) -> Floats:
         """Bytes of a batch."""
         return (per_image * self.batch + once) * np.float64(BYTES[self.precision])
 

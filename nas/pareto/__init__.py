@@ -1,7 +1,6 @@
 """The result: one non-dominated set of configurations per DVFS level."""
 
 from nas.pareto.fronts import (
-    Costs,
     covers,
     farthest,
     hypervolume,
@@ -15,7 +14,6 @@ from nas.pareto.table import OBJECTIVES, SCHEMA, ParetoTable, read_pareto, searc
 __all__ = [
     "OBJECTIVES",
     "SCHEMA",
-    "Costs",
     "ParetoTable",
     "covers",
     "farthest",

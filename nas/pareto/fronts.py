@@ -5,15 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from math import inf
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Costs = NDArray[np.floating[Any]]
+from search_spaces import Bools, Floats, Ints
 
 
-def non_dominated(costs: Costs) -> NDArray[np.bool_]:
+def non_dominated(costs: Floats) -> Bools:
     """Which rows no other row dominates (<= everywhere, < somewhere); of equal rows the first.
 
     Rows are visited in lexicographic order, in blocks: a row can only be dominated by an earlier
@@ -33,7 +31,7 @@ def non_dominated(costs: Costs) -> NDArray[np.bool_]:
     return keep
 
 
-def covers(rows: Costs, by: Costs) -> NDArray[np.bool_]:
+def covers(rows: Floats, by: Floats) -> Bools:
     """`(rows, by)`: whether `by` is nowhere worse than the row."""
     covered = np.ones((len(rows), len(by)), dtype=bool)
     for j in range(rows.shape[1]):
@@ -41,11 +39,11 @@ def covers(rows: Costs, by: Costs) -> NDArray[np.bool_]:
     return covered
 
 
-def _covered(rows: Costs, front: Costs) -> NDArray[np.bool_]:
+def _covered(rows: Floats, front: Floats) -> Bools:
     return np.any(covers(rows, front), axis=1)
 
 
-def hypervolume(costs: Costs, reference: Sequence[float]) -> float:
+def hypervolume(costs: Floats, reference: Sequence[float]) -> float:
     """Volume between the front of `costs` and `reference`, for two or three objectives.
 
     Exact, in n log n: points are swept along the last objective, and the staircase of the first two
@@ -88,7 +86,7 @@ class _Staircase:
         self.xs[first:last], self.ys[first:last] = [x], [y]
 
 
-def _area(costs: Costs, reference: Costs) -> float:
+def _area(costs: Floats, reference: Floats) -> float:
     """Area between a staircase of two costs and `reference`."""
     ranked = costs[np.lexsort(costs.T[::-1])]
     best = np.minimum.accumulate(ranked[:, 1])
@@ -96,18 +94,18 @@ def _area(costs: Costs, reference: Costs) -> float:
     return float(((reference[0] - ranked[:, 0]) * np.maximum(heights, 0)).sum())
 
 
-def normalised(costs: Costs) -> Costs:
+def normalised(costs: Floats) -> Floats:
     """`costs` with every objective scaled to [0, 1]; a constant objective becomes 0."""
     low, high = costs.min(axis=0), costs.max(axis=0)
     return (costs - low) / np.where(high > low, high - low, 1)
 
 
-def knee(costs: Costs) -> int:
+def knee(costs: Floats) -> int:
     """The row closest to the ideal point once every objective is scaled to [0, 1]."""
     return int(np.argmin((normalised(costs) ** 2).sum(axis=1)))
 
 
-def spread(costs: Costs, n: int) -> NDArray[np.int64]:
+def spread(costs: Floats, n: int) -> Ints:
     """At most `n` rows that represent a front: its extremes and knee, then the farthest left."""
     if len(costs) <= n:
         return np.arange(len(costs))
@@ -116,7 +114,7 @@ def spread(costs: Costs, n: int) -> NDArray[np.int64]:
     return np.array(sorted(farthest(scaled, first, n)))
 
 
-def farthest(places: Costs, first: Sequence[int], n: int) -> list[int]:
+def farthest(places: Floats, first: Sequence[int], n: int) -> list[int]:
     """Rows `first` of `places` and, until there are `n`, each time the one farthest from them all.
 
     Greedy k-centre (Gonzalez, 1985): every dropped row is near a kept one.

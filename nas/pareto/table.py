@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from nas.files import write_text
-from nas.pareto.fronts import Costs, knee
+from nas.pareto.fronts import knee
 from nas.pareto.verified import fault_of
-from search_spaces import InputError
+from search_spaces import Floats, InputError
 
 SCHEMA = "nas.pareto/1"
 OBJECTIVES = ("top1_error_pct", "latency_ms", "energy_mj")
@@ -52,7 +52,7 @@ class ParetoTable:
         """The points of one level."""
         return [p for p in self.points if p["level"] == level]
 
-    def costs(self, points: Sequence[dict[str, Any]]) -> Costs:
+    def costs(self, points: Sequence[dict[str, Any]]) -> Floats:
         """Objectives of `points`, `(n, n_objectives)`."""
         return np.array([[p[name] for name in self.objectives] for p in points], dtype=float)
 

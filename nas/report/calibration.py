@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nas.report.html import environment
+from search_spaces import Floats
 
 SIZE, LEFT, TOP, RIGHT, BOTTOM = 460, 64, 34, 12, 46  # pixels
 MOST = 1500  # points that are drawn
-
-Floats = NDArray[np.float64]
 
 
 def calibration_svg(

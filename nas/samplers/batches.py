@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
@@ -22,12 +21,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.samplers.domain import Domain
-from search_spaces import Genes
+from search_spaces import Floats, Genes, Ints
 
 N_ATTEMPTS = 20
 CONSTRAINT = "constraints"  # the system attribute in which Optuna keeps constraint values
-
-Floats = NDArray[np.floating[Any]]
 
 
 class BatchSampler(BaseSampler):
@@ -142,9 +139,7 @@ class BatchSampler(BaseSampler):
         rows = self.domain.genes([*untold, *others])
         return self._handed | {row.tobytes() for row in rows}
 
-    def _pick(
-        self, number: int, genes: Genes, taken: set[bytes], trial: int
-    ) -> NDArray[np.int64] | None:
+    def _pick(self, number: int, genes: Genes, taken: set[bytes], trial: int) -> Ints | None:
         """A free row of `genes`, by the trial's number so that workers differ, or one more."""
         start = trial - self._n_told
         for row in np.roll(genes, -(start % max(len(genes), 1)), axis=0):

@@ -8,13 +8,10 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from search_spaces import Genes, Space, encode, feature_names
-
-Floats = NDArray[np.floating[Any]]
+from search_spaces import Floats, Genes, Space, encode, feature_names
 
 
 class Domain(Protocol):

@@ -7,13 +7,10 @@ et al., 2011). Objectives may be warped: between two knots the warp counts as a 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-Floats = NDArray[np.floating[Any]]
+from search_spaces import Floats, Ints
 
 CHUNK = 4_000_000  # candidates x boxes held at once
 
@@ -67,7 +64,7 @@ def improvement(integrals: list[Floats], knots: list[Floats], box: tuple[Floats,
     return total
 
 
-def _index(corners: Floats, knots: list[Floats]) -> NDArray[np.int64]:
+def _index(corners: Floats, knots: list[Floats]) -> Ints:
     """Column of every corner in the integrals with a leading 0 for -inf."""
     columns = [np.searchsorted(k, corners[:, d], side="left") + 1 for d, k in enumerate(knots)]
     return np.where(np.isinf(corners), 0, np.column_stack(columns))

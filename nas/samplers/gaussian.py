@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-Floats = NDArray[np.floating[Any]]
+from search_spaces import Floats
 
 JITTER = 1e-6
 N_TUNED = 200  # rows that choose the parameters, evenly from all: more cost time and change little

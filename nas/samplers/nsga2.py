@@ -6,12 +6,11 @@ Constrained tournament, uniform crossover, mutation, survival by rank and crowdi
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
-from nas.samplers.batches import CONSTRAINT, N_ATTEMPTS, BatchSampler, Floats, fresh
+from nas.samplers.batches import CONSTRAINT, N_ATTEMPTS, BatchSampler, fresh
 from nas.samplers.domain import Domain, SpaceDomain, trial_genes, trial_params
-from search_spaces import Genes, Space
+from search_spaces import Floats, Genes, Ints, Space
 
 __all__ = ["CONSTRAINT", "GenerationSampler", "trial_genes", "trial_params"]
 
@@ -93,7 +92,7 @@ def redraw(domain: Domain, genes: Genes, rate: float, rng: np.random.Generator) 
     return domain.canonical(genes)
 
 
-def non_domination_rank(values: Floats) -> NDArray[np.int64]:
+def non_domination_rank(values: Floats) -> Ints:
     """Front number of every row, 0 for the non-dominated ones."""
     no_worse = np.ones((len(values), len(values)), dtype=bool)
     better = np.zeros_like(no_worse)
@@ -111,7 +110,7 @@ def non_domination_rank(values: Floats) -> NDArray[np.int64]:
     return rank
 
 
-def crowding(values: Floats, rank: NDArray[np.int64]) -> Floats:
+def crowding(values: Floats, rank: Ints) -> Floats:
     """Crowding distance of every row within its front; infinite at the ends."""
     distance = np.zeros(len(values))
     for column in values.T:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
@@ -22,12 +21,12 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from nas.pareto import non_dominated
-from nas.samplers.batches import N_ATTEMPTS, BatchSampler, Floats, fresh
+from nas.samplers.batches import N_ATTEMPTS, BatchSampler, fresh
 from nas.samplers.domain import ParameterDomain, SpaceDomain
 from nas.samplers.ehvi import below, boxes, improvement
 from nas.samplers.gaussian import GaussianProcess, Posterior
 from nas.samplers.nsga2 import redraw
-from search_spaces import Genes, Space
+from search_spaces import Floats, Genes, Ints, Space
 
 N_CANDIDATES = 2_000  # half near the front, half anywhere; a smaller space as a whole
 N_ROWS = 1000  # results that are modelled: those closest to the front
@@ -177,7 +176,7 @@ class _Belief:
             excess = np.arcsinh(violation / np.median(np.abs(violation[~feasible])))
             self.bound = GaussianProcess(blocks).fit(X, excess)
 
-    def _closest(self, values: Floats, violation: Floats) -> NDArray[np.int64]:
+    def _closest(self, values: Floats, violation: Floats) -> Ints:
         """Rows that need the least improvement to join the front, or to meet the bounds first."""
         far = np.full(len(values), np.inf)
         for point in self.front:

@@ -17,13 +17,12 @@ from nas.devices import AnalyticDevice, load_profile, profile_names
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.model import Model
-from nas.search.score.scorer import Floats
 from nas.search.settings import SearchSettings
 from nas.search.target_rows import choose_levels
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
 from predictors import NeuralOptimizer
-from search_spaces import Genes, InputError, Space
+from search_spaces import Floats, Genes, InputError, Space
 
 N_KNOWN = 25  # of the measured subnets are judged as well
 N_BOUNDS, N_TAKEN = 12, 4  # bounds per level and quantity, designs taken for each

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nas.search.score.scorer import Floats
 from nas.search.settings import SearchSettings
 from nas.zoo.folder import supernet_folder
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
-from search_spaces import Genes, InputError, PolicyGrid, Space, get_space
+from search_spaces import Floats, Genes, InputError, PolicyGrid, Space, get_space
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from nas.devices import HostDevice
 from nas.files import write_text
@@ -20,7 +19,16 @@ from nas.search.settings import SearchSettings
 from nas.transfer.costs import kernel_counts
 from nas.transfer.proxy import Proxy
 from predictors import check_target_rows, read_rows
-from search_spaces import DvfsLevel, Genes, InputError, Space, format_heads, parse_heads
+from search_spaces import (
+    Bools,
+    DvfsLevel,
+    Floats,
+    Genes,
+    InputError,
+    Space,
+    format_heads,
+    parse_heads,
+)
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
@@ -34,7 +42,7 @@ def choose_levels(levels: list[DvfsLevel]) -> list[DvfsLevel]:
 
 def choose_programs(
     space: Space, proxy: Proxy, n: int, rng: np.random.Generator
-) -> tuple[Genes, NDArray[np.bool_]]:
+) -> tuple[Genes, Bools]:
     """`n` programs of different subnets, far apart in proxy latency and number of kernels.
 
     One is the largest subnet without exits, which savings are told against; each further one is the
@@ -48,9 +56,7 @@ def choose_programs(
     deepest[0] = space.n_exits
     heads[np.arange(len(genes)), deepest] = True
     heads[1::2] = np.arange(space.n_exits + 1) <= deepest[1::2, None]
-    known: NDArray[np.float64] = np.log(
-        [proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)]
-    )
+    known: Floats = np.log([proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)])
     chosen = farthest(normalised(known.T), [0], n)
     chosen.sort(key=lambda i: float(known[0, i]))
     return genes[chosen], heads[chosen]

@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from nas.devices import get_device
 from nas.search.front.archive import Archive
 from nas.search.model import Model
 from nas.search.score.clocks import ClockGrid
 from nas.search.score.objectives import Bounds
-from nas.search.score.scorer import Accuracy, Costs, Floats, Scorer
+from nas.search.score.scorer import Accuracy, Costs, Scorer
 from nas.search.settings import SearchSettings
 from nas.transfer.costs import TargetCosts, target_costs
 from nas.transfer.proxy import Proxy
-from search_spaces import Genes, InputError, PolicyGrid, Space
+from search_spaces import Bools, Floats, Genes, InputError, PolicyGrid, Space
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class SideBySide:
 
     costs: tuple[Costs, ...]
 
-    def __call__(self, genes: Genes, programs: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def __call__(self, genes: Genes, programs: Bools) -> tuple[Floats, Floats]:
         parts = [costs(genes, programs) for costs in self.costs]
         latency, energy = (np.concatenate(x, axis=2) for x in zip(*parts, strict=True))
         return latency, energy

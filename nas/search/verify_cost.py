@@ -15,9 +15,9 @@ from nas.measure.table import Row
 from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
 from nas.pareto.verified import FIELD, QUANTITIES
 from nas.search.front.result import digits
-from nas.search.score.scorer import Floats, expected_costs, with_decisions
+from nas.search.score.scorer import expected_costs, with_decisions
 from predictors import srcc_within
-from search_spaces import ExitPolicy, InputError, PolicyGrid, Space
+from search_spaces import ExitPolicy, Floats, InputError, PolicyGrid, Space
 
 ANY = 0.5  # a threshold: what a policy costs depends on its exits and their rates alone
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from nas.search.score.scorer import Floats
 from nas.transfer.proxy import Proxy
 from predictors import (
     MonotoneTransfer,
@@ -21,7 +19,7 @@ from predictors import (
     held_out_report,
     transfer_report,
 )
-from search_spaces import DvfsLevel, Genes, InputError, Space
+from search_spaces import Bools, DvfsLevel, Floats, Genes, InputError, Ints, Space
 
 PREDICTED, ON_SIMULATED = "predicted", "predicted (simulated)"
 SCALED = "predicted (scaled simulation)"
@@ -33,8 +31,8 @@ class TargetCosts:
     """`costs(genes, programs)`: latency and energy `(n, programs, L)` on the target."""
 
     space: Space
-    latency: Callable[[Genes, NDArray[np.bool_]], Floats]  # programs row by row -> (m, L)
-    energy: Callable[[Genes, NDArray[np.bool_]], Floats] | None
+    latency: Callable[[Genes, Bools], Floats]  # programs row by row -> (m, L)
+    energy: Callable[[Genes, Bools], Floats] | None
     latency_source: str
     energy_source: str | None
     reports: dict[str, TransferReport]  # what the target rows say of the proxy
@@ -51,7 +49,7 @@ class TargetCosts:
             entries.get("energy_mj", {})["decision"] = "no-go"
         return entries
 
-    def __call__(self, genes: Genes, programs: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def __call__(self, genes: Genes, programs: Bools) -> tuple[Floats, Floats]:
         rows = np.repeat(genes, len(programs), axis=0)
         heads = np.tile(programs, (len(genes), 1))
         latency = self.latency(rows, heads)
@@ -71,7 +69,7 @@ class TargetCosts:
         return json.loads(kept.to_json(orient="records", double_precision=6))
 
 
-def kernel_counts(space: Space, genes: Genes, heads: NDArray[np.bool_]) -> NDArray[np.int64]:
+def kernel_counts(space: Space, genes: Genes, heads: Bools) -> Ints:
     """Kernels that every program starts `(n,)`: its operators, as a compiler fuses them."""
     return space.operators(genes, heads).present.sum(axis=1)
 
@@ -81,7 +79,7 @@ def clocks_mhz(levels: list[DvfsLevel]) -> Floats:
     return np.array([level.clock_mhz for level in levels])
 
 
-def _own_level(clock_mhz: Floats, clocks: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _own_level(clock_mhz: Floats, clocks: Floats) -> tuple[Ints, Ints]:
     """Index of each row's own level, the nearest in clock, into costs `(rows, L)`."""
     nearest = np.abs(clocks - clock_mhz[:, None]).argmin(axis=1)
     return np.arange(len(nearest)), nearest
@@ -182,11 +180,11 @@ class _Fit:
         seen = self.rows[self.rows[name].notna()]["clock_mhz"].nunique()
         return seen >= 2 or len(self.clocks) == 1
 
-    def _through_proxy(self, name: str) -> Callable[[Genes, NDArray[np.bool_]], Floats]:
+    def _through_proxy(self, name: str) -> Callable[[Genes, Bools], Floats]:
         transfer = self.transfer
         predict = transfer.predict if name == "latency_ms" else transfer.predict_energy
 
-        def costs(genes: Genes, heads: NDArray[np.bool_]) -> Floats:
+        def costs(genes: Genes, heads: Bools) -> Floats:
             h, kernels = (
                 self.proxy.latency_ms(genes, heads),
                 kernel_counts(self.space, genes, heads),
@@ -219,7 +217,7 @@ class _Fit:
         )
         return (lambda g, h: scaled.predict(simulate(self.space.operators(g, h))[column])), SCALED
 
-    def _power_of_model(self, genes: Genes, heads: NDArray[np.bool_]) -> Floats:
+    def _power_of_model(self, genes: Genes, heads: Bools) -> Floats:
         """Energy that the rows lack: the model's power for the predicted latency."""
         latency, energy = self.device.cost(self.space.operators(genes, heads))
         return energy / latency * self.latency(genes, heads)

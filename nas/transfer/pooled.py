@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from nas.transfer.costs import target_costs, with_clock
@@ -23,13 +22,11 @@ from predictors import (
     learn_prior,
     srcc_within,
 )
-from search_spaces import DvfsLevel, Genes, Space, encode, feature_blocks
+from search_spaces import Bools, DvfsLevel, Floats, Genes, Space, encode, feature_blocks
 
 N_POOL = 600  # programs that proxies are compared on
 MORE_ROWS = (8, 24)
 STEP = 0.1  # of a proxy's log cost, to see how much it counts
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -107,9 +104,7 @@ def pooled_transfer(
     return PooledTransfer(judged, predictor)
 
 
-def program_columns(
-    space: Space, proxies: Sequence[Proxy], genes: Genes, heads: NDArray[np.bool_]
-) -> Floats:
+def program_columns(space: Space, proxies: Sequence[Proxy], genes: Genes, heads: Bools) -> Floats:
     """Features of programs and their log latency on every proxy."""
     logs = [np.log(p.latency_ms(genes, heads)) for p in proxies]
     return np.column_stack([encode(space, genes, heads), *logs])

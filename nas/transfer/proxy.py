@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nas.devices import AnalyticDevice, load_profile, profile_names
 from predictors import LatencyPredictor, genes_and_heads, read_rows
-from search_spaces import Genes, Space, encode
+from search_spaces import Bools, Floats, Genes, Space, encode
 
 ANALYTIC_HOST = "x86-cpu"
 
@@ -25,7 +22,7 @@ class Proxy:
     source: str  # of the rows it was learned from
     n_rows: int
     n_subnets: int
-    latency_ms: Callable[[Genes, NDArray[np.bool_]], NDArray[np.float64]]
+    latency_ms: Callable[[Genes, Bools], Floats]
     predictor: LatencyPredictor | None = None  # of measured rows; a file can keep it
 
     @property

@@ -24,14 +24,13 @@ from predictors import (
     srcc_within,
     srcc_within_interval,
 )
-from search_spaces import InputError, Space, encode
+from search_spaces import Floats, InputError, Space, encode
 
 QUANTITIES = {"latency_ms": LatencyPredictor, "energy_mj": EnergyPredictor}
 SETTING = ("device", "processor", "backend", "precision", "batch", "level", "gpu_mhz")
 COVERAGE = 0.9
 N_RESAMPLES, LARGE = 1000, 2_000_000  # of the bootstrap; rows times resamples at most
 
-Floats = NDArray[np.float64]
 Names = NDArray[np.object_]
 
 

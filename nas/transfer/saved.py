@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from nas.transfer.costs import ON_SIMULATED, PREDICTED, with_clock
 from nas.transfer.pooled import PooledTransfer, program_columns
@@ -28,9 +27,8 @@ from predictors import (
     save_predictor,
     save_transfer,
 )
-from search_spaces import DvfsLevel, InputError, Space, encode
+from search_spaces import DvfsLevel, Floats, InputError, Space, encode
 
-Floats = NDArray[np.float64]
 Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
 
 

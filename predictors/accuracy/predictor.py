@@ -7,7 +7,6 @@ from typing import Self
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
@@ -25,14 +24,12 @@ from predictors.artifacts import (
     write_artifact,
 )
 from predictors.kernel import KernelRegressor
-from search_spaces import Genes, PolicyGrid, Space, encode, feature_names
+from search_spaces import Bools, Floats, Genes, PolicyGrid, Space, encode, feature_names
 
 SCHEMA = "nas.accuracy_predictor/1"
 NAME = "accuracy_predictor"
 MIN_ROWS_TO_COMPARE = 12
 MAX_KERNEL_ROWS = 1500  # its eigendecompositions then take seconds
-
-Floats = NDArray[np.float32]
 
 
 class AccuracyPredictor(BaseEstimator):
@@ -136,7 +133,7 @@ class AccuracyPredictor(BaseEstimator):
                 predictor.model_ = load_trees(files["ubj"])
         return predictor
 
-    def _features(self, genes: Genes) -> NDArray[np.float64]:
+    def _features(self, genes: Genes) -> Floats:
         return encode(self.space, genes, np.ones((1, self.space.n_exits + 1), dtype=bool))
 
     def _better_kind(self, table: AccuracyTable) -> str:
@@ -153,7 +150,7 @@ class AccuracyPredictor(BaseEstimator):
 
 def lookup(
     table: AccuracyTable, predictor: AccuracyPredictor, genes: Genes
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Floats, Bools]:
     """Error `(n, P)`, exit rates `(n, P, E + 1)`, and which subnets `(n,)` were evaluated.
 
     An evaluated subnet answers with its own row of `table`, any other with the prediction.

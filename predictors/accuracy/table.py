@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from predictors.cells import TableError, canonical_subnets, numbers, read_cells
-from search_spaces import Genes, InputError, PolicyGrid, Space
+from search_spaces import Floats, Genes, InputError, Ints, PolicyGrid, Space
 
 SCHEMA = "nas.accuracy/1"
 SUM_TOLERANCE = 0.01  # rates are stored in half precision
@@ -26,8 +26,8 @@ class AccuracyTable:
 
     genes: Genes  # (n, genes), canonical
     grid: PolicyGrid
-    top1_error_pct: NDArray[np.float32]  # (n, P)
-    exit_rate: NDArray[np.float32]  # (n, P, E + 1), sums to 1
+    top1_error_pct: Floats  # (n, P)
+    exit_rate: Floats  # (n, P, E + 1), sums to 1
     split: str | None = None
     n_images: int | None = None
     supernet_sha256: str | None = None
@@ -52,7 +52,7 @@ class AccuracyTable:
         """Row by the bytes of its genes."""
         return {row.tobytes(): i for i, row in enumerate(self.genes)}
 
-    def rows(self, genes: Genes) -> NDArray[np.int64]:
+    def rows(self, genes: Genes) -> Ints:
         """The row of each canonical subnet `(n, genes)`, or -1 where it was not evaluated."""
         genes = np.ascontiguousarray(genes, dtype=np.int64)
         return np.array([self.row_of.get(row.tobytes(), -1) for row in genes], dtype=np.int64)

@@ -15,8 +15,7 @@ from xgboost import XGBRegressor
 
 from predictors.cost.intervals import half_width, half_widths
 from predictors.cost.work import WorkLaw
-
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 
 class _CostPredictor(RegressorMixin, BaseEstimator):

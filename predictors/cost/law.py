@@ -12,11 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 # The elasticity of t in h is a weighted mean of b and d: a floor under both leaves no plateau.
 MIN_EXPONENT, MAX_EXPONENT = 0.02, 3.0

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from search_spaces import InputError, Operators
-
-Floats = NDArray[np.float64]
+from search_spaces import Floats, InputError, Operators
 
 
 @dataclass(frozen=True, order=True)

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from predictors.cost.law import NOISE, OUTLIER
-
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from search_spaces import Floats
 
 
 def zero_shot(
     X: ArrayLike, descriptions: ArrayLike, target_description: ArrayLike, *, length: float = 1.0
-) -> NDArray[np.float64]:
+) -> Floats:
     """Costs (n,) on a device that was never measured, from log costs X (n, P) on described ones.
 
     `descriptions` (P, d) are numbers such as log peak, log bandwidth and log batch; they are scaled

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from predictors.design.layers import forward, initial, minimise, to_numpy, to_torch
+from search_spaces import Floats, Ints
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats = NDArray[np.floating[Any]]
 
 N_EPISODES, N_QUERIES = 16, 64  # devices per step and rows of each that are predicted
 N_GIVEN = (4, 32)  # rows of each that are given
@@ -96,7 +95,7 @@ class DevicePredictor:
         variance = ((phi @ device.covariance) * phi).sum(axis=1)
         return phi @ device.mean, np.sqrt(variance + device.noise)
 
-    def anchors(self, phi: Floats, n: int) -> NDArray[np.int64]:
+    def anchors(self, phi: Floats, n: int) -> Ints:
         """Which n of the rows phi (m, q) tell most of an unknown device, in order.
 
         Each next one lowers the summed variance of all rows most; no cost is looked at.
@@ -116,7 +115,7 @@ class DevicePredictor:
 
     def _episodes(
         self, log_cost: Floats, families: Sequence[str], rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], Floats]:
+    ) -> tuple[Ints, Floats]:
         """Rows (episodes, given + queries) and their log costs on made-up devices."""
         n_given = int(rng.integers(*N_GIVEN))
         rows = rng.integers(len(log_cost), size=(N_EPISODES, n_given + N_QUERIES))
@@ -124,7 +123,7 @@ class DevicePredictor:
 
 
 def mixtures(
-    log_cost: Floats, families: Sequence[str], rows: NDArray[np.int64], rng: np.random.Generator
+    log_cost: Floats, families: Sequence[str], rows: Ints, rng: np.random.Generator
 ) -> Floats:
     """log costs (m, k) of `rows` (m, k) on m made-up devices.
 

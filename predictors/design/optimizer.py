@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import safetensors.numpy
-from numpy.typing import NDArray
 
 from predictors.artifacts import faults_named, read_artifact, write_artifact
 from predictors.design.conditioned import DevicePredictor, Embedding, mixtures
@@ -27,12 +26,11 @@ from predictors.design.layers import (
     to_torch,
 )
 from predictors.design.repair import Belief, Pool, keys, repair
-from search_spaces import Genes, Space, feature_names
+from search_spaces import Floats, Genes, Ints, Space, feature_names
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-Floats = NDArray[np.floating[Any]]
 Value = Callable[[Genes], Floats]
 
 SCHEMA, NAME = "nas.optimiser/1", "optimiser"
@@ -162,7 +160,7 @@ class NeuralOptimizer:
 
     # ---- use -----------------------------------------------------------------------------------
 
-    def anchors(self, genes: Genes, n: int = N_ANCHORS) -> NDArray[np.int64]:
+    def anchors(self, genes: Genes, n: int = N_ANCHORS) -> Ints:
         """Which n of `genes` to measure on a new device; no cost is looked at."""
         return self.predictor_.anchors(self._features(genes), n)
 
@@ -209,7 +207,7 @@ class NeuralOptimizer:
         """For `verify`: what is believed of the pool when more than `genes` was measured."""
         given, asked = self._features(genes), self._features(pool.genes)
 
-        def believed(rows: NDArray[np.int64], more: Floats) -> tuple[Floats, Floats]:
+        def believed(rows: Ints, more: Floats) -> tuple[Floats, Floats]:
             phi, y = np.concatenate([given, asked[rows]]), np.concatenate([log_cost, more])
             return self.predictor_.predict(asked, self.predictor_.embed(phi, y))
 

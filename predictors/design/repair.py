@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
-from search_spaces import Genes, Space
+from search_spaces import Bools, Floats, Genes, Ints, Space
 
-Floats = NDArray[np.floating[Any]]
-Belief = Callable[[NDArray[np.int64], Floats], tuple[Floats, Floats]]
+Belief = Callable[[Ints, Floats], tuple[Floats, Floats]]
 
 CAUTIONS = (0.0, -1.0, 1.0)  # standard deviations
 N_KEPT, N_MOVES = 32, 8  # designs that move on, by each reading, and how often they do
@@ -34,11 +32,11 @@ class Pool:
     def __getitem__(self, rows: Any) -> Pool:
         return Pool(self.genes[rows], self.value[rows], self.mean[rows], self.std[rows])
 
-    def meets(self, log_bound: float) -> NDArray[np.bool_]:
+    def meets(self, log_bound: float) -> Bools:
         """Which designs are predicted to meet the bound and may be chosen, (m,)."""
         return np.asarray((self.mean <= log_bound) & (self.value > -np.inf))
 
-    def order(self, log_bound: float, caution: float = 0.0) -> NDArray[np.int64]:
+    def order(self, log_bound: float, caution: float = 0.0) -> Ints:
         """Rows by falling value where mean + caution x std meets the bound, then by rising cost."""
         cost = self.mean + caution * self.std
         allowed = self.value > -np.inf
@@ -93,7 +91,7 @@ def keys(genes: Genes) -> list[bytes]:
 class Verified:
     """What measuring a pool gave: rows of the pool in order, their costs, and the chosen row."""
 
-    rows: NDArray[np.int64]
+    rows: Ints
     log_cost: Floats
     chosen: int | None  # None: nothing that was measured meets the bound
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from predictors.transfer.prior import CostPrior, covariance, parts
+from search_spaces import Ints
 
 
-def choose_rows(prior: CostPrior, candidates: ArrayLike, k: int) -> NDArray[np.int64]:
+def choose_rows(prior: CostPrior, candidates: ArrayLike, k: int) -> Ints:
     """Which k of the candidates (n, features) to measure on a target, in order of use.
 
     Each next one lowers the summed posterior variance of all candidates most (Cohn et al., 1996:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from predictors.cost.law import fit_latency_law
 from predictors.cost.power import fit_power_law
-
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 
 class MonotoneTransfer(BaseEstimator):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -19,8 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from predictors.transfer.posterior import Design, Hypothesis, Link, Posterior
 from predictors.transfer.prior import FREEDOM, SCALE, CostPrior, Rows, learn_prior
-
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 RIDGES = np.logspace(-2, 4, 13)
 NOISE_FACTORS = (1.0, 5.0, 25.0)  # devices whose measurements are noisier than the proxies'

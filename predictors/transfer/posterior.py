@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from predictors.kernel import squared_distance
@@ -20,8 +19,7 @@ from predictors.transfer.prior import (
     most_likely,
     parts,
 )
-
-Floats = NDArray[np.float64]
+from search_spaces import Floats
 
 OUTLIER = 5.0  # standard deviations from what the other rows say, and
 WRONG = 1.0  # log units, a factor of 2.7: less is no mistake but a device unlike the proxies

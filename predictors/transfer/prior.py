@@ -19,8 +19,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from predictors.kernel import squared_distance
-
-Floats = NDArray[np.float64]
+from search_spaces import Bools, Floats
 
 OFFSET = 100.0  # variance of a device's scale in log units: as good as unknown
 FREEDOM = 20.0  # degrees of freedom of a device's own amplitude (Student's t process)
@@ -62,7 +61,7 @@ class CostPrior:
     feature_scale: tuple[Floats, ...]
     candidates: Floats
 
-    def rows(self, X: ArrayLike, without: NDArray[np.bool_] | None = None) -> Rows:
+    def rows(self, X: ArrayLike, without: Bools | None = None) -> Rows:
         """Rows (n, features) of X; `without` (P,) leaves proxies out, for learning."""
         X = np.asarray(X, dtype=float)
         z = X[:, list(self.proxy_columns)] - self.proxy_mean

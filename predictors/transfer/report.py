@@ -12,9 +12,9 @@ from sklearn.base import BaseEstimator, clone
 
 from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
 from predictors.transfer.monotone import MonotoneTransfer
+from search_spaces import Bools, Floats
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Mask = Bools
 
 GO_SRCC = 0.8  # the lower end of the interval must reach this
 COVERAGE = 0.9  # of both intervals

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from search_spaces import RESOLUTIONS, InputError
+from search_spaces import RESOLUTIONS, InputError, Ints
 
 SPLITS = ("train", "validation", "test")
 Listener = Callable[[int, int], None]  # images read so far, images to read
@@ -32,7 +31,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: NDArray[np.int64]) -> Split:
+    def __getitem__(self, index: Ints) -> Split:
         return Split(self.images[index], self.labels[index])
 
 
@@ -76,7 +75,7 @@ class Dataset:
         x = (images.float() / 255 - mean) / std
         return x.contiguous(memory_format=torch.channels_last)
 
-    def counts(self, split: str) -> NDArray[np.int64]:
+    def counts(self, split: str) -> Ints:
         """Images of every class in `split`, (n_classes,)."""
         labels = getattr(self, split).labels.numpy()
         return np.bincount(labels, minlength=self.n_classes)

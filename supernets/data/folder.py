@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from search_spaces import Ints
 from supernets.data.dataset import (
     SPLITS,
     DataError,
@@ -157,7 +157,7 @@ def _class_names(folder: Path, listings: dict[str, Listing]) -> list[str]:
 
 def _fill_splits(
     listings: dict[str, Listing], names: list[str]
-) -> tuple[dict[str, list[Path]], dict[str, NDArray[np.int64]], tuple[str, ...]]:
+) -> tuple[dict[str, list[Path]], dict[str, Ints], tuple[str, ...]]:
     """Paths and labels of all three splits in random order, and the names of those drawn here."""
     rng = np.random.default_rng(0)
     pairs = {

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from search_spaces import Ints
 from supernets.data.dataset import DataError, Dataset, Split, channel_statistics
 from supernets.data.digits import DIGITS
 from supernets.data.splits import stratified
@@ -79,7 +80,7 @@ def _find(folder: Path, part: str, n_dims: int) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _read_pair(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read_pair(folder: Path, split: str) -> tuple[NDArray[np.uint8], Ints]:
     """Square images (N, H, H) and labels (N,) of `split`."""
     found = []
     for part, n_dims in ((f"{split}-images", 3), (f"{split}-labels", 1)):

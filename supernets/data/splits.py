@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces import Ints
 from supernets.data.dataset import Dataset
 
 HELD_OUT = 0.1  # share of the training images that a missing split draws
-Indices = NDArray[np.int64]
+Indices = Ints
 
 
 def stratified(labels: Indices, n_parts: int, rng: np.random.Generator) -> list[Indices]:

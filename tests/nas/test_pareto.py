@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nas.pareto import (
-    CSV_COLUMNS,
     ParetoTable,
     hypervolume,
     knee,
@@ -19,6 +18,7 @@ from nas.pareto import (
     read_pareto,
     spread,
 )
+from nas.pareto.table import CSV_COLUMNS
 from search_spaces import InputError
 
 COSTS = st.integers(1, 60).flatmap(

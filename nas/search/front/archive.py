@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.pareto import Costs, covers, non_dominated
+from nas.pareto import covers, non_dominated
 from nas.search.front.progress import Progress
 from nas.search.score.objectives import Bounds, least_violation
-from nas.search.score.scorer import Floats, Scores
-from search_spaces import Genes
+from nas.search.score.scorer import Scores
+from search_spaces import Bools, Floats, Genes, Ints
 
 FIRST_PART, GROWTH = 1024, 8  # the first candidates come in parts: most then meet a front
 N_BINS = np.array([128, 128])
@@ -22,17 +22,17 @@ N_BINS = np.array([128, 128])
 class LevelFront:
     """One level's front: cost row, subnet's number, policy and setting of the clocks per point."""
 
-    costs: Costs = field(default_factory=lambda: np.empty((0, 3)))
-    subnet: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    policy: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    costs: Floats = field(default_factory=lambda: np.empty((0, 3)))
+    subnet: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    policy: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    setting: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def add(
         self,
         costs: Sequence[Floats],
-        allowed: NDArray[np.bool_],
+        allowed: Bools,
         first_subnet: int,
-        settings: NDArray[np.int64],
+        settings: Ints,
     ) -> None:
         """Merge the `allowed` candidates; the result is exactly the front of old and new points.
 
@@ -50,7 +50,7 @@ class LevelFront:
             self._merge(candidates, first_subnet + row, policy, settings[column])
             start, size = start + size, GROWTH * size
 
-    def _merge(self, costs: Costs, *numbers: NDArray[np.int64]) -> None:
+    def _merge(self, costs: Floats, *numbers: Ints) -> None:
         alive = np.flatnonzero(~covers(costs, self.costs).any(axis=1))
         alive = alive[non_dominated(costs[alive])]
         keep = ~covers(self.costs, costs[alive]).any(axis=1)
@@ -60,7 +60,7 @@ class LevelFront:
             setattr(self, name, np.concatenate([old, new[alive]]))
 
 
-def surely_covered(costs: Sequence[Floats], front: Costs) -> NDArray[np.bool_]:
+def surely_covered(costs: Sequence[Floats], front: Floats) -> Bools:
     """Which candidates, three costs `(m,)`, a point of `front` is nowhere worse than; some missed.
 
     A table holds, for even bins of the first two costs, the least third cost of the front's points
@@ -95,12 +95,12 @@ class Archive:
         self.fronts = [LevelFront() for _ in range(sum(self.n_levels))]
         self.least = np.full(len(self.n_levels), np.inf)  # violation of any subnet on every device
         self.genes: list[Genes] = []
-        self.trial_values: list[Costs] = []  # of trials, on every device (devices, n, 3)
+        self.trial_values: list[Floats] = []  # of trials, on every device (devices, n, 3)
         self.progress: list[Progress] = []
         self.n_subnets = 0
         self.n_configurations = 0
 
-    def add(self, genes: Genes, scores: Scores) -> NDArray[np.float64]:
+    def add(self, genes: Genes, scores: Scores) -> Floats:
         """Add all configurations of `genes` that meet the bounds.
 
         Returns the violation of each subnet `(n,)`: the smallest over its policies and settings,

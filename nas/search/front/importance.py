@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nas.pareto import OBJECTIVES
-from nas.search.score.scorer import Floats
-from search_spaces import Genes, Space
+from search_spaces import Floats, Genes, Space
 
 N_TREES = 64
 MIN_SUBNETS = 50

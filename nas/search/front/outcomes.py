@@ -10,8 +10,8 @@ import numpy as np
 from nas.search.front.archive import Archive
 from nas.search.front.progress import mean, measured, reference_costs, stalled
 from nas.search.score.objectives import Bounds, combined, middle_levels, trial_values
-from nas.search.score.scorer import Floats, Scorer, Scores
-from search_spaces import Genes, Space
+from nas.search.score.scorer import Scorer, Scores
+from search_spaces import Floats, Genes, Space
 
 Inner = Callable[[Genes, Scores], Iterable[tuple[Genes, Scores]]]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.pareto import Costs, hypervolume
-from nas.search.score.scorer import Floats, Scorer
-from search_spaces import Space
+from nas.pareto import hypervolume
+from nas.search.score.scorer import Scorer
+from search_spaces import Floats, Space
 
 STALL = 0.001  # hypervolume that grew by less than this share counts as stalled
 MARGIN = 1.1
@@ -39,7 +39,7 @@ def reference_costs(space: Space, scorer: Scorer) -> Floats:
     return MARGIN * scores.costs[:, 0].max(axis=0)
 
 
-def measured(n_subnets: int, fronts: Sequence[Costs], reference: Floats) -> Progress:
+def measured(n_subnets: int, fronts: Sequence[Floats], reference: Floats) -> Progress:
     """Fronts (n_points, 3) of all levels as shares of the boxes from zero cost to `reference`.
 
     NaN for a level whose reference is NaN: it is not searched.
@@ -51,7 +51,7 @@ def measured(n_subnets: int, fronts: Sequence[Costs], reference: Floats) -> Prog
     )
 
 
-def _share(front: Costs, corner: Floats) -> float:
+def _share(front: Floats, corner: Floats) -> float:
     known = corner > 0  # a device without a source of energy has no costs there
     if not known.any():
         return nan

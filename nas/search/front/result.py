@@ -10,16 +10,15 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas import __version__
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
 from nas.search.front.archive import Archive
 from nas.search.score.scorer import Scorer, Scores
 from nas.transfer.costs import SCALED
-from search_spaces import DvfsLevel, ExitPolicy, Genes, Operators, Space
+from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators, Space
 
-LaunchShare = Callable[[Operators], NDArray[np.float64]]
+LaunchShare = Callable[[Operators], Floats]
 UNITS = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
 
@@ -54,9 +53,9 @@ class PointMaker:
         self,
         genes: Genes,
         scores: Scores,
-        rows: NDArray[np.int64],
-        policies: NDArray[np.int64],
-        columns: NDArray[np.int64],
+        rows: Ints,
+        policies: Ints,
+        columns: Ints,
     ) -> list[dict[str, Any]]:
         """Configurations: subnets of a scored population, each with a policy and scored clocks."""
         heads = self.scorer.grid.programs[self.scorer.grid.route[policies, -1]]
@@ -126,7 +125,7 @@ class PointMaker:
             )
         return points
 
-    def costs(self, points: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
+    def costs(self, points: Sequence[dict[str, Any]]) -> Floats:
         """The objectives of rows as they are written: rounding can make equal or dominated ones."""
         return np.array([[p[name] for name in self.provenance.objectives] for p in points])
 

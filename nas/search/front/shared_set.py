@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.files import write_text
-from nas.pareto import Costs, hypervolume, non_dominated
+from nas.pareto import hypervolume, non_dominated
 from nas.search.folder import SHARED
 from nas.search.front.archive import Archive
-from nas.search.score.scorer import Floats, Scorer
-from search_spaces import Genes, Space
+from nas.search.score.scorer import Scorer
+from search_spaces import Bools, Floats, Genes, Space
 
 SCHEMA = "nas.shared/1"
 LOSS_PCT = 1.0  # hypervolume that the set may lose on every device
@@ -71,7 +70,7 @@ class _Cover:
         self.n_levels = np.bincount(self.device)
         self.corners = [_corner(front) for front in self.fronts]
         self.volumes = [hypervolume(f, c) for f, c in zip(self.fronts, self.corners, strict=True)]
-        self.own: list[Costs] = [np.empty((0, 3)) for _ in self.used]  # of the chosen subnets
+        self.own: list[Floats] = [np.empty((0, 3)) for _ in self.used]  # of the chosen subnets
 
     def fewest(self) -> tuple[list[int], list[Floats]]:
         """Rows of `genes`, the most useful first, and what they and those before keep.
@@ -118,7 +117,7 @@ class _Cover:
         return 100 * np.bincount(self.device, shares) / self.n_levels
 
 
-def _corner(front: Costs) -> list[float]:
+def _corner(front: Floats) -> list[float]:
     """1.1 times the largest of every cost; 1 where a device has no such cost."""
     largest = front.max(axis=0)
     return np.where(largest > 0, 1.1 * largest, 1.0).tolist()
@@ -127,7 +126,7 @@ def _corner(front: Costs) -> list[float]:
 class _Grid:
     """Cells of the first two costs between the points of a front; depths are of the third."""
 
-    def __init__(self, front: Costs, corner: Sequence[float]) -> None:
+    def __init__(self, front: Floats, corner: Sequence[float]) -> None:
         self.last = corner[2]
         self.edges = [
             np.unique(np.quantile(front[:, d], np.linspace(0, 1, N_CELLS), method="lower"))
@@ -138,7 +137,7 @@ class _Grid:
         depth = self.depths(front[None], np.ones((1, len(front)), dtype=bool))[0]
         self.whole = float(((1 - depth) * self.weights).sum())
 
-    def depths(self, costs: Costs, meets: NDArray[np.bool_]) -> Floats:
+    def depths(self, costs: Floats, meets: Bools) -> Floats:
         """`(n, cells, cells)` from the configurations `(n, P, 3)` that meet the bounds.
 
         The least third cost of those no worse than a cell's near edges; 1 at the corner.

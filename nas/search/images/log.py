@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.search.folder import RunFolder
 from nas.search.images.evaluator import Counts, Evaluator
 from nas.search.model import Model
-from nas.search.score.scorer import Floats
 from nas.search.settings import SearchSettings
 from predictors import AccuracyTable
-from search_spaces import Genes, InputError, PolicyGrid, Space
+from search_spaces import Bools, Floats, Genes, InputError, PolicyGrid, Space
 
 SCHEMA = "nas.evaluations/1"
 
@@ -53,7 +51,7 @@ class EvaluatedAccuracy:
     def grid(self) -> PolicyGrid:
         return self.table.grid
 
-    def __call__(self, genes: Genes) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    def __call__(self, genes: Genes) -> tuple[Floats, Floats, Bools]:
         row = self.table.rows(genes)
         names = [str(subnet) for subnet in self.space.subnets(genes)]
         unknown = self.unknown(genes)

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search_spaces import DvfsLevel, Genes, InputError, Space
-
-Floats = NDArray[np.floating[Any]]
+from search_spaces import Bools, DvfsLevel, Floats, Genes, InputError, Ints, Space
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,17 @@ class ClockGrid:
         return cls(space, device, tuple(device.settings))
 
     @property
-    def level(self) -> NDArray[np.int64]:
+    def level(self) -> Ints:
         """The level of every setting, `(S,)`."""
         return np.array([setting.level for setting in self.settings])
 
     def costs(
         self,
         genes: Genes,
-        programs: NDArray[np.bool_],
+        programs: Bools,
         latency: Floats,
         energy: Floats,
-        chosen: NDArray[np.int64],
+        chosen: Ints,
     ) -> tuple[Floats, Floats]:
         """Costs `(n, programs, chosen)` from those at the levels, `(n, programs, L)`."""
         rows = np.repeat(genes, len(programs), axis=0)
@@ -59,7 +56,7 @@ class ClockGrid:
         ratios = [(a / o[:, level]).reshape(shape) for a, o in zip(at, own, strict=True)]
         return latency[:, :, level] * ratios[0], energy[:, :, level] * ratios[1]
 
-    def useful(self, latency: Floats, energy: Floats) -> NDArray[np.int64]:
+    def useful(self, latency: Floats, energy: Floats) -> Ints:
         """Settings that for some subnet no other of the same level beats in every program.
 
         Takes both costs `(n, programs, S)` of all settings, decisions included. What loses in every
@@ -78,7 +75,7 @@ class ClockGrid:
         return np.sort(np.concatenate(kept))
 
 
-def _unbeaten(costs: Floats) -> NDArray[np.bool_]:
+def _unbeaten(costs: Floats) -> Bools:
     """Of settings with costs `(S, n, quantities)`, those that some subnet may want.
 
     A setting is beaten for a subnet by one that is nowhere dearer; of equal ones the first stays.

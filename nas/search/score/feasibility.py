@@ -12,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.samplers.domain import SpaceDomain
 from nas.samplers.nsga2 import redraw
 from nas.search.score.objectives import QUANTITIES, Bounds, option_name
-from nas.search.score.scorer import Floats, Scorer, Scores
-from search_spaces import Genes, InputError, Space
+from nas.search.score.scorer import Scorer, Scores
+from search_spaces import Floats, Genes, InputError, Space
 
 N_PROBES = 256  # subnets spread over the space; the search starts if one of them meets all bounds
 N_KEPT = 8  # subnets that meet the bounds and start the search
@@ -93,14 +92,12 @@ def reachable(bounds: Bounds, scorer: Scorer, space: Space, seed: int) -> Reach:
     return reach
 
 
-def _look(
-    reach: Reach, scorer: Scorer, genes: Genes, names: Sequence[str]
-) -> dict[str, NDArray[np.float64]]:
+def _look(reach: Reach, scorer: Scorer, genes: Genes, names: Sequence[str]) -> dict[str, Floats]:
     """Score subnets at all clocks that are searched; keys `(n, 2)` for each of the bounds `names`.
 
     It ends early where some meet all bounds.
     """
-    keys: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    keys: dict[str, list[Floats]] = {name: [] for name in names}
     for part, scores in scorer.inner(genes, scorer(genes)):
         reach.see(part, scores, names)
         for name in names:
@@ -121,7 +118,7 @@ def _evolve(
     space: Space,
     name: str,
     genes: Genes,
-    key: NDArray[np.float64],
+    key: Floats,
 ) -> None:
     """Breed subnets towards the least value of bound `name` that the others allow."""
     domain = SpaceDomain(space)
@@ -140,7 +137,7 @@ def _evolve(
         genes, key = np.concatenate([genes, children]), np.concatenate([key, found])
 
 
-def _key(bounds: Bounds, scores: Scores, name: str) -> NDArray[np.float64]:
+def _key(bounds: Bounds, scores: Scores, name: str) -> Floats:
     """To rank subnets by: how far the other bounds are missed, then the least value within them."""
     missed = np.maximum(_without(bounds, name).violation(scores), 0).min(axis=(1, 2))
     return np.stack([missed, least_values(bounds, scores, name)], axis=1)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nas.search.score.scorer import Floats, Scores
-from search_spaces import InputError
+from nas.search.score.scorer import Scores
+from search_spaces import Bools, Floats, InputError, Ints
 
 WITHIN_PCT = 0.5  # error that the cheapest policy may add to that of the most accurate one
 QUANTITIES = (
@@ -71,7 +70,7 @@ class Bounds:
             worst = np.where(self.allowed(scores.level), worst, np.inf)
         return worst
 
-    def allowed(self, level: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def allowed(self, level: Ints) -> Bools:
         """Which columns, each of a `level`, may be used."""
         if self.levels is None:
             return np.ones(len(level), dtype=bool)
@@ -126,7 +125,7 @@ def combined(values: Floats) -> Floats:
     return mean
 
 
-def least_violation(violation: Floats, level: NDArray[np.int64], n_levels: Sequence[int]) -> Floats:
+def least_violation(violation: Floats, level: Ints, n_levels: Sequence[int]) -> Floats:
     """The smallest of `(n, P, columns)` on every device, `(devices, n)`.
 
     `level` is that of every column, `n_levels` are those of every device.

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.search.score.clocks import ClockGrid
-from search_spaces import Genes, PolicyGrid
+from search_spaces import Bools, Floats, Genes, Ints, PolicyGrid
 
-Floats = NDArray[np.floating[Any]]
 PART = 25  # subnets whose settings are scored at once: bounds the memory
 
 
@@ -28,7 +26,7 @@ class Accuracy(Protocol):
     @property
     def grid(self) -> PolicyGrid: ...
 
-    def __call__(self, genes: Genes) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    def __call__(self, genes: Genes) -> tuple[Floats, Floats, Bools]:
         """Error in percent (n, P), exit rates (n, P, E + 1), which subnets were measured (n,)."""
         ...
 
@@ -36,7 +34,7 @@ class Accuracy(Protocol):
 class Costs(Protocol):
     """Latency and energy of programs on the target."""
 
-    def __call__(self, genes: Genes, programs: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def __call__(self, genes: Genes, programs: Bools) -> tuple[Floats, Floats]:
         """latency_ms and energy_mj `(n, programs, L)` of every program (rows) of every subnet."""
         ...
 
@@ -47,13 +45,13 @@ class Scores:
 
     error_pct: Floats  # (n, P)
     rates: Floats  # (n, P, E + 1)
-    measured: NDArray[np.bool_]  # (n,) whether error and rates were measured
+    measured: Bools  # (n,) whether error and rates were measured
     latency_ms: Floats  # (n, P, L), expected
     energy_mj: Floats  # (n, P, L), expected
     worst_ms: Floats  # (n, P, L), no early exit taken
     params: Floats | None = None  # (n, P), weights of the asked program
-    setting: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    level: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    setting: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    level: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         """Columns that nobody named are the levels themselves."""
@@ -99,7 +97,7 @@ class Scorer:
             useful = self.clocks.useful(latency, energy)
             yield part, self._score(part, useful, latency[:, :, useful], energy[:, :, useful])
 
-    def at(self, genes: Genes, settings: NDArray[np.int64]) -> Scores:
+    def at(self, genes: Genes, settings: Ints) -> Scores:
         """Scores `(n, P, settings)` at chosen settings; those of the levels come first."""
         if self.clocks is None:
             scores = self(genes)
@@ -108,14 +106,12 @@ class Scorer:
             return replace(scores, **chosen, setting=settings, level=settings)
         return self._score(genes, settings, *self._decided(*self._at(genes, settings)))
 
-    def _at(self, genes: Genes, settings: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def _at(self, genes: Genes, settings: Ints) -> tuple[Floats, Floats]:
         assert self.clocks is not None
         programs = self.grid.programs
         return self.clocks.costs(genes, programs, *self.cost(genes, programs), settings)
 
-    def _score(
-        self, genes: Genes, settings: NDArray[np.int64], latency: Floats, energy: Floats
-    ) -> Scores:
+    def _score(self, genes: Genes, settings: Ints, latency: Floats, energy: Floats) -> Scores:
         assert self.clocks is not None
         error, rates, measured = self.accuracy(genes)
         costs = expected_costs(self.grid, rates, latency, energy)

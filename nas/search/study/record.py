@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.samplers.batches import CONSTRAINT
+from search_spaces import Floats
 
 CHECKED = ("5.0",)  # minor versions of Optuna
 CREATE_TRIAL = 4  # the journal's operation
 
 Params = Sequence[Mapping[str, Any]]
-Floats = NDArray[np.floating[Any]]
 
 
 def add_finished(
