@@ -10,30 +10,38 @@ from __future__ import annotations
 import threading
 import zlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.domain import Domain
-from search_spaces import Floats, Genes, Ints
+from nas.samplers.domain import Domain, ParameterDomain, SpaceDomain
+from search_spaces import Floats, Genes, InputError, Ints, Space
 
 N_ATTEMPTS = 20
 CONSTRAINT = "constraints"  # the system attribute in which Optuna keeps constraint values
 
 
 class BatchSampler(BaseSampler):
-    """Points of `domain`, a batch at a time; a subclass says how a batch follows from results."""
+    """Points of a domain, a batch at a time; a subclass says how a batch follows from results.
 
-    domain: Domain | None
+    The domain is the genes of `space`. Without a space it is the categorical and integer parameters
+    that the trials of a study have in common: batch 0 is then drawn at random, and parameters of
+    other kinds always are.
+    """
 
-    def __init__(self, domain: Domain | None, *, seed: int, population: int) -> None:
-        self.domain, self.seed, self.population = domain, seed, population
+    def __init__(self, space: Space | None, *, seed: int, population: int) -> None:
+        """`population` trials make a batch, unless a subclass overrides `size`."""
+        if population < 1:
+            raise InputError(f"`population` must be at least 1, got {population}")
+        self.space, self.seed, self.population = space, seed, population
+        self.domain: Domain = ParameterDomain({}) if space is None else SpaceDomain(space)
         self._lock = threading.Lock()  # Optuna's n_jobs are threads
         self._study: str | None = None
         self._start: Genes | None = None
@@ -68,11 +76,15 @@ class BatchSampler(BaseSampler):
 
     def start_from(self, genes: Genes) -> None:
         """Make `genes` the first members of batch 0, as many as it holds; call it before `ask`."""
-        assert self.domain is not None
         self._start = self.domain.canonical(genes)
 
     def ask(self) -> tuple[int, Genes]:
         """Number and genes of the batch that follows what was told."""
+        if not self.domain.distributions:
+            raise InputError(
+                "the sampler knows no parameters yet; give it a `space`, or let `study.optimize` "
+                "call it"
+            )
         if self._next is None:
             rng = np.random.default_rng([self.seed, self._number])
             size = self.size(self._number)
@@ -94,7 +106,6 @@ class BatchSampler(BaseSampler):
         return self._generation(trials, np.ones(1))
 
     def _generation(self, trials: Sequence[FrozenTrial], signs: Floats) -> tuple[int, Genes]:
-        assert self.domain is not None
         while len(trials) - self._n_told >= self.size(self._number):
             batch = trials[self._n_told : self._n_told + self.size(self._number)]
             values = signs * np.array([t.values for t in batch])
@@ -107,14 +118,22 @@ class BatchSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        del study, trial
-        return {} if self.domain is None else self.domain.distributions
+        """The space's genes, or what all trials so far have in common."""
+        del trial
+        if self.space is None:
+            found = ParameterDomain.of(IntersectionSearchSpace().calculate(study))
+            if found != self.domain:
+                self.domain = found
+                self._restart()
+            if len(study.get_trials(deepcopy=False)) < self.size(0):
+                return {}
+        return self.domain.distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The next point of the batch that the finished trials define."""
-        if not search_space or self.domain is None:
+        if not search_space:
             return {}
         with self._lock:
             trials = study.get_trials(deepcopy=False)
@@ -133,7 +152,6 @@ class BatchSampler(BaseSampler):
 
     def _taken(self, trials: list[FrozenTrial], untold: list[FrozenTrial]) -> set[bytes]:
         """Points of the pending batch, and of trials that failed or still run."""
-        assert self.domain is not None
         names = self.domain.distributions.keys()
         others = [t for t in trials if t.state != TrialState.COMPLETE and names <= t.params.keys()]
         rows = self.domain.genes([*untold, *others])
@@ -166,6 +184,19 @@ class BatchSampler(BaseSampler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def distinct(draw: Callable[[], Genes], n: int, seen: set[bytes]) -> Genes:
+    """The first `n` distinct rows that are not in `seen`, of as many draws as that takes.
+
+    Fewer after N_ATTEMPTS draws: a small space may have no more.
+    """
+    found = fresh(draw(), n, seen)
+    for _ in range(N_ATTEMPTS - 1):
+        if len(found) == n:
+            break
+        found = fresh(np.concatenate([found, draw()]), n, seen)
+    return found
 
 
 def fresh(candidates: Genes, n: int, seen: set[bytes]) -> Genes:

@@ -8,25 +8,50 @@ from __future__ import annotations
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from nas.samplers.batches import CONSTRAINT, N_ATTEMPTS, BatchSampler, fresh
-from nas.samplers.domain import Domain, SpaceDomain, trial_genes, trial_params
+from nas.samplers.batches import BatchSampler, distinct
+from nas.samplers.domain import Domain
+from nas.samplers.variation import offspring
 from search_spaces import Floats, Genes, Ints, Space
-
-__all__ = ["CONSTRAINT", "GenerationSampler", "trial_genes", "trial_params"]
 
 
 class GenerationSampler(BatchSampler):
-    """Subnets of `space`, `population` at a time; also usable one trial at a time in Optuna."""
+    """NSGA-II on subnets of `space`, or on categorical and integer parameters of any study.
 
-    domain: SpaceDomain
+    A generation is `population` trials, its parents are the best `population` of all before it.
 
-    def __init__(self, space: Space, *, seed: int = 0, population: int = 50) -> None:
-        self.space = space
-        super().__init__(SpaceDomain(space), seed=seed, population=population)
+    >>> import optuna
+    >>> from nas.samplers import GenerationSampler
+    >>> def objective(trial):
+    ...     layers, width = trial.suggest_int("layers", 1, 9), trial.suggest_int("width", 8, 64)
+    ...     trial.set_constraint("width over 48", width - 48)  # positive: infeasible
+    ...     return 1 / (layers * width), layers * width**2  # error and cost, both minimised
+    >>> sampler = GenerationSampler(seed=0, population=10)
+    >>> study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+    >>> study.optimize(objective, n_trials=50)
+    >>> all(trial.params["width"] <= 48 for trial in study.best_trials)
+    True
+
+    With a `space` the parameters are its genes, and a generation starts spread over all sizes:
+
+    >>> from search_spaces import get_space
+    >>> space = get_space("resnet-digits")
+    >>> def objective(trial):
+    ...     row = [trial.suggest_categorical(n, c) for n, c in space.named_choices().items()]
+    ...     genes = space.canonical([row])  # (1, genes); entries of skipped blocks are 0
+    ...     return 1 / genes.sum(), float(genes.sum())
+    >>> sampler = GenerationSampler(space, seed=0, population=10)
+    >>> study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+    >>> study.optimize(objective, n_trials=20)
+    >>> len(study.trials)
+    20
+    """
+
+    def __init__(self, space: Space | None = None, *, seed: int = 0, population: int = 50) -> None:
+        super().__init__(space, seed=seed, population=population)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """One named categorical parameter per gene."""
+        """One named parameter per gene."""
         return self.domain.distributions
 
     def _forget(self) -> None:
@@ -39,16 +64,10 @@ class GenerationSampler(BatchSampler):
         self._parents = merged.survivors(self.population)
 
     def _breed(self, number: int, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
-        found = np.empty((0, len(self.domain.choices)), dtype=np.int64)
-        for _ in range(N_ATTEMPTS):
-            if self._parents is None:
-                candidates = self.domain.spread(2 * n, rng)
-            else:
-                candidates = self._parents.offspring(self.domain, 2 * n, rng)
-            found = fresh(np.concatenate([found, candidates]), n, seen)
-            if len(found) == n:
-                break
-        return found
+        if self._parents is None:
+            return distinct(lambda: self.domain.spread(2 * n, rng), n, seen)
+        parents = self._parents
+        return distinct(lambda: parents.offspring(self.domain, 2 * n, rng), n, seen)
 
 
 class Population:
@@ -76,20 +95,8 @@ class Population:
 
     def offspring(self, domain: Domain, n: int, rng: np.random.Generator) -> Genes:
         """`n` children; survivors are sorted, so the smaller of two indices wins a tournament."""
-        parents = domain.full(self.genes)
-        mother, father = rng.integers(len(self), size=(2, n, 2)).min(axis=2)
-        swap = rng.random((n, parents.shape[1])) < 0.5
-        children = np.where(swap, parents[mother], parents[father])
-        return redraw(domain, children, 1 / children.shape[1], rng)
-
-
-def redraw(domain: Domain, genes: Genes, rate: float, rng: np.random.Generator) -> Genes:
-    """`genes` with every entry drawn again with probability `rate`."""
-    mutate = rng.random(genes.shape) < rate
-    for i, choices in enumerate(domain.choices):
-        drawn = np.asarray(choices)[rng.integers(len(choices), size=len(genes))]
-        genes[:, i] = np.where(mutate[:, i], drawn, genes[:, i])
-    return domain.canonical(genes)
+        pairs = rng.integers(len(self), size=(2, n, 2)).min(axis=2)
+        return offspring(domain, self.genes, pairs, rng)
 
 
 def non_domination_rank(values: Floats) -> Ints:

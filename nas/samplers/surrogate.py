@@ -4,8 +4,6 @@ Every objective gets a Gaussian process on the features of the network (or on th
 study), fitted to warped values (Box and Cox, 1964). A batch is chosen greedily by the expected
 hypervolume that a point adds (Emmerich et al., 2011), believing the model's mean for points already
 chosen (Ginsbourger et al., 2010). Bounds enter as the probability that they are met.
-
-    study = optuna.create_study(directions=["minimize"] * 2, sampler=SurrogateSampler())
 """
 
 from __future__ import annotations
@@ -13,20 +11,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from optuna import Study
-from optuna.distributions import BaseDistribution
-from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from nas.pareto import non_dominated
-from nas.samplers.batches import N_ATTEMPTS, BatchSampler, fresh
-from nas.samplers.domain import ParameterDomain, SpaceDomain
+from nas.samplers.batches import BatchSampler, distinct, fresh
 from nas.samplers.ehvi import below, boxes, improvement
 from nas.samplers.gaussian import GaussianProcess, Posterior
-from nas.samplers.nsga2 import redraw
-from search_spaces import Floats, Genes, Ints, Space
+from nas.samplers.variation import offspring
+from search_spaces import Floats, Genes, InputError, Ints, Space
 
 N_CANDIDATES = 2_000  # half near the front, half anywhere; a smaller space as a whole
 N_ROWS = 1000  # results that are modelled: those closest to the front
@@ -36,11 +29,22 @@ POWERS = np.linspace(-2, 1, 13)
 
 
 class SurrogateSampler(BatchSampler):
-    """Subnets of `space`, or the categorical and integer parameters of any study.
+    """A model on subnets of `space`, or on categorical and integer parameters of any study.
 
     `n_initial` trials come first, spread over the space (drawn at random without one); then
-    `population` at a time, and a twentieth of the trials so far once that is more. Parameters of
-    other kinds are drawn uniformly.
+    `population` at a time, and a twentieth of the trials so far once that is more.
+
+    >>> import optuna
+    >>> from nas.samplers import SurrogateSampler
+    >>> def objective(trial):
+    ...     kind = trial.suggest_categorical("kind", ["plain", "residual"])
+    ...     layers = trial.suggest_int("layers", 1, 9)
+    ...     return 1 / layers + (kind == "plain"), layers  # error and cost, both minimised
+    >>> sampler = SurrogateSampler(seed=0, n_initial=6, population=2)
+    >>> study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+    >>> study.optimize(objective, n_trials=16)
+    >>> sorted({trial.params["kind"] for trial in study.best_trials})
+    ['residual']
     """
 
     def __init__(
@@ -51,25 +55,13 @@ class SurrogateSampler(BatchSampler):
         population: int = 5,
         n_initial: int = 20,
     ) -> None:
-        self.space, self.n_initial = space, n_initial
-        domain = SpaceDomain(space) if space is not None else None
-        super().__init__(domain, seed=seed, population=population)
+        if n_initial < 1:
+            raise InputError(f"`n_initial` must be at least 1, got {n_initial}")
+        self.n_initial = n_initial
+        super().__init__(space, seed=seed, population=population)
 
     def size(self, number: int) -> int:
         return self.n_initial if number == 0 else max(self.population, self._n_told // 20)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """The space's genes, or what all trials so far have in common."""
-        if self.space is None:
-            found = ParameterDomain.of(IntersectionSearchSpace().calculate(study))
-            if found != self.domain:
-                self.domain = found
-                self._restart()
-            if len(study.get_trials(deepcopy=False)) < self.n_initial:
-                return {}
-        return super().infer_relative_search_space(study, trial)
 
     def _forget(self) -> None:
         self._results: list[tuple[Genes, Floats, Floats]] = []
@@ -78,9 +70,8 @@ class SurrogateSampler(BatchSampler):
         self._results.append((genes, values, violation))
 
     def _breed(self, number: int, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
-        assert self.domain is not None
         if not self._results:
-            return self._first(n, seen, rng)
+            return distinct(lambda: self.domain.spread(n, rng), n, seen)
         genes, values, violation = (np.concatenate(x) for x in zip(*self._results, strict=True))
         candidates = self._candidates(genes, values, violation, seen, rng)
         if len(candidates) <= n:
@@ -88,15 +79,6 @@ class SurrogateSampler(BatchSampler):
         with threadpool_limits(1):  # matrices of some hundred rows only lose by threads
             belief = _Belief(self.domain.features(genes), values, violation, self.domain.blocks)
             return candidates[belief.choose(self.domain.features(candidates), n)]
-
-    def _first(self, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
-        assert self.domain is not None
-        found = np.empty((0, len(self.domain.choices)), dtype=np.int64)
-        for _ in range(N_ATTEMPTS):
-            found = fresh(np.concatenate([found, self.domain.spread(n, rng)]), n, seen)
-            if len(found) == n:
-                break
-        return found
 
     def _candidates(
         self,
@@ -107,7 +89,6 @@ class SurrogateSampler(BatchSampler):
         rng: np.random.Generator,
     ) -> Genes:
         """Everything unseen in a small space; offspring of the best and random points otherwise."""
-        assert self.domain is not None
         sizes = [len(c) for c in self.domain.choices]
         if math.prod(sizes) <= N_CANDIDATES:
             index = np.indices(sizes).reshape(len(sizes), -1).T
@@ -117,11 +98,8 @@ class SurrogateSampler(BatchSampler):
         half = N_CANDIDATES // 2
         feasible = violation <= violation.min()
         best = genes[feasible][non_dominated(values[feasible])]
-        parents = self.domain.full(best)
-        mother, father = rng.integers(len(parents), size=(2, half))
-        swap = rng.random((half, parents.shape[1])) < rng.choice([0, 0.5], size=(half, 1))
-        near = np.where(swap, parents[mother], parents[father])
-        near = redraw(self.domain, near, 1.5 / near.shape[1], rng)
+        pairs = rng.integers(len(best), size=(2, half))
+        near = offspring(self.domain, best, pairs, rng, n_mutations=1.5, some_alone=True)
         anywhere = self.domain.spread(half, rng)
         return fresh(np.concatenate([near, anywhere]), N_CANDIDATES, seen)
 

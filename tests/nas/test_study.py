@@ -7,7 +7,8 @@ import numpy as np
 import optuna
 import pytest
 
-from nas.samplers.nsga2 import GenerationSampler, trial_genes
+from nas.samplers.domain import trial_genes
+from nas.samplers.nsga2 import GenerationSampler
 from nas.search.front.progress import STALL
 from nas.search.score.objectives import Bounds
 from nas.search.score.scorer import Scorer

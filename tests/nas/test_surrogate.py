@@ -166,29 +166,6 @@ def test_it_finds_the_front_of_a_space_of_which_it_sees_one_in_a_hundred():
     assert share["ours"] > share["random"]
 
 
-def any_study(trial):
-    """What an Optuna user may write: names, numbers, one condition, and two directions."""
-    kind = trial.suggest_categorical("kind", ["small", "large", None])
-    layers = trial.suggest_int("layers", 1, 9)
-    width = trial.suggest_int("width", 8, 512, log=True)
-    rate = trial.suggest_float("rate", 0, 1)
-    bonus = {"small": 0, "large": 2, None: -1}[kind]
-    return bonus + layers - abs(width - 64) / 64 - (rate - 0.5) ** 2, layers * width
-
-
-def test_any_optuna_study_can_use_it_alone():
-    best = {}
-    for name, sampler in {
-        "ours": SurrogateSampler(seed=0, n_initial=10, population=1),
-        "random": optuna.samplers.RandomSampler(seed=0),
-    }.items():
-        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        study.optimize(any_study, n_trials=40)
-        values = np.array([t.values for t in study.trials]) * [-1, 1]
-        best[name] = hypervolume(values, (10.0, 5000.0))
-    assert best["ours"] > best["random"]
-
-
 def test_a_small_study_is_searched_whole_and_then_goes_on():
     def objective(trial):
         return trial.suggest_int("a", 0, 2) + trial.suggest_categorical("b", [True, False])

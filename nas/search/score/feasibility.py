@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nas.samplers.domain import SpaceDomain
-from nas.samplers.nsga2 import redraw
+from nas.samplers.variation import offspring
 from nas.search.score.objectives import QUANTITIES, Bounds, option_name
 from nas.search.score.scorer import Scorer, Scores
 from search_spaces import Floats, Genes, InputError, Space
@@ -126,11 +126,8 @@ def _evolve(
     for _ in range(N_ROUNDS):
         order = np.lexsort(key.T[::-1])[:N_PARENTS]
         genes, key = genes[order], key[order]
-        mother, father = rng.integers(len(genes), size=(2, N_CHILDREN))
-        parents = domain.full(genes)
-        swap = rng.random((N_CHILDREN, parents.shape[1])) < 0.5
-        children = np.where(swap, parents[mother], parents[father])
-        children = redraw(domain, children, 2 / children.shape[1], rng)
+        pairs = rng.integers(len(genes), size=(2, N_CHILDREN))
+        children = offspring(domain, genes, pairs, rng, n_mutations=2)
         found = _look(reach, scorer, children, [name])[name]
         if reach.met:
             return
