@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.bilevel import SLOWDOWNS, at_all_clocks, cheapest, plain, sweeps
 from nas.search import Bounds
-from tests.nas.test_clocks import ENERGY, ERROR, GENES, LEVEL, SCORER, WORST
+from tests.nas.search.score.test_clocks import ENERGY, ERROR, GENES, LEVEL, SCORER, WORST
 
 
 @pytest.mark.parametrize("exits", [False, True])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import images, subnets, supernet
 
 from supernets import CheckpointError, cached_norm, calibrate, read_bn_cache, write_bn_cache
 from supernets.checkpoint import read_tensors, write_tensors
+from tests.supernets.tiny import images, subnets, supernet
 
 NET, SUBNETS = supernet(), subnets(5)
 STATISTICS = {s: calibrate(NET, s, images()) for s in SUBNETS}

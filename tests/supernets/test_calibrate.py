@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import images, subnets, supernet
 
 from search_spaces import Subnet
 from supernets import cached_norm, calibrate
 from supernets.calibrate import store_largest
 from supernets.elastic import batch_norm
+from tests.supernets.tiny import images, subnets, supernet
 
 SUPERNET, IMAGES = supernet(), images(50)
 

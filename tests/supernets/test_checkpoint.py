@@ -14,12 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from tiny import SPACE, images, subnets, supernet
 
 from predictors import TableError, read_accuracy_table
 from search_spaces import get_space
 from supernets import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.checkpoint import SCHEMA, write_tensors
+from tests.supernets.tiny import SPACE, images, subnets, supernet
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import SPACE, digits, images, subnets, supernet
 
 from search_spaces import ExitPolicy, InputError, PolicyGrid
 from supernets import EarlyExitEngine, calibrate, confidence_and_correct, exit_logits, extract
+from tests.supernets.tiny import SPACE, digits, images, subnets, supernet
 
 NET, IMAGES, LABELS = supernet(), images(), digits().train.labels[:48]
 SUBNET = subnets(3)[2]

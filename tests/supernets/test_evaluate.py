@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import digits, images, subnets, supernet
 from torch import Tensor
 
 from search_spaces import PolicyGrid, Subnet
@@ -17,6 +16,7 @@ from supernets import Evaluation, accuracy_table, exit_logits, fit_temperatures,
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors
 from supernets.evaluate import SCHEMA, confidence_and_correct
+from tests.supernets.tiny import digits, images, subnets, supernet
 
 SUPERNET, GRID = supernet(), PolicyGrid(3, (0.3, 0.6, 0.9))
 DATA = Evaluation(images(60)[:40], digits().train.labels[:40], images(60)[40:], "validation")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import SPACE, images, subnets, supernet
 from torch import nn
 
 from search_spaces import Space, get_space
 from supernets import PreparedSubnets, Supernet, cached_norm, calibrate, extract
 from supernets.catalog import build_supernet
 from supernets.static import StaticNet
+from tests.supernets.tiny import SPACE, images, subnets, supernet
 
 RESOLUTION = 64
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import SPACE, images, subnets, supernet
 
 from search_spaces import Subnet
 from supernets import cached_norm, calibrate, extract
 from supernets.static import Residual
+from tests.supernets.tiny import SPACE, images, subnets, supernet
 
 SUPERNET, IMAGES = supernet(), images()
 LARGEST, SMALLEST = subnets(2)

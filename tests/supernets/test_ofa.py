@@ -1,0 +1,236 @@
+"""Reading OFA's checkpoints: the layout, strictness, nothing executed. Needs no `ofa`."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from search_spaces import InputError, MobileNetV3Space, get_space
+from supernets import (
+    CheckpointError,
+    attach_exits,
+    build_supernet,
+    load_ofa,
+    load_supernet,
+    locate,
+    save_supernet,
+    to_ofa_state_dict,
+)
+from tests.supernets.once_for_all import MOBILE, RESNET, supernet
+
+# Keys and shapes of the networks that `ofa` 0.1.0 builds, without its batch counters.
+LAYOUTS = {
+    "ofa-mobilenetv3": (411, "c4be78cc65b4ed4971fc5510c934ebad76d08544daa5b7b59d6ade6b4d7e551a"),
+    "ofa-mobilenetv3-w1.2": (
+        411,
+        "cbb3bbddb6d00dabe292733f53b85f6988ecb06e43aa80778b68f86cccb918eb",
+    ),
+    "ofa-resnet50": (307, "1361fb5cc85d2569feb9360653f5bdbd7285ef565a4a8e61183e4ab2d7f26e6e"),
+}
+SPACE = MobileNetV3Space(n_classes=10, width_mult=0.25)
+
+
+@functools.cache
+def exported() -> dict[str, Tensor]:
+    """What `ofa` would save for a small MobileNetV3, with its batch counters."""
+    torch.manual_seed(0)
+    state = to_ofa_state_dict(build_supernet(SPACE))
+    counters = {k: torch.tensor(7) for k in state if k.endswith("running_mean")}
+    return state | {
+        k.replace("running_mean", "num_batches_tracked"): v for k, v in counters.items()
+    }
+
+
+def saved(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("name", list(LAYOUTS))
+def test_the_layout_is_that_of_the_ofa_package(name: str) -> None:
+    state = to_ofa_state_dict(build_supernet(get_space(name)))
+    lines = sorted(f"{key} {tuple(value.shape)}" for key, value in state.items())
+    assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()) == LAYOUTS[name]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("old", [False, True])
+def test_both_dialects_are_read(tmp_path: Path, nested: bool, old: bool) -> None:
+    state = OrderedDict(exported())
+    if old:
+        pairs = ((k.split(".conv.", 1), v) for k, v in state.items())
+        state = OrderedDict(
+            (
+                k[0] + ".mobile_inverted_conv." + k[1]
+                if k[0][:7] == "blocks."
+                else ".conv.".join(k),
+                v,
+            )
+            for k, v in pairs
+        )
+        assert set(state) != set(exported())
+    net = load_ofa(saved(tmp_path / "a", {"state_dict": state, "epoch": 1} if nested else state))
+    assert net.space == SPACE
+    assert not net.training
+    for key, value in to_ofa_state_dict(net).items():
+        torch.testing.assert_close(value, exported()[key], atol=0, rtol=0)
+
+
+def test_what_was_imported_is_a_checkpoint_of_ours(tmp_path: Path) -> None:
+    net = load_ofa(saved(tmp_path / "a", exported()))
+    save_supernet(net, tmp_path / "b", dataset="imagenet")
+    again, metadata = load_supernet(tmp_path / "b")
+    assert again.space == net.space
+    assert metadata["dataset"] == "imagenet"
+    torch.testing.assert_close(again.state_dict(), net.state_dict(), atol=0, rtol=0)
+
+
+def without(key: str) -> dict[str, Tensor]:
+    return {k: v for k, v in exported().items() if k != key}
+
+
+BIAS = "classifier.linear.bias"
+MIX = "feature_mix_layer.conv.weight"
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (lambda: without(MIX), f"does not fit ofa-mobilenetv3-w0.25: 1 missing: {MIX};"),
+        (lambda: exported() | {"extra.weight": torch.zeros(1)}, "1 unexpected: extra.weight;"),
+        (lambda: exported() | {MIX: torch.zeros(8, 8, 1, 1)}, f"1 of another shape: {MIX};"),
+        (lambda: exported() | {MIX: exported()[MIX] / 0}, f"1 not finite: {MIX};"),
+        (lambda: without(BIAS), "is no once-for-all MobileNetV3 or ResNet50: its 410 keys begin"),
+        (lambda: {"a": torch.zeros(1)}, "its 1 keys begin with a$"),
+        (lambda: [torch.zeros(1)], "holds a list, expected a state dict"),
+        (lambda: {"a": 3}, "holds a dict, expected a state dict"),
+        (
+            lambda: exported() | {MIX.replace("conv.", "conv.conv."): exported()[MIX]},
+            "has the same layer under two keys",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, state: Any, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load_ofa(saved(tmp_path / "a", state()))
+
+
+def test_long_lists_of_keys_are_cut(tmp_path: Path) -> None:
+    state = {k: v for k, v in exported().items() if not k.endswith("_matrix")}
+    with pytest.raises(CheckpointError, match=r"40 missing: (\S+, ){3}\.\.\.; import the complete"):
+        load_ofa(saved(tmp_path / "a", state))
+
+
+class Malicious:
+    """Unpickled, it creates a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("write", ["torch", "legacy", "pickle"])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_nothing_in_a_file_is_executed(tmp_path: Path, write: str) -> None:
+    path, marker = tmp_path / "a", tmp_path / "marker"
+    content = {"state_dict": exported(), "extra": Malicious(marker)}
+    if write == "pickle":
+        path.write_bytes(pickle.dumps(Malicious(marker)))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=write == "torch")
+    with pytest.raises(CheckpointError, match="holds no plain tensors and was not executed"):
+        load_ofa(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04" * 30, b"\x80\x02}", b"<html>404</html>"])
+def test_a_broken_file_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(CheckpointError, match="holds no plain tensors"):
+        load_ofa(tmp_path / "a")
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a", exported())
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(CheckpointError, match="holds no plain tensors"):
+        load_ofa(path)
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing does not exist"):
+        load_ofa(tmp_path / "nothing")
+
+
+# ---- official names ------------------------------------------------------------------------------
+
+
+def test_a_name_is_found_where_ofa_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"save https://raw\S+_w1\.0 as \S+ and run .nas supernet"):
+        locate("ofa_mbv3_d234_e346_k357_w1.0")
+    with pytest.raises(
+        InputError, match=r"save https://drive.google.com/uc\?id=\S+ as ofa_resnet50"
+    ):
+        locate("ofa_resnet50")
+    with pytest.raises(InputError, match="neither a file nor one official checkpoint"):
+        locate("ofa_mbv3")
+    cached = tmp_path / "home/.torch/ofa_nets/ofa_resnet50_d0-1-2_e0.2-0.25-0.35_w0.65-0.8-1.0"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    assert locate("ofa_resnet50") == cached
+    here = Path(".torch/ofa_nets", cached.name)
+    here.parent.mkdir(parents=True)
+    here.touch()
+    assert locate("ofa_resnet50") == here
+    Path("ofa_resnet50").touch()
+    assert locate("ofa_resnet50") == Path("ofa_resnet50")
+
+
+# ---- exits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [MOBILE, RESNET], ids=lambda space: space.name)
+def test_attached_exits_leave_the_last_answer_as_it_is(space: Any) -> None:
+    plain = supernet(space.with_exits(()))
+    net = attach_exits(plain, space.exits)
+    assert net.space == space
+    assert len(net.heads) == len(space.exits) + 1
+    old, new = plain.state_dict(), net.state_dict()
+    trunk = {key for key in old if not key.startswith("heads.")}
+    assert trunk == {key for key in new if not key.startswith("heads.")}
+    assert all(torch.equal(old[key], new[key]) for key in trunk)
+    subnet = space.subnet(space.largest)
+    x = torch.randn(2, *space.input_shape(subnet))
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, subnet)[-1:], plain(x, subnet), atol=0, rtol=0)
+    net.heads[-1].linear.weight.data.zero_()
+    assert plain.heads[-1].linear.weight.any()
+
+
+def test_another_number_of_classes_gets_a_new_last_layer() -> None:
+    plain = supernet(RESNET.with_exits(()))
+    net = attach_exits(plain, [1], n_classes=7)
+    subnet = net.space.subnet(net.space.smallest)
+    logits = net(torch.randn(2, *net.space.input_shape(subnet)), subnet)
+    assert [x.shape for x in logits] == [(2, 7), (2, 7)]
+
+
+@pytest.mark.parametrize("name", ["resnet-digits", "ofa-resnet50-x1"])
+def test_exits_are_attached_once(name: str) -> None:
+    with pytest.raises(InputError, match="has its exits already"):
+        attach_exits(build_supernet(get_space(name)), [1])
