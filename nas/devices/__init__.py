@@ -1,16 +1,33 @@
 """What networks run on: profiles, the analytic model, this machine."""
 
 from nas.devices.analytic import AnalyticDevice
-from nas.devices.catalog import Device, device_names, get_device
+from nas.devices.catalog import device_names, get_device
 from nas.devices.host import HostDevice
 from nas.devices.library import load_profile, profile_names
 from nas.devices.profile import Profile
+from nas.devices.protocol import (
+    Clocked,
+    ClockModel,
+    Device,
+    Machine,
+    MachineDevice,
+    Simulates,
+    StartsKnown,
+    VoltageKnown,
+)
 
 __all__ = [
     "AnalyticDevice",
+    "ClockModel",
+    "Clocked",
     "Device",
     "HostDevice",
+    "Machine",
+    "MachineDevice",
     "Profile",
+    "Simulates",
+    "StartsKnown",
+    "VoltageKnown",
     "device_names",
     "get_device",
     "load_profile",

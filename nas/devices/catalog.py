@@ -1,43 +1,12 @@
-"""Names of devices, and what every device can do."""
+"""Names of devices."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any, Protocol
 
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.host import HostDevice
 from nas.devices.library import load_profile, profile_names
-from search_spaces import DvfsLevel, InputError, Subnet
-
-
-class Device(Protocol):
-    """Something that a program can be measured on, really or by a model."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def processor(self) -> str: ...
-    @property
-    def backend(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def power_mode(self) -> str | None: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def decision_ms(self) -> float: ...
-    @property
-    def levels(self) -> list[DvfsLevel]: ...
-
-    def measure(
-        self, space: Any, subnet: Subnet, heads: Sequence[int], level: int = ...
-    ) -> dict[str, Any]:
-        """One row: the program's cost at a level, with where it comes from."""
-        ...
+from nas.devices.protocol import Device
+from search_spaces import InputError
 
 
 def device_names() -> list[str]:

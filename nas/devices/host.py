@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from copy import copy
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ class HostDevice:
     """One backend in one precision; batch norm is folded, memory is channels-last."""
 
     name = "host"
-    power_mode, source = None, "measured"
+    power_mode: str | None = None
+    source = "measured"
 
     def __init__(
         self,
@@ -102,6 +104,15 @@ class HostDevice:
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": f"{cpu_name()}, {self.threads} thread" + "s" * (self.threads > 1),
         }
+
+    def as_found(self, cpu_mhz: float | None, decision_ms: float | None) -> HostDevice:
+        """The same device with the clock and decision time that rows tell of, where not None."""
+        twin = copy(self)
+        if cpu_mhz is not None:
+            twin.levels = [DvfsLevel(0, None, cpu_mhz, None)]
+        if decision_ms is not None:
+            twin.decision_ms = decision_ms
+        return twin
 
     @cached_property
     def decision_ms(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.devices import Device, HostDevice
+from nas.devices import Device, MachineDevice
 from nas.measure.table import Row, Table
 from nas.remote.session import FailedRowsError
 from predictors import Operator, programs_of
@@ -91,7 +91,7 @@ def program_job(device: Device, space: Space, program: Program, level: int, repe
 
 
 def operator_jobs(
-    devices: Sequence[HostDevice],
+    devices: Sequence[MachineDevice],
     space: Space,
     operators: Sequence[Operator],
     *,
@@ -100,7 +100,7 @@ def operator_jobs(
 ) -> list[Job]:
     """All operators alone on all devices, `repeats` times, in one random order."""
 
-    def job(device: HostDevice, operator: Operator, repeat: int) -> Job:
+    def job(device: MachineDevice, operator: Operator, repeat: int) -> Job:
         about = {"space": space.name, "operator": str(operator), "level": 0, "repeat": repeat}
         return Job(about | about_device(device), lambda: device.measure_operator(space, operator))
 
@@ -116,7 +116,7 @@ def operator_jobs(
 def about_device(device: Device) -> Row:
     """The columns of KEY that say what measured, and whether it really did."""
     names = ("power_mode", "backend", "precision", "batch", "threads", "source")
-    return {"device": device.name} | {name: getattr(device, name, None) for name in names}
+    return {"device": device.name} | {name: getattr(device, name) for name in names}
 
 
 def shuffled(jobs: list[Job], seed: int) -> list[Job]:

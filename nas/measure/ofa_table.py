@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
-from nas.devices import HostDevice
+from nas.devices import MachineDevice
 from nas.files import prepare_folder
 from nas.measure.jobs import Job, about_device, shuffled
 from nas.measure.per_operator import lut_of
@@ -39,7 +39,7 @@ def covering_subnets(space: MobileNetV3Space, resolution: int) -> list[Subnet]:
 
 
 def block_jobs(
-    hosts: Sequence[HostDevice], space: Space, path: Path, *, repeats: int = 1, seed: int = 0
+    hosts: Sequence[MachineDevice], space: Space, path: Path, *, repeats: int = 1, seed: int = 0
 ) -> list[Job]:
     """Every block of `space` alone, at the resolution that names `path`, in one random order."""
     resolution = table_resolution(path, space)
@@ -64,7 +64,7 @@ def block_jobs(
     return shuffled(jobs, seed)
 
 
-def write_table(path: Path, jobs: Iterable[Job], rows: list[Row], host: HostDevice) -> None:
+def write_table(path: Path, jobs: Iterable[Job], rows: list[Row], host: MachineDevice) -> None:
     """Write the measured blocks of `jobs`; `mean` is the median, which bears noise better."""
     lut = lut_of(rows, host)
     runs = {row["operator"]: int(row["n_runs"]) for row in rows if row.get("operator")}

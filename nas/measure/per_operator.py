@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nas.devices import Device, HostDevice
+from nas.devices import Device, Machine, MachineDevice
 from nas.measure.jobs import Program, unique_operators
 from nas.measure.table import Row
 from predictors import (
@@ -49,16 +49,16 @@ class LutError:
         )
 
 
-def machines(devices: Sequence[Device]) -> list[HostDevice]:
-    """`devices`; InputError where one is a model, which runs nothing."""
+def machines(devices: Sequence[Device]) -> list[MachineDevice]:
+    """`devices` as machines; InputError where one is none and runs no operator alone."""
     for device in devices:
-        if not isinstance(device, HostDevice):
-            raise InputError(f"{device.name} is a model: only host runs operators alone")
-    return [device for device in devices if isinstance(device, HostDevice)]
+        if not isinstance(device, Machine):
+            raise InputError(f"{device.name} cannot run operators alone; the device host can")
+    return [device for device in devices if isinstance(device, Machine)]
 
 
 def operators_and_programs(
-    hosts: Sequence[HostDevice], space: Space, sampled: Sequence[Program], against: Path | None
+    hosts: Sequence[MachineDevice], space: Space, sampled: Sequence[Program], against: Path | None
 ) -> tuple[list[Operator], list[pd.DataFrame]]:
     """What to measure alone, and for each host the rows of `against` to compare with.
 
@@ -70,7 +70,7 @@ def operators_and_programs(
     return unique_operators(space, [p for rows in whole for p in programs_in(rows, space)]), whole
 
 
-def whole_programs(path: Path, space: Space, device: HostDevice) -> pd.DataFrame:
+def whole_programs(path: Path, space: Space, device: MachineDevice) -> pd.DataFrame:
     """The programs that `device` measured in the same setting, each the median of its repeats.
 
     InputError where `path` holds too few of them.
@@ -90,13 +90,13 @@ def whole_programs(path: Path, space: Space, device: HostDevice) -> pd.DataFrame
     return programs
 
 
-def setting(device: HostDevice) -> dict[str, str]:
+def setting(device: MachineDevice) -> dict[str, str]:
     """The columns that rows of one setting share."""
     names = ("backend", "precision", "batch", "threads")
     return {"device": device.name} | {name: str(getattr(device, name)) for name in names}
 
 
-def describe(device: HostDevice) -> str:
+def describe(device: MachineDevice) -> str:
     return ", ".join(f"{name} {value}" for name, value in setting(device).items())
 
 
@@ -107,7 +107,7 @@ def programs_in(rows: pd.DataFrame, space: Space) -> list[Program]:
     return list(dict.fromkeys((s, tuple(np.flatnonzero(h).tolist())) for s, h in listed))
 
 
-def lut_of(entries: Iterable[Row], device: HostDevice) -> dict[str, float]:
+def lut_of(entries: Iterable[Row], device: MachineDevice) -> dict[str, float]:
     """Milliseconds of every operator that `device` measured, the median of its repeats."""
     wanted = setting(device)
     times: dict[str, list[float]] = {}
@@ -118,7 +118,12 @@ def lut_of(entries: Iterable[Row], device: HostDevice) -> dict[str, float]:
 
 
 def lut_error(
-    space: Space, entries: Iterable[Row], rows: pd.DataFrame, device: HostDevice, *, seed: int = 0
+    space: Space,
+    entries: Iterable[Row],
+    rows: pd.DataFrame,
+    device: MachineDevice,
+    *,
+    seed: int = 0,
 ) -> LutError:
     """How well the table's `entries` predict the whole programs in `rows`."""
     listed = programs_of(space.operators(*genes_and_heads(rows, space)))

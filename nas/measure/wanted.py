@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.devices import Device, load_profile
+from nas.devices import Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
 from nas.measure.table import Row
 from nas.pareto import ParetoTable, read_pareto, spread
@@ -113,17 +113,16 @@ def wanted_jobs(
     return shuffled([job for made in jobs.values() for job in made], seed), jobs
 
 
-def _at_own_clocks(wanted: Wanted, device: Any, asked: Asked) -> Device:
+def _at_own_clocks(wanted: Wanted, device: Device, asked: Asked) -> Device:
     """`device` with one level: that of `asked`, with the clocks that are not the level's."""
-    if not hasattr(device, "at"):
+    if not isinstance(device, Clocked):
         raise InputError(
             f"{wanted.path} has points at CPU or memory clocks of their own, which "
             f"{device.name} cannot set; measure them on a board, or search with --clocks gpu"
         )
     level = device.levels[asked.level]
     cpu_mhz, emc_mhz = asked.cpu_mhz or level.cpu_mhz, asked.emc_mhz or level.emc_mhz
-    twin: Device = device.at([replace(level, cpu_mhz=cpu_mhz, emc_mhz=emc_mhz)])
-    return twin
+    return device.at([replace(level, cpu_mhz=cpu_mhz, emc_mhz=emc_mhz)])
 
 
 def point_programs(point: dict[str, Any], table: ParetoTable, space: Space) -> list[Asked]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.devices import AnalyticDevice, load_profile, profile_names
+from nas.devices import AnalyticDevice, Device, load_profile, profile_names
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.model import Model
@@ -53,7 +53,7 @@ def instant_archive(
 
 
 def proposals(
-    optimizer: NeuralOptimizer, costs: TargetCosts, device: Any, settings: SearchSettings
+    optimizer: NeuralOptimizer, costs: TargetCosts, device: Device, settings: SearchSettings
 ) -> tuple[Genes, int]:
     """Distinct subnets for a spread of bounds at the lowest, middle and top level; how many bounds.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.devices import Device, StartsKnown
 from nas.pareto import ParetoTable
 from nas.search.front.archive import Archive
 from nas.search.front.importance import importance
@@ -38,7 +39,7 @@ def result_table(
         space=model.space.name,
         predictors=costs.entries(),
         target_rows=costs.compare(target.rows, device.levels),
-        launch_share=getattr(device, "launch_share", None),
+        launch_share=device.launch_share if isinstance(device, StartsKnown) else None,
         command=settings.command,
         seed=settings.seed,
     )
@@ -67,7 +68,7 @@ def _provenance(costs: TargetCosts) -> Provenance:
     return Provenance(costs.latency_source, costs.energy_source, costs.latency_interval_log)
 
 
-def _describe(device: Any, costs: TargetCosts) -> dict[str, Any]:
+def _describe(device: Device, costs: TargetCosts) -> dict[str, Any]:
     names = ("name", "processor", "backend", "precision", "batch", "power_mode")
     sources = {"latency_source": costs.latency_source, "energy_source": costs.energy_source}
     return {name: getattr(device, name) for name in names} | sources

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import optuna
 
+from nas.devices import Device
 from nas.files import sha256_of
 from nas.pareto import ParetoTable
 from nas.samplers.batches import BatchSampler
@@ -128,7 +129,7 @@ def search_devices(
 def _fleet(
     settings: SearchSettings,
     model: Model,
-    devices: Sequence[Any],
+    devices: Sequence[Device],
     proxy: Proxy,
     folder: RunFolder,
     listener: Listener,

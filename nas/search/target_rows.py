@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nas.devices import HostDevice
+from nas.devices import Device, Machine
 from nas.files import write_text
 from nas.measure import Job, row_key
 from nas.measure.noise import mixed_processors
@@ -63,7 +62,7 @@ def choose_programs(
 
 
 def plan_rows(
-    space: Space, device: Any, proxy: Proxy, n_rows: int, rng: np.random.Generator
+    space: Space, device: Device, proxy: Proxy, n_rows: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """`n_rows` to measure, with empty cost cells: the same programs at every chosen level."""
     levels = choose_levels(device.levels)
@@ -96,12 +95,14 @@ def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
     write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
-def measure_plan(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def measure_plan(
+    space: Space, device: Device, planned: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The planned rows with the costs that `device` measures or simulates."""
     return [job.run() for job in plan_jobs(space, device, planned)]
 
 
-def plan_jobs(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[Job]:
+def plan_jobs(space: Space, device: Device, planned: list[dict[str, Any]]) -> list[Job]:
     """The planned rows as jobs; a machine also measures how long it takes to decide at an exit."""
 
     def job(plan: dict[str, Any]) -> Job:
@@ -109,7 +110,7 @@ def plan_jobs(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[
         subnet = space.parse(plan["subnet"])
 
         def run() -> dict[str, Any]:
-            decision = {"decision_ms": device.decision_ms} if _is_machine(device) else {}
+            decision = {"decision_ms": device.decision_ms} if isinstance(device, Machine) else {}
             return plan | device.measure(space, subnet, heads, plan["level"]) | decision
 
         return Job(plan, run)
@@ -120,20 +121,22 @@ def plan_jobs(space: Space, device: Any, planned: list[dict[str, Any]]) -> list[
 def measure_by_nodes(
     settings: SearchSettings,
     space: Space,
-    device: Any,
+    device: Device,
     planned: list[dict[str, Any]],
     tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """`measure_plan` by the nodes of the search's cluster that measure, where it has such nodes."""
     address = settings.ray
-    if address is None or address == "local" or not _is_machine(device):
+    if address is None or address == "local" or not isinstance(device, Machine):
         return measure_plan(space, device, planned)
     from nas.cluster.cluster import NoPlaceError
     from nas.measure.nodes import run_on_nodes
 
     jobs, scratch = plan_jobs(space, device, planned), settings.out / "tune"
     try:
-        measured = run_on_nodes(address, jobs, threads=device.threads, scratch=scratch, tell=tell)
+        measured = run_on_nodes(
+            address, jobs, threads=device.threads or 1, scratch=scratch, tell=tell
+        )
         found = {row_key(job.about): row for job, row in measured}
     except NoPlaceError:
         tell("Ray: no node has the resource measure; the target rows are measured on this machine")
@@ -144,31 +147,23 @@ def measure_by_nodes(
     return rows
 
 
-def as_measured(device: Any, rows: pd.DataFrame) -> Any:
+def as_measured(device: Device, rows: pd.DataFrame) -> Device:
     """`device` with the clock and the decision time of the machine that its rows tell of.
 
     This machine's own may be others: a node of a cluster measured, or the clock has moved since.
     """
-    if not _is_machine(device):
+    if not isinstance(device, Machine):
         return device
-    device = copy(device)
     clock, decision = (
         pd.to_numeric(rows[name], errors="coerce").median() if name in rows else np.nan
         for name in ("cpu_mhz", "decision_ms")
     )
-    if np.isfinite(clock):
-        device.levels = [DvfsLevel(0, None, float(clock), None)]
-    if np.isfinite(decision):
-        device.decision_ms = float(decision)
-    return device
-
-
-def _is_machine(device: Any) -> bool:
-    return isinstance(device, HostDevice)
+    found = (float(value) if np.isfinite(value) else None for value in (clock, decision))
+    return device.as_found(*found)
 
 
 def planned_rows(
-    settings: SearchSettings, space: Space, device: Any, proxy: Proxy
+    settings: SearchSettings, space: Space, device: Device, proxy: Proxy
 ) -> list[dict[str, Any]]:
     """The rows that a search of `settings` wants of one device."""
     rng = np.random.default_rng(settings.seed)
@@ -178,7 +173,7 @@ def planned_rows(
 def target_rows(
     settings: SearchSettings,
     space: Space,
-    devices: Sequence[Any],
+    devices: Sequence[Device],
     proxy: Proxy,
     paths: Mapping[str, Path],
     tell: Callable[[str], None] = print,

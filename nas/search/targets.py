@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nas.devices import get_device
+from nas.devices import Device, get_device
 from nas.search.front.archive import Archive
 from nas.search.model import Model
 from nas.search.score.clocks import ClockGrid
@@ -28,7 +27,7 @@ from search_spaces import Bools, Floats, Genes, InputError, PolicyGrid, Space
 class Target:
     """A device, the rows that were measured on it, and the costs fitted to them."""
 
-    device: Any
+    device: Device
     rows: pd.DataFrame
     costs: TargetCosts
     scorer: Scorer
@@ -106,7 +105,7 @@ class Fleet:
         return [archive.part(i, columns) for i, columns in enumerate(self.columns)]
 
 
-def find_devices(settings: SearchSettings) -> list[Any]:
+def find_devices(settings: SearchSettings) -> list[Device]:
     """The devices that the settings name. InputError: one of them twice, or unknown."""
     devices = [
         get_device(
@@ -126,7 +125,7 @@ def find_devices(settings: SearchSettings) -> list[Any]:
 
 
 def fit_target(
-    settings: SearchSettings, model: Model, device: Any, rows: pd.DataFrame, proxy: Proxy
+    settings: SearchSettings, model: Model, device: Device, rows: pd.DataFrame, proxy: Proxy
 ) -> Target:
     """What `device` costs, from its rows. InputError: levels or clocks that it does not have."""
     costs = target_costs(model.space, device, proxy, rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.devices import Device
+from nas.devices import Device, Machine
 from nas.measure import Job, row_key
 from nas.measure.table import Row
 from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
@@ -70,7 +70,7 @@ def verify_cost(
         "n_programs": len(wanted.asked),
         "n_left_out": len(wanted.points) - len(points),
         "decision_ms": device.decision_ms,
-        "decision_source": "measured" if device.name == "host" else "profile",
+        "decision_source": "measured" if isinstance(device, Machine) else "profile",
         **{name: compared(points, name) for name in QUANTITIES},
     }
     return content[FIELD]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nas.devices import Device, Simulates, VoltageKnown
 from nas.transfer.proxy import Proxy
 from predictors import (
     MonotoneTransfer,
@@ -103,7 +105,7 @@ def with_clock(rows: pd.DataFrame, levels: list[DvfsLevel]) -> pd.DataFrame:
     return rows.assign(clock_mhz=clock.astype(float))
 
 
-def target_costs(space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) -> TargetCosts:
+def target_costs(space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame) -> TargetCosts:
     """Fit the costs of `device` from `rows` measured (or simulated) on it.
 
     Every quantity goes through the monotone transfer where the rows know it at two clocks or the
@@ -128,7 +130,7 @@ def target_costs(space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) ->
 class _Fit:
     """One fit of both quantities; they share the rows, the proxy and the leave-out report."""
 
-    def __init__(self, space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame) -> None:
+    def __init__(self, space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame) -> None:
         self.space, self.device, self.rows = space, device, rows
         self.genes, self.heads = genes_and_heads(rows, space)
         self.clock = rows["clock_mhz"].to_numpy()
@@ -136,11 +138,11 @@ class _Fit:
         self.proxy = proxy
         simulated = "source" in rows and (rows["source"] == "simulated").any()
         self.source = ON_SIMULATED if simulated else PREDICTED
-        self.has_model = hasattr(device, "cost")
+        self.model = device if isinstance(device, Simulates) else None
         self.h = proxy.latency_ms(self.genes, self.heads)
         latency = rows["latency_ms"].to_numpy()
         energy = self._energy_column()
-        knee, rise = getattr(device, "voltage_knee", (None, None))
+        knee, rise = device.voltage_knee if isinstance(device, VoltageKnown) else (None, None)
         transfer = MonotoneTransfer(knee_ghz=knee, rise_per_ghz=rise)
         self.kernels = kernel_counts(space, self.genes, self.heads)
         self.transfer = transfer.fit(self.h, self.clock, latency, energy, self.kernels)
@@ -170,8 +172,8 @@ class _Fit:
         go = all(r.decision == "go" for r in (report, self.reports["latency_ms"]) if r)
         if report is not None and covered and go:
             return self._through_proxy(name), self.source
-        if self.has_model:
-            return self._through_model(name)
+        if self.model is not None:
+            return self._through_model(name, self.model)
         if report is None:
             return None, None
         return self._through_proxy(name), self.source  # no model to fall back on: say no-go, go on
@@ -193,17 +195,17 @@ class _Fit:
 
         return costs
 
-    def _through_model(self, name: str) -> tuple[Any, str]:
+    def _through_model(self, name: str, device: Simulates) -> tuple[Any, str]:
         """The analytic model, scaled to the rows that hold this quantity."""
         column = 0 if name == "latency_ms" else 1
-        simulate = self.device.cost
+        simulate = device.cost
         operators = self.space.operators(self.genes, self.heads)
         model = simulate(operators)[column][_own_level(self.clock, self.clocks)]
         unknown = pd.Series(np.nan, index=self.rows.index)
         known = self.rows.get(name, unknown).to_numpy(dtype=float)
         seen = ~np.isnan(known)
         if not seen.any():
-            return self._power_of_model, SCALED
+            return partial(self._power_of_model, device), SCALED
         scaled = ScaledModel().fit(model[seen], known[seen])
         self.fallbacks[name] = held_out_report(
             ScaledModel(),
@@ -217,9 +219,9 @@ class _Fit:
         )
         return (lambda g, h: scaled.predict(simulate(self.space.operators(g, h))[column])), SCALED
 
-    def _power_of_model(self, genes: Genes, heads: Bools) -> Floats:
+    def _power_of_model(self, device: Simulates, genes: Genes, heads: Bools) -> Floats:
         """Energy that the rows lack: the model's power for the predicted latency."""
-        latency, energy = self.device.cost(self.space.operators(genes, heads))
+        latency, energy = device.cost(self.space.operators(genes, heads))
         return energy / latency * self.latency(genes, heads)
 
     def interval_log(self) -> tuple[float, float]:
@@ -228,7 +230,7 @@ class _Fit:
         Rows that a model simulated cannot tell how far it is from the board; its profile does.
         """
         low, high = self.fallbacks.get("latency_ms", self.reports["latency_ms"]).interval_log
-        if self.source == ON_SIMULATED:
-            off = float(np.log1p(self.device.uncertainty))
+        if self.source == ON_SIMULATED and self.model is not None:
+            off = float(np.log1p(self.model.uncertainty))
             low, high = min(low, -off), max(high, off)
         return low, high

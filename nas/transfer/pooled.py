@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from nas.devices import Device
 from nas.transfer.costs import target_costs, with_clock
 from nas.transfer.judgement import Judgement
 from nas.transfer.proxy import Proxy
@@ -38,7 +38,7 @@ class PooledTransfer:
 
 
 def judge_proxy(
-    space: Space, device: Any, proxy: Proxy, rows: pd.DataFrame
+    space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame
 ) -> dict[str, Judgement]:
     """What checked `rows` of `device` say of one proxy behind the monotone map of a search.
 

@@ -8,10 +8,10 @@ at another setting what it costs at the level times what the device model says o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from nas.devices import ClockModel, Device
 from search_spaces import Bools, DvfsLevel, Floats, Genes, InputError, Ints, Space
 
 
@@ -20,13 +20,13 @@ class ClockGrid:
     """All settings of a device whose model knows them."""
 
     space: Space
-    device: Any
+    device: ClockModel
     settings: tuple[DvfsLevel, ...]
 
     @classmethod
-    def of(cls, space: Space, device: Any) -> ClockGrid:
+    def of(cls, space: Space, device: Device) -> ClockGrid:
         """The settings of the device's power mode. InputError where nothing is known of them."""
-        if not hasattr(device, "settings"):
+        if not isinstance(device, ClockModel):
             raise InputError(
                 f"--clocks all needs a model of the clocks, {device.name} is measured at one "
                 "setting; leave it at --clocks gpu"

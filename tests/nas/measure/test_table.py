@@ -164,7 +164,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         (["--repeat", "0"], "--repeat must be at least 1, got 0"),
         (["--precision", "fp32,int3"], "unknown precision 'int3'"),
         (["--power-mode", "TURBO"], "nano has no power mode 'TURBO'"),
-        (["--per-operator"], "nano is a model: only host runs operators alone"),
+        (["--per-operator"], "nano cannot run operators alone; the device host can"),
         (["--against", "a.csv"], "give --per-operator too"),
         (["--ray", "local"], "--ray measures on nodes of a cluster: give --device host"),
         (["--ray", "local", "--remote", "me@board"], "give --device host, no --remote"),
