@@ -26,6 +26,9 @@ def export(
         str | None, typer.Option(help="Zoo name or folder; the table's own without it.")
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Weights and arithmetic in half.")] = False,
+    traces: Annotated[
+        bool, typer.Option("--traces", help="What every exit says of the images in DATA, too.")
+    ] = False,
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
@@ -50,7 +53,7 @@ def export(
     if described is None:
         raise InputError(f"{pareto} is of a space that comes with tables alone: nothing to export")
     folder = supernet_folder(supernet or described["name"])
-    plan = plan_export(table, folder, ids=id_ or (), data=data, bn_cache=bn_cache)
+    plan = plan_export(table, folder, ids=id_ or (), data=data, bn_cache=bn_cache, traces=traces)
     manifest = write_export(plan, out, half=fp16, command=command_line())
     if json:
         print_json(manifest)

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas.export.traces import evaluate_traces
 from nas.pareto import ParetoTable
+from nas.runtime.traces import Traces
 from nas.zoo.calibrated import check_weights
 from nas.zoo.folder import matching_dataset
 from predictors import read_accuracy_table
 from search_spaces import InputError
 from supernets import (
     Dataset,
+    Evaluation,
     StaticNet,
     Supernet,
     calibrate,
@@ -46,6 +49,7 @@ class Export:
     dataset: Dataset | None
     networks: dict[str, Network] = field(default_factory=dict)
     configurations: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    traces: Traces | None = None  # of real images, where they were asked
 
 
 def plan_export(
@@ -55,12 +59,16 @@ def plan_export(
     ids: Sequence[str] = (),
     data: Path | None = None,
     bn_cache: Path | None = None,
+    traces: bool = False,
 ) -> Export:
     """The chosen points of `table` (its front without `ids`) as folded networks.
 
     `folder` holds the supernet; statistics are measured on the images in `data` or read from
-    `bn_cache`. InputError: neither is given, an unknown id, other weights than the table's.
+    `bn_cache`. `traces` asks what every exit says of the validation images. InputError: neither is
+    given, traces without `data`, an unknown id, other weights than the table's.
     """
+    if traces and data is None:
+        raise InputError("`traces` are of real images: give `data` with the images of the supernet")
     points = chosen_points(table, ids)
     weights = folder / "weights.safetensors"
     supernet, metadata = load_supernet(weights)
@@ -71,7 +79,12 @@ def plan_export(
     dataset = matching_dataset(metadata, data) if data is not None else None
     statistics = _statistics(supernet, points, dataset, bn_cache, checksum)
     known = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
-    export = Export(table, table.content["supernet"], metadata.get("data"), dataset)
+    seen = None
+    if traces and dataset is not None:
+        about = {"supernet_sha256": checksum, "dataset": metadata["dataset"]}
+        images, texts = Evaluation.of(dataset, "validation"), [p["subnet"] for p in points]
+        seen = evaluate_traces(supernet, texts, images, known.temperatures, about)
+    export = Export(table, table.content["supernet"], metadata.get("data"), dataset, traces=seen)
     for point in points:
         key = point["subnet"], tuple(point["exits"]["after"])
         name = next((n.name for n in export.networks.values() if _key(n) == key), None)

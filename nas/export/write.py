@@ -15,7 +15,9 @@ import torch
 from nas import __version__
 from nas.export.graph import OPSET, segment_model
 from nas.export.plan import Export, Network
+from nas.export.traces import export_traces
 from nas.export.verify import verify_export
+from nas.pareto.every_level import governing
 from search_spaces import InputError
 from supernets import Segment
 
@@ -74,12 +76,29 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[st
             for point, name in export.configurations
         ],
         "files": files,
+        **_governing(export),
+        **_traces(export, folder),
     }
     _dump(content, folder)  # the check reads the folder as a board does
     content["verified"] = verify_export(export, folder, precision=precision)
     _dump(content, folder)
     (folder / "README.md").write_text(readme(content))
     return content
+
+
+def _governing(export: Export) -> dict[str, Any]:
+    """What a governor needs, or in words why it is not there."""
+    try:
+        return {"governing": governing(export.table, [p for p, _ in export.configurations])}
+    except InputError as why:
+        return {"governing": None, "not_governed": str(why)}
+
+
+def _traces(export: Export, folder: Path) -> dict[str, Any]:
+    if export.traces is None:
+        return {}
+    checksum = export_traces(folder / "traces.npz", export.traces)
+    return {"traces": {"file": "traces.npz", **export.traces.about, "sha256": checksum}}
 
 
 def _dump(content: dict[str, Any], folder: Path) -> None:
