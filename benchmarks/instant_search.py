@@ -29,7 +29,8 @@ from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.instant import N_KNOWN, proposals, train_optimiser
 from nas.search.model import Model, load_model
-from nas.search.study.generations import open_study, run
+from nas.search.study.generations import run
+from nas.search.study.open import open_study
 from nas.search.target_rows import measure_plan, plan_rows
 from nas.search.targets import find_devices
 from predictors import Embedding, NeuralOptimizer

@@ -30,8 +30,8 @@ from nas.devices.host import cpu_name
 from nas.search import GenerationSampler
 from nas.search.score.objectives import Bounds, trial_values
 from nas.search.score.scorer import Scores
-from nas.search.study.generations import open_study
 from nas.search.study.generations import run as run_study
+from nas.search.study.open import open_study
 from search_spaces import Genes, ResNetSpace, Space
 
 RESULTS = Path(__file__).parent / "results" / "search_speed.json"

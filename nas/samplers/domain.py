@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import BaseTrial
 
 from search_spaces import Floats, Genes, Space, encode, feature_names
 
@@ -48,7 +48,7 @@ class Domain(Protocol):
         """Parameters of trials."""
         ...
 
-    def genes(self, trials: Sequence[FrozenTrial]) -> Genes:
+    def genes(self, trials: Sequence[BaseTrial]) -> Genes:
         """The points of trials."""
         ...
 
@@ -65,7 +65,7 @@ def trial_params(space: Space, genes: Genes) -> list[dict[str, int]]:
     return [dict(zip(names, row, strict=True)) for row in space.full(genes).tolist()]
 
 
-def trial_genes(space: Space, trials: Sequence[FrozenTrial]) -> Genes:
+def trial_genes(space: Space, trials: Sequence[BaseTrial]) -> Genes:
     """Canonical genes `(n, genes)` of trials."""
     rows = [[t.params[name] for name in space.gene_names] for t in trials]
     return space.canonical(np.array(rows, dtype=np.int64).reshape(len(rows), len(space.choices)))
@@ -128,7 +128,7 @@ class SpaceDomain:
     def params(self, genes: Genes) -> list[dict[str, Any]]:
         return trial_params(self.space, genes)
 
-    def genes(self, trials: Sequence[FrozenTrial]) -> Genes:
+    def genes(self, trials: Sequence[BaseTrial]) -> Genes:
         return trial_genes(self.space, trials)
 
 
@@ -185,7 +185,7 @@ class ParameterDomain:
             for row in genes.tolist()
         ]
 
-    def genes(self, trials: Sequence[FrozenTrial]) -> Genes:
+    def genes(self, trials: Sequence[BaseTrial]) -> Genes:
         columns = [
             [self._index(d, t.params[n]) for t in trials] for n, d in self.distributions.items()
         ]

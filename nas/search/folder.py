@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from nas.files import prepare_folder, write_text
-from nas.search.study.journal import exclusive
 from search_spaces import InputError
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
@@ -95,9 +96,25 @@ def claim(
             if not folder.started:
                 folder.abandon()
                 if not locked:
-                    (out / LOCK).unlink()
+                    (out / LOCK).unlink(missing_ok=True)
                 if not existed:
                     out.rmdir()
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the system lets go of it when the process dies."""
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"another search is running in {folder}; wait for it or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _devices_of(state: Path) -> list[str]:

@@ -25,7 +25,8 @@ from nas.search.result_files import result_table, write_result
 from nas.search.score.feasibility import check_reachable
 from nas.search.score.scorer import Accuracy
 from nas.search.settings import SearchSettings
-from nas.search.study.outer import open_study, outer_search, warm_start
+from nas.search.study.open import open_study
+from nas.search.study.search import sampler_of, search_study, warm_start
 from nas.search.study.warm_start import WarmStart, read_warm_start
 from nas.search.target_rows import as_measured, planned_rows, target_rows
 from nas.search.targets import Fleet, find_devices, fit_target
@@ -99,7 +100,13 @@ def search_devices(
         fleet, first = _fleet(settings, model, devices, proxy, folder, listener)
         search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
         open_ = partial(
-            open_study, settings, model.space, folder.journal, search, overwrite=overwrite
+            open_study,
+            settings.storage,
+            folder.journal,
+            sampler_of(settings, model.space),
+            name=settings.study,
+            search=search,
+            overwrite=overwrite,
         )
         # a study of another search is refused before the folder changes; its own starts with it
         study = open_() if settings.storage and not settings.instant else None
@@ -193,7 +200,7 @@ def _archive(
     scorer, bounds, half = fleet.scorer(), fleet.bounds(settings.bounds), study.sampler.size(0) // 2
     known = best_known(model.accuracy.table.genes, scorer, bounds, fleet.n_levels, half)
     begin = [*first, *([warm.genes(model.space)] if warm else []), known]
-    return outer_search(settings, study, fleet, begin, listener), warm
+    return search_study(settings, study, fleet, begin, listener), warm
 
 
 def _check_found(settings: SearchSettings, fleet: Fleet, parts: Sequence[Archive]) -> None:

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import TrialState
 
 from nas.cluster.cluster import Cluster
-from nas.samplers.batches import CONSTRAINT, BatchSampler
+from nas.samplers.batches import BatchSampler
 from nas.samplers.domain import SpaceDomain
 from nas.search.front.archive import Archive
 from nas.search.front.outcomes import Generation, Outcomes
@@ -95,8 +95,7 @@ class AsyncSearch:
         """Send one more subnet out; False where the sampler had only one that was seen before."""
         with faults_named(self.where):
             trial = self.study.ask(self.domain.distributions)
-            found = self.study._storage.get_trial(trial._trial_id)
-            genes = self.domain.genes([found])
+            genes = self.domain.genes([trial])
             if genes.tobytes() in self._seen:
                 self.study.tell(trial, state=TrialState.FAIL)
                 return False
@@ -118,7 +117,5 @@ class AsyncSearch:
     def _tell(self, trial: optuna.Trial, genes: Genes) -> None:
         values, violation = self.outcomes.add(genes)
         with faults_named(self.where):
-            self.study._storage.set_trial_system_attr(
-                trial._trial_id, CONSTRAINT, violation.tolist()
-            )
+            trial.set_constraint("bounds", float(violation[0]))
             self.study.tell(trial, values[0].tolist())

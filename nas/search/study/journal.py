@@ -1,32 +1,16 @@
-"""The study on disk, and what a killed run can leave behind in it."""
+"""A journal that a killed run left behind, made readable again."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from search_spaces import InputError
 
 
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; the kernel lets go of it when the process dies."""
-    with (folder / "run.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another search is running in {folder}; wait for it or choose another --out"
-            ) from None
-        yield
-
-
 def repair(journal: Path) -> None:
-    """Make the journal of a killed run readable again; call it inside `exclusive`.
+    """Make the journal of a killed run readable again; call it while the run's folder is held.
 
     Cuts a torn last line, which would make Optuna's journal unreadable for good once another line
     joins it, and removes the lock of the dead process, which would cost 30 s. InputError where

@@ -6,20 +6,20 @@ so every trial is recorded once. Where turns cannot be taken, a subnet counts at
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, _CachedStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from filelock import FileLock
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.files import first_line, without_password
@@ -31,6 +31,7 @@ N_ATTEMPTS = 5  # two searches may both try to make the tables, and one of them 
 MADE_MEANWHILE = ("already exists", "UNIQUE constraint", "duplicate key")
 SQLITE_WAIT_S = 120  # for the other search's writes
 PG_LOCK = 0x6E6173  # "nas"
+KERNEL_LOCKS = os.name == "posix"
 
 
 def open_storage(storage: str | None, journal: Path) -> BaseStorage:
@@ -41,7 +42,7 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
         return open_journal(journal)
     if "://" not in storage and Path(storage).suffix in JOURNALS:
         try:
-            return open_journal(Path(storage))
+            return open_journal(Path(storage), shared=True)
         except OSError as error:
             raise _cannot_open(storage, error) from None
     for attempt in range(N_ATTEMPTS):
@@ -59,8 +60,17 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
     raise AssertionError("unreachable")
 
 
-def open_journal(path: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock(path)))
+def open_journal(path: Path, *, shared: bool = False) -> JournalStorage:
+    """The journal at `path`; without the kernel's locks (Windows) it cannot be `shared`."""
+    lock: Any = KernelLock(path)  # has the two methods that Optuna calls, and no base class
+    if not KERNEL_LOCKS:
+        if shared:
+            raise InputError(
+                f"`storage` {path}: searches cannot share a journal on this system; "
+                "give a database URL such as sqlite:///study.db"
+            )
+        lock = JournalFileOpenLock(str(path))  # the run's folder is held by this process alone
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
 def _engine(url: str) -> dict[str, Any]:
@@ -77,8 +87,8 @@ def _cannot_open(storage: str, error: Exception) -> InputError:
     )
 
 
-class KernelLock(BaseJournalFileLock):
-    """Optuna's lock of a journal, held by the kernel: it ends with its process.
+class KernelLock:
+    """A lock for Optuna's journals that the kernel holds: it ends with its process.
 
     Before it writes, it cuts off the line that a writer left unfinished when it was killed.
     """
@@ -88,6 +98,8 @@ class KernelLock(BaseJournalFileLock):
         self._file: int | None = None
 
     def acquire(self) -> bool:
+        import fcntl
+
         self._file = os.open(self.path, os.O_RDWR)  # one that was deleted is not made again
         fcntl.flock(self._file, fcntl.LOCK_EX)
         size = os.fstat(self._file).st_size
@@ -102,36 +114,39 @@ class KernelLock(BaseJournalFileLock):
             self._file = None
 
 
+def turns(storage: str | None) -> Callable[[], AbstractContextManager[Any]]:
+    """What to enter before writing to `storage`: one search at a time is inside.
+
+    A database server keeps the lock itself, files have one beside them; both end with their holder.
+    None: nobody else writes.
+    """
+    if storage is None:
+        return nullcontext
+    if "://" not in storage:
+        return partial(_file_turn, Path(storage))
+    url = make_url(storage)
+    if url.get_backend_name() == "postgresql":
+        return partial(_server_turn, create_engine(url, **_engine(storage)))
+    if url.get_backend_name() == "sqlite" and url.database:
+        return partial(_file_turn, Path(url.database))
+    return nullcontext
+
+
 @contextmanager
-def turn(storage: BaseStorage) -> Iterator[None]:
-    """Only one search of a study is in here; a lock that ends with its holder."""
-    if isinstance(storage, _CachedStorage):
-        storage = storage._backend
-    if isinstance(storage, RDBStorage) and storage.engine.dialect.name == "postgresql":
-        with storage.engine.connect() as connection:
-            connection.execute(text(f"SELECT pg_advisory_lock({PG_LOCK})"))
-            try:
-                yield
-            finally:
-                connection.execute(text(f"SELECT pg_advisory_unlock({PG_LOCK})"))
-        return
-    path = _file(storage)
-    if path is None:
-        yield
-        return
-    with path.with_name(path.name + ".turn").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _server_turn(engine: Engine) -> Iterator[None]:
+    with engine.connect() as connection:
+        connection.execute(text(f"SELECT pg_advisory_lock({PG_LOCK})"))
+        try:
+            yield
+        finally:
+            connection.execute(text(f"SELECT pg_advisory_unlock({PG_LOCK})"))
+
+
+@contextmanager
+def _file_turn(path: Path) -> Iterator[None]:
+    with FileLock(path.with_name(path.name + ".turn")):
         path.stat()  # SQLite would go on writing into a file that was deleted
         yield
-
-
-def _file(storage: BaseStorage) -> Path | None:
-    if isinstance(storage, JournalStorage):
-        return Path(storage._backend._file_path)  # type: ignore[attr-defined]
-    if isinstance(storage, RDBStorage) and storage.engine.dialect.name == "sqlite":
-        database = storage.engine.url.database
-        return Path(database) if database else None
-    return None
 
 
 def first_records(genes: Genes, trials: list[FrozenTrial]) -> list[FrozenTrial]:

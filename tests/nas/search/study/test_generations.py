@@ -9,11 +9,13 @@ import pytest
 
 from nas.samplers.domain import trial_genes
 from nas.samplers.nsga2 import GenerationSampler
+from nas.search.folder import exclusive
 from nas.search.front.progress import STALL
 from nas.search.score.objectives import Bounds
 from nas.search.score.scorer import Scorer
-from nas.search.study.generations import open_study, run
-from nas.search.study.journal import exclusive, repair
+from nas.search.study.generations import run
+from nas.search.study.journal import repair
+from nas.search.study.open import open_study
 from search_spaces import InputError, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 

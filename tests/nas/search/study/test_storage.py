@@ -16,8 +16,9 @@ import optuna
 import pytest
 
 from nas.samplers.nsga2 import GenerationSampler
-from nas.search.study.generations import open_study, run
+from nas.search.study.generations import run
 from nas.search.study.journal import repair
+from nas.search.study.open import open_study
 from nas.search.study.storage import KernelLock, open_storage
 from search_spaces import InputError
 from tests.nas.conftest import nas

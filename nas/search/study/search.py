@@ -1,8 +1,7 @@
-"""The outer search as the settings ask for it: its study, where it begins, how it runs."""
+"""How the settings ask for a study to be searched: which sampler, from where, in which order."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,33 +12,15 @@ from nas.samplers.nsga2 import GenerationSampler
 from nas.samplers.surrogate import SurrogateSampler
 from nas.search.front.archive import Archive
 from nas.search.settings import SearchSettings
-from nas.search.study import generations as study_
+from nas.search.study import generations
 from nas.search.study.storage import faults_named
 from nas.search.study.warm_start import WarmStart, recorded
 from nas.search.targets import Fleet
 from search_spaces import Genes, Space
 
 
-def open_study(
-    settings: SearchSettings,
-    space: Space,
-    journal: Path,
-    search: dict[str, Any],
-    *,
-    overwrite: bool,
-) -> optuna.Study:
-    """The run's own study, or `--study` in `--storage`."""
-    return study_.open_study(
-        settings.storage,
-        journal,
-        _sampler(settings, space),
-        name=settings.study,
-        search=search,
-        overwrite=overwrite,
-    )
-
-
-def _sampler(settings: SearchSettings, space: Space) -> BatchSampler:
+def sampler_of(settings: SearchSettings, space: Space) -> BatchSampler:
+    """The sampler that the settings name."""
     if settings.sampler == "surrogate":
         return SurrogateSampler(space, seed=settings.seed)
     return GenerationSampler(space, seed=settings.seed, population=settings.population)
@@ -57,7 +38,7 @@ def warm_start(
     return warm
 
 
-def outer_search(
+def search_study(
     settings: SearchSettings,
     study: optuna.Study,
     fleet: Fleet,
@@ -82,7 +63,7 @@ def outer_search(
         return search.run(
             settings.n_trials, patience=settings.patience, on_generation=listener.generation
         )
-    return study_.run(
+    return generations.run(
         study,
         sampler,
         scorer,
