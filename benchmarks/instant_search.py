@@ -31,8 +31,9 @@ from nas.search.instant import N_KNOWN, proposals, train_optimiser
 from nas.search.model import Model, load_model
 from nas.search.study.generations import run
 from nas.search.study.open import open_study
-from nas.search.target_rows import measure_plan, plan_rows
+from nas.search.target_rows import measure_plan
 from nas.search.targets import find_devices
+from nas.transfer.plan import plan_rows
 from predictors import Embedding, NeuralOptimizer
 from search_spaces import Genes
 

@@ -22,7 +22,8 @@ from nas.search import Scorer, SearchSettings, load_proxy, plan_search, run_sear
 from nas.search.front.archive import Archive
 from nas.search.model import load_model
 from nas.search.score.objectives import Bounds
-from nas.search.target_rows import measure_plan, write_plan
+from nas.search.target_rows import measure_plan
+from nas.transfer.plan import write_plan
 from predictors import read_rows
 
 RESULTS = Path(__file__).parent / "results" / "scoring.json"

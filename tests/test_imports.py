@@ -18,6 +18,12 @@ MAY_IMPORT = {
     "predictors": {"search_spaces"},
     "nas": {"search_spaces", "supernets", "predictors"},
 }
+ROOMS = {  # folders of `nas`, and what of `nas` they may import
+    "samplers": {"pareto"},
+    "transfer": {"devices", "files", "pareto"},
+    "cluster": {"files"},
+    "zoo": {"files", "pareto"},
+}
 SHIPPED = {ROOT / "nas" / "runtime", ROOT / "nas" / "board"}
 MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("torch", "xgboost", "ray", "optuna", "sklearn", "pandas", "onnx")
@@ -57,6 +63,14 @@ def test_imports_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     ours = {module.split(".")[0] for module, _ in imports(parsed(path))} & set(MAY_IMPORT)
     assert ours - {package} <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_nas_import_what_they_may(room: str) -> None:
+    paths = sorted((ROOT / "nas" / room).rglob("*.py"))
+    found = [module.split(".") for path in paths for module, _ in imports(parsed(path))]
+    ours = {parts[1] for parts in found if parts[0] == "nas" and len(parts) > 1}
+    assert ours - {room} <= ROOMS[room]
 
 
 @every_module

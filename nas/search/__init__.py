@@ -6,8 +6,8 @@ from nas.search.run import plan_search, run_search, search_devices
 from nas.search.score.objectives import Bounds
 from nas.search.score.scorer import Scorer, Scores
 from nas.search.settings import SearchSettings, parse_levels
-from nas.search.target_rows import write_plan
 from nas.transfer.costs import target_costs
+from nas.transfer.plan import write_plan
 from nas.transfer.proxy import load_proxy
 
 __all__ = [

@@ -18,9 +18,9 @@ from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
-from nas.search.target_rows import choose_levels
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
+from nas.transfer.plan import choose_levels
 from predictors import NeuralOptimizer
 from search_spaces import Floats, Genes, InputError, Space
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from nas.devices import Device, Simulates, VoltageKnown
 from nas.transfer.proxy import Proxy
+from nas.transfer.source import ON_SIMULATED, SCALED, predicted_from, source_of
 from predictors import (
     MonotoneTransfer,
     ScaledModel,
@@ -23,8 +24,6 @@ from predictors import (
 )
 from search_spaces import Bools, DvfsLevel, Floats, Genes, InputError, Ints, Space
 
-PREDICTED, ON_SIMULATED = "predicted", "predicted (simulated)"
-SCALED = "predicted (scaled simulation)"
 COMPARED = ("subnet", "heads", "gpu_mhz", "cpu_mhz", "latency_ms", "energy_mj", "source")
 
 
@@ -136,8 +135,7 @@ class _Fit:
         self.clock = rows["clock_mhz"].to_numpy()
         self.clocks = clocks_mhz(device.levels)
         self.proxy = proxy
-        simulated = "source" in rows and (rows["source"] == "simulated").any()
-        self.source = ON_SIMULATED if simulated else PREDICTED
+        self.source = predicted_from(source_of(rows))
         self.model = device if isinstance(device, Simulates) else None
         self.h = proxy.latency_ms(self.genes, self.heads)
         latency = rows["latency_ms"].to_numpy()

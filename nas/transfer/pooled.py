@@ -13,6 +13,7 @@ from nas.devices import Device
 from nas.transfer.costs import target_costs, with_clock
 from nas.transfer.judgement import Judgement
 from nas.transfer.proxy import Proxy
+from nas.transfer.source import source_of
 from predictors import (
     CostPrior,
     TransferPredictor,
@@ -96,7 +97,7 @@ def pooled_transfer(
     own = [srcc_within(y, columns[:, c], clock) for c in prior.proxy_columns]
     judged = Judgement(
         report=report,
-        source="+".join(rows["source"].unique()) if "source" in rows else "measured",
+        source=source_of(rows),
         proxy_srcc={p.name: rank for p, rank in zip(proxies, own, strict=True)},
         proxy_weight=_weights(predictor, proxies, asked),
         width_pct=_widths(predictor, X, y, pool, asked),

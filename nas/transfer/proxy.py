@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
+from nas.transfer.source import MEASURED, SIMULATED
 from predictors import LatencyPredictor, genes_and_heads, read_rows
 from search_spaces import Bools, Floats, Genes, Space, encode
 
@@ -62,7 +63,7 @@ def _measured(space: Space, path: Path) -> Proxy:
     host = rows["host"].iloc[0] if "host" in rows else ""
     return Proxy(
         name=f"{rows['device'].iloc[0]} ({host})" if host else str(rows["device"].iloc[0]),
-        source=rows["source"].iloc[0] if "source" in rows else "measured",
+        source=rows["source"].iloc[0] if "source" in rows else MEASURED,
         n_rows=len(rows),
         n_subnets=rows["subnet"].nunique(),
         latency_ms=lambda g, h: predictor.predict(encode(space, g, h)),
@@ -75,7 +76,7 @@ def _analytic(space: Space, name: str) -> Proxy:
     device = AnalyticDevice(load_profile(name))
     return Proxy(
         name=device.name,
-        source="simulated",
+        source=SIMULATED,
         n_rows=0,
         n_subnets=0,
         latency_ms=lambda g, h: device.cost(space.operators(g, h))[0][:, -1],

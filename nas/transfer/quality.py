@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
+from nas.transfer.source import source_of
 from predictors import (
     EnergyPredictor,
     LatencyPredictor,
@@ -83,7 +84,7 @@ def about(rows: pd.DataFrame) -> dict[str, Any]:
     """What the rows are: the setting they were measured at, and their source."""
     setting = {c: rows[c].iloc[0] for c in SETTING if c in rows}
     known = {c: getattr(v, "item", lambda v=v: v)() for c, v in setting.items() if not pd.isna(v)}
-    return known | {"source": "+".join(rows["source"].unique()) if "source" in rows else "measured"}
+    return known | {"source": source_of(rows)}
 
 
 def training_data(

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from nas.transfer.costs import ON_SIMULATED, PREDICTED, with_clock
+from nas.transfer.costs import with_clock
 from nas.transfer.pooled import PooledTransfer, program_columns
 from nas.transfer.proxy import Proxy, load_proxy
+from nas.transfer.source import predicted_from
 from predictors import (
     ArtifactError,
     EnergyPredictor,
@@ -111,7 +112,7 @@ def load_costs(folder: Path, quantity: str, space: Space) -> TrainedCosts | Pool
     predictor = load_predictor(folder, quantity, space)
     about = json.loads((folder / f"{quantity}.json").read_bytes())
     level = about.get("level")
-    return TrainedCosts(space, predictor, _provenance(about), level)
+    return TrainedCosts(space, predictor, predicted_from(str(about.get("source"))), level)
 
 
 def save_pool(
@@ -163,7 +164,7 @@ def _load_pool(folder: Path, quantity: str, space: Space) -> PooledCosts:
     except (AttributeError, KeyError, TypeError, ValueError) as fault:
         reason = f"{type(fault).__name__}: {fault}"
         raise ArtifactError(f"{sidecar} is damaged ({reason}); transfer again") from None
-    return PooledCosts(space, predictor, proxies, levels, _provenance(about))
+    return PooledCosts(space, predictor, proxies, levels, predicted_from(str(about.get("source"))))
 
 
 def _load_proxy(folder: Path, space: Space, name: str, kept: dict[str, Any]) -> Proxy:
@@ -182,7 +183,3 @@ def _load_proxy(folder: Path, space: Space, name: str, kept: dict[str, Any]) -> 
         latency_ms=lambda g, h: predictor.predict(encode(space, g, h)),
         predictor=predictor,
     )
-
-
-def _provenance(about: dict[str, Any]) -> str:
-    return ON_SIMULATED if "simulated" in str(about.get("source")) else PREDICTED

@@ -15,7 +15,7 @@ from nas import __version__
 from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
 from nas.search.front.archive import Archive
 from nas.search.score.scorer import Scorer, Scores
-from nas.transfer.costs import SCALED
+from nas.transfer.source import SCALED
 from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators, Space
 
 LaunchShare = Callable[[Operators], Floats]

@@ -20,7 +20,8 @@ from nas.cluster.trials import WorkTrial
 from nas.devices import HostDevice
 from nas.measure import programs
 from nas.search import SearchSettings
-from nas.search.target_rows import as_measured, measure_by_nodes, plan_rows
+from nas.search.target_rows import as_measured, measure_by_nodes
+from nas.transfer.plan import plan_rows
 from nas.transfer.proxy import load_proxy
 from predictors import read_rows
 from search_spaces import InputError, get_space

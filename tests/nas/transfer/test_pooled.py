@@ -11,7 +11,8 @@ import pytest
 
 from nas.devices import get_device
 from nas.search import load_proxy
-from nas.search.target_rows import measure_plan, plan_rows
+from nas.search.target_rows import measure_plan
+from nas.transfer.plan import plan_rows
 from predictors import load_transfer
 from search_spaces import encode, get_space
 from tests.nas.conftest import Digits, nas

@@ -1,0 +1,81 @@
+"""Which programs are worth measuring on a target, at which levels: a table to fill in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nas.devices import Device
+from nas.files import write_text
+from nas.pareto import farthest, normalised
+from nas.transfer.costs import kernel_counts
+from nas.transfer.proxy import Proxy
+from search_spaces import Bools, DvfsLevel, Floats, Genes, Space, format_heads
+
+MIN_PROGRAMS = 5  # fewer cannot be ranked
+PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
+
+
+def choose_levels(levels: list[DvfsLevel]) -> list[DvfsLevel]:
+    """The lowest, the top and the middle level: the law of the clocks is fitted between them."""
+    indices = dict.fromkeys((0, len(levels) - 1, len(levels) // 2))
+    return [levels[i] for i in indices]
+
+
+def choose_programs(
+    space: Space, proxy: Proxy, n: int, rng: np.random.Generator
+) -> tuple[Genes, Bools]:
+    """`n` programs of different subnets, far apart in proxy latency and number of kernels.
+
+    One is the largest subnet without exits, which savings are told against; each further one is the
+    farthest from those chosen. They are sorted by their latency on the proxy.
+    """
+    genes = np.unique(space.sample_spread(max(256, 8 * n), rng), axis=0)
+    genes = genes[rng.permutation(len(genes))]
+    genes = np.concatenate([space.largest, genes[(genes != space.largest).any(axis=1)]])
+    heads = np.zeros((len(genes), space.n_exits + 1), dtype=bool)
+    deepest = rng.integers(0, space.n_exits + 1, len(genes))
+    deepest[0] = space.n_exits
+    heads[np.arange(len(genes)), deepest] = True
+    heads[1::2] = np.arange(space.n_exits + 1) <= deepest[1::2, None]
+    known: Floats = np.log([proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)])
+    chosen = farthest(normalised(known.T), [0], n)
+    chosen.sort(key=lambda i: float(known[0, i]))
+    return genes[chosen], heads[chosen]
+
+
+def plan_rows(
+    space: Space, device: Device, proxy: Proxy, n_rows: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """`n_rows` to measure, with empty cost cells: the same programs at every chosen level."""
+    levels = choose_levels(device.levels)
+    n_programs = max(MIN_PROGRAMS, -(-n_rows // len(levels)))
+    genes, heads = choose_programs(space, proxy, n_programs, rng)
+    return [
+        {
+            "space": space.name,
+            "subnet": str(subnet),
+            "heads": format_heads(np.flatnonzero(asked).tolist()),
+            "device": device.name,
+            "level": level.level,
+            "gpu_mhz": level.gpu_mhz,
+            "cpu_mhz": level.cpu_mhz,
+            "emc_mhz": level.emc_mhz,
+            "power_mode": device.power_mode,
+            "processor": device.processor,
+            "backend": device.backend,
+            "precision": device.precision,
+            "batch": device.batch,
+            **dict.fromkeys(PLAN_COLUMNS),
+        }
+        for level in levels
+        for subnet, asked in zip(space.subnets(genes), heads, strict=True)
+    ][:n_rows]
+
+
+def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write planned rows as CSV."""
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
