@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -26,85 +27,117 @@ ROOMS = {  # folders of `nas`, and what of `nas` they may import
 }
 SHIPPED = {ROOT / "nas" / "runtime", ROOT / "nas" / "board"}
 MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+PICKLING = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+UNPICKLING = {"torch.save", "pd.read_pickle", "eval", "exec"}
 HEAVY = ("torch", "xgboost", "ray", "optuna", "sklearn", "pandas", "onnx")
 
-every_module = pytest.mark.parametrize(
-    "path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES]
-)
 
-
-def imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """Every imported module with the names taken from it, at any depth of the code."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, []) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module or "", [alias.name for alias in node.names]
-
-
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@every_module
-def test_imports_are_absolute(path: Path) -> None:
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file, at any depth of the code."""
+    return tuple(ast.walk(parsed(path)))
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Every absolutely imported module with the names taken from it."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.append((node.module or "", tuple(alias.name for alias in node.names)))
+    return tuple(found)
+
+
+def package(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+def ours(path: Path) -> set[str]:
+    """Our packages that a file imports from."""
+    return {module.split(".")[0] for module, _ in imports(path)} & set(MAY_IMPORT)
+
+
+def none_of(faults: Iterable[Path]) -> None:
+    """No file may have the fault; those that have it are named."""
+    assert not [str(path.relative_to(ROOT)) for path in faults]
+
+
+def test_imports_are_absolute() -> None:
     """But for what is copied to a board under another name, which imports itself alone."""
-    tree = parsed(path)
-    levels = {node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    if SHIPPED & set(path.parents):
-        assert levels <= {0, 1, 2}
-        assert not {module.split(".")[0] for module, _ in imports(tree)} & set(MAY_IMPORT)
-    else:
-        assert levels <= {0}
+
+    def levels(path: Path) -> set[int]:
+        return {node.level for node in nodes(path) if isinstance(node, ast.ImportFrom)}
+
+    shipped = {path for path in MODULES if SHIPPED & set(path.parents)}
+    none_of(path for path in shipped if ours(path) or not levels(path) <= {0, 1, 2})
+    none_of(path for path in set(MODULES) - shipped if not levels(path) <= {0})
 
 
-@every_module
-def test_imports_point_one_way(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    ours = {module.split(".")[0] for module, _ in imports(parsed(path))} & set(MAY_IMPORT)
-    assert ours - {package} <= MAY_IMPORT[package]
+def test_imports_point_one_way() -> None:
+    none_of(
+        path for path in MODULES if not ours(path) - {package(path)} <= MAY_IMPORT[package(path)]
+    )
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_nas_import_what_they_may(room: str) -> None:
     paths = sorted((ROOT / "nas" / room).rglob("*.py"))
-    found = [module.split(".") for path in paths for module, _ in imports(parsed(path))]
+    found = [module.split(".") for path in paths for module, _ in imports(path)]
     ours = {parts[1] for parts in found if parts[0] == "nas" and len(parts) > 1}
     assert ours - {room} <= ROOMS[room]
 
 
-@every_module
-def test_siblings_use_the_public_api(path: Path) -> None:
+def test_siblings_use_the_public_api() -> None:
     """Another package is imported as a package, for names that its `__all__` holds."""
-    package = path.relative_to(ROOT).parts[0]
-    for module, names in imports(parsed(path)):
-        if module.split(".")[0] in set(MAY_IMPORT) - {package}:
-            folder = ROOT.joinpath(*module.split("."))
-            assert (folder / "__init__.py").is_file(), f"{module} is private"
-            assert set(names) <= set(import_module(module).__all__)
+
+    def private(module: str, names: tuple[str, ...]) -> bool:
+        folder = ROOT.joinpath(*module.split("."))
+        has_api = (folder / "__init__.py").is_file()
+        return not (has_api and set(names) <= set(import_module(module).__all__))
+
+    for path in MODULES:
+        others = set(MAY_IMPORT) - {package(path)}
+        for module, names in imports(path):
+            if module.split(".")[0] in others:
+                assert not private(module, names), f"{path}: {module}: {names}"
 
 
-@pytest.mark.parametrize("package", ["search_spaces", "supernets", "supernets.training"])
-def test_public_names_exist(package: str) -> None:
-    module = import_module(package)
+@pytest.mark.parametrize("name", ["search_spaces", "supernets", "supernets.training"])
+def test_public_names_exist(name: str) -> None:
+    module = import_module(name)
     assert all(hasattr(module, name) for name in module.__all__)
     assert len(set(module.__all__)) == len(module.__all__)
 
 
-@every_module
-def test_nothing_is_unpickled(path: Path) -> None:
-    tree = parsed(path)
-    roots = {module.split(".")[0] for module, _ in imports(tree)}
-    assert not roots & {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+def unpickles(path: Path) -> bool:
+    roots = {module.split(".")[0] for module, _ in imports(path)}
+    calls = [node for node in nodes(path) if isinstance(node, ast.Call)]
+    foreign = [call for call in calls if ast.unparse(call.func) == "torch.load"]
+    unsafe = [  # foreign checkpoints: tensors and nothing else
+        call
+        for call in foreign
+        if {k.arg: ast.unparse(k.value) for k in call.keywords}.get("weights_only") != "True"
+    ]
+    allowed = [
+        node
+        for node in nodes(path)
+        if isinstance(node, ast.keyword)
+        and node.arg == "allow_pickle"
+        and ast.unparse(node.value) != "False"
+    ]
     called = {ast.unparse(call.func) for call in calls}
-    assert not called & {"torch.save", "pd.read_pickle", "eval", "exec"}
-    for call in calls:
-        if ast.unparse(call.func) == "torch.load":  # foreign checkpoints: tensors and nothing else
-            assert {k.arg: ast.unparse(k.value) for k in call.keywords}["weights_only"] == "True"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
-            assert ast.unparse(node.value) == "False"
+    return bool(roots & PICKLING or called & UNPICKLING or unsafe or allowed)
+
+
+def test_nothing_is_unpickled() -> None:
+    none_of(path for path in MODULES if unpickles(path))
 
 
 def loaded_by(statement: str) -> set[str]:

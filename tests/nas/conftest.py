@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from filelock import FileLock
 
 from nas.cli.app import main
 
@@ -69,13 +70,22 @@ class Digits:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    """The first worker that asks makes it, the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "digits"
+    with FileLock(root.with_suffix(".lock")):
+        if not root.is_dir():
+            aside = root.with_suffix(".part")
+            make_digits(Digits(aside / "supernet", aside / "rows.csv"))
+            aside.rename(root)
+    return Digits(root / "supernet", root / "rows.csv")
+
+
+def make_digits(made: Digits) -> None:
     """Train on scikit-learn's digits for a few seconds, evaluate, measure the host."""
-    root = tmp_path_factory.mktemp("digits")
-    made = Digits(root / "supernet", root / "rows.csv")
     train = "supernet train --epochs 6 --batch-size 64 --threads 1 --quiet --out"
     assert nas(*train.split(), made.supernet).code == 0
     evaluate = "supernet evaluate --samples 40 --quiet"
     assert nas(*evaluate.split(), made.supernet).code == 0
     measure = "measure --device host --space resnet-digits --samples 16 --seconds 0.01 --quiet"
     assert nas(*measure.split(), "--out", made.rows).code == 0
-    return made
