@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from nas.devices.host import cpu_name
-from nas.export.graph import segment_model
+from nas.onnx.graph import segment_model
 from nas.runtime import Engine, Manifest
 from nas.zoo.folder import supernet_folder
 from predictors import read_accuracy_table

@@ -13,11 +13,11 @@ import onnx
 import torch
 
 from nas import __version__
-from nas.export.graph import OPSET, segment_model
+from nas.export.every_level import governing
 from nas.export.plan import Export, Network
 from nas.export.traces import export_traces
 from nas.export.verify import verify_export
-from nas.pareto.every_level import governing
+from nas.onnx.graph import OPSET, segment_model
 from search_spaces import InputError
 from supernets import Segment
 

@@ -82,7 +82,7 @@ def measure_programs(
 def program_file(space: Space, subnet: Subnet, heads: Sequence[int], *, half: bool) -> bytes:
     """The ONNX file of a program: the trunk up to its deepest exit with the heads asked for."""
     try:
-        from nas.export.graph import program_model
+        from nas.onnx.graph import program_model
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed: pip install 'nas[export]' to measure on a board"

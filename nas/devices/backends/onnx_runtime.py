@@ -21,7 +21,7 @@ N_CALIBRATION = 8  # random inputs that the ranges of int8 are taken from
 def onnx_model(net: nn.Module, x: Tensor, *, half: bool) -> Any:
     """`net` as one ONNX graph; InputError where the packages are missing."""
     try:
-        from nas.export.graph import program_model
+        from nas.onnx.graph import program_model
     except ImportError as error:
         raise InputError(
             f"{error.name} is not installed: pip install 'nas[export]' for ONNX backends"

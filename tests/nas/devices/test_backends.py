@@ -16,8 +16,8 @@ from nas.devices import HostDevice
 from nas.devices.backends import BACKENDS
 from nas.devices.backends.onnx_runtime import quantised
 from nas.devices.operators import operator_network
-from nas.export.graph import program_model
 from nas.measure import programs, unique_operators
+from nas.onnx.graph import program_model
 from predictors import Operator
 from search_spaces import InputError, MobileNetV3Space, ResNet50Space, Space, get_space
 from supernets import build_supernet, extract

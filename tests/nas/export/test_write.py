@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.export.graph import OPSET, segment_model
+from nas.onnx.graph import OPSET, segment_model
 from nas.pareto import ParetoTable, read_pareto
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from search_spaces import MobileNetV3Space, ResNet50Space, Space, resnet_cifar, resnet_digits
@@ -270,7 +270,7 @@ def test_a_graph_that_answers_differently_is_not_kept(
     run: Path, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        __import__("nas.export.graph", fromlist=["LAYERS"]).LAYERS,
+        __import__("nas.onnx.graph", fromlist=["LAYERS"]).LAYERS,
         torch.nn.ReLU,
         lambda build, module, x, value: build.node("Sigmoid", x),
     )

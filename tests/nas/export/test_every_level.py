@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.export.every_level import governing, without_exits
 from nas.pareto import ParetoTable, read_pareto
-from nas.pareto.every_level import governing, without_exits
 from nas.runtime.manifest import ManifestError, read_manifest
 from nas.runtime.table import cost_table, manifest_table
 from nas.runtime.traces import Traces, read_traces, write_traces
