@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -46,7 +46,7 @@ class ExitPolicy:
         return {"after": list(self.after), "thresholds": list(self.thresholds)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ExitPolicy:
+    def from_dict(cls, values: Mapping[str, Any]) -> ExitPolicy:
         return cls(tuple(values["after"]), tuple(values["thresholds"]))
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nas.measure import Job
     from nas.measure.table import Row
     from nas.measure.wanted import Asked, Wanted
+    from nas.pareto.records import VerifiedCosts
 
 
 def measure_of(
@@ -139,7 +140,7 @@ def _announced(wanted: Wanted, device: Device) -> str:
 
 def _verify(
     wanted: Wanted, device: Device, jobs: dict[Asked, list[Job]], table: Any, log: Console
-) -> dict[str, Any]:
+) -> VerifiedCosts:
     """Costs of the points into the result and its report; on the screen how they compare."""
     from nas.cli.output import command_line
     from nas.cli.verified import verified_cost_lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 from rich import box
@@ -9,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.cli.verified import verified_cost_lines
-from nas.pareto import ParetoTable
+from nas.pareto import Level, ParetoTable, Point
+from nas.pareto.records import PredictorEntry, SearchEntry
+from nas.pareto.verified import QUANTITIES
 
-OWN_CLOCKS = ("cpu_mhz", "emc_mhz")  # of a point, where they were searched
 WIDE = 130  # columns of a terminal that has room for subnet strings
 
 
@@ -29,7 +32,7 @@ def print_result(table: ParetoTable) -> None:
     top = max(level["level"] for level in table.levels)
     out.print(_levels(table, top, wide=out.width >= WIDE))
     out.print(_best(table))
-    for line in _search(table.content.get("search") or {}):
+    for line in _search(table.content.get("search", {})):
         out.print(line)
     reference = table.baseline("largest", top)
     out.print(
@@ -38,14 +41,15 @@ def print_result(table: ParetoTable) -> None:
         f"{reference['latency_ms']:.4g} ms ({reference['latency_source']}), "
         f"{reference['top1_error_pct']:.2f} % error ({reference['error_source']})"
     )
-    for name in ("largest", "smallest"):
-        out.print(_least_energy(table, name))
-    verified = [p for p in table.points if "verified" in p]
+    for size in ("largest", "smallest"):
+        out.print(_least_energy(table, size))
+    verified = [(p, found) for p in table.points if (found := p.get("verified"))]
     if verified:
-        gap = [p["verified"]["top1_error_pct"] - p["top1_error_pct"] for p in verified]
+        gap = [found["top1_error_pct"] - p["top1_error_pct"] for p, found in verified]
+        images = verified[0][1]
         out.print(
-            f"verified on {verified[0]['verified']['n_images']} {verified[0]['verified']['split']} "
-            f"images: error is {sum(gap) / len(gap):+.2f} points from the table's on average, "
+            f"verified on {images['n_images']} {images['split']} images: error is "
+            f"{sum(gap) / len(gap):+.2f} points from the table's on average, "
             f"{max(gap, key=abs):+.2f} at most"
         )
     for line in verified_cost_lines(table.content):
@@ -64,14 +68,14 @@ def _best(table: ParetoTable) -> Table:
             best = min(points, key=lambda p: p["top1_error_pct"])
             mark = "" if best["error_source"] == "measured" else "~"
             cells.append(f"{mark}{best['top1_error_pct']:.2f}")
-            for name in ("latency_ms", "latency_worst_ms", "energy_mj"):
-                values = [p[name] for p in points if p[name] is not None]
+            for name in QUANTITIES:
+                values = [x for p in points if (x := p[name]) is not None]
                 cells.append(_number(min(values, default=None)))
         shown.add_row(*cells)
     return shown
 
 
-def _search(search: dict[str, Any]) -> list[str]:
+def _search(search: SearchEntry) -> list[str]:
     """How far the search came, and from where; empty for files that do not say."""
     lines = []
     if progress := search.get("progress"):
@@ -115,19 +119,22 @@ def print_shared(content: dict[str, Any]) -> None:
 def _least_energy(table: ParetoTable, name: str) -> str:
     """Where a baseline's energy is lowest, and why that may be an end."""
     rows = [b for b in table.content["baselines"] if b["name"] == name]
-    if rows[0]["energy_mj"] is None or len(rows) == 1:
+    energy_mj = [b["energy_mj"] or math.inf for b in rows]
+    if math.inf in energy_mj or len(rows) == 1:
         return f"energy of the {name} subnet: unknown"
-    best = min(rows, key=lambda b: b["energy_mj"])
+    least = min(energy_mj)
+    best = rows[energy_mj.index(least)]
     text = (
         f"energy of the {name} subnet is lowest at level {best['level']}: "
-        f"{best['energy_mj']:.4g} mJ ({best['energy_source']})"
+        f"{least:.4g} mJ ({best['energy_source']})"
     )
-    if best["launch_share"] is not None:
-        text += f"; kernel starts take {100 * best['launch_share']:.0f} % of its time (simulated)"
+    share = best.get("launch_share")
+    if share is not None:
+        text += f"; kernel starts take {100 * share:.0f} % of its time (simulated)"
     return text
 
 
-def quality(entry: dict[str, Any]) -> str:
+def quality(entry: PredictorEntry) -> str:
     """One line on a proxy: what held-out target rows say of it, and what predicts instead."""
     said = []
     if "srcc" in entry:
@@ -183,14 +190,16 @@ def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
             with_exits = sum(bool(p["exits"]["after"]) for p in points)
             cells[-1] += f" ({with_exits})"
             if wide:
-                cells[1] += "".join(f" {knee[name]:g}" for name in OWN_CLOCKS if knee.get(name))
+                own = (knee.get("cpu_mhz"), knee.get("emc_mhz"))  # where they were searched
+                cells[1] += "".join(f" {mhz:g}" for mhz in own if mhz)
             cells += _knee_cells(knee, reference)
             cells += [knee["subnet"]] * wide
         shown.add_row(*cells)
     ids = set(knees.values())
+    shown_points = [p for p in table.points if p["id"] in ids]
     words = {
-        unit: " or ".join(sorted({p[source] or "unknown" for p in table.points if p["id"] in ids}))
-        for unit, source in (("ms", "latency_source"), ("mJ", "energy_source"))
+        "ms": _words(p["latency_source"] for p in shown_points),
+        "mJ": _words(p["energy_source"] for p in shown_points),
     }
     shown.caption = "points (with early exits); error: ~ predicted, others measured; " + "; ".join(
         f"{unit}: {word}" for unit, word in words.items()
@@ -201,24 +210,30 @@ def _levels(table: ParetoTable, top: int, *, wide: bool) -> Table:
     return shown
 
 
-def _knee_cells(knee: dict[str, Any], reference_mj: float | None) -> list[str]:
-    mark = "" if knee["error_source"] == "measured" else "~"
-    saved = "" if reference_mj is None else f"{100 * (1 - knee['energy_mj'] / reference_mj):.0f}"
+def _words(sources: Iterable[str | None]) -> str:
+    return " or ".join(sorted({source or "unknown" for source in sources}))
+
+
+def _knee_cells(knee: Point, reference_mj: float | None) -> list[str]:
+    mark, energy_mj = "" if knee["error_source"] == "measured" else "~", knee["energy_mj"]
+    saved = ""
+    if reference_mj is not None and energy_mj is not None:
+        saved = f"{100 * (1 - energy_mj / reference_mj):.0f}"
     return [
         _exits(knee),
         f"{mark}{knee['top1_error_pct']:.2f}",
         f"{knee['latency_ms']:.3g}",
         f"{knee['latency_worst_ms']:.3g}",
-        _number(knee["energy_mj"]),
+        _number(energy_mj),
         saved,
     ]
 
 
-def _clock(level: dict[str, Any]) -> str:
+def _clock(level: Level) -> str:
     return f"{level['gpu_mhz'] if level['gpu_mhz'] is not None else level['cpu_mhz']:g}"
 
 
-def _exits(point: dict[str, Any]) -> str:
+def _exits(point: Point) -> str:
     exits = point["exits"]
     pairs = zip(exits["after"], exits["thresholds"], strict=True)
     return " ".join(f"{k}@{t:g}" for k, t in pairs) or "none"

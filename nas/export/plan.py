@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.export.traces import evaluate_traces
-from nas.pareto import ParetoTable
+from nas.pareto import ParetoTable, Point
+from nas.pareto.records import SupernetEntry
 from nas.runtime.traces import Traces
 from nas.zoo.calibrated import check_weights
 from nas.zoo.folder import matching_dataset
@@ -44,11 +45,11 @@ class Export:
     """Everything that is written: `configurations` are points of the table by network name."""
 
     table: ParetoTable
-    supernet: dict[str, Any]  # name, sha256, dataset, space as in the table
+    supernet: SupernetEntry  # as in the table
     data: dict[str, Any] | None  # what the checkpoint says of its images
     dataset: Dataset | None
     networks: dict[str, Network] = field(default_factory=dict)
-    configurations: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    configurations: list[tuple[Point, str]] = field(default_factory=list)
     traces: Traces | None = None  # of real images, where they were asked
 
 
@@ -73,7 +74,7 @@ def plan_export(
     weights = folder / "weights.safetensors"
     supernet, metadata = load_supernet(weights)
     checksum = sha256(weights)
-    check_weights(table, checksum, folder)
+    described = check_weights(table, checksum, folder)
     if data is None and bn_cache is None:
         raise InputError(_without_statistics(folder))
     dataset = matching_dataset(metadata, data) if data is not None else None
@@ -84,7 +85,7 @@ def plan_export(
         about = {"supernet_sha256": checksum, "dataset": metadata["dataset"]}
         images, texts = Evaluation.of(dataset, "validation"), [p["subnet"] for p in points]
         seen = evaluate_traces(supernet, texts, images, known.temperatures, about)
-    export = Export(table, table.content["supernet"], metadata.get("data"), dataset, traces=seen)
+    export = Export(table, described, metadata.get("data"), dataset, traces=seen)
     for point in points:
         key = point["subnet"], tuple(point["exits"]["after"])
         name = next((n.name for n in export.networks.values() if _key(n) == key), None)
@@ -100,7 +101,7 @@ def plan_export(
     return export
 
 
-def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[dict[str, Any]]:
+def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:
     """The points called `ids`, or those of the front; InputError names an unknown id."""
     points = {p["id"]: p for p in table.points}
     wanted = list(dict.fromkeys(ids or table.content["front"]))
@@ -128,7 +129,7 @@ def _without_statistics(folder: Path) -> str:
 
 def _statistics(
     supernet: Supernet,
-    points: Sequence[dict[str, Any]],
+    points: Sequence[Point],
     dataset: Dataset | None,
     bn_cache: Path | None,
     checksum: str,

@@ -72,7 +72,7 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[st
         "input": _input(export),
         "networks": networks,
         "configurations": [
-            {**{k: point[k] for k in COPIED if k in point}, **point["exits"], "network": name}
+            {**{k: v for k, v in point.items() if k in COPIED}, **point["exits"], "network": name}
             for point, name in export.configurations
         ],
         "files": files,

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nas.devices import Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
 from nas.measure.table import Row
-from nas.pareto import ParetoTable, read_pareto, spread
+from nas.pareto import ParetoTable, Point, read_pareto, spread
 from predictors import TableError, read_cells, read_subnets
 from search_spaces import ExitPolicy, InputError, Space, Subnet, get_space, parse_heads
 
 PLAN = ("space", "subnet", "device", "level")  # columns that a plan needs
-ABOUT = ("power_mode", "backend", "precision", "batch")  # of the device, in a plan and a result
-OWN = ("cpu_mhz", "emc_mhz")  # clocks that a point may have of its own
+ABOUT: tuple[Literal["power_mode", "backend", "precision", "batch"], ...] = (
+    *("power_mode", "backend", "precision", "batch"),
+)  # of the device, in a plan and a result
+OWN: tuple[Literal["cpu_mhz", "emc_mhz"], ...] = (
+    "cpu_mhz",
+    "emc_mhz",
+)  # clocks that a point may have of its own
 SAME = 0.01  # relative: clocks of a level
 
 
@@ -45,7 +50,7 @@ class Wanted:
     about: dict[str, Any]  # ABOUT, as far as the file says it
     asked: tuple[Asked, ...]
     table: ParetoTable | None = None  # of a result, with the chosen points
-    points: tuple[dict[str, Any], ...] = ()
+    points: tuple[Point, ...] = ()
 
     def only(self, levels: Sequence[int]) -> Wanted:
         """What is asked at `levels`; InputError where that is nothing."""
@@ -73,6 +78,7 @@ class Wanted:
         asked_at = {asked.level for asked in self.asked}
         for row in [row for row in self.table.levels if row["level"] in asked_at]:
             clock, mhz = device.levels[row["level"]].clock_mhz, row["gpu_mhz"] or row["cpu_mhz"]
+            assert mhz is not None  # one of them names the level
             if abs(clock - mhz) > SAME * clock:
                 raise InputError(
                     f"{self.path} was made with level {row['level']} at {mhz:g} MHz, "
@@ -125,16 +131,14 @@ def _at_own_clocks(wanted: Wanted, device: Device, asked: Asked) -> Device:
     return device.at([replace(level, cpu_mhz=cpu_mhz, emc_mhz=emc_mhz)])
 
 
-def point_programs(point: dict[str, Any], table: ParetoTable, space: Space) -> list[Asked]:
+def point_programs(point: Point, table: ParetoTable, space: Space) -> list[Asked]:
     """The programs that samples run at a point of `table`, from short to long, at its clocks."""
     level = next(row for row in table.levels if row["level"] == point["level"])
-    clocks = {k: point[k] for k in OWN if point.get(k) is not None and point[k] != level[k]}
+    own = {name: mhz for name in OWN if (mhz := point.get(name)) not in (None, level[name])}
     policy, subnet = ExitPolicy.from_dict(point["exits"]), space.parse(point["subnet"])
     if not set(policy.after) <= set(range(space.n_exits)):
         raise InputError(f"{space.name} has {space.n_exits} early exits, a point has {policy}")
-    return [
-        Asked(subnet, heads, point["level"], **clocks) for heads in policy.programs(space.n_exits)
-    ]
+    return [Asked(subnet, heads, point["level"], **own) for heads in policy.programs(space.n_exits)]
 
 
 def off_clock(row: Row, asked: Asked, device: Device) -> bool:
@@ -159,7 +163,7 @@ def _of_result(path: Path, device: str | None, space: str | None, n: int | None)
         asked = dict.fromkeys(a for p in points for a in point_programs(p, table, found))
         if not asked:
             raise InputError(f"{path} has no points")
-        kept = {key: about[key] for key in ABOUT}
+        kept: dict[str, Any] = {key: about[key] for key in ABOUT}
     except InputError:
         raise
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as fault:
@@ -168,7 +172,7 @@ def _of_result(path: Path, device: str | None, space: str | None, n: int | None)
     return Wanted(path, found, name, kept, tuple(asked), table, tuple(points))
 
 
-def _chosen(table: ParetoTable, n: int | None) -> list[dict[str, Any]]:
+def _chosen(table: ParetoTable, n: int | None) -> list[Point]:
     """All points of every level, or `n` that represent them."""
     chosen = []
     for level in table.levels:

@@ -9,12 +9,20 @@ from nas.pareto.fronts import (
     normalised,
     spread,
 )
-from nas.pareto.table import OBJECTIVES, SCHEMA, ParetoTable, read_pareto, searched_levels
+from nas.pareto.read import read_pareto
+from nas.pareto.records import Baseline, Exits, Level, Objective, ParetoContent, Point
+from nas.pareto.table import OBJECTIVES, SCHEMA, ParetoTable, searched_levels
 
 __all__ = [
     "OBJECTIVES",
     "SCHEMA",
+    "Baseline",
+    "Exits",
+    "Level",
+    "Objective",
+    "ParetoContent",
     "ParetoTable",
+    "Point",
     "covers",
     "farthest",
     "hypervolume",

@@ -1,4 +1,4 @@
-"""The result as a file: one non-dominated set of configurations per DVFS level."""
+"""The result as a value: one non-dominated set of configurations per DVFS level."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from nas.files import write_text
 from nas.pareto.fronts import knee
-from nas.pareto.verified import fault_of
+from nas.pareto.records import Baseline, Level, Objective, ParetoContent, Point
 from search_spaces import Floats, InputError
 
-SCHEMA = "nas.pareto/1"
-OBJECTIVES = ("top1_error_pct", "latency_ms", "energy_mj")
+SCHEMA: Final = "nas.pareto/1"
+OBJECTIVES: tuple[Objective, ...] = ("top1_error_pct", "latency_ms", "energy_mj")
 CSV_COLUMNS = (
     *("id", "level", "gpu_mhz", "cpu_mhz", "emc_mhz", "subnet", "exits"),
     *("top1_error_pct", "error_source"),
@@ -29,30 +29,30 @@ CSV_COLUMNS = (
 class ParetoTable:
     """The content of `pareto.json` (`nas.pareto/1`); `docs/reference.md` lists its fields."""
 
-    content: dict[str, Any]
+    content: ParetoContent
 
     @property
-    def points(self) -> list[dict[str, Any]]:
+    def points(self) -> list[Point]:
         return self.content["points"]
 
     @property
-    def levels(self) -> list[dict[str, Any]]:
+    def levels(self) -> list[Level]:
         return self.content["levels"]
 
     @property
-    def searched(self) -> list[dict[str, Any]]:
+    def searched(self) -> list[Level]:
         """The levels that the bounds of the search allowed."""
         return searched_levels(self.content)
 
     @property
-    def objectives(self) -> list[str]:
+    def objectives(self) -> list[Objective]:
         return [o["name"] for o in self.content["objectives"]]
 
-    def at(self, level: int) -> list[dict[str, Any]]:
+    def at(self, level: int) -> list[Point]:
         """The points of one level."""
         return [p for p in self.points if p["level"] == level]
 
-    def costs(self, points: Sequence[dict[str, Any]]) -> Floats:
+    def costs(self, points: Sequence[Point]) -> Floats:
         """Objectives of `points`, `(n, n_objectives)`."""
         return np.array([[p[name] for name in self.objectives] for p in points], dtype=float)
 
@@ -61,11 +61,12 @@ class ParetoTable:
         found = {level["level"]: self.at(level["level"]) for level in self.levels}
         return {k: points[knee(self.costs(points))]["id"] for k, points in found.items() if points}
 
-    def baseline(self, name: str, level: int) -> dict[str, Any]:
-        """The `largest` or `smallest` subnet without exits at one level."""
-        return next(
-            b for b in self.content["baselines"] if b["name"] == name and b["level"] == level
-        )
+    def baseline(self, name: str, level: int) -> Baseline:
+        """The `largest` or `smallest` subnet without exits at one level; InputError: not there."""
+        for baseline in self.content["baselines"]:
+            if baseline["name"] == name and baseline["level"] == level:
+                return baseline
+        raise InputError(f"the table has no baseline {name!r} at level {level}; search again")
 
     def write_json(self, path: Path) -> None:
         write_text(path, json.dumps(self.content, indent=1) + "\n")
@@ -77,29 +78,13 @@ class ParetoTable:
         for point in self.points:
             exits = point["exits"]
             pairs = zip(exits["after"], exits["thresholds"], strict=True)
-            row = clocks[point["level"]] | point
+            row: dict[str, Any] = {**clocks[point["level"]], **point}
             row["exits"] = "+".join(f"{k}@{t:g}" for k, t in pairs)
             lines.append(",".join("" if row[c] is None else str(row[c]) for c in CSV_COLUMNS))
         write_text(path, "\n".join(lines) + "\n")
 
 
-def searched_levels(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def searched_levels(content: Mapping[str, Any] | ParetoContent) -> list[Level]:
     """The levels of a parsed pareto.json that its search was allowed to use."""
     allowed = ((content.get("search") or {}).get("bounds") or {}).get("levels")
     return [row for row in content["levels"] if allowed is None or row["level"] in allowed]
-
-
-def read_pareto(path: Path) -> ParetoTable:
-    """Read `pareto.json`. InputError: not there, no JSON, or another schema."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `nas search --out DIR` writes one") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no readable pareto.json: {error}") from None
-    found = content.get("schema") if isinstance(content, dict) else None
-    if found != SCHEMA:
-        raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
-    if fault := fault_of(content):
-        raise InputError(f"{path}: {fault}; measure again with `nas measure --of`")
-    return ParetoTable(content)

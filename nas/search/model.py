@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from nas.pareto.records import SupernetEntry
 from nas.search.settings import SearchSettings
 from nas.zoo.folder import supernet_folder
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
@@ -35,7 +35,7 @@ class Model:
 
     space: Space
     accuracy: KnownAccuracy
-    supernet: dict[str, Any] | None
+    supernet: SupernetEntry | None
     folder: Path | None
 
 
@@ -57,7 +57,7 @@ def load_model(settings: SearchSettings) -> Model:
             f"({table.supernet_sha256}, not {checksum}); run `nas supernet evaluate`"
         )
     predictor = AccuracyPredictor.load(folder / "predictor", supernet.space)
-    described = {
+    described: SupernetEntry = {
         "name": folder.name,
         "sha256": checksum,
         "dataset": metadata["dataset"],

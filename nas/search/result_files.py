@@ -9,6 +9,7 @@ import numpy as np
 
 from nas.devices import Device, StartsKnown
 from nas.pareto import ParetoTable
+from nas.pareto.records import DeviceEntry
 from nas.search.front.archive import Archive
 from nas.search.front.importance import importance
 from nas.search.front.progress import described
@@ -48,7 +49,7 @@ def result_table(
         bounds |= {"levels": list(settings.bounds.levels)}
     table.content["search"] |= {
         "bounds": bounds,
-        "warm_start": warm and warm.described,
+        "warm_start": None if warm is None else warm.described,
         "devices": list(settings.devices),
         "progress": described(archive.progress),
         "importance": _importance(model, archive),
@@ -68,10 +69,17 @@ def _provenance(costs: TargetCosts) -> Provenance:
     return Provenance(costs.latency_source, costs.energy_source, costs.latency_interval_log)
 
 
-def _describe(device: Device, costs: TargetCosts) -> dict[str, Any]:
-    names = ("name", "processor", "backend", "precision", "batch", "power_mode")
-    sources = {"latency_source": costs.latency_source, "energy_source": costs.energy_source}
-    return {name: getattr(device, name) for name in names} | sources
+def _describe(device: Device, costs: TargetCosts) -> DeviceEntry:
+    return {
+        "name": device.name,
+        "processor": device.processor,
+        "backend": device.backend,
+        "precision": device.precision,
+        "batch": device.batch,
+        "power_mode": device.power_mode,
+        "latency_source": costs.latency_source,
+        "energy_source": costs.energy_source,
+    }
 
 
 def write_result(table: ParetoTable, out: Path) -> None:

@@ -92,7 +92,7 @@ def search_devices(
     check_data(model, settings.data)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
-    fingerprint = settings.fingerprint() | {"weights": (model.supernet or {}).get("sha256")}
+    fingerprint = settings.fingerprint() | {"weights": model.supernet and model.supernet["sha256"]}
     names = [device.name for device in devices]
     with claim(
         settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names

@@ -13,6 +13,8 @@ from nas.devices import Device, Machine
 from nas.measure import Job, row_key
 from nas.measure.table import Row
 from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
+from nas.pareto import Point
+from nas.pareto.records import CostComparison, Quantity, VerifiedCosts
 from nas.pareto.verified import FIELD, QUANTITIES
 from nas.search.front.result import digits
 from nas.search.score.scorer import expected_costs, with_decisions
@@ -30,7 +32,7 @@ def verify_cost(
     *,
     file: Path,
     command: str,
-) -> dict[str, Any]:
+) -> VerifiedCosts:
     """Add `verified_cost` to the points of a result and to the result; returns the latter.
 
     `rows` are those of `file`; a program that has several costs their median. Points whose programs
@@ -52,15 +54,15 @@ def verify_cost(
             "of its level (column `notes` of the rows says why; --sudo sets clocks as root)"
         )
     costs = composed(wanted.space, known, device.decision_ms)
-    for (point, runs), (latency, worst, energy) in zip(known, costs.tolist(), strict=True):
-        point[FIELD] = {
+    for (one, runs), (latency, worst, energy) in zip(known, costs.tolist(), strict=True):
+        one[FIELD] = {
             "latency_ms": digits(latency),
             "latency_worst_ms": digits(worst),
             "energy_mj": digits(energy) if np.isfinite(energy) else None,
             "source": _joined(run[2] for run in runs),
         }
     points = [point for point, _ in known]
-    content[FIELD] = {
+    told: VerifiedCosts = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
         "rows": str(file),
@@ -71,14 +73,17 @@ def verify_cost(
         "n_left_out": len(wanted.points) - len(points),
         "decision_ms": device.decision_ms,
         "decision_source": "measured" if isinstance(device, Machine) else "profile",
-        **{name: compared(points, name) for name in QUANTITIES},
+        "latency_ms": compared(points, "latency_ms"),
+        "latency_worst_ms": compared(points, "latency_worst_ms"),
+        "energy_mj": compared(points, "energy_mj"),
     }
-    return content[FIELD]
+    content[FIELD] = told
+    return told
 
 
 def composed(
     space: Space,
-    points: Sequence[tuple[dict[str, Any], Sequence[tuple[float, float, str]]]],
+    points: Sequence[tuple[Point, Sequence[tuple[float, float, str]]]],
     decision_ms: float,
 ) -> Floats:
     """Expected latency, worst-case latency and expected energy `(n, 3)` of points.
@@ -103,7 +108,7 @@ def composed(
     return np.stack([latency_ms, worst_ms, energy_mj], axis=1)
 
 
-def compared(points: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | None:
+def compared(points: Sequence[Point], name: Quantity) -> CostComparison | None:
     """How far one predicted quantity of verified points is from what was found; None: unknown.
 
     Errors are 100 x (predicted / found - 1). Ranks are compared within levels.
@@ -115,7 +120,7 @@ def compared(points: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | No
     error = 100 * (predicted / found - 1)
     worst = int(np.abs(error).argmax())
     rank = srcc_within(found, predicted, [p["level"] for p in known])
-    told = {
+    told: CostComparison = {
         "predicted_source": _joined(p[QUANTITIES[name]] for p in known),
         "n_points": len(known),
         "median_error_pct": round(float(np.median(np.abs(error))), 3),
@@ -124,8 +129,8 @@ def compared(points: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | No
         "worst_point": known[worst]["id"],
         "srcc": round(rank, 4) if np.isfinite(rank) else None,
     }
-    if name == "latency_ms":
-        intervals = [p["latency_interval_ms"] for p in known]
+    intervals = [interval for p in known if (interval := p["latency_interval_ms"])]
+    if name == "latency_ms" and len(intervals) == len(known):
         inside = [low <= x <= high for (low, high), x in zip(intervals, found, strict=True)]
         told["n_in_interval"] = int(np.sum(inside))
     return told

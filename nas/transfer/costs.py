@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from nas.devices import Device, Simulates, VoltageKnown
+from nas.pareto.records import Fallback, PredictorEntry, TargetRow
 from nas.transfer.proxy import Proxy
 from nas.transfer.source import ON_SIMULATED, SCALED, predicted_from, source_of
 from predictors import (
@@ -40,14 +41,21 @@ class TargetCosts:
     fallbacks: dict[str, TransferReport]  # and of the model, where it predicts in its place
     latency_interval_log: tuple[float, float]  # 90 %, of log(true / predicted)
 
-    def entries(self) -> dict[str, dict[str, Any]]:
+    def entries(self) -> dict[str, PredictorEntry]:
         """The `predictors` of `pareto.json`."""
-        entries = {name: report.to_dict() for name, report in self.reports.items()}
+        entries: dict[str, PredictorEntry] = {
+            name: cast(PredictorEntry, report.to_dict()) for name, report in self.reports.items()
+        }
         for name, report in self.fallbacks.items():
-            kept = {"model": report.proxy, "srcc": report.srcc, "mape_pct": report.mape_pct}
+            kept: Fallback = {
+                "model": report.proxy,
+                "srcc": report.srcc,
+                "mape_pct": report.mape_pct,
+            }
             entries[name]["fallback"] = kept
         if entries["latency_ms"]["decision"] == "no-go":  # the proxy is dropped as a whole
-            entries.get("energy_mj", {})["decision"] = "no-go"
+            for entry in entries.values():
+                entry["decision"] = "no-go"
         return entries
 
     def __call__(self, genes: Genes, programs: Bools) -> tuple[Floats, Floats]:
@@ -58,7 +66,7 @@ class TargetCosts:
         energy = self.energy(rows, heads) if self.energy else np.zeros_like(latency)
         return latency.reshape(shape), energy.reshape(shape)
 
-    def compare(self, rows: pd.DataFrame, levels: list[DvfsLevel]) -> list[dict[str, Any]]:
+    def compare(self, rows: pd.DataFrame, levels: list[DvfsLevel]) -> list[TargetRow]:
         """The target rows beside what the model fitted to them says, for the report."""
         rows = with_clock(rows, levels)
         genes, heads = genes_and_heads(rows, self.space)
@@ -67,7 +75,8 @@ class TargetCosts:
         kept["predicted_latency_ms"] = self.latency(genes, heads)[index]
         if self.energy:
             kept["predicted_energy_mj"] = self.energy(genes, heads)[index]
-        return json.loads(kept.to_json(orient="records", double_precision=6))
+        found: list[TargetRow] = json.loads(kept.to_json(orient="records", double_precision=6))
+        return found
 
 
 def kernel_counts(space: Space, genes: Genes, heads: Bools) -> Ints:

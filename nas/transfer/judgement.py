@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.pareto.records import Fallback
 from predictors import GO_SRCC, TransferReport
 
 MUCH = 0.8  # more rows are worth it when they narrow intervals to this share
@@ -21,7 +22,7 @@ class Judgement:
     proxy_srcc: dict[str, float]  # rank correlation of every proxy with the rows, within clocks
     proxy_weight: dict[str, float]  # percent of the predicted cost per percent of the proxy's
     width_pct: dict[int, float]  # half a 90 % interval, by rows more than now; predicted
-    fallback: dict[str, Any] | None = None  # the model that predicts instead of a no-go
+    fallback: Fallback | None = None  # the model that predicts instead of a no-go
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`; NaN becomes None."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nas.pareto import ParetoTable
+from nas.pareto.records import SupernetEntry
 from nas.zoo.folder import matching_dataset
 from search_spaces import InputError
 
@@ -37,8 +38,8 @@ def calibrate_points(
     write_bn_cache(out, supernet, found, checksum, **about)
 
 
-def check_weights(table: ParetoTable, checksum: str, folder: Path) -> None:
-    """InputError where `table` was not made with the weights of `checksum` in `folder`."""
+def check_weights(table: ParetoTable, checksum: str, folder: Path) -> SupernetEntry:
+    """The supernet of `table`; InputError where its weights are not `checksum`, in `folder`."""
     described = table.content["supernet"]
     if described is None:
         raise InputError("the table's space comes with an accuracy table alone: no network to run")
@@ -48,3 +49,4 @@ def check_weights(table: ParetoTable, checksum: str, folder: Path) -> None:
             f"{described['name']}, {folder} holds {checksum[:12]}; search again or give the "
             "supernet of the table"
         )
+    return described

@@ -22,7 +22,7 @@ def importance(space: Space, genes: Genes, values: Floats) -> dict[str, dict[str
 
     if len(genes) < MIN_SUBNETS:
         return {}
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, column in zip(OBJECTIVES, values.T, strict=True):
         if column.min() == column.max():
             continue

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import Any
 
 import numpy as np
 
 from nas.pareto import hypervolume
+from nas.pareto.records import ProgressEntry
 from nas.search.score.scorer import Scorer
 from search_spaces import Floats, Space
 
@@ -71,7 +71,7 @@ def stalled(history: Sequence[Progress], patience: int) -> bool:
     return before > 0 and now <= before * (1 + STALL)
 
 
-def described(history: Sequence[Progress]) -> list[dict[str, Any]]:
+def described(history: Sequence[Progress]) -> list[ProgressEntry]:
     """`search.progress` of `pareto.json`."""
     return [
         {

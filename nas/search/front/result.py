@@ -7,19 +7,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
 from nas import __version__
-from nas.pareto import OBJECTIVES, SCHEMA, ParetoTable, hypervolume, non_dominated, spread
+from nas.pareto import (
+    OBJECTIVES,
+    SCHEMA,
+    Baseline,
+    Level,
+    Objective,
+    ParetoTable,
+    Point,
+    hypervolume,
+    non_dominated,
+    spread,
+)
+from nas.pareto.records import DeviceEntry, OwnClocks, PredictorEntry, SupernetEntry, TargetRow
 from nas.search.front.archive import Archive
 from nas.search.score.scorer import Scorer, Scores
 from nas.transfer.source import SCALED
 from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators, Space
 
 LaunchShare = Callable[[Operators], Floats]
-UNITS = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
+UNITS: dict[Objective, str] = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
 
 
@@ -32,7 +43,7 @@ class Provenance:
     latency_interval_log: tuple[float, float]
 
     @property
-    def objectives(self) -> tuple[str, ...]:
+    def objectives(self) -> tuple[Objective, ...]:
         return OBJECTIVES if self.energy else OBJECTIVES[:2]
 
     def at(self, known: bool) -> tuple[str, str | None]:
@@ -56,7 +67,7 @@ class PointMaker:
         rows: Ints,
         policies: Ints,
         columns: Ints,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Point]:
         """Configurations: subnets of a scored population, each with a policy and scored clocks."""
         heads = self.scorer.grid.programs[self.scorer.grid.route[policies, -1]]
         operators = self.space.operators(genes[rows], heads)
@@ -72,11 +83,12 @@ class PointMaker:
         policy: int,
         column: int,
         size: tuple[int, int],
-    ) -> dict[str, Any]:
+    ) -> Point:
         level, setting = int(scores.level[column]), int(scores.setting[column])
         subnet = self.space.subnet(genes[row])
         exits = self.scorer.grid[policy]
         latency = float(scores.latency_ms[row, policy, column])
+        energy = float(scores.energy_mj[row, policy, column])
         interval = self.provenance.latency_interval_log
         latency_source, energy_source = self.provenance.at(setting < len(self.levels))
         clocks = self._clocks(setting)
@@ -85,31 +97,31 @@ class PointMaker:
             "level": level,
             **clocks,
             "subnet": str(subnet),
-            "exits": exits.to_dict(),
+            "exits": {"after": list(exits.after), "thresholds": list(exits.thresholds)},
             "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
             "error_source": "measured" if scores.measured[row] else "predicted",
             "latency_ms": digits(latency),
             "latency_worst_ms": digits(scores.worst_ms[row, policy, column]),
             "latency_interval_ms": [digits(latency * np.exp(x)) for x in interval],
             "latency_source": latency_source,
-            "energy_mj": energy_source and digits(scores.energy_mj[row, policy, column]),
+            "energy_mj": digits(energy) if energy_source else None,
             "energy_source": energy_source,
             "exit_rates": [round(float(r), 4) for r in scores.rates[row, policy]],
             "macs": int(size[0]),  # where no early exit is taken
             "params": int(size[1]),
         }
 
-    def _clocks(self, setting: int) -> dict[str, float | None]:
+    def _clocks(self, setting: int) -> OwnClocks:
         """The point's own clocks beside the one that names its level, where they are searched."""
         if self.scorer.clocks is None:
             return {}
         own = self.scorer.clocks.settings[setting]
         return {"cpu_mhz": own.cpu_mhz, "emc_mhz": own.emc_mhz}
 
-    def fronts(self, archive: Archive, n_points: int) -> list[dict[str, Any]]:
+    def fronts(self, archive: Archive, n_points: int) -> list[Point]:
         """At most `n_points` representatives of every level's front, by rising error."""
         population = archive.population()
-        points = []
+        points: list[Point] = []
         for front in archive.fronts:
             if not len(front.costs):
                 continue  # no configuration meets the bounds at this level
@@ -125,11 +137,11 @@ class PointMaker:
             )
         return points
 
-    def costs(self, points: Sequence[dict[str, Any]]) -> Floats:
+    def costs(self, points: Sequence[Point]) -> Floats:
         """The objectives of rows as they are written: rounding can make equal or dominated ones."""
         return np.array([[p[name] for name in self.provenance.objectives] for p in points])
 
-    def baselines(self, launch_share: LaunchShare | None = None) -> list[dict[str, Any]]:
+    def baselines(self, launch_share: LaunchShare | None = None) -> list[Baseline]:
         """The largest and the smallest subnet without early exits, at every level.
 
         `launch_share` is the device model's; it tells who is bound by kernel starts.
@@ -151,9 +163,7 @@ class PointMaker:
         ]
 
 
-def point_id(
-    level: int, subnet: str, exits: ExitPolicy, clocks: dict[str, float | None] | None = None
-) -> str:
+def point_id(level: int, subnet: str, exits: ExitPolicy, clocks: OwnClocks | None = None) -> str:
     """A name that depends on the configuration alone, so it is stable from run to run.
 
     `clocks` are those that differ from the level's.
@@ -167,11 +177,11 @@ def assemble(
     archive: Archive,
     *,
     n_points: int,
-    device: dict[str, Any],
-    supernet: dict[str, Any] | None,
+    device: DeviceEntry,
+    supernet: SupernetEntry | None,
     space: str,
-    predictors: dict[str, Any],
-    target_rows: list[dict[str, Any]],
+    predictors: dict[str, PredictorEntry],
+    target_rows: list[TargetRow],
     launch_share: LaunchShare | None,
     command: str,
     seed: int,
@@ -205,12 +215,22 @@ def assemble(
             "predictors": predictors,
             "target_rows": target_rows,
             "reference": {"point": reference, "hypervolume": volumes},
-            "levels": [level.to_dict() for level in maker.levels],
+            "levels": [_level(level) for level in maker.levels],
             "points": points,
             "baselines": baselines,
             "front": [p["id"] for p, on in zip(points, non_dominated(costs), strict=True) if on],
         }
     )
+
+
+def _level(level: DvfsLevel) -> Level:
+    return {
+        "level": level.level,
+        "gpu_mhz": level.gpu_mhz,
+        "cpu_mhz": level.cpu_mhz,
+        "emc_mhz": level.emc_mhz,
+        "power_mode": level.power_mode,
+    }
 
 
 def digits(value: float) -> float:

@@ -6,11 +6,11 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
 from nas.pareto import read_pareto
+from nas.pareto.records import WarmStartEntry
 from search_spaces import Genes, InputError, Space
 
 ATTRIBUTE = "warm_start"  # the study's user attribute
@@ -26,7 +26,7 @@ class WarmStart:
     subnets: list[str]  # those at most levels first
 
     @property
-    def described(self) -> dict[str, Any]:
+    def described(self) -> WarmStartEntry:
         """`search.warm_start` of `pareto.json`."""
         return {
             "file": self.file,

@@ -1,0 +1,124 @@
+"""`pareto.json` from a file: every field checked, the first fault told in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from nas.pareto.records import ParetoContent, Subnets
+from nas.pareto.table import SCHEMA, ParetoTable
+from search_spaces import InputError, get_space
+
+SHOWN = 40  # characters of a value
+EXPECTED = {  # by pydantic's name of the fault
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
+    "int_type": "expected a whole number",
+    "string_type": "expected text",
+    "greater_than": "expected a number above {gt:g}",
+    "greater_than_equal": "expected at least {ge:g}",
+    "less_than_equal": "expected at most {le:g}",
+    "list_type": "expected a list",
+    "dict_type": "expected an object",
+}
+
+
+def read_pareto(path: str | Path) -> ParetoTable:
+    """Read `pareto.json`. InputError: not there, no JSON, another schema, or the first fault.
+
+    >>> table = read_pareto("runs/xavier-nx/pareto.json")
+    >>> table.points[0]["latency_ms"]
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; `nas search --out DIR` writes one") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no readable pareto.json: {error}") from None
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
+    if fault := fault_of(content):
+        raise InputError(f"{path}: {fault}")
+    return ParetoTable(cast(ParetoContent, content))
+
+
+def fault_of(content: dict[str, Any]) -> str | None:
+    """The first fault of a parsed pareto.json: where, what is there, what is expected.
+
+    Text is no number and no number is text; keys of later versions are let through.
+    """
+    from pydantic import ValidationError
+
+    try:
+        _validator().validate_python(content, strict=True, context=_subnets(content))
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        return _told(faults[0]) + more
+    return next(_contradictions(cast(ParetoContent, content)), None)
+
+
+@cache
+def _validator() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ParetoContent)
+
+
+def _subnets(content: dict[str, Any]) -> Subnets | None:
+    """What checks the subnets; None where the space is one of the user's own."""
+    try:
+        return Subnets(get_space(str(content.get("space"))))
+    except InputError:
+        return None
+
+
+def _told(fault: Any) -> str:
+    where = _path(fault["loc"])
+    if fault["type"] == "missing":
+        return f"{where} is missing"
+    expected = EXPECTED.get(fault["type"]) or fault["msg"].replace("Input should be", "expected")
+    expected = expected.format(**fault.get("ctx", {})).removeprefix("Value error, ")
+    value = repr(fault["input"])
+    short = value if len(value) <= SHOWN else value[: SHOWN - 3] + "..."
+    return f"{where} is {short}; {expected}"
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """`points[3].latency_ms`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _contradictions(content: ParetoContent) -> Iterator[str]:
+    """What is wrong between fields that are right each for itself."""
+    levels = [level["level"] for level in content["levels"]]
+    if levels != list(range(len(levels))):
+        yield f"levels are numbered {levels}; expected 0, 1, 2, ... in this order"
+    for i, point in enumerate(content["points"]):
+        if point["level"] not in levels:
+            yield f"points[{i}].level is {point['level']}; expected one of the file's levels"
+        last, after = len(point["exit_rates"]) - 1, point["exits"]["after"]
+        if after and after[-1] >= last:
+            yield (
+                f"points[{i}].exits.after is {after}; the {last + 1} exit_rates know exits "
+                f"0 to {last - 1} and the final classifier"
+            )
+    ids = [point["id"] for point in content["points"]]
+    if len(set(ids)) < len(ids):
+        twice = next(id_ for i, id_ in enumerate(ids) if id_ in ids[:i])
+        yield f"points[{ids.index(twice, ids.index(twice) + 1)}].id is {twice!r} for a second time"
+    for i, id_ in enumerate(content["front"]):
+        if id_ not in ids:
+            yield f"front[{i}] is {id_!r}; expected the id of a point"
+    if "verified_cost" not in content:
+        for i, point in enumerate(content["points"]):
+            if "verified_cost" in point:
+                yield f"verified_cost is missing, but points[{i}] has one"
