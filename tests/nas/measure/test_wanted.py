@@ -308,9 +308,12 @@ def test_the_report_and_the_screen_show_it(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({"latency_ms": -1.0}, "must be positive numbers"),
-        ({"latency_worst_ms": "fast"}, "must be positive numbers"),
-        ({"source": None}, "names no source"),
+        (
+            {"latency_ms": -1.0},
+            "points[3].verified_cost.latency_ms is -1.0; expected a number above 0",
+        ),
+        ({"latency_worst_ms": "fast"}, "latency_worst_ms is 'fast'; expected a number"),
+        ({"source": None}, "points[3].verified_cost.source is None; expected text"),
     ],
 )
 def test_verified_costs_that_are_damaged(
@@ -323,7 +326,10 @@ def test_verified_costs_that_are_damaged(
     refused(nas("report", "--pareto", run / "pareto.json"), message)
     del whole["verified_cost"]
     (run / "pareto.json").write_text(json.dumps(whole))
-    refused(nas("report", "--pareto", run / "pareto.json"), "verified_cost must say source")
+    refused(
+        nas("report", "--pareto", run / "pareto.json"),
+        "verified_cost is missing, but points[0] has one",
+    )
 
 
 # ---- a board that cannot set its clocks ----------------------------------------------------------
@@ -447,13 +453,13 @@ def test_a_level_without_points(digits: Digits, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda c: c["device"].update(name="my-board"), "unknown device 'my-board'"),
-        (lambda c: c["points"][0].pop("exits"), "is damaged (KeyError: 'exits'); search again"),
+        (lambda c: c["points"][0].pop("exits"), "points[0].exits is missing"),
         (lambda c: c["points"][0].update(subnet="d1"), "d1"),
         (
             lambda c: c["points"][0].update(exits={"after": [7], "thresholds": [0.5]}),
-            "resnet-digits has 3 early exits, a point has 7@0.5",
+            "points[0].exits.after is [7]; the 4 exit_rates know exits 0 to 2",
         ),
-        (lambda c: c["points"].clear(), "has no points"),
+        (lambda c: c.update(points=[], front=[]), "has no points"),
         (lambda c: c["levels"][0].update(gpu_mhz=50.0), "made with level 0 at 50 MHz, nano now"),
         (lambda c: c.update(schema="nas.pareto/9"), "has schema 'nas.pareto/9'"),
     ],
@@ -470,6 +476,7 @@ def test_a_machine_that_cannot_set_clocks_says_so(run: Path, tmp_path: Path) -> 
     whole["device"] |= {"name": "host", "power_mode": None, "backend": "pytorch"}
     whole["device"]["precision"] = "fp32"
     whole["levels"], whole["points"] = whole["levels"][:1], whole["points"][:2]
+    whole["front"] = []
     whole["points"][0]["emc_mhz"] = 800.0
     (run / "pareto.json").write_text(json.dumps(whole))
     refused(

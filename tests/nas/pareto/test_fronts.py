@@ -1,7 +1,5 @@
-"""Fronts, hypervolume and representatives against brute force; the file reads back."""
+"""Fronts, hypervolume and representatives against brute force."""
 
-import csv
-import json
 from itertools import product
 
 import numpy as np
@@ -10,16 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nas.pareto import (
-    ParetoTable,
-    hypervolume,
-    knee,
-    non_dominated,
-    read_pareto,
-    spread,
-)
-from nas.pareto.table import CSV_COLUMNS
-from search_spaces import InputError
+from nas.pareto import hypervolume, knee, non_dominated, spread
 
 COSTS = st.integers(1, 60).flatmap(
     lambda n: st.integers(2, 3).flatmap(
@@ -66,63 +55,3 @@ def test_spread_keeps_the_ends_and_the_size(costs, n):
     if n > costs.shape[1]:
         assert set(front[kept].min(axis=0)) <= set(front.min(axis=0))
         assert knee(front) in kept
-
-
-def small_table() -> ParetoTable:
-    """Two levels with one point each."""
-    levels = [
-        {"level": k, "gpu_mhz": 100.0 + k, "cpu_mhz": 1.0, "emc_mhz": None, "power_mode": None}
-        for k in range(2)
-    ]
-    points = [
-        {
-            "id": f"L0{k}-x",
-            "level": k,
-            "subnet": "d1",
-            "exits": {"after": [0], "thresholds": [0.9]},
-            "top1_error_pct": 10.0,
-            "error_source": "measured",
-            "latency_ms": 1.0,
-            "latency_worst_ms": 1.5,
-            "latency_source": "predicted (simulated)",
-            "energy_mj": None,
-            "energy_source": None,
-            "macs": 1,
-            "params": 2,
-        }
-        for k in range(2)
-    ]
-    objectives = [{"name": "top1_error_pct"}, {"name": "latency_ms"}]
-    content = {"schema": "nas.pareto/1", "levels": levels, "points": points}
-    return ParetoTable(content | {"objectives": objectives, "baselines": []})
-
-
-def test_json_and_csv_read_back(tmp_path):
-    table = small_table()
-    table.write_json(tmp_path / "pareto.json")
-    assert read_pareto(tmp_path / "pareto.json") == table
-    table.write_csv(tmp_path / "pareto.csv")
-    rows = list(csv.DictReader((tmp_path / "pareto.csv").open(newline="")))
-    assert list(rows[0]) == list(CSV_COLUMNS)
-    assert [row["exits"] for row in rows] == ["0@0.9"] * 2
-    assert rows[1]["gpu_mhz"] == "101.0"
-    assert rows[0]["energy_mj"] == ""
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["pareto.csv", "pareto.json"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "does not exist"),
-        ("{", "no readable pareto.json"),
-        (json.dumps({"schema": "nas.pareto/9"}), "schema 'nas.pareto/9', this version reads"),
-        ("[]", "schema None"),
-    ],
-)
-def test_what_is_no_result_is_refused_in_one_line(tmp_path, text, message):
-    path = tmp_path / "pareto.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        read_pareto(path)
-    assert "\n" not in str(caught.value)

@@ -305,7 +305,7 @@ def result(model: Any, path: Path) -> None:
     from search_spaces import get_space
 
     space = get_space("resnet-digits")
-    names = ("name", "backend", "precision", "batch", "power_mode")
+    names = ("name", "processor", "backend", "precision", "batch", "power_mode")
     common = {
         "level": 3,
         "subnet": str(space.subnet(space.smallest)),
@@ -318,6 +318,8 @@ def result(model: Any, path: Path) -> None:
         "energy_mj": 1.0,
         "top1_error_pct": 10.0,
         "error_source": "measured",
+        "macs": 1,
+        "params": 1,
     }
     plain = {"exits": {"after": [], "thresholds": []}, "exit_rates": [0.0, 0.0, 0.0, 1.0]}
     early = {"exits": {"after": [0], "thresholds": [0.5]}, "exit_rates": [0.5, 0.0, 0.0, 0.5]}
@@ -327,6 +329,9 @@ def result(model: Any, path: Path) -> None:
         "device": {name: getattr(model, name) for name in names},
         "objectives": [{"name": "top1_error_pct"}, {"name": "latency_ms"}],
         "levels": [level.to_dict() for level in model.levels],
+        "supernet": None,
+        "predictors": {},
+        "front": [],
         "baselines": [],
         "points": [
             {"id": "a", "emc_mhz": model.levels[3].emc_mhz, **common, **plain},
