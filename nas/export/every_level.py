@@ -64,8 +64,13 @@ def _device(table: ParetoTable) -> Modelled:
             f"no model describes {about['name']} at every clock, so nothing can govern it; "
             f"profiles: {', '.join(profile_names())}"
         )
-    asked = {key: about.get(key) for key in ("backend", "precision", "power_mode")}
-    found: Any = get_device(about["name"], batch=about.get("batch") or 1, **asked)
+    found: Any = get_device(
+        about["name"],
+        backend=about["backend"],
+        precision=about["precision"],
+        power_mode=about["power_mode"],
+        batch=about["batch"],
+    )
     if len(found.levels) != len(table.levels):
         raise InputError(
             f"the table has {len(table.levels)} levels and {about['name']} has "

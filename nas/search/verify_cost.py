@@ -129,8 +129,8 @@ def compared(points: Sequence[Point], name: Quantity) -> CostComparison | None:
         "worst_point": known[worst]["id"],
         "srcc": round(rank, 4) if np.isfinite(rank) else None,
     }
-    intervals = [interval for p in known if (interval := p["latency_interval_ms"])]
-    if name == "latency_ms" and len(intervals) == len(known):
+    if name == "latency_ms" and all(p["latency_interval_ms"] for p in known):
+        intervals = [p["latency_interval_ms"] or [] for p in known]
         inside = [low <= x <= high for (low, high), x in zip(intervals, found, strict=True)]
         told["n_in_interval"] = int(np.sum(inside))
     return told
