@@ -23,7 +23,7 @@ from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
-from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet
+from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet, Stored
 from supernets.supernet import Supernet
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Segment",
     "SqueezeExcite",
     "StaticNet",
+    "Stored",
     "Supernet",
     "accuracy_table",
     "attach_exits",

@@ -110,3 +110,16 @@ class StaticNet(nn.Module):
         """Memory of weights and statistics."""
         tensors = (*self.parameters(), *self.buffers())
         return sum(t.numel() * t.element_size() for t in tensors)
+
+
+class Stored(nn.Module):
+    """`x + value` or `x * value` with a stored tensor: a residual addition, a channel's scale."""
+
+    def __init__(self, kind: str, value: Tensor) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("value", value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value: Tensor = self.value  # type: ignore[assignment]
+        return x + value if self.kind == "add" else x * value

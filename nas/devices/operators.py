@@ -7,20 +7,7 @@ from torch import Tensor, nn
 
 from predictors import Operator
 from search_spaces import InputError
-from supernets import GlobalMean
-
-
-class Stored(nn.Module):
-    """`x + value` or `x * value` with a stored tensor: a residual addition, a channel's scale."""
-
-    def __init__(self, kind: str, value: Tensor) -> None:
-        super().__init__()
-        self.kind = kind
-        self.register_buffer("value", value)
-
-    def forward(self, x: Tensor) -> Tensor:
-        value: Tensor = self.value  # type: ignore[assignment]
-        return x + value if self.kind == "add" else x * value
+from supernets import GlobalMean, Stored
 
 
 def operator_network(operator: Operator, batch: int) -> tuple[nn.Sequential, Tensor]:

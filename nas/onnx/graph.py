@@ -15,9 +15,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from nas.devices.operators import Stored
 from search_spaces import InputError
-from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite, StaticNet
+from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite, StaticNet, Stored
 
 OPSET, IR_VERSION = 13, 7
 
