@@ -1,0 +1,70 @@
+"""Frames as they arrive: periodic, in bursts, or from a file; each holds some images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .manifest import ManifestError
+
+
+class Frames(NamedTuple):
+    """F frames in order of arrival, and which image each of their images is."""
+
+    at_ms: np.ndarray  # (F,)
+    n: np.ndarray  # (F,) images
+    images: list[np.ndarray]  # F arrays (n,), rows of the exit traces
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+
+def periodic(seconds: float, period_ms: float) -> np.ndarray:
+    """Arrivals every `period_ms`, the first one after one period."""
+    return np.arange(period_ms, seconds * 1e3, period_ms)
+
+
+def bursts(
+    seconds: float, period_ms: float, rng: np.random.Generator, on_ms: float, off_ms: float
+) -> np.ndarray:
+    """Periodic while a two-state source is on; both states last exponentially long."""
+    found: list[float] = []
+    now = period_ms
+    while now < seconds * 1e3:
+        end = now + rng.exponential(on_ms)
+        while now < min(end, seconds * 1e3):
+            found.append(now)
+            now += period_ms
+        now += rng.exponential(off_ms)
+    return np.array(found)
+
+
+def read_arrivals(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lines `milliseconds, images` as arrays; ManifestError where times go back."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            rows = [line.split(",") for line in file if line.strip() and line[0] != "#"]
+        at_ms = np.array([float(row[0]) for row in rows])
+        n = np.array([int(row[1]) if len(row) > 1 else 1 for row in rows])
+    except OSError as error:
+        raise ManifestError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ManifestError(
+            f"{path} is no trace of arrivals ({error}); expected `ms,images` lines"
+        ) from None
+    back = np.flatnonzero(np.diff(at_ms) < 0)
+    if len(back):
+        i = int(back[0])
+        raise ManifestError(
+            f"{path}: times go back from {at_ms[i]:g} to {at_ms[i + 1]:g} ms at arrival {i + 2}; "
+            "sort the lines"
+        )
+    if not len(at_ms) or n.min() < 1:
+        raise ManifestError(f"{path} needs at least one arrival, each with at least one image")
+    return at_ms, n
+
+
+def drawn(at_ms: np.ndarray, n: np.ndarray, n_images: int, rng: np.random.Generator) -> Frames:
+    """Frames whose images are drawn, whole, from `n_images` of the traces."""
+    return Frames(at_ms, n, [rng.integers(0, n_images, k) for k in n])

@@ -1,0 +1,243 @@
+"""The governor: one decision on subnet, exits and clock for the frames that wait.
+
+A frame of n images, begun at clock j and continued at l, which acts d ms later, takes
+
+    finish = n t_l + d (1 - t_l / t_j)        cost = finish (P_l - P_idle) + d (P_high - P_l)
+
+milliseconds and millijoules above the idle board: until the clock acts the frame goes on at the
+old one, and power is that of the higher. Both are four operations on arrays (configurations,
+levels), so that all of them are tried at every decision and nothing has to be searched.
+
+Times are those of the table, corrected by a running ratio of what was measured: one for the board
+as it is now (a neighbour that takes its share), and one per level (a table that is wrong there).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple, Sequence
+
+import numpy as np
+
+from .manifest import ManifestError
+from .policies import Demands, check_demands, relaxed
+from .table import CostTable
+
+SAFETY = 0.97  # of the time left: what may be planned
+SPREADS = 1.0  # standard deviations of a frame's exits that a plan leaves room for
+GAIN = 0.03  # a change of configuration must save this much
+DWELL_MS = 200.0  # and comes no sooner after the last one
+RISE, FALL, OWN = 0.6, 0.2, 0.1  # weight of one measurement in the ratios
+COOL_C = 3.0  # below the cap, the next level is allowed again
+RECENT = 32  # frames that the idle level is planned for
+
+
+class Job(NamedTuple):
+    """A frame that waits or runs."""
+
+    model: int
+    n: int  # images still to answer
+    left_ms: float  # until its deadline
+
+
+class Decision(NamedTuple):
+    """What to run: a clock for all, a configuration for each job."""
+
+    level: int
+    rows: list[int]
+    fits: bool
+    yielded: str  # what could not be had, in words; empty where everything is
+
+
+class Controller:
+    """One model: its table, what is asked of it, what was measured of it."""
+
+    def __init__(self, table: CostTable, demands: Demands, delay_ms: np.ndarray) -> None:
+        self.table, self.delay_ms = table, delay_ms
+        self.now, self.board = 1.0, np.ones(table.n_levels)  # ratios measured / table
+        self.frames: deque[int] = deque(maxlen=RECENT)
+        self.gaps_ms: deque[float] = deque(maxlen=RECENT)
+        self.row, self.changed_ms = -1, -np.inf  # what runs, and since when
+        self._arrived_ms = -1.0
+        self._watts = table.mean_mj / table.mean_ms
+        self._planned = 0.0
+        self.want(demands)
+
+    def want(self, demands: Demands) -> None:
+        """New demands, from the next decision on."""
+        check_demands(self.table, demands)
+        self.demands, self.steps = demands, relaxed(self.table, demands)
+        self._refresh()
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """Measured time / the table's, (L,)."""
+        return self.now * self.board
+
+    def observe(self, level: int, table_ms: float, took_ms: float) -> None:
+        """Images at `level` that the table, given their exits, has at `table_ms` took `took_ms`."""
+        seen = took_ms / (table_ms * self.board[level])
+        self.now += (RISE if seen > self.now else FALL) * (seen - self.now)
+        self.board[level] *= (took_ms / table_ms / self.ratio[level]) ** OWN
+        if abs(self._planned / self.now - 1) > 0.01:
+            self._refresh()
+
+    def arrived(self, n: int, now_ms: float) -> None:
+        """A frame of `n` images came: known from now on, not before."""
+        if self._arrived_ms >= 0:
+            self.gaps_ms.append(now_ms - self._arrived_ms)
+        self._arrived_ms = now_ms
+        self.frames.append(n)
+
+    def costs(self, n: int, level: int, *, first: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Finish (ms, with room for the exits' spread) and cost (mJ above idle), both (C, L).
+
+        Only the first of several jobs pays for the switch.
+        """
+        if not first:
+            finish = n * self._ms + n**0.5 * self._spread
+            return finish, n * self._mj
+        late, extra, fastest = self._switch(level)
+        finish = np.maximum(n * self._ms + late, n * fastest)
+        cost = finish * self._above + extra
+        finish += n**0.5 * self._spread
+        return finish, cost
+
+    def prefer(self, cost: np.ndarray, now_ms: float) -> None:
+        """Keep the configuration that runs unless another saves `GAIN`, or its dwell is over."""
+        if self.row >= 0:
+            cost[self.row] *= 0.5 if now_ms - self.changed_ms < DWELL_MS else 1 - GAIN
+
+    def take(self, row: int, now_ms: float) -> None:
+        """Run `row` from now on."""
+        if row != self.row:
+            self.row, self.changed_ms = row, now_ms
+
+    def _refresh(self) -> None:
+        self._planned = self.now
+        self._ms = self.table.mean_ms * self.ratio
+        self._spread = SPREADS * self.table.std_ms * self.ratio
+        self._above = self._watts - self.table.idle_w[0]
+        self._mj = self._ms * self._above
+        self._switches: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def _switch(self, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What beginning at `level` adds: ms, mJ, and the ms of an image at the faster clock."""
+        if level not in self._switches:
+            delay, here = self.delay_ms[level], self._ms[:, level : level + 1]
+            high = np.maximum(self._watts, self._watts[:, level : level + 1])
+            late = delay * (1 - self._ms / here)
+            extra = delay * (high - self._watts)
+            self._switches[level] = late, extra, np.minimum(self._ms, here)
+        return self._switches[level]
+
+
+class Governor:
+    """A controller for each model and one clock for all of them."""
+
+    def __init__(
+        self, tables: Sequence[CostTable], demands: Sequence[Demands], delay_ms: np.ndarray
+    ) -> None:
+        """`delay_ms` (L, L): milliseconds from asking for a clock until it acts."""
+        if len({table.n_levels for table in tables}) != 1 or len(tables) != len(demands):
+            raise ManifestError("models that share a board need tables of the same levels")
+        self.delay_ms = delay_ms
+        self.models = [Controller(t, d, delay_ms) for t, d in zip(tables, demands)]
+        self.n_levels = tables[0].n_levels
+        self.cap = self.n_levels - 1  # the fastest clock that heat allows
+        self.idle_w = tables[0].idle_w
+        self.idle_level = 0
+
+    def decide(self, jobs: Sequence[Job], level: int, now_ms: float = 0.0) -> Decision:
+        """The cheapest way to answer `jobs`, the most urgent first, from clock `level`."""
+        for step in range(max(len(self.models[job.model].steps) for job in jobs)):
+            found = self._cheapest(jobs, level, now_ms, step)
+            if found is not None:
+                return found
+        return self._fastest(jobs, level, now_ms)
+
+    def rest(self) -> int:
+        """The clock to wait at: cheapest for frames like the recent ones, and fast enough for all.
+
+        Idle power x the usual gap against what beginning at that clock costs the next frame. Only
+        clocks from which the largest recent frame is in time, if there are any.
+        """
+        best, chosen = np.inf, self.cap
+        for level in range(self.cap + 1):
+            cost = self._waiting(level)
+            if cost < best:
+                best, chosen = cost, level
+        self.idle_level = chosen
+        return chosen
+
+    def heat(self, temperature_c: float) -> None:
+        """Once per control period: a level less above the cap, one more well below it."""
+        caps = [m.demands.temperature_c for m in self.models if m.demands.temperature_c is not None]
+        if caps and temperature_c > min(caps):
+            self.cap = max(0, self.cap - 1)
+        elif not caps or temperature_c < min(caps) - COOL_C:
+            self.cap = min(self.n_levels - 1, self.cap + 1)
+
+    def _cheapest(
+        self, jobs: Sequence[Job], level: int, now_ms: float, step: int
+    ) -> Decision | None:
+        """The best level of those at which every job has a configuration in time, or None."""
+        begin = np.zeros(self.n_levels)
+        total = np.zeros(self.n_levels)
+        total[self.cap + 1 :] = np.inf
+        rows, yielded = [], ""
+        for i, job in enumerate(jobs):
+            model = self.models[job.model]
+            allowed, timed, gone = model.steps[min(step, len(model.steps) - 1)]
+            finish, cost = model.costs(job.n, level, first=i == 0)
+            model.prefer(cost, now_ms)
+            if timed:
+                allowed = allowed & (finish + begin <= SAFETY * job.left_ms)
+            if "accuracy" in gone:  # as accurate as can be, whatever it costs
+                cost = model.table.error_pct[:, None] * 1e6 + cost
+            if not timed:  # as soon as can be
+                cost = finish
+            cost = np.where(allowed, cost, np.inf)
+            row = cost.argmin(axis=0)
+            total += cost[row, np.arange(self.n_levels)]
+            begin += finish[row, np.arange(self.n_levels)]
+            rows.append(row)
+            yielded = yielded or gone
+        at = int(total.argmin())
+        if total[at] == np.inf:
+            return None
+        return self._taken(jobs, at, [int(row[at]) for row in rows], now_ms, yielded)
+
+    def _fastest(self, jobs: Sequence[Job], level: int, now_ms: float) -> Decision:
+        """The one safe answer: the fastest that the last step of the policy allows."""
+        rows = []
+        for job in jobs:
+            model = self.models[job.model]
+            allowed = model.steps[-1][0][:, self.cap]
+            ms = np.where(allowed, model.table.mean_ms[:, self.cap], np.inf)
+            rows.append(int(ms.argmin()))
+        return self._taken(jobs, self.cap, rows, now_ms, "time")
+
+    def _taken(
+        self, jobs: Sequence[Job], level: int, rows: list[int], now_ms: float, yielded: str
+    ) -> Decision:
+        for job, row in zip(jobs, rows):
+            self.models[job.model].take(row, now_ms)
+        return Decision(level, rows, not yielded, yielded)
+
+    def _waiting(self, level: int) -> float:
+        """mJ above the lowest idle clock, from one frame to the next, waiting at `level`."""
+        cost = 0.0
+        for model in self.models:
+            sizes = sorted(model.frames) or [1]
+            gaps = sorted(model.gaps_ms) or [0.0]
+            allowed, _, _ = model.steps[0]
+            for n in {sizes[-1], sizes[len(sizes) // 2]}:
+                finish, mj = model.costs(n, level)
+                usable = allowed & (finish <= SAFETY * model.demands.target_ms)
+                usable[:, self.cap + 1 :] = False
+                mj = np.where(usable, mj, np.inf)
+                busy = finish.flat[mj.argmin()]
+                wait = max(gaps[len(gaps) // 2] - busy, 0.0)
+                cost += float(mj.min()) + wait * (self.idle_w[level] - self.idle_w[0])
+        return cost

@@ -1,0 +1,145 @@
+"""Loads to simulate: what arrives, what is asked, on which board."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+import numpy as np
+
+from .arrivals import Frames, bursts, drawn, periodic
+from .manifest import ManifestError
+from .policies import Demands, unknown
+from .simulate import Board, Model
+from .table import CostTable
+from .traces import Traces
+
+BURST_MS = 2000.0  # mean length of a burst, and of the pause behind it
+CPU_MS = 1.0  # a CPU clock acts after (arXiv 2606.16106)
+GPU_MS, GPU_LOWEST_MS = 7.5, 20.0  # a GPU clock: 5 to 10 ms, 20 and more from the lowest
+CHANGE_MS = 5000.0  # changing demands: how long each holds
+
+
+class Load(NamedTuple):
+    """One model's frames: `n_images` is a mean where frames differ, which then are 1 to 2n - 1."""
+
+    period_ms: float
+    n_images: int
+    target: float  # of the period
+    bursty: bool = True
+    varied: bool = True  # whether frames differ in size
+
+
+class Scenario(NamedTuple):
+    """A board and its models."""
+
+    name: str
+    device: str
+    loads: Sequence[Load]
+    floor_points: float = 1.0  # above the error of the largest subnet
+    changing: bool = False  # every 5 s another target and floor
+    words: str = ""
+
+
+SCENARIOS = {
+    s.name: s
+    for s in (
+        Scenario("odroid-bursts", "odroid-xu3", [Load(100, 8, 0.9)], words="10 fps in bursts"),
+        Scenario("pi-bursts", "raspberry-pi-4", [Load(100, 4, 0.9)], words="10 fps in bursts"),
+        Scenario("nx-bursts", "xavier-nx", [Load(100 / 3, 30, 0.9)], words="30 fps in bursts"),
+        Scenario("odroid-two", "odroid-xu3", [Load(100, 5, 0.9), Load(250, 12, 0.9)]),
+        Scenario("nx-two", "xavier-nx", [Load(100 / 3, 12, 0.9), Load(100, 45, 0.9)]),
+        Scenario(
+            *("odroid-changing", "odroid-xu3", [Load(100, 12, 0.9, bursty=False, varied=False)]),
+            changing=True,
+        ),
+        Scenario(
+            *("nx-changing", "xavier-nx", [Load(100 / 3, 60, 0.9, bursty=False, varied=False)]),
+            changing=True,
+        ),
+        Scenario("constant", "xavier-nx", [Load(100 / 3, 30, 0.9, bursty=False, varied=False)]),
+    )
+}
+
+
+def get_scenario(name: str) -> Scenario:
+    if name not in SCENARIOS:
+        raise ManifestError(unknown("scenario", name, list(SCENARIOS)))
+    return SCENARIOS[name]
+
+
+def delays(n_levels: int, processor: str, switch_ms: float | None = None) -> np.ndarray:
+    """Milliseconds (L, L) from asking for a clock until it acts."""
+    usual = switch_ms if switch_ms is not None else GPU_MS if processor == "gpu" else CPU_MS
+    found = np.full((n_levels, n_levels), usual)
+    if processor == "gpu" and switch_ms is None:
+        found[0, :] = GPU_LOWEST_MS
+    np.fill_diagonal(found, 0.0)
+    return found
+
+
+def board_of(table: CostTable, processor: str, switch_ms: float | None = None) -> Board:
+    return Board(table.idle_w, delays(table.n_levels, processor, switch_ms))
+
+
+def answers(table: CostTable, traces: Traces) -> tuple[np.ndarray, np.ndarray]:
+    """Which exit answers (C, N) every image of the traces, and whether rightly."""
+    found = [traces.leave(*row) for row in zip(table.subnets, table.exits, table.thresholds)]
+    return np.array([at for at, _ in found]), np.array([right for _, right in found])
+
+
+def drawn_answers(table: CostTable, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Without traces: exits drawn at the table's rates, the harder of N images later in all."""
+    rng = np.random.default_rng(seed)
+    hardness = rng.random(n)
+    at = (hardness[None, :, None] > table.rates.cumsum(axis=1)[:, None, :-1]).sum(axis=2)
+    return at, rng.random((len(table.ids), n)) * 100 >= table.error_pct[:, None]
+
+
+def frames_of(load: Load, seconds: float, n_images: int, rng: np.random.Generator) -> Frames:
+    """What arrives within `seconds`."""
+    if load.bursty:
+        at_ms = bursts(seconds, load.period_ms, rng, BURST_MS, BURST_MS)
+    else:
+        at_ms = periodic(seconds, load.period_ms)
+    sizes = np.full(len(at_ms), load.n_images)
+    if load.varied:
+        sizes = rng.integers(1, 2 * load.n_images, len(at_ms))
+    return drawn(at_ms, sizes, n_images, rng)
+
+
+def demands_of(
+    scenario: Scenario, load: Load, largest_pct: float, seconds: float, seed: int
+) -> list[tuple[float, Demands]]:
+    """What is asked of a model, from which millisecond on."""
+    if not scenario.changing:
+        floor = largest_pct + scenario.floor_points
+        return [(0.0, Demands(load.target * load.period_ms, floor))]
+    rng = np.random.default_rng([seed, 1])
+    found = []
+    for at in np.arange(0.0, seconds * 1e3, CHANGE_MS):
+        target, points = rng.choice([0.5, 0.9]), rng.choice([0.5, 2.0])
+        found.append((float(at), Demands(target * load.period_ms, largest_pct + points)))
+    return found
+
+
+def strictest(demands: Sequence[tuple[float, Demands]]) -> Demands:
+    """What a fixed choice must meet: the shortest target and the lowest floor."""
+    return Demands(min(d.target_ms for _, d in demands), min(d.floor_error_pct for _, d in demands))
+
+
+def build(
+    scenario: Scenario,
+    table: CostTable,
+    answered: tuple[np.ndarray, np.ndarray],
+    largest_pct: float,
+    seconds: float,
+    seed: int,
+) -> list[Model]:
+    """The models of a scenario with drawn frames; the same for every agent."""
+    models = []
+    for i, load in enumerate(scenario.loads):
+        rng = np.random.default_rng([seed, i])
+        frames = frames_of(load, seconds, answered[0].shape[1], rng)
+        demands = demands_of(scenario, load, largest_pct, seconds, seed)
+        models.append(Model(table, *answered, frames, demands))
+    return models

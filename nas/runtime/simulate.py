@@ -1,0 +1,334 @@
+"""A board under a governor, simulated from event to event. Every figure is `simulated`.
+
+Between two events the clock is constant, so that work and energy are sums, not steps: an image
+takes the milliseconds and the watts that the table has for its own exit at the present clock.
+A clock that is asked acts later (`delay_ms`); until then the old one works, at the power of the
+higher. Power is that of the whole board, idle or not. Frames are never dropped; the most urgent
+goes first, and an image that runs is not stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from .arrivals import Frames
+from .governor import Job
+from .policies import Demands
+from .table import CostTable
+from .work import Task, Work
+
+NEVER = math.inf
+THROTTLE_MS = 100.0  # how often the kernel's own throttle looks
+
+
+class Model(NamedTuple):
+    """A network and its load."""
+
+    table: CostTable
+    leave: np.ndarray  # (C, N) which of its exits answers an image
+    correct: np.ndarray  # (C, N) bool
+    frames: Frames
+    demands: list[tuple[float, Demands]]  # from which millisecond on
+    factor: float = 1.0  # milliseconds that images really take / the table's
+
+
+class Heat(NamedTuple):
+    """A board as one mass, and the kernel's own trip."""
+
+    ambient_c: float = 30.0
+    c_per_w: float = 3.0
+    seconds: float = 20.0  # to warm by 63 %
+    trip_c: float = 85.0
+    cool_c: float = 5.0  # below the trip: one level more
+
+
+class Board(NamedTuple):
+    """What besides the networks decides a run."""
+
+    idle_w: np.ndarray  # (L,)
+    delay_ms: np.ndarray  # (L, L) from asking for a clock until it acts
+    heat: Heat | None = None
+    shares: Sequence[tuple[float, float]] = ()  # (from ms, share of time a co-runner takes)
+    caps: Sequence[tuple[float, int]] = ()  # (from ms, fastest level allowed)
+
+
+class Span(NamedTuple):
+    """A piece of a run in which nothing changes."""
+
+    from_ms: float
+    to_ms: float
+    level: int
+    watts: float
+    model: int  # -1 when idle
+    row: int
+    temperature_c: float
+
+
+class Result(NamedTuple):
+    """One run. Energy is the whole board's over all of `seconds`."""
+
+    seconds: float
+    joules: float
+    idle_joules: float  # lowest idle power x time
+    images: int
+    wrong: int
+    at_ms: np.ndarray  # (frames,) arrival of every completed frame
+    latency_ms: np.ndarray  # (frames,)
+    target_ms: np.ndarray  # (frames,)
+    causes: dict[str, int]  # switches of the clock: begin, within, tick, idle; `configuration`
+    busy_ms: float
+    spans: list[Span]  # where they were kept
+
+    @property
+    def late(self) -> np.ndarray:
+        """Which frames missed their target, (frames,)."""
+        return self.latency_ms > self.target_ms + 1e-6
+
+    def row(self) -> dict[str, Any]:
+        """What a table shows of a run."""
+        frames, causes = max(len(self.at_ms), 1), self.causes
+        running = sum(causes[cause] for cause in ("begin", "within", "tick"))
+        return {
+            "mj_per_frame": 1e3 * self.joules / frames,
+            "mj_above_idle": 1e3 * (self.joules - self.idle_joules) / frames,
+            "frames": len(self.at_ms),
+            "late_pct": 100 * float(self.late.sum()) / frames,
+            "error_pct": 100 * self.wrong / max(self.images, 1),
+            "switches_per_s": running / self.seconds,
+            "drops_per_s": causes["idle"] / self.seconds,
+            "changes_per_s": causes["configuration"] / self.seconds,
+            "source": "simulated",
+        }
+
+
+class Simulation:
+    """One run of `agent` on `models`; no result hangs on `step_ms`, the most taken at once."""
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        board: Board,
+        agent: Any,
+        *,
+        step_ms: float = 1000.0,
+        keep: bool = False,
+    ) -> None:
+        self.models, self.board, self.agent = models, board, agent
+        self.step_ms, self.keep = step_ms, keep
+        self.now, self.level, self.asked, self.acts_ms = 0.0, int(agent.level), -1, NEVER
+        self.idle_w, self.delay_ms = board.idle_w.tolist(), board.delay_ms.tolist()
+        self.share, self.cap = 0.0, len(self.idle_w) - 1
+        self.heat_cap = self.cap
+        self.temperature = board.heat.ambient_c if board.heat else 25.0
+        self.queue: list[Task] = []
+        self.work = Work(models)
+        self.joules = self.busy_ms = 0.0
+        self.images = self.wrong = 0
+        self.done: list[tuple[float, float, float]] = []
+        self.causes = dict.fromkeys(("begin", "within", "tick", "idle", "configuration"), 0)
+        self.last_row = [-1] * len(models)
+        self.spans: list[Span] = []
+        self._next_frame = [0] * len(models)
+        self._events = self._changes()
+        self._look, self._check_ms = False, NEVER
+        tops = [(m.table.mean_mj / m.table.mean_ms).max(axis=0) for m in models]
+        self._neighbour_w = np.max(tops, axis=0).tolist()
+
+    def run(self, seconds: float) -> Result:
+        """Play the first `seconds`."""
+        end, tick, throttle = seconds * 1e3, self.agent.period_ms, THROTTLE_MS
+        since, busy_since = 0.0, 0.0
+        while True:
+            arrivals = [self._arrival(m) for m in range(len(self.models))]
+            event = self._events[0][0] if self._events else NEVER
+            until = min(*arrivals, event, self.acts_ms, tick, throttle, self._image_end())
+            self._advance(min(until, end, self.now + self.step_ms))
+            if self.now >= end:
+                return self._result(seconds)
+            if self.now >= self.acts_ms:
+                self._word()
+                self.level, self.asked, self.acts_ms = self.asked, -1, NEVER
+            while self._events and self._events[0][0] <= self.now:
+                self._happen(*self._events.pop(0)[1:])
+            for model, at in enumerate(arrivals):
+                if at <= self.now:
+                    self._arrive(model)
+            if self.now >= tick:
+                passed = self.now - since
+                busy = (self.busy_ms - busy_since) / passed
+                self._ask(self.agent.tick(busy, self.level, self.now, self.temperature), "tick")
+                since, busy_since, tick = self.now, self.busy_ms, tick + self.agent.period_ms
+            if self.now >= throttle:
+                self._throttle()
+                throttle += THROTTLE_MS
+            self._decide()
+
+    # ---- what happens ----------------------------------------------------------------------------
+
+    def _changes(self) -> list[tuple[float, str, Any]]:
+        found: list[tuple[float, str, Any]] = []
+        for model, its in enumerate(self.models):
+            found += [(at, "demands", (model, demands)) for at, demands in its.demands]
+        found += [(at, "share", share) for at, share in self.board.shares]
+        found += [(at, "cap", cap) for at, cap in self.board.caps]
+        return sorted(found, key=lambda event: event[0])
+
+    def _happen(self, kind: str, value: Any) -> None:
+        self._look = True
+        if kind == "demands":
+            self.agent.want(*value)
+        elif kind == "share":
+            self._word()
+            self.share = value
+        else:
+            self.cap = value
+            self._hold_cap()
+
+    def _arrival(self, model: int) -> float:
+        frames, i = self.models[model].frames, self._next_frame[model]
+        return float(frames.at_ms[i]) if i < len(frames.at_ms) else NEVER
+
+    def _arrive(self, model: int) -> None:
+        frames, i = self.models[model].frames, self._next_frame[model]
+        self._next_frame[model] += 1
+        demands = [d for at, d in self.models[model].demands if at <= self.now][-1]
+        due = self.now + demands.target_ms
+        self.queue.append(Task(model, self.now, due, frames.images[i]))
+        self.agent.arrived(model, len(frames.images[i]), self.now)
+        self._look = True
+
+    def _throttle(self) -> None:
+        heat = self.board.heat
+        if heat is None:
+            return
+        if self.temperature > heat.trip_c:
+            self.heat_cap = max(0, self.heat_cap - 1)
+        elif self.temperature < heat.trip_c - heat.cool_c:
+            self.heat_cap = min(len(self.idle_w) - 1, self.heat_cap + 1)
+        self._hold_cap()
+
+    def _hold_cap(self) -> None:
+        if max(self.level, self.asked) > min(self.cap, self.heat_cap):
+            self._ask(min(self.cap, self.heat_cap), "tick")
+
+    # ---- work ------------------------------------------------------------------------------------
+
+    def _image_end(self) -> float:
+        """When the running frame ends, or its next image where somebody wants to look."""
+        if not self.queue or self.queue[0].row < 0:
+            return NEVER
+        return self.now + self.work.remaining_ms(
+            self.queue[0],
+            self.level,
+            soon=self._look,
+            after_ms=(self._check_ms - self.now) * (1 - self.share),
+        ) / (1 - self.share)
+
+    def _advance(self, until: float) -> None:
+        """Let time pass: work, energy, heat."""
+        passed, high = until - self.now, max(self.level, self.asked)
+        model = row = -1
+        watts = self.idle_w[high]
+        if self.queue and self.queue[0].row >= 0:
+            task = self.queue[0]
+            model, row = task.model, task.row
+            if passed > 0:
+                mj = self.work.advance(task, self.level, high, passed * (1 - self.share))
+                watts = mj / (passed * (1 - self.share))
+            task.took_ms += passed
+            self.busy_ms += passed
+        else:
+            self.busy_ms += passed * self.share
+        if self.share:
+            watts += self.share * (self._neighbour_w[high] - watts)
+        self.joules += watts * passed / 1e3
+        heat = self.board.heat
+        if heat is not None:
+            goal = heat.ambient_c + heat.c_per_w * watts
+            self.temperature -= (goal - self.temperature) * math.expm1(-passed / 1e3 / heat.seconds)
+        if self.keep and passed > 0:
+            span = Span(self.now, until, self.level, watts, model, row, self.temperature)
+            self.spans.append(span)
+        self.now = until
+
+    def _word(self) -> None:
+        """Tell the agent what the images since the last word took at the present clock."""
+        if self.queue and self.queue[0].took_ms > 0:
+            task = self.queue[0]
+            table_ms = task.table_ms / self.models[task.model].factor
+            if table_ms > 0:
+                self.agent.observe(task.model, self.level, table_ms, task.took_ms)
+            task.took_ms = task.table_ms = 0.0
+
+    # ---- decisions -------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        """At the end of an image, or when idle: ask the agent where there is a reason to."""
+        running = bool(self.queue) and self.queue[0].row >= 0
+        if running and not self.queue[0].between:
+            return
+        if running and self.queue[0].finished:
+            self._finish(self.queue[0])
+            running = False
+        if not (self._look or self.now >= self._check_ms):
+            return
+        checked, self._look, self._check_ms = not self._look, False, NEVER
+        if not self.queue:
+            self._ask(self.agent.idle(self.level, self.now), "idle")
+            return
+        if running:
+            self._word()
+        if checked and self.acts_ms < NEVER:  # a clock is on its way: look again when it is there
+            self._check_ms = self.acts_ms
+            return
+        self.queue.sort(key=lambda task: task.due_ms)
+        jobs = [Job(t.model, t.n - round(t.done), t.due_ms - self.now) for t in self.queue]
+        level, rows, check = self.agent.decide(jobs, self.level, self.now, running)
+        begun = any(task.row >= 0 for task in self.queue)
+        for task, row in zip(self.queue, rows):
+            if task is self.queue[0] or task.row >= 0:
+                self._set_row(task, row)
+        self._ask(level, "within" if begun else "begin")
+        self._check_ms = self.now + check
+
+    def _set_row(self, task: Task, row: int) -> None:
+        if row != task.row:
+            self.wrong += self.work.answer(task)
+            task.row = row
+        if row != self.last_row[task.model]:
+            self.causes["configuration"] += self.last_row[task.model] >= 0
+            self.last_row[task.model] = row
+
+    def _finish(self, task: Task) -> None:
+        self._word()
+        self.queue.remove(task)
+        self.wrong += self.work.answer(task)
+        self.images += task.n
+        latency = self.now - task.at_ms
+        self.done.append((task.at_ms, latency, task.due_ms - task.at_ms))
+        self.agent.answered(task.model, latency, self.now)
+        self._look = True
+
+    def _ask(self, level: int | None, cause: str) -> None:
+        """Ask for a clock, which acts after its delay."""
+        if level is None:
+            return
+        level = min(level, self.cap, self.heat_cap)
+        if level == (self.asked if self.asked >= 0 else self.level):
+            return
+        self.causes[cause] += 1
+        if level == self.level:
+            self.asked, self.acts_ms = -1, NEVER
+            return
+        self.asked, self.acts_ms = level, self.now + self.delay_ms[self.level][level]
+
+    def _result(self, seconds: float) -> Result:
+        at, latency, target = np.array(self.done).reshape(-1, 3).T
+        idle = float(self.board.idle_w[0]) * seconds
+        return Result(
+            *(seconds, self.joules, idle, self.images, self.wrong, at, latency, target),
+            *(self.causes, self.busy_ms, self.spans),
+        )
