@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nas.runtime.governor import GAIN, SAFETY, SPREADS, Controller, Governor, Job
 from nas.runtime.manifest import ManifestError
 from nas.runtime.policies import Demands, check_demands, unknown
-from tests.nas.governing.tables import small_board, small_table
+from tests.nas.runtime.tables import small_board, small_table
 
 TABLE = small_table()
 DELAYS = small_board(TABLE, 2.0).delay_ms
@@ -146,11 +146,9 @@ def test_heat_takes_levels_one_by_one_and_gives_them_back() -> None:
 
 
 def test_the_clock_to_wait_at_is_as_low_as_the_next_frame_allows() -> None:
-    slow = small_board(TABLE, 30.0).delay_ms
-    quick, late = (
-        Governor([TABLE], [Demands(40.0)], DELAYS),
-        Governor([TABLE], [Demands(40.0)], slow),
-    )
+    slow = small_board(TABLE, 12.0).delay_ms
+    quick = Governor([TABLE], [Demands(32.0)], DELAYS)
+    late = Governor([TABLE], [Demands(32.0)], slow)
     for one in (quick, late):
         for at in range(5):
             one.models[0].arrived(9, 100.0 * at)

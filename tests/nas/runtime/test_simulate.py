@@ -13,7 +13,7 @@ from nas.runtime.governor import Governor
 from nas.runtime.manifest import ManifestError
 from nas.runtime.policies import Demands
 from nas.runtime.simulate import Board, Heat, Model, Result, Simulation
-from tests.nas.governing.tables import load, small_board, small_table
+from tests.nas.runtime.tables import load, small_board, small_table
 
 TABLE = small_table()
 TOP = TABLE.n_levels - 1
