@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nas.files import write_text
-from nas.transfer.costs import kernel_counts
+from nas.transfer.programs import Programs
 from predictors import MonotoneTransfer, mape_pct, srcc
 from search_spaces import NASBench201Space
 
@@ -61,7 +61,7 @@ def load(folder: Path) -> pd.DataFrame:
     space = NASBench201Space()
     genes = space.parse_all(cells["arch_str"].tolist())
     heads = np.ones((len(genes), 1), dtype=bool)
-    table = latency.assign(kernels=pd.Series(kernel_counts(space, genes, heads), cells.index))
+    table = latency.assign(kernels=pd.Series(Programs(space, genes, heads).kernels, cells.index))
     return table[table["kernels"] > table["kernels"].min()]  # without an operator: no network
 
 

@@ -25,7 +25,13 @@ from predictors.transfer.acquire import choose_rows
 from predictors.transfer.monotone import MonotoneTransfer, ScaledModel
 from predictors.transfer.pooled import TransferPredictor
 from predictors.transfer.prior import CostPrior, learn_prior
-from predictors.transfer.report import GO_SRCC, TransferReport, held_out_report, transfer_report
+from predictors.transfer.report import (
+    GO_SRCC,
+    TransferEntry,
+    TransferReport,
+    held_out_report,
+    transfer_report,
+)
 
 __all__ = [
     "GO_SRCC",
@@ -45,6 +51,7 @@ __all__ = [
     "Pool",
     "ScaledModel",
     "TableError",
+    "TransferEntry",
     "TransferPredictor",
     "TransferReport",
     "Verified",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from search_spaces.arrays import Bools, Floats, Genes
+from search_spaces.operators import Operators
 from search_spaces.space import Space
 
 
@@ -24,14 +25,15 @@ def feature_blocks(space: Space) -> dict[str, tuple[int, ...]]:
     return {g or "all": tuple(i for i, x in enumerate(groups) if x == g) for g in wanted}
 
 
-def encode(space: Space, genes: Genes, heads: Bools) -> Floats:
+def encode(space: Space, genes: Genes, heads: Bools, operators: Operators | None = None) -> Floats:
     """Features `(n, features)` of the programs `heads` of canonical `genes`, row by row.
 
     `heads` is `(n, n_exits + 1)` or one row for all. A program stops at its deepest exit, so genes
-    behind it are set to 0: programs that compute the same have the same features.
+    behind it are set to 0: programs that compute the same have the same features. `operators` are
+    those of the same programs, where they are known already.
     """
     heads = np.broadcast_to(heads, (len(genes), space.n_exits + 1))
-    operators = space.operators(genes, heads)
+    operators = space.operators(genes, heads) if operators is None else operators
     stage = np.array(operators.stages)
     per_stage = [
         work[:, stage == s].sum(axis=1)

@@ -69,7 +69,7 @@ def proposals(
     asked = (own.max_latency_ms, own.max_worst_latency_ms), (own.max_energy_mj,)
     known = zip(costs(anchors, _whole(space)), costs(ends, _whole(space)), asked, strict=True)
     for quantity, (known_cost, end_cost, wanted) in enumerate(known):
-        if quantity and costs.energy is None:
+        if quantity and costs.energy_source is None:
             continue
         for level in (at.level for at in choose_levels(device.levels)):
             embedded = optimizer.embed(anchors, np.log(known_cost[:, 0, level]))

@@ -11,7 +11,7 @@ import pandas as pd
 from nas.devices import Device
 from nas.files import write_text
 from nas.pareto import farthest, normalised
-from nas.transfer.costs import kernel_counts
+from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
 from search_spaces import Bools, DvfsLevel, Floats, Genes, Space, format_heads
 
@@ -41,7 +41,8 @@ def choose_programs(
     deepest[0] = space.n_exits
     heads[np.arange(len(genes)), deepest] = True
     heads[1::2] = np.arange(space.n_exits + 1) <= deepest[1::2, None]
-    known: Floats = np.log([proxy.latency_ms(genes, heads), kernel_counts(space, genes, heads)])
+    programs = Programs(space, genes, heads)
+    known: Floats = np.log([proxy.latency_ms(programs), programs.kernels])
     chosen = farthest(normalised(known.T), [0], n)
     chosen.sort(key=lambda i: float(known[0, i]))
     return genes[chosen], heads[chosen]

@@ -10,20 +10,21 @@ import pandas as pd
 from sklearn.base import clone
 
 from nas.devices import Device
-from nas.transfer.costs import target_costs, with_clock
+from nas.transfer.costs import target_costs
 from nas.transfer.judgement import Judgement
+from nas.transfer.levels import with_clock
+from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
 from nas.transfer.source import source_of
 from predictors import (
     CostPrior,
     TransferPredictor,
     choose_rows,
-    genes_and_heads,
     held_out_report,
     learn_prior,
     srcc_within,
 )
-from search_spaces import Bools, DvfsLevel, Floats, Genes, Space, encode, feature_blocks
+from search_spaces import DvfsLevel, Floats, Space, feature_blocks
 
 N_POOL = 600  # programs that proxies are compared on
 MORE_ROWS = (8, 24)
@@ -74,7 +75,7 @@ def pooled_transfer(
     rows = rows[rows[quantity].notna()]
     clock, y = rows["clock_mhz"].to_numpy(float), rows[quantity].to_numpy(float)
     names, group = np.unique(rows["subnet"].to_numpy(str), return_inverse=True)
-    columns = program_columns(space, proxies, *genes_and_heads(rows, space))
+    columns = program_columns(Programs.of_rows(rows, space), proxies)
     pool = _pool(space, proxies)
     prior = _prior(space, proxies, pool)
     n, many_clocks = columns.shape[1], len(np.unique(clock)) > 1
@@ -105,10 +106,10 @@ def pooled_transfer(
     return PooledTransfer(judged, predictor)
 
 
-def program_columns(space: Space, proxies: Sequence[Proxy], genes: Genes, heads: Bools) -> Floats:
-    """Features of programs and their log latency on every proxy."""
-    logs = [np.log(p.latency_ms(genes, heads)) for p in proxies]
-    return np.column_stack([encode(space, genes, heads), *logs])
+def program_columns(programs: Programs, proxies: Sequence[Proxy]) -> Floats:
+    """Features of programs and their log latency on every proxy, `(n, features + proxies)`."""
+    logs = [np.log(proxy.latency_ms(programs)) for proxy in proxies]
+    return np.column_stack([programs.features, *logs])
 
 
 def _pool(space: Space, proxies: Sequence[Proxy]) -> Floats:
@@ -117,7 +118,7 @@ def _pool(space: Space, proxies: Sequence[Proxy]) -> Floats:
     genes = space.sample_spread(N_POOL, rng)
     deepest = rng.integers(0, space.n_exits + 1, len(genes))
     heads = np.arange(space.n_exits + 1) <= deepest[:, None]
-    return program_columns(space, proxies, genes, heads)
+    return program_columns(Programs(space, genes, heads), proxies)
 
 
 def _prior(space: Space, proxies: Sequence[Proxy], pool: Floats) -> CostPrior:

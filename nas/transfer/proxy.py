@@ -8,22 +8,23 @@ from importlib.resources import files
 from pathlib import Path
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
+from nas.transfer.programs import Programs
 from nas.transfer.source import MEASURED, SIMULATED
-from predictors import LatencyPredictor, genes_and_heads, read_rows
-from search_spaces import Bools, Floats, Genes, Space, encode
+from predictors import LatencyPredictor, read_rows
+from search_spaces import Floats, Space
 
 ANALYTIC_HOST = "x86-cpu"
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """`latency_ms(genes (n, g), heads (n, E + 1)) -> (n,)` on the proxy device."""
+    """A device whose `latency_ms(programs)` `(n,)` of any programs is known."""
 
     name: str
     source: str  # of the rows it was learned from
     n_rows: int
     n_subnets: int
-    latency_ms: Callable[[Genes, Bools], Floats]
+    latency_ms: Callable[[Programs], Floats]
     predictor: LatencyPredictor | None = None  # of measured rows; a file can keep it
 
     @property
@@ -46,9 +47,9 @@ def load_proxy(space: Space, choice: str) -> Proxy:
     if choice == "auto" and bundled.is_file():
         return _measured(space, Path(str(bundled)))
     if choice == "auto":
-        return _analytic(space, ANALYTIC_HOST)
+        return _analytic(ANALYTIC_HOST)
     if choice in profile_names():
-        return _analytic(space, choice)
+        return _analytic(choice)
     if choice == "host" and bundled.is_file():
         return _measured(space, Path(str(bundled)))
     return _measured(space, Path(choice))
@@ -57,8 +58,7 @@ def load_proxy(space: Space, choice: str) -> Proxy:
 def _measured(space: Space, path: Path) -> Proxy:
     """XGBoost on the log latency of measured rows."""
     rows = read_rows(path, space)
-    genes, heads = genes_and_heads(rows, space)
-    X, y = encode(space, genes, heads), rows["latency_ms"].to_numpy()
+    X, y = Programs.of_rows(rows, space).features, rows["latency_ms"].to_numpy()
     predictor = LatencyPredictor(n_folds=0).fit(X, y)
     host = rows["host"].iloc[0] if "host" in rows else ""
     return Proxy(
@@ -66,12 +66,12 @@ def _measured(space: Space, path: Path) -> Proxy:
         source=rows["source"].iloc[0] if "source" in rows else MEASURED,
         n_rows=len(rows),
         n_subnets=rows["subnet"].nunique(),
-        latency_ms=lambda g, h: predictor.predict(encode(space, g, h)),
+        latency_ms=lambda programs: predictor.predict(programs.features),
         predictor=predictor,
     )
 
 
-def _analytic(space: Space, name: str) -> Proxy:
+def _analytic(name: str) -> Proxy:
     """The analytic model of a device at its top level."""
     device = AnalyticDevice(load_profile(name))
     return Proxy(
@@ -79,5 +79,5 @@ def _analytic(space: Space, name: str) -> Proxy:
         source=SIMULATED,
         n_rows=0,
         n_subnets=0,
-        latency_ms=lambda g, h: device.cost(space.operators(g, h))[0][:, -1],
+        latency_ms=lambda programs: device.cost(programs.operators)[0][:, -1],
     )

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from nas.transfer.costs import with_clock
+from nas.transfer.levels import with_clock
 from nas.transfer.pooled import PooledTransfer, program_columns
+from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy, load_proxy
 from nas.transfer.source import predicted_from
 from predictors import (
@@ -21,14 +22,13 @@ from predictors import (
     EnergyPredictor,
     LatencyPredictor,
     TransferPredictor,
-    genes_and_heads,
     load_predictor,
     load_transfer,
     rows_sha256,
     save_predictor,
     save_transfer,
 )
-from search_spaces import DvfsLevel, Floats, InputError, Space, encode
+from search_spaces import DvfsLevel, Floats, InputError, Space
 
 Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
 
@@ -54,12 +54,12 @@ class TrainedCosts:
         return programs
 
     def __call__(self, programs: pd.DataFrame, coverage: float) -> Costs:
-        X = encode(self.space, *genes_and_heads(programs, self.space))
+        X = Programs.of_rows(programs, self.space).features
         return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
 
     def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
         """Whether the predictor was trained on exactly these rows."""
-        X = encode(self.space, *genes_and_heads(programs, self.space))
+        X = Programs.of_rows(programs, self.space).features
         return rows_sha256(X, y) == self.predictor.rows_sha256_
 
 
@@ -94,7 +94,7 @@ class PooledCosts:
                 f"the target's rows know one clock, {measured[0]:g} MHz; measure some at another "
                 f"or ask for its level, not for {clock[clock != measured[0]][0]:g} MHz"
             )
-        columns = program_columns(self.space, self.proxies, *genes_and_heads(programs, self.space))
+        columns = program_columns(Programs.of_rows(programs, self.space), self.proxies)
         new = self.predictor.X_[:, -1].max() + 1 + pd.factorize(programs["subnet"])[0]
         X = np.column_stack([columns, clock, new])
         return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
@@ -180,6 +180,6 @@ def _load_proxy(folder: Path, space: Space, name: str, kept: dict[str, Any]) -> 
         source=kept["source"],
         n_rows=kept["n_rows"],
         n_subnets=predictor.n_groups_,
-        latency_ms=lambda g, h: predictor.predict(encode(space, g, h)),
+        latency_ms=lambda programs: predictor.predict(programs.features),
         predictor=predictor,
     )

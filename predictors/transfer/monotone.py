@@ -65,13 +65,16 @@ class MonotoneTransfer(BaseEstimator):
         self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0
     ) -> Floats:
         """energy_mj; all arguments broadcast. ValueError without energy in `fit`."""
+        return self.predict(h, clock_mhz, kernels) * self.predict_power(h, clock_mhz, kernels)
+
+    def predict_power(self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0) -> Floats:
+        """power_w; all arguments broadcast. ValueError without energy in `fit`."""
         check_is_fitted(self)
         if self.power_law_ is None:
-            raise ValueError("predict_energy needs energy_mj in fit; none was given")
+            raise ValueError("predict_power needs `energy_mj` in `fit`; none was given")
         h, f = _positive(h, "h"), _positive(clock_mhz, "clock_mhz") / 1e3
         k = np.asarray(kernels, dtype=float)
-        power_w = self.power_law_.power_w(f, self.latency_law_.clocked_share(h, f, k))
-        return self.latency_law_.latency_ms(h, f, k) * power_w
+        return self.power_law_.power_w(f, self.latency_law_.clocked_share(h, f, k))
 
 
 class ScaledModel(BaseEstimator):

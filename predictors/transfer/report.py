@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +15,22 @@ from predictors.transfer.monotone import MonotoneTransfer
 from search_spaces import Bools, Floats
 
 Mask = Bools
+Decision = Literal["go", "no-go"]
 
 GO_SRCC = 0.8  # the lower end of the interval must reach this
 COVERAGE = 0.9  # of both intervals
+
+
+class TransferEntry(TypedDict):
+    """A report as JSON; what could not be told is None."""
+
+    proxy: str
+    n_proxy_rows: int
+    n_target_rows: int
+    srcc: float | None
+    srcc_interval: list[float | None]
+    mape_pct: float
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -31,19 +44,22 @@ class TransferReport:
     srcc: float  # mean over levels; NaN where no level can be ranked
     srcc_interval: tuple[float, float]
     mape_pct: float
-    decision: str  # "go" or "no-go"
+    decision: Decision
     interval_log: tuple[float, float]  # of log(measured / predicted): a prediction's interval
     measured: Floats = field(repr=False, compare=False)  # (n,), and beside it
     predicted: Floats = field(repr=False, compare=False)  # from the rows of other subnets
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> TransferEntry:
         """The `predictors` entry of `pareto.json`; NaN becomes None."""
-        entry = asdict(self)
-        for name in ("quantity", "interval_log", "measured", "predicted"):
-            del entry[name]
-        entry["srcc"] = _or_none(self.srcc)
-        entry["srcc_interval"] = [_or_none(end) for end in self.srcc_interval]
-        return entry
+        return {
+            "proxy": self.proxy,
+            "n_proxy_rows": self.n_proxy_rows,
+            "n_target_rows": self.n_target_rows,
+            "srcc": _or_none(self.srcc),
+            "srcc_interval": [_or_none(end) for end in self.srcc_interval],
+            "mape_pct": self.mape_pct,
+            "decision": self.decision,
+        }
 
 
 def transfer_report(
@@ -69,25 +85,24 @@ def transfer_report(
     estimator = MonotoneTransfer() if transfer is None else transfer
     about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
 
-    def latency(train: Mask, test: Mask) -> Floats:
-        fitted = clone(estimator).fit(h[train], f[train], t[train], kernels=k[train])
-        return fitted.predict(h[test], f[test], k[test])
-
-    predicted = leave_subnet_out(latency, names)
-    reports = {"latency_ms": _report("latency_ms", t, predicted, f, names, **about)}
     energy = np.full(t.shape, np.nan) if energy_mj is None else np.asarray(energy_mj, dtype=float)
     seen = ~np.isnan(energy)
-    if len(np.unique(names[seen])) < 2:
-        return reports
+    has_energy = len(np.unique(names[seen])) > 1
 
-    def joules(train: Mask, test: Mask) -> Floats:
-        fitted = clone(estimator).fit(h[train], f[train], t[train], energy[train], k[train])
-        return fitted.predict_energy(h[test], f[test], k[test])
+    def costs(train: Mask, test: Mask) -> Floats:
+        fitted = clone(estimator)
+        known = energy[train] if has_energy else None
+        fitted.fit(h[train], f[train], t[train], known, k[train])
+        asked = h[test], f[test], k[test]
+        latency = fitted.predict(*asked)
+        return np.stack([latency, fitted.predict_energy(*asked)] if has_energy else [latency])
 
-    predicted = leave_subnet_out(joules, names)
-    reports["energy_mj"] = _report(
-        "energy_mj", energy[seen], predicted[seen], f[seen], names[seen], **about
-    )
+    predicted = leave_subnet_out(costs, names)
+    reports = {"latency_ms": _report("latency_ms", t, predicted[0], f, names, **about)}
+    if has_energy:
+        reports["energy_mj"] = _report(
+            "energy_mj", energy[seen], predicted[1][seen], f[seen], names[seen], **about
+        )
     return reports
 
 
@@ -113,14 +128,15 @@ def held_out_report(
 
 
 def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray) -> Floats:
-    """Predictions (n,) of every row by `fit_predict(train, test)` without the row's subnet."""
+    """Predictions (..., n) of every row by `fit_predict(train, test)` without the row's subnet."""
     names = np.unique(subnets)
     if len(names) < 2:
         raise ValueError(f"leaving a subnet out needs at least 2 subnets, got {len(names)}")
-    predicted = np.empty(len(subnets))
-    for name in names:
-        test = subnets == name
-        predicted[test] = fit_predict(~test, test)
+    tests = [subnets == name for name in names]
+    parts = [fit_predict(~test, test) for test in tests]
+    predicted = np.empty((*parts[0].shape[:-1], len(subnets)))
+    for test, part in zip(tests, parts, strict=True):
+        predicted[..., test] = part
     return predicted
 
 

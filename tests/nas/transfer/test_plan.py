@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nas.devices import get_device
-from nas.transfer.costs import kernel_counts
 from nas.transfer.plan import MIN_PROGRAMS, choose_levels, choose_programs, plan_rows, write_plan
+from nas.transfer.programs import Programs
 from nas.transfer.proxy import load_proxy
 from predictors import read_cells
 from search_spaces import get_space
@@ -23,15 +23,15 @@ def test_levels_are_both_ends_and_the_middle(n, chosen):
 
 def test_programs_are_spread_and_sorted_by_the_proxy():
     genes, heads = choose_programs(SPACE, PROXY, 12, np.random.default_rng(0))
-    latency = PROXY.latency_ms(genes, heads)
-    assert (np.diff(latency) > 0).all()
+    chosen = Programs(SPACE, genes, heads)
+    assert (np.diff(PROXY.latency_ms(chosen)) > 0).all()
     assert len(np.unique(genes, axis=0)) == 12
     whole = (genes == SPACE.largest).all(axis=1)
     assert heads[whole].tolist() == [[False] * SPACE.n_exits + [True]]
-    anywhere = SPACE.sample(12, np.random.default_rng(0))
     final = np.arange(SPACE.n_exits + 1) == SPACE.n_exits
-    for measure in (PROXY.latency_ms, lambda g, h: kernel_counts(SPACE, g, h)):
-        assert np.ptp(measure(genes, heads)) > np.ptp(measure(anywhere, final[None]))
+    anywhere = Programs(SPACE, SPACE.sample(12, np.random.default_rng(0)), np.tile(final, (12, 1)))
+    assert np.ptp(PROXY.latency_ms(chosen)) > np.ptp(PROXY.latency_ms(anywhere))
+    assert np.ptp(chosen.kernels) > np.ptp(anywhere.kernels)
 
 
 def test_the_same_programs_are_asked_at_every_level():

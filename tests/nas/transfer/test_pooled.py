@@ -13,6 +13,7 @@ from nas.devices import get_device
 from nas.search import load_proxy
 from nas.search.target_rows import measure_plan
 from nas.transfer.plan import plan_rows
+from nas.transfer.programs import Programs
 from predictors import load_transfer
 from search_spaces import encode, get_space
 from tests.nas.conftest import Digits, nas
@@ -60,7 +61,8 @@ def test_a_kept_pool_predicts(rows: Path, tmp_path: Path) -> None:
     assert names == ["tx2", "nano", "x86-cpu"]
     genes = SPACE.sample(50, np.random.default_rng(1))
     heads = np.ones((1, SPACE.n_exits + 1), dtype=bool)
-    logs = [np.log(load_proxy(SPACE, n).latency_ms(genes, heads)) for n in names]
+    programs = Programs(SPACE, genes, np.repeat(heads, 50, axis=0))
+    logs = [np.log(load_proxy(SPACE, n).latency_ms(programs)) for n in names]
     device = get_device("xavier-nx")
     top = len(device.levels) - 1
     X = np.column_stack([encode(SPACE, genes, heads), *logs])

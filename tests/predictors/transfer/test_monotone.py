@@ -145,7 +145,7 @@ def test_bad_values_are_refused() -> None:
         MonotoneTransfer().fit([1, np.nan], 900, [1, 1])
     with pytest.raises(ValueError, match="h must be positive and finite, got no values"):
         MonotoneTransfer().fit([], 900, [])
-    with pytest.raises(ValueError, match="needs energy_mj in fit"):
+    with pytest.raises(ValueError, match="needs `energy_mj` in `fit`"):
         MonotoneTransfer().fit(H, F, F).predict_energy(H, F)
 
 

@@ -1,0 +1,39 @@
+"""The DVFS level and the clock of measured rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from search_spaces import DvfsLevel, Floats, InputError, Ints
+
+
+def clocks_mhz(levels: Sequence[DvfsLevel]) -> Floats:
+    """The clock that names each level, `(L,)`."""
+    return np.array([level.clock_mhz for level in levels])
+
+
+def own_level(clock_mhz: Floats, clocks: Floats) -> tuple[Ints, Ints]:
+    """Index of each row's own level, the nearest in clock, into costs `(rows, L)`."""
+    nearest = np.abs(clocks - clock_mhz[:, None]).argmin(axis=1)
+    return np.arange(len(nearest)), nearest
+
+
+def with_clock(rows: pd.DataFrame, levels: Sequence[DvfsLevel]) -> pd.DataFrame:
+    """`rows` with a `clock_mhz` column, from their own clock or from their level's."""
+    clocks = clocks_mhz(levels)
+    column = "gpu_mhz" if levels[0].gpu_mhz is not None else "cpu_mhz"
+    clock = rows[column] if column in rows else pd.Series(np.nan, index=rows.index)
+    if "level" in rows:
+        known = rows["level"].dropna().astype(int)
+        if len(known) and not known.between(0, len(levels) - 1).all():
+            raise InputError(
+                f"the measured rows name level {known.max()}, the device has levels "
+                f"0 to {len(levels) - 1} in this power mode"
+            )
+        clock = clock.fillna(known.map(dict(enumerate(clocks))))
+    if clock.isna().any():
+        raise InputError(f"measured rows need {column} or level in every row")
+    return rows.assign(clock_mhz=clock.astype(float))

@@ -1,0 +1,131 @@
+"""From target rows to costs of any program: through the proxy, or by the device's own model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nas.devices import get_device
+from nas.search.target_rows import measure_plan
+from nas.transfer.costs import target_costs
+from nas.transfer.plan import plan_rows
+from nas.transfer.programs import Programs
+from nas.transfer.proxy import load_proxy
+from search_spaces import PolicyGrid, get_space
+
+SPACE = get_space("resnet-digits")
+DEVICE = get_device("xavier-nx")
+PROXY = load_proxy(SPACE, "nano")
+ROWS = pd.DataFrame(
+    measure_plan(SPACE, DEVICE, plan_rows(SPACE, DEVICE, PROXY, 24, np.random.default_rng(0)))
+)
+GENES = SPACE.sample(10, np.random.default_rng(1))
+GRID = PolicyGrid(SPACE.n_exits).programs
+EVERY = Programs.of_each(SPACE, GENES, GRID)
+TRUE = [cost.reshape(10, len(GRID), -1) for cost in DEVICE.cost(EVERY.operators)]
+
+
+class Unmodelled:
+    """A device that can be measured and no more."""
+
+    name, levels = "bare", DEVICE.levels
+
+
+def off(found, true):
+    """Median relative error."""
+    return np.median(np.abs(np.log(found / true)))
+
+
+def test_a_proxy_of_the_same_kind_predicts_both_costs_at_every_level():
+    costs = target_costs(SPACE, DEVICE, PROXY, ROWS)
+    assert (costs.latency_source, costs.energy_source) == ("predicted (simulated)",) * 2
+    latency, energy = costs(GENES, GRID)
+    assert latency.shape == energy.shape == (10, len(GRID), len(DEVICE.levels))
+    assert off(latency, TRUE[0]) < 0.05
+    assert off(energy, TRUE[1]) < 0.1
+
+
+def test_a_batch_asks_the_proxy_and_counts_operators_once(monkeypatch):
+    asked, counted = [], []
+
+    def latency_ms(programs):
+        asked.append(len(programs))
+        return PROXY.latency_ms(programs)
+
+    costs = target_costs(SPACE, DEVICE, replace(PROXY, latency_ms=latency_ms), ROWS)
+    asked.clear()
+    count = type(SPACE).operators
+
+    def operators(self, genes, heads):
+        counted.append(len(genes))
+        return count(self, genes, heads)
+
+    monkeypatch.setattr(type(SPACE), "operators", operators)
+    costs(GENES, GRID)
+    assert asked == counted == [10 * len(GRID)]
+
+
+def test_energy_is_latency_times_power():
+    costs = target_costs(SPACE, Unmodelled(), PROXY, ROWS)
+    latency, energy = costs(GENES, GRID)
+    power = energy / latency  # in W: mJ per ms
+    assert (np.diff(power, axis=2) > 0).all()  # faster clocks draw more
+    true = TRUE[1] / TRUE[0]
+    assert off(power, true) < 0.1
+
+
+def test_a_no_go_is_replaced_by_the_devices_model_scaled_to_the_rows():
+    shuffled = ROWS.assign(latency_ms=np.random.default_rng(0).permutation(ROWS["latency_ms"]))
+    costs = target_costs(SPACE, DEVICE, PROXY, shuffled)
+    assert (costs.latency_source, costs.energy_source) == ("predicted (scaled simulation)",) * 2
+    entries = costs.entries()
+    assert {name: entry["decision"] for name, entry in entries.items()} == {
+        "latency_ms": "no-go",
+        "energy_mj": "no-go",
+    }
+    assert "xavier-nx, scaled to the rows" in entries["latency_ms"]["fallback"]["model"]
+    doubled = target_costs(SPACE, DEVICE, PROXY, shuffled.assign(energy_mj=2 * ROWS["energy_mj"]))
+    assert off(doubled(GENES, GRID)[1], 2 * TRUE[1]) < 0.02
+
+
+def test_without_a_model_a_no_go_is_said_and_the_proxy_predicts_on():
+    shuffled = ROWS.assign(latency_ms=np.random.default_rng(0).permutation(ROWS["latency_ms"]))
+    costs = target_costs(SPACE, Unmodelled(), PROXY, shuffled)
+    assert costs.entries()["latency_ms"]["decision"] == "no-go"
+    assert costs.latency_source == "predicted (simulated)"
+    assert np.isfinite(costs(GENES, GRID)[0]).all()
+
+
+@pytest.mark.parametrize("rows", [ROWS.drop(columns="energy_mj"), ROWS.assign(energy_mj=np.nan)])
+def test_energy_that_the_rows_lack(rows):
+    by_model = target_costs(SPACE, DEVICE, PROXY, rows)
+    latency, energy = by_model(GENES, GRID)
+    np.testing.assert_allclose(energy / latency, TRUE[1] / TRUE[0])
+    assert by_model.energy_source == "predicted (scaled simulation)"
+    unknown = target_costs(SPACE, Unmodelled(), PROXY, rows)
+    assert unknown.energy_source is None
+    assert not unknown(GENES, GRID)[1].any()
+    assert "predicted_energy_mj" not in unknown.compare(rows, DEVICE.levels)[0]
+
+
+def test_one_clock_cannot_tell_the_others():
+    at_one = ROWS[ROWS["level"] == ROWS["level"].iloc[0]]
+    costs = target_costs(SPACE, DEVICE, PROXY, at_one)
+    assert costs.latency_source == "predicted (scaled simulation)"
+
+
+def test_rows_are_compared_with_what_is_predicted_at_their_own_level():
+    costs = target_costs(SPACE, DEVICE, PROXY, ROWS)
+    compared = pd.DataFrame(costs.compare(ROWS, DEVICE.levels))
+    assert compared["subnet"].tolist() == ROWS["subnet"].tolist()
+    assert off(compared["predicted_latency_ms"], ROWS["latency_ms"]) < 0.03
+    assert off(compared["predicted_energy_mj"], ROWS["energy_mj"]) < 0.05
+
+
+def test_the_interval_covers_what_the_device_model_may_be_off():
+    low, high = target_costs(SPACE, DEVICE, PROXY, ROWS).latency_interval_log
+    off_log = np.log1p(DEVICE.uncertainty)
+    assert low <= -off_log < off_log <= high
+    measured = target_costs(SPACE, DEVICE, PROXY, ROWS.assign(source="measured"))
+    assert measured.latency_interval_log[1] < off_log
