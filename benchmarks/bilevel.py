@@ -41,6 +41,7 @@ from nas.search import (
 )
 from nas.search.front.best_known import best_known
 from nas.search.model import Model, load_model
+from nas.search.problem import Problem
 from nas.search.score.clocks import ClockGrid
 from nas.search.score.scorer import PART
 from nas.search.study.generations import run as run_study
@@ -88,7 +89,7 @@ def plain(scorer: Scorer, genes: Genes) -> Parts:
 def at_all_clocks(scorer: Scorer, genes: Genes) -> Parts:
     """Scores at every setting that some policy could want, in parts."""
     for part, scores in plain(scorer, genes):
-        yield from scorer.inner(part, scores)
+        yield from scorer.at_all_clocks(part, scores)
 
 
 def cheapest(parts: Parts, bounds: list[Bounds], *, exits: bool, top: int | None) -> list[Row]:
@@ -148,8 +149,9 @@ def search(
         sampler = GenerationSampler(space, seed=seed)
         study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
         n_levels = len(scorer.clocks.device.levels)
-        sampler.start_from(best_known(known, scorer, bound, [n_levels], sampler.population // 2))
-        archive = run_study(study, sampler, chosen, bound, n_levels, n, inner=chosen.inner)
+        problem = Problem(space, chosen, bound, (n_levels,))
+        sampler.start_from(best_known(known, problem, sampler.population // 2))
+        archive = run_study(study, problem, n)
         scored.append(archive.population())
         front = min(
             (f for f in archive.fronts if len(f.costs)), key=lambda f: float(f.costs[:, 2].min())

@@ -29,6 +29,7 @@ from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.instant import N_KNOWN, proposals, train_optimiser
 from nas.search.model import Model, load_model
+from nas.search.problem import Problem
 from nas.search.study.generations import run
 from nas.search.study.open import open_study
 from nas.search.target_rows import measure_plan
@@ -61,7 +62,8 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
     n_levels = len(device.levels)
 
     measured = model.accuracy.table.genes
-    known = best_known(measured, scorer, Bounds(), [n_levels], N_KNOWN)  # all but random have them
+    problem = Problem(space, scorer, Bounds(), (n_levels,))
+    known = best_known(measured, problem, N_KNOWN)  # all but random have them
 
     def scored(genes: np.ndarray) -> Archive:
         archive = Archive(n_levels, Bounds())
@@ -73,7 +75,7 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
             sampler = GenerationSampler(space, seed=0)
             sampler.start_from(known)
             study = open_study(None, Path(folder) / "study.journal", sampler)
-            return run(study, sampler, scorer, Bounds(), n_levels, n)
+            return run(study, problem, n)
 
     full, full_s = _timed(lambda: searched(N_TRIALS))
     (proposed, n_bounds), proposed_s = _timed(lambda: proposals(optimizer, costs, device, settings))

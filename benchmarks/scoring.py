@@ -21,7 +21,7 @@ from nas.devices.host import cpu_name
 from nas.search import Scorer, SearchSettings, load_proxy, plan_search, run_search, target_costs
 from nas.search.front.archive import Archive
 from nas.search.model import load_model
-from nas.search.score.objectives import Bounds
+from nas.search.score.bounds import Bounds
 from nas.search.target_rows import measure_plan
 from nas.transfer.plan import write_plan
 from predictors import read_rows

@@ -22,7 +22,8 @@ from benchmarks.search_speed import zoo_score
 from nas.pareto import hypervolume
 from nas.search import GenerationSampler, SurrogateSampler
 from nas.search.front.archive import Archive
-from nas.search.score.objectives import Bounds, trial_values
+from nas.search.score.bounds import Bounds
+from nas.search.score.objectives import trial_values
 from search_spaces import Floats, Genes, ResNetSpace
 
 RESULTS = Path(__file__).parent / "results" / "search_levels.json"

@@ -18,17 +18,18 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
 
 from nas.devices.host import cpu_name
 from nas.search import GenerationSampler
-from nas.search.score.objectives import Bounds, trial_values
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds
+from nas.search.score.objectives import trial_values
 from nas.search.score.scorer import Scores
 from nas.search.study.generations import run as run_study
 from nas.search.study.open import open_study
@@ -49,11 +50,22 @@ SPACE = ResNetSpace(
 )
 
 Score = Callable[[Genes], Scores]
-Floats = NDArray[np.float64]
 
 
-def cheap_score(genes: Genes) -> Scores:
+class CheapScorer:
     """Three conflicting sums over the genes, as one policy at one level."""
+
+    def __call__(self, genes: Genes) -> Scores:
+        return _sums(genes)
+
+    def at_all_clocks(self, genes: Genes, scores: Scores) -> Iterator[tuple[Genes, Scores]]:
+        yield genes, scores
+
+
+cheap_score = CheapScorer()
+
+
+def _sums(genes: Genes) -> Scores:
     size = genes @ np.linspace(1, 2, genes.shape[1])
     error = 100 / (1 + size / 500)
     latency = genes @ np.linspace(2, 1, genes.shape[1]) / 100
@@ -72,7 +84,8 @@ def ours(space: Space, score: Score, n: int, n_levels: int, journal: Path | None
         study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
     else:
         study = open_study(None, journal, sampler)
-    archive = run_study(study, sampler, score, Bounds(), n_levels, n)  # type: ignore[arg-type]
+    problem = Problem(space, score, Bounds(), (n_levels,))  # type: ignore[arg-type]
+    archive = run_study(study, problem, n)
     assert archive.n_subnets == n
     return archive.n_configurations
 

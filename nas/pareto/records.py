@@ -18,7 +18,9 @@ from typing_extensions import TypedDict
 
 from search_spaces import ExitPolicy, Space
 
-Objective = Literal["top1_error_pct", "latency_ms", "energy_mj"]  # all minimised
+Objective = Literal[
+    "top1_error_pct", "latency_ms", "energy_mj", "latency_worst_ms", "params"
+]  # all minimised; those after the third only where a search asks for them
 Quantity = Literal["latency_ms", "latency_worst_ms", "energy_mj"]  # what programs measure
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -3,7 +3,7 @@
 from nas.samplers.nsga2 import GenerationSampler
 from nas.samplers.surrogate import SurrogateSampler
 from nas.search.run import plan_search, run_search, search_devices
-from nas.search.score.objectives import Bounds
+from nas.search.score.bounds import Bounds
 from nas.search.score.scorer import Scorer, Scores
 from nas.search.settings import SearchSettings, parse_levels
 from nas.transfer.costs import target_costs

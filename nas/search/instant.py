@@ -43,11 +43,11 @@ def instant_archive(
     seconds = time.perf_counter() - start
     each = f"{n} bounds, {1e3 * seconds / n:.1f} ms each"
     listener.stage(f"{len(genes)} subnets proposed in {seconds:.2f} s ({each})")
-    archive, scorer = Archive(target.n_levels, settings.bounds), target.scorer
-    table, levels = model.accuracy.table, [target.n_levels]
-    known = best_known(table.genes, scorer, settings.bounds, levels, N_KNOWN)
+    problem, scorer = target.problem, target.problem.scorer
+    archive = Archive(problem.n_levels, problem.bounds, problem.objectives)
+    known = best_known(model.accuracy.table.genes, problem, N_KNOWN)
     genes = np.unique(np.concatenate([genes, known]), axis=0)
-    for part in scorer.inner(genes, scorer(genes)):
+    for part in scorer.at_all_clocks(genes, scorer(genes)):
         archive.add(*part)
     return archive
 

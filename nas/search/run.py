@@ -17,19 +17,20 @@ from nas.search.folder import RunFolder, claim
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.front.outcomes import Generation
+from nas.search.front.result import result_table
 from nas.search.front.shared_set import shared, write_shared
 from nas.search.images.verify_accuracy import check_data, verify
 from nas.search.instant import instant_archive
 from nas.search.model import Model, load_model
-from nas.search.result_files import result_table, write_result
-from nas.search.score.feasibility import check_reachable
+from nas.search.result_files import write_result
+from nas.search.score.feasibility import check_feasible
 from nas.search.score.scorer import Accuracy
 from nas.search.settings import SearchSettings
 from nas.search.study.open import open_study
 from nas.search.study.search import sampler_of, search_study, warm_start
 from nas.search.study.warm_start import WarmStart, read_warm_start
 from nas.search.target_rows import as_measured, planned_rows, target_rows
-from nas.search.targets import Fleet, find_devices, fit_target
+from nas.search.targets import Targets, find_devices, fit_target
 from nas.transfer.proxy import Proxy, load_proxy
 from search_spaces import Genes, InputError
 
@@ -97,7 +98,7 @@ def search_devices(
     with claim(
         settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names
     ) as folder:
-        fleet, first = _fleet(settings, model, devices, proxy, folder, listener)
+        targets, first = _targets(settings, model, devices, proxy, folder, listener)
         search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
         open_ = partial(
             open_study,
@@ -106,24 +107,25 @@ def search_devices(
             sampler_of(settings, model.space),
             name=settings.study,
             search=search,
+            objectives=settings.objectives,
             overwrite=overwrite,
         )
         # a study of another search is refused before the folder changes; its own starts with it
         study = open_() if settings.storage and not settings.instant else None
         with _accuracy(settings, model, folder, listener) as accuracy:
-            fleet = fleet.judged_by(accuracy)
+            targets = targets.with_accuracy(accuracy)
             if study is None and not settings.instant:
                 study = open_()
-            archive, warm = _archive(settings, model, fleet, study, first, listener)
-            parts = fleet.archives(archive)
-            _check_found(settings, fleet, parts)
+            archive, warm = _archive(settings, model, targets, study, first, listener)
+            parts = targets.archives(archive)
+            _check_found(settings, targets, parts)
             listener.stage("result")
             tables = [
                 result_table(settings, model, target, part, warm)
-                for target, part in zip(fleet.targets, parts, strict=True)
+                for target, part in zip(targets.targets, parts, strict=True)
             ]
-            content = _shared(model, fleet, parts, listener)
-        for target, table in zip(fleet.targets, tables, strict=True):
+            content = _shared(targets, parts, listener)
+        for target, table in zip(targets.targets, tables, strict=True):
             if settings.data is not None:
                 listener.stage("verify on test images")
                 verify(table, model, settings.data)
@@ -133,36 +135,30 @@ def search_devices(
     return tables, content
 
 
-def _fleet(
+def _targets(
     settings: SearchSettings,
     model: Model,
     devices: Sequence[Device],
     proxy: Proxy,
     folder: RunFolder,
     listener: Listener,
-) -> tuple[Fleet, list[Genes]]:
+) -> tuple[Targets, list[Genes]]:
     """The devices with their costs, and of each the subnets that were found to meet the bounds.
 
     InputError for what cannot be searched: bounds out of reach, a warm start of another space.
     """
     rows = target_rows(settings, model.space, devices, proxy, folder.rows, listener.stage)
     devices = list(map(as_measured, devices, rows))
-    fleet = Fleet(
+    targets = Targets(
         [fit_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
     )
     first = [
-        check_reachable(
-            settings.bounds,
-            target.scorer,
-            model.space,
-            settings.seed,
-            target.name if settings.others else "",
-        )
-        for target in fleet.targets
+        check_feasible(target.problem, settings.seed, target.name if settings.others else "")
+        for target in targets.targets
     ]
     if settings.warm_start is not None and not folder.started:
         read_warm_start(settings.warm_start, model.space)
-    return fleet, first
+    return targets, first
 
 
 @contextmanager
@@ -183,7 +179,7 @@ def _accuracy(
 def _archive(
     settings: SearchSettings,
     model: Model,
-    fleet: Fleet,
+    targets: Targets,
     study: optuna.Study | None,
     first: list[Genes],
     listener: Listener,
@@ -193,19 +189,19 @@ def _archive(
     A search begins with `first`, the warm start, and the best of the subnets that were measured.
     """
     if study is None:
-        (target,) = fleet.targets
+        (target,) = targets.targets
         return instant_archive(settings, model, target, listener), None
     warm = warm_start(settings, study, model.space, listener)
     assert isinstance(study.sampler, BatchSampler)
-    scorer, bounds, half = fleet.scorer(), fleet.bounds(settings.bounds), study.sampler.size(0) // 2
-    known = best_known(model.accuracy.table.genes, scorer, bounds, fleet.n_levels, half)
+    problem = targets.problem()
+    known = best_known(model.accuracy.table.genes, problem, study.sampler.size(0) // 2)
     begin = [*first, *([warm.genes(model.space)] if warm else []), known]
-    return search_study(settings, study, fleet, begin, listener), warm
+    return search_study(settings, study, problem, begin, listener), warm
 
 
-def _check_found(settings: SearchSettings, fleet: Fleet, parts: Sequence[Archive]) -> None:
+def _check_found(settings: SearchSettings, targets: Targets, parts: Sequence[Archive]) -> None:
     """InputError where nothing of a device meets its bounds."""
-    for target, part in zip(fleet.targets, parts, strict=True):
+    for target, part in zip(targets.targets, parts, strict=True):
         if not part.n_points:
             where = f" on {target.name}" if settings.others else ""
             more = "search without --instant" if settings.instant else "give more --trials"
@@ -217,14 +213,13 @@ def _check_found(settings: SearchSettings, fleet: Fleet, parts: Sequence[Archive
 
 
 def _shared(
-    model: Model, fleet: Fleet, parts: Sequence[Archive], listener: Listener
+    targets: Targets, parts: Sequence[Archive], listener: Listener
 ) -> dict[str, Any] | None:
     """What several devices have in common."""
     if len(parts) == 1:
         return None
     listener.stage("shared subnets")
-    names = [target.name for target in fleet.targets]
-    return shared(model.space, fleet.scorer(), parts, names)
+    return shared(targets.problem(), parts, targets.names)
 
 
 def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.search.score.objectives import Bounds
+from nas.pareto import OBJECTIVES
+from nas.search.score.bounds import Bounds
+from nas.search.score.quantities import objectives_named
 from search_spaces import InputError
 
 SAMPLERS = ("generations", "surrogate")
@@ -48,6 +50,7 @@ class SearchSettings:
     optimiser: Path | None = None
     others: tuple[str, ...] = ()  # devices that the same search serves as well
     warm_start: Path | None = None
+    objectives: tuple[str, ...] = OBJECTIVES  # names in `nas.search.score.quantities`
 
     def __post_init__(self) -> None:
         for option, value, least in (
@@ -73,6 +76,7 @@ class SearchSettings:
                 "--space and --accuracy-table belong together: a space without a supernet needs "
                 "the accuracies of its subnets as a table"
             )
+        objectives_named(self.objectives)
         self._check_evaluation()
         self._check_kind()
 

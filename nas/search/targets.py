@@ -1,6 +1,6 @@
 """Several devices as one target: their levels lie side by side, device after device.
 
-One device is a fleet of one, and its scorer is its own.
+With one device, its problem is its own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import pandas as pd
 from nas.devices import Device, get_device
 from nas.search.front.archive import Archive
 from nas.search.model import Model
+from nas.search.problem import Problem
 from nas.search.score.clocks import ClockGrid
-from nas.search.score.objectives import Bounds
+from nas.search.score.quantities import objectives_named
 from nas.search.score.scorer import Accuracy, Costs, Scorer
 from nas.search.settings import SearchSettings
 from nas.transfer.costs import TargetCosts, target_costs
 from nas.transfer.proxy import Proxy
 from search_spaces import Bools, Floats, Genes, InputError, PolicyGrid, Space
+
+PARAMS = "params"  # counted where an objective or a bound needs them
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Target:
     device: Device
     rows: pd.DataFrame
     costs: TargetCosts
-    scorer: Scorer
+    problem: Problem
 
     @property
     def name(self) -> str:
@@ -63,10 +66,14 @@ class SideBySide:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class Targets:
     """The devices that one search serves."""
 
     targets: list[Target]
+
+    @property
+    def names(self) -> list[str]:
+        return [target.name for target in self.targets]
 
     @property
     def n_levels(self) -> list[int]:
@@ -78,27 +85,27 @@ class Fleet:
         ends = np.cumsum(self.n_levels).tolist()
         return [slice(end - n, end) for end, n in zip(ends, self.n_levels, strict=True)]
 
-    def scorer(self) -> Scorer:
-        """Scores at the levels of all devices; accuracies are looked up once for all."""
-        scorers = [target.scorer for target in self.targets]
-        if len(scorers) == 1:
-            return scorers[0]
-        waits = [np.full(n, s.decision_ms) for n, s in zip(self.n_levels, scorers, strict=True)]
-        costs = SideBySide(tuple(s.cost for s in scorers))
-        return replace(scorers[0], cost=costs, decision_ms=np.concatenate(waits))
+    def problem(self) -> Problem:
+        """All devices as one, their levels side by side; accuracies are looked up once for all."""
+        first, *others = problems = [target.problem for target in self.targets]
+        if not others:
+            return first
+        waits = [np.full(p.n_levels[0], p.scorer.decision_ms) for p in problems]
+        costs = SideBySide(tuple(p.scorer.cost for p in problems))
+        scorer = replace(first.scorer, cost=costs, decision_ms=np.concatenate(waits))
+        bounds = first.bounds
+        if bounds.levels is not None:
+            columns = [c.start + level for c in self.columns for level in bounds.levels]
+            bounds = replace(bounds, levels=tuple(columns))
+        return replace(first, scorer=scorer, bounds=bounds, n_levels=tuple(self.n_levels))
 
-    def bounds(self, bounds: Bounds) -> Bounds:
-        """`bounds` with the allowed levels of every device as columns."""
-        if bounds.levels is None:
-            return bounds
-        columns = [c.start + level for c in self.columns for level in bounds.levels]
-        return replace(bounds, levels=tuple(columns))
-
-    def judged_by(self, accuracy: Accuracy) -> Fleet:
+    def with_accuracy(self, accuracy: Accuracy) -> Targets:
         """The same devices with other accuracies, as those from images."""
-        return Fleet(
-            [replace(t, scorer=replace(t.scorer, accuracy=accuracy)) for t in self.targets]
-        )
+
+        def changed(problem: Problem) -> Problem:
+            return replace(problem, scorer=replace(problem.scorer, accuracy=accuracy))
+
+        return Targets([replace(t, problem=changed(t.problem)) for t in self.targets])
 
     def archives(self, archive: Archive) -> list[Archive]:
         """The archive of every device alone."""
@@ -130,16 +137,18 @@ def fit_target(
     """What `device` costs, from its rows. InputError: levels or clocks that it does not have."""
     costs = target_costs(model.space, device, proxy, rows)
     clocks = ClockGrid.of(model.space, device) if settings.clocks == "all" else None
-    counts = settings.bounds.max_params is not None
-    params = params_of(model.space, model.accuracy.grid) if counts else None
+    objectives = objectives_named(settings.objectives)
+    counted = settings.bounds.max_params is not None or PARAMS in settings.objectives
+    params = params_of(model.space, model.accuracy.grid) if counted else None
     scorer = Scorer(model.accuracy, costs, device.decision_ms, clocks, params)
-    target = Target(device, rows, costs, scorer)
+    problem = Problem(model.space, scorer, settings.bounds, (len(device.levels),), objectives)
+    target = Target(device, rows, costs, problem)
     target.check_levels(settings.bounds.levels)
     return target
 
 
 def params_of(space: Space, grid: PolicyGrid) -> Callable[[Genes], Floats]:
-    """A function genes -> weights of the program that each policy asks `(n, P)`."""
+    """A function genes -> weights of what each policy may run `(n, P)`."""
 
     def params(genes: Genes) -> Floats:
         rows = np.repeat(genes, len(grid.programs), axis=0)

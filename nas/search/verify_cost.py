@@ -16,7 +16,7 @@ from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
 from nas.pareto import Point
 from nas.pareto.records import CostComparison, Quantity, VerifiedCosts
 from nas.pareto.verified import FIELD, QUANTITIES
-from nas.search.front.result import digits
+from nas.search.front.points import digits
 from nas.search.score.scorer import expected_costs, with_decisions
 from predictors import srcc_within
 from search_spaces import ExitPolicy, Floats, InputError, PolicyGrid, Space

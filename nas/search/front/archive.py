@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 
 from nas.pareto import covers, non_dominated
 from nas.search.front.progress import Progress
-from nas.search.score.objectives import Bounds, least_violation
+from nas.search.score.bounds import Bounds, least_violation
+from nas.search.score.quantities import DEFAULT_OBJECTIVES, Quantity
 from nas.search.score.scorer import Scores
 from search_spaces import Bools, Floats, Genes, Ints
 
 FIRST_PART, GROWTH = 1024, 8  # the first candidates come in parts: most then meet a front
-N_BINS = np.array([128, 128])
+N_CELLS = 2**14  # of the table that looks up whether a candidate is covered
 
 
 @dataclass
 class LevelFront:
     """One level's front: cost row, subnet's number, policy and setting of the clocks per point."""
 
-    costs: Floats = field(default_factory=lambda: np.empty((0, 3)))
+    costs: Floats  # (points, objectives)
     subnet: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     policy: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     setting: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -36,8 +37,8 @@ class LevelFront:
     ) -> None:
         """Merge the `allowed` candidates; the result is exactly the front of old and new points.
 
-        The three `costs` and `allowed` are `(settings, n, P)`, of the subnets from `first_subnet`
-        on.
+        The `costs`, one for every objective, and `allowed` are `(settings, n, P)`, of the subnets
+        from `first_subnet` on.
         """
         flat, met = [c.reshape(-1) for c in costs], allowed.reshape(-1)
         start, size = 0, met.size if len(self.costs) else FIRST_PART
@@ -61,26 +62,29 @@ class LevelFront:
 
 
 def surely_covered(costs: Sequence[Floats], front: Floats) -> Bools:
-    """Which candidates, three costs `(m,)`, a point of `front` is nowhere worse than; some missed.
+    """Which candidates, each cost `(m,)`, a point of `front` is nowhere worse than; some missed.
 
-    A table holds, for even bins of the first two costs, the least third cost of the front's points
-    that are lower in both, so a candidate costs one look, however large the front is.
+    A table holds, for even bins of all costs but the last, the least last cost of the front's
+    points that are lower in all of them: a candidate costs one look, however large the front is.
     """
     if not len(front):
         return np.zeros(len(costs[0]), dtype=bool)
-    low = front[:, :2].min(axis=0)
-    width = front[:, :2].max(axis=0) - low
-    scale = np.divide(N_BINS, width, out=np.ones(2), where=width > 0)
+    n_binned = front.shape[1] - 1
+    n_bins = round(N_CELLS ** (1 / n_binned))  # 128 for each of two
+    low = front[:, :-1].min(axis=0)
+    width = front[:, :-1].max(axis=0) - low
+    scale = np.divide(n_bins, width, out=np.ones(n_binned), where=width > 0)
 
     def bins(values: Floats, d: int) -> NDArray[np.intp]:
-        return np.clip((values - low[d]) * scale[d], 0, N_BINS[d] + 1).astype(np.intp)
+        return np.clip((values - low[d]) * scale[d], 0, n_bins + 1).astype(np.intp)
 
     # a point counts from the bin after its own on: whatever lies there is surely higher
-    own = tuple(bins(front[:, d], d) + 1 for d in range(2))
-    least = np.full(N_BINS + 2, np.inf)
-    np.minimum.at(least, own, front[:, 2])
-    least = np.minimum.accumulate(np.minimum.accumulate(least, axis=0), axis=1)
-    return least[tuple(bins(costs[d], d) for d in range(2))] <= costs[2]
+    own = tuple(bins(front[:, d], d) + 1 for d in range(n_binned))
+    least = np.full((n_bins + 2,) * n_binned, np.inf)
+    np.minimum.at(least, own, front[:, -1])
+    for axis in range(n_binned):
+        least = np.minimum.accumulate(least, axis=axis)
+    return least[tuple(bins(costs[d], d) for d in range(n_binned))] <= costs[-1]
 
 
 class Archive:
@@ -89,13 +93,19 @@ class Archive:
     `n_levels` are those of the device, or of every device: their levels are then in a row.
     """
 
-    def __init__(self, n_levels: int | Sequence[int], bounds: Bounds) -> None:
-        self.bounds = bounds
+    def __init__(
+        self,
+        n_levels: int | Sequence[int],
+        bounds: Bounds,
+        objectives: Sequence[Quantity] = DEFAULT_OBJECTIVES,
+    ) -> None:
+        self.bounds, self.objectives = bounds, objectives
         self.n_levels = [n_levels] if isinstance(n_levels, int) else list(n_levels)
-        self.fronts = [LevelFront() for _ in range(sum(self.n_levels))]
+        empty = np.empty((0, len(objectives)))
+        self.fronts = [LevelFront(empty) for _ in range(sum(self.n_levels))]
         self.least = np.full(len(self.n_levels), np.inf)  # violation of any subnet on every device
         self.genes: list[Genes] = []
-        self.trial_values: list[Floats] = []  # of trials, on every device (devices, n, 3)
+        self.trial_values: list[Floats] = []  # of trials, (devices, n, objectives)
         self.progress: list[Progress] = []
         self.n_subnets = 0
         self.n_configurations = 0
@@ -107,13 +117,13 @@ class Archive:
         the largest over devices.
         """
         violation = self.bounds.violation(scores)
-        columns = (np.moveaxis(c, 2, 0) for c in (violation, scores.latency_ms, scores.energy_mj))
-        excess, latency, energy = columns
+        excess, *costs = (
+            np.moveaxis(c, 2, 0) for c in (violation, *map(scores.value, self.objectives))
+        )
         for level, front in enumerate(self.fronts):
             own = np.flatnonzero(scores.level == level)
-            error = np.broadcast_to(scores.error_pct, (len(own), *scores.error_pct.shape))
-            costs = (error, latency[own], energy[own])
-            front.add(costs, excess[own] <= 0, self.n_subnets, scores.setting[own])
+            chosen = [cost[own] for cost in costs]
+            front.add(chosen, excess[own] <= 0, self.n_subnets, scores.setting[own])
         self.genes.append(genes)
         self.n_subnets += len(genes)
         self.n_configurations += scores.latency_ms.size
@@ -123,7 +133,7 @@ class Archive:
 
     def part(self, device: int, columns: slice) -> Archive:
         """What concerns one of several devices, whose levels are `columns`."""
-        part = Archive(self.n_levels[device], self.bounds)
+        part = Archive(self.n_levels[device], self.bounds, self.objectives)
         part.fronts = [replace(f, setting=f.setting - columns.start) for f in self.fronts[columns]]
         part.genes, part.least = self.genes, self.least[device : device + 1]
         part.trial_values = [values[device : device + 1] for values in self.trial_values]

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from nas.search.front.archive import Archive
-from nas.search.score.objectives import Bounds
-from nas.search.score.scorer import Scorer
+from nas.search.problem import Problem
 from search_spaces import Genes
 
 N_LOOKED_AT = 1024  # of a larger table an even part: scoring them must cost little
 N_PART = 128  # subnets scored at once: bounds the memory
 
 
-def best_known(
-    known: Genes, scorer: Scorer, bounds: Bounds, n_levels: Sequence[int], n: int
-) -> Genes:
+def best_known(known: Genes, problem: Problem, n: int) -> Genes:
     """At most `n` of the `known` subnets: those with the most points on the fronts of all levels.
 
     Levels have their own clocks here, also where the search has all of them.
     """
     known = known[:: -(-len(known) // N_LOOKED_AT)]
-    archive = Archive(n_levels, bounds)
+    archive = Archive(problem.n_levels, problem.bounds, problem.objectives)
     for part in np.array_split(known, -(-len(known) // N_PART)):
-        archive.add(part, scorer(part))
+        archive.add(part, problem.scorer(part))
     points = np.concatenate([front.subnet for front in archive.fronts])
     count = np.bincount(points, minlength=len(known))
     order = np.argsort(-count, kind="stable")[:n]

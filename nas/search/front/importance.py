@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nas.pareto import OBJECTIVES
@@ -11,19 +13,21 @@ N_TREES = 64
 MIN_SUBNETS = 50
 
 
-def importance(space: Space, genes: Genes, values: Floats) -> dict[str, dict[str, float]]:
+def importance(
+    space: Space, genes: Genes, values: Floats, objectives: Sequence[str] = OBJECTIVES
+) -> dict[str, dict[str, float]]:
     """Share of every gene in the spread of every objective, the largest first; sums to 1.
 
     Decrease in variance at the splits of extremely randomised trees (Geurts et al., 2006), fitted
-    to the logs of the costs `values` (n, 3). Optuna's fANOVA ranks alike and takes seconds more.
-    Empty for fewer than MIN_SUBNETS subnets; constant objectives are left out.
+    to the logs of the costs `values` (n, objectives). Optuna's fANOVA ranks alike and takes seconds
+    more. Empty for fewer than MIN_SUBNETS subnets; constant objectives are left out.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
     if len(genes) < MIN_SUBNETS:
         return {}
     found: dict[str, dict[str, float]] = {}
-    for name, column in zip(OBJECTIVES, values.T, strict=True):
+    for name, column in zip(objectives, values.T, strict=True):
         if column.min() == column.max():
             continue
         trees = ExtraTreesRegressor(N_TREES, min_samples_leaf=3, random_state=0)

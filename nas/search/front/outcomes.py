@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nas.search.front.archive import Archive
 from nas.search.front.progress import mean, measured, reference_costs, stalled
-from nas.search.score.objectives import Bounds, combined, middle_levels, trial_values
-from nas.search.score.scorer import Scorer, Scores
-from search_spaces import Floats, Genes, Space
-
-Inner = Callable[[Genes, Scores], Iterable[tuple[Genes, Scores]]]
-
-
-def as_scored(genes: Genes, scores: Scores) -> list[tuple[Genes, Scores]]:
-    """The inner search where the levels' own clocks are all there is."""
-    return [(genes, scores)]
+from nas.search.problem import Problem
+from nas.search.score.objectives import combined, trial_values
+from search_spaces import Floats, Genes
 
 
 @dataclass(frozen=True)
@@ -32,33 +24,23 @@ class Generation:
 
 
 class Outcomes:
-    """The archive of a search, filled from the subnets that it scores.
+    """The archive of a search, filled from the subnets that it scores."""
 
-    `n_levels` are those of the device, or of every device: the scorer then has them side by side.
-    `inner` turns scored subnets into what the archive is given.
-    """
-
-    def __init__(
-        self,
-        space: Space,
-        scorer: Scorer,
-        bounds: Bounds,
-        n_levels: int | Sequence[int],
-        inner: Inner = as_scored,
-    ) -> None:
-        self.scorer, self.inner = scorer, inner
-        self.archive = Archive(n_levels, bounds)
-        self._middles = middle_levels(bounds, self.archive.n_levels)
-        self._reference = reference_costs(space, scorer)
-        self._reference[~bounds.allowed(np.arange(len(self._reference)))] = np.nan
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.archive = Archive(problem.n_levels, problem.bounds, problem.objectives)
+        self._middles = problem.bounds.middle_levels(problem.n_levels)
+        self._reference = reference_costs(problem)
+        self._reference[~problem.bounds.allowed(np.arange(len(self._reference)))] = np.nan
 
     def add(self, genes: Genes) -> tuple[Floats, Floats]:
-        """Score subnets and add them to the archive: values (n, 3) and violation (n,) of trials."""
-        scores = self.scorer(genes)
-        on_devices = np.stack([trial_values(scores, middle) for middle in self._middles])
-        self.archive.trial_values.append(on_devices)
-        violation = [self.archive.add(*part) for part in self.inner(genes, scores)]
-        return combined(on_devices), np.concatenate(violation)
+        """Score subnets and archive them: values (n, objectives) and violation (n,) of trials."""
+        scorer, objectives = self.problem.scorer, self.problem.objectives
+        scores = scorer(genes)
+        values = np.stack([trial_values(scores, m, objectives) for m in self._middles])
+        self.archive.trial_values.append(values)
+        violation = [self.archive.add(*part) for part in scorer.at_all_clocks(genes, scores)]
+        return combined(values), np.concatenate(violation)
 
     def measure(self, least: int = 1) -> Generation:
         """Note the hypervolume once `least` subnets came since the last time; what is known now."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from nas.pareto import hypervolume
 from nas.pareto.records import ProgressEntry
-from nas.search.score.scorer import Scorer
-from search_spaces import Floats, Space
+from nas.search.problem import Problem
+from search_spaces import Floats
 
 STALL = 0.001  # hypervolume that grew by less than this share counts as stalled
 MARGIN = 1.1
@@ -30,17 +30,17 @@ class Progress:
         return Progress(self.n_subnets, self.n_points[columns], self.hypervolume[columns])
 
 
-def reference_costs(space: Space, scorer: Scorer) -> Floats:
-    """The far corner of every level's box `(L, 3)`; known before the search starts.
+def reference_costs(problem: Problem) -> Floats:
+    """The far corner of every level's box `(L, objectives)`; known before the search starts.
 
     1.1 times the costlier of the largest and the smallest subnet without exits, in every cost.
     """
-    scores = scorer(np.concatenate([space.largest, space.smallest]))
-    return MARGIN * scores.costs[:, 0].max(axis=0)
+    ends = np.concatenate([problem.space.largest, problem.space.smallest])
+    return MARGIN * problem.costs(problem.scorer(ends))[:, 0].max(axis=0)
 
 
 def measured(n_subnets: int, fronts: Sequence[Floats], reference: Floats) -> Progress:
-    """Fronts (n_points, 3) of all levels as shares of the boxes from zero cost to `reference`.
+    """Fronts (n_points, objectives) as shares of the boxes from zero cost to `reference`.
 
     NaN for a level whose reference is NaN: it is not searched.
     """

@@ -1,226 +1,85 @@
-"""From archives to `pareto.json`: the points a person gets, each with where it comes from."""
+"""The content of `pareto.json`: the result of one device, from its own archive."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
 
 from nas import __version__
-from nas.pareto import (
-    OBJECTIVES,
-    SCHEMA,
-    Baseline,
-    Level,
-    Objective,
-    ParetoTable,
-    Point,
-    hypervolume,
-    non_dominated,
-    spread,
-)
-from nas.pareto.records import DeviceEntry, OwnClocks, PredictorEntry, SupernetEntry, TargetRow
+from nas.devices import Device, StartsKnown
+from nas.pareto import SCHEMA, Level, ParetoTable, hypervolume, non_dominated
+from nas.pareto.records import DeviceEntry, SearchEntry
 from nas.search.front.archive import Archive
-from nas.search.score.scorer import Scorer, Scores
-from nas.transfer.source import SCALED
-from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators, Space
+from nas.search.front.importance import importance
+from nas.search.front.points import PointMaker, Provenance, digits
+from nas.search.front.progress import described
+from nas.search.model import Model
+from nas.search.settings import SearchSettings
+from nas.search.study.warm_start import WarmStart
+from nas.search.targets import Target
+from nas.transfer.costs import TargetCosts
+from search_spaces import DvfsLevel
 
-LaunchShare = Callable[[Operators], Floats]
-UNITS: dict[Objective, str] = {"top1_error_pct": "percent", "latency_ms": "ms", "energy_mj": "mJ"}
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Words for the figures of one run."""
-
-    latency: str
-    energy: str | None  # None: the target has no source of energy
-    latency_interval_log: tuple[float, float]
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        return OBJECTIVES if self.energy else OBJECTIVES[:2]
-
-    def at(self, known: bool) -> tuple[str, str | None]:
-        """Words for latency and energy: at clocks that no target row has, the model's ratio."""
-        return (self.latency, self.energy) if known else (SCALED, self.energy and SCALED)
-
-
-class PointMaker:
-    """Builds the rows of the result from scores."""
-
-    def __init__(
-        self, space: Space, scorer: Scorer, levels: Sequence[DvfsLevel], provenance: Provenance
-    ) -> None:
-        self.space, self.scorer, self.levels = space, scorer, levels
-        self.provenance = provenance
-
-    def points(
-        self,
-        genes: Genes,
-        scores: Scores,
-        rows: Ints,
-        policies: Ints,
-        columns: Ints,
-    ) -> list[Point]:
-        """Configurations: subnets of a scored population, each with a policy and scored clocks."""
-        heads = self.scorer.grid.programs[self.scorer.grid.route[policies, -1]]
-        operators = self.space.operators(genes[rows], heads)
-        sizes = zip(operators.macs.sum(axis=1), operators.params.sum(axis=1), strict=True)
-        chosen = zip(rows.tolist(), policies.tolist(), columns.tolist(), sizes, strict=True)
-        return [self._point(genes, scores, *one) for one in chosen]
-
-    def _point(
-        self,
-        genes: Genes,
-        scores: Scores,
-        row: int,
-        policy: int,
-        column: int,
-        size: tuple[int, int],
-    ) -> Point:
-        level, setting = int(scores.level[column]), int(scores.setting[column])
-        subnet = self.space.subnet(genes[row])
-        exits = self.scorer.grid[policy]
-        latency = float(scores.latency_ms[row, policy, column])
-        energy = float(scores.energy_mj[row, policy, column])
-        interval = self.provenance.latency_interval_log
-        latency_source, energy_source = self.provenance.at(setting < len(self.levels))
-        clocks = self._clocks(setting)
-        return {
-            "id": point_id(level, str(subnet), exits, clocks if setting != level else None),
-            "level": level,
-            **clocks,
-            "subnet": str(subnet),
-            "exits": {"after": list(exits.after), "thresholds": list(exits.thresholds)},
-            "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
-            "error_source": "measured" if scores.measured[row] else "predicted",
-            "latency_ms": digits(latency),
-            "latency_worst_ms": digits(scores.worst_ms[row, policy, column]),
-            "latency_interval_ms": [digits(latency * np.exp(x)) for x in interval],
-            "latency_source": latency_source,
-            "energy_mj": digits(energy) if energy_source else None,
-            "energy_source": energy_source,
-            "exit_rates": [round(float(r), 4) for r in scores.rates[row, policy]],
-            "macs": int(size[0]),  # where no early exit is taken
-            "params": int(size[1]),
-        }
-
-    def _clocks(self, setting: int) -> OwnClocks:
-        """The point's own clocks beside the one that names its level, where they are searched."""
-        if self.scorer.clocks is None:
-            return {}
-        own = self.scorer.clocks.settings[setting]
-        return {"cpu_mhz": own.cpu_mhz, "emc_mhz": own.emc_mhz}
-
-    def fronts(self, archive: Archive, n_points: int) -> list[Point]:
-        """At most `n_points` representatives of every level's front, by rising error."""
-        population = archive.population()
-        points: list[Point] = []
-        for front in archive.fronts:
-            if not len(front.costs):
-                continue  # no configuration meets the bounds at this level
-            kept = spread(front.costs[:, : len(self.provenance.objectives)], n_points)
-            genes = population[front.subnet[kept]]
-            settings, column = np.unique(front.setting[kept], return_inverse=True)
-            scores = self.scorer.at(genes, settings)
-            rows = np.arange(len(genes))
-            found = self.points(genes, scores, rows, front.policy[kept], column)
-            points += sorted(
-                (found[i] for i in np.flatnonzero(non_dominated(self.costs(found)))),
-                key=lambda p: (p["top1_error_pct"], p["latency_ms"], p["id"]),
-            )
-        return points
-
-    def costs(self, points: Sequence[Point]) -> Floats:
-        """The objectives of rows as they are written: rounding can make equal or dominated ones."""
-        return np.array([[p[name] for name in self.provenance.objectives] for p in points])
-
-    def baselines(self, launch_share: LaunchShare | None = None) -> list[Baseline]:
-        """The largest and the smallest subnet without early exits, at every level.
-
-        `launch_share` is the device model's; it tells who is bound by kernel starts.
-        """
-        genes = np.concatenate([self.space.largest, self.space.smallest])
-        scores = self.scorer(genes)
-        heads = np.arange(self.space.n_exits + 1) == self.space.n_exits
-        share = launch_share and launch_share(self.space.operators(genes, heads[None]))
-        n_levels = len(self.levels)
-        rows, levels = np.repeat([0, 1], n_levels), np.tile(np.arange(n_levels), 2)
-        points = self.points(genes, scores, rows, np.zeros_like(rows), levels)
-        return [
-            {
-                "name": ("largest", "smallest")[row],
-                **point,
-                "launch_share": None if share is None else round(float(share[row, level]), 3),
-            }
-            for point, row, level in zip(points, rows, levels, strict=True)
-        ]
-
-
-def point_id(level: int, subnet: str, exits: ExitPolicy, clocks: OwnClocks | None = None) -> str:
-    """A name that depends on the configuration alone, so it is stable from run to run.
-
-    `clocks` are those that differ from the level's.
-    """
-    text = f"{level}|{subnet}|{exits}" + (f"|{clocks}" if clocks else "")
-    return f"L{level:02d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def assemble(
-    maker: PointMaker,
+def result_table(
+    settings: SearchSettings,
+    model: Model,
+    target: Target,
     archive: Archive,
-    *,
-    n_points: int,
-    device: DeviceEntry,
-    supernet: SupernetEntry | None,
-    space: str,
-    predictors: dict[str, PredictorEntry],
-    target_rows: list[TargetRow],
-    launch_share: LaunchShare | None,
-    command: str,
-    seed: int,
+    warm: WarmStart | None,
 ) -> ParetoTable:
-    """The whole content of `pareto.json`."""
-    points, baselines = maker.fronts(archive, n_points), maker.baselines(launch_share)
-    names = maker.provenance.objectives
-    costs, everything = maker.costs(points), maker.costs([*points, *baselines])
-    reference = [digits(1.1 * x) for x in everything.max(axis=0)]
+    """The result of one device; the front's representatives are at most `n_points` a level."""
+    costs, device = target.costs, target.device
+    words = Provenance(costs.latency_source, costs.energy_source, costs.latency_interval_log)
+    maker = PointMaker(target.problem, device.levels, words)
+    points = maker.fronts(archive, settings.n_points)
+    shares = device.launch_share if isinstance(device, StartsKnown) else None
+    baselines = maker.baselines(shares)
+    reached, every = maker.costs(points), maker.costs([*points, *baselines])
+    reference = [digits(1.1 * x) for x in every.max(axis=0)]
     level_of = np.array([p["level"] for p in points])
     volumes = [
-        digits(hypervolume(costs[level_of == level], reference))
+        digits(hypervolume(reached[level_of == level], reference))
         for level in range(len(maker.levels))
     ]
     return ParetoTable(
         {
             "schema": SCHEMA,
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": command,
-            "seed": seed,
+            "command": settings.command,
+            "seed": settings.seed,
             "versions": {"nas": __version__} | {name: version(name) for name in LIBRARIES},
-            "device": device,
-            "space": space,
-            "supernet": supernet,
-            "objectives": [{"name": n, "unit": UNITS[n]} for n in names],
-            "search": {
-                "n_subnets": archive.n_subnets,
-                "n_configurations": archive.n_configurations,
-                "front_sizes": [len(front.costs) for front in archive.fronts],
-            },
-            "predictors": predictors,
-            "target_rows": target_rows,
+            "device": _device(device, costs),
+            "space": model.space.name,
+            "supernet": model.supernet,
+            "objectives": [{"name": q.name, "unit": q.unit} for q in maker.objectives],
+            "search": _search(settings, model, archive, warm),
+            "predictors": costs.entries(),
+            "target_rows": costs.compare(target.rows, device.levels),
             "reference": {"point": reference, "hypervolume": volumes},
             "levels": [_level(level) for level in maker.levels],
             "points": points,
             "baselines": baselines,
-            "front": [p["id"] for p, on in zip(points, non_dominated(costs), strict=True) if on],
+            "front": [p["id"] for p, on in zip(points, non_dominated(reached), strict=True) if on],
         }
     )
+
+
+def _device(device: Device, costs: TargetCosts) -> DeviceEntry:
+    return {
+        "name": device.name,
+        "processor": device.processor,
+        "backend": device.backend,
+        "precision": device.precision,
+        "batch": device.batch,
+        "power_mode": device.power_mode,
+        "latency_source": costs.latency_source,
+        "energy_source": costs.energy_source,
+    }
 
 
 def _level(level: DvfsLevel) -> Level:
@@ -233,6 +92,29 @@ def _level(level: DvfsLevel) -> Level:
     }
 
 
-def digits(value: float) -> float:
-    """Six significant digits: files stay readable and equal across machines."""
-    return float(f"{float(value):.6g}")
+def _search(
+    settings: SearchSettings, model: Model, archive: Archive, warm: WarmStart | None
+) -> SearchEntry:
+    """What was searched, how far it came, and which genes decided."""
+    bounds: dict[str, float | list[int]] = dict(settings.bounds.given)
+    if settings.bounds.levels is not None:
+        bounds |= {"levels": list(settings.bounds.levels)}
+    return {
+        "n_subnets": archive.n_subnets,
+        "n_configurations": archive.n_configurations,
+        "front_sizes": [len(front.costs) for front in archive.fronts],
+        "bounds": bounds,
+        "warm_start": None if warm is None else warm.described,
+        "devices": list(settings.devices),
+        "progress": described(archive.progress),
+        "importance": _importance(model, archive),
+    }
+
+
+def _importance(model: Model, archive: Archive) -> dict[str, dict[str, float]]:
+    """Of every gene for the values of the trials; none without trials."""
+    if not archive.trial_values:
+        return {}
+    values = np.concatenate(archive.trial_values, axis=1)[0]
+    names = [objective.name for objective in archive.objectives]
+    return importance(model.space, archive.population(), values, names)

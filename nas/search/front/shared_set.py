@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,22 @@ from nas.files import write_text
 from nas.pareto import hypervolume, non_dominated
 from nas.search.folder import SHARED
 from nas.search.front.archive import Archive
-from nas.search.score.scorer import Scorer
-from search_spaces import Bools, Floats, Genes, Space
+from nas.search.problem import Problem
+from search_spaces import Bools, Floats, Genes
 
 SCHEMA = "nas.shared/1"
 LOSS_PCT = 1.0  # hypervolume that the set may lose on every device
 CHUNK = 100  # subnets that are scored at once
-N_CELLS = 24  # per cost, of the grid that volumes are counted on
+N_CELLS = 24**2  # of the grid that volumes are counted on
 
 
-def shared(
-    space: Space, scorer: Scorer, archives: Sequence[Archive], devices: Sequence[str]
-) -> dict[str, Any]:
-    """The content of `shared.json`. `scorer` has the levels of all devices side by side."""
+def shared(problem: Problem, archives: Sequence[Archive], devices: Sequence[str]) -> dict[str, Any]:
+    """The content of `shared.json`; every device has an archive of its own levels."""
+    space = problem.space
     on_front = [{int(s) for front in a.fronts for s in front.subnet} for a in archives]
     population = archives[0].population()
     candidates = population[sorted(set.union(*on_front))]
-    chosen, kept = _Cover(candidates, scorer, archives).fewest()
+    chosen, kept = _Cover(candidates, problem, archives).fewest()
     names = [str(s) for s in space.subnets(candidates)]
     every = population[sorted(set.intersection(*on_front))]
     return {
@@ -61,8 +61,8 @@ def write_shared(content: dict[str, Any], out: Path) -> None:
 class _Cover:
     """Greedy choice among `genes`; levels without a point are left out."""
 
-    def __init__(self, genes: Genes, scorer: Scorer, archives: Sequence[Archive]) -> None:
-        self.genes, self.scorer, self.bounds = genes, scorer, archives[0].bounds
+    def __init__(self, genes: Genes, problem: Problem, archives: Sequence[Archive]) -> None:
+        self.genes, self.problem = genes, problem
         fronts = [(i, front.costs) for i, a in enumerate(archives) for front in a.fronts]
         self.used = [level for level, (_, front) in enumerate(fronts) if len(front)]
         self.fronts = [fronts[level][1] for level in self.used]
@@ -70,7 +70,7 @@ class _Cover:
         self.n_levels = np.bincount(self.device)
         self.corners = [_corner(front) for front in self.fronts]
         self.volumes = [hypervolume(f, c) for f, c in zip(self.fronts, self.corners, strict=True)]
-        self.own: list[Floats] = [np.empty((0, 3)) for _ in self.used]  # of the chosen subnets
+        self.own = [front[:0] for front in self.fronts]  # of the chosen subnets
 
     def fewest(self) -> tuple[list[int], list[Floats]]:
         """Rows of `genes`, the most useful first, and what they and those before keep.
@@ -88,7 +88,7 @@ class _Cover:
                 if kept[-1][device] < 100 - LOSS_PCT:
                     more = np.maximum(best[level] - depths[level], 0) * grids[level].weights
                     whole = grids[level].whole * self.n_levels[device]
-                    gain += more.sum(axis=(1, 2)) / whole
+                    gain += more.reshape(len(more), -1).sum(axis=1) / whole
             gain[chosen] = -1
             chosen.append(int(gain.argmax()))
             best = [np.minimum(b, d[chosen[-1]]) for b, d in zip(best, depths, strict=True)]
@@ -96,19 +96,22 @@ class _Cover:
         return chosen, kept[1:]
 
     def _depths(self, grids: Sequence[_Grid]) -> list[Floats]:
-        """Of every level, the depth `(n, cells, cells)` of every candidate alone."""
+        """Of every level, the depth `(n, cells, ...)` of every candidate alone."""
         parts: list[list[Floats]] = [[] for _ in grids]
         for start in range(0, len(self.genes), CHUNK):
-            scores = self.scorer(self.genes[start : start + CHUNK])
-            meets, costs = self.bounds.violation(scores) <= 0, scores.costs
+            meets, costs = self._scored(self.genes[start : start + CHUNK])
             for part, grid, level in zip(parts, grids, self.used, strict=True):
                 part.append(grid.depths(costs[:, :, level], meets[:, :, level]))
         return [np.concatenate(part) for part in parts]
 
+    def _scored(self, genes: Genes) -> tuple[Bools, Floats]:
+        """Which configurations meet the bounds `(n, P, L)`, and the costs of all."""
+        scores = self.problem.scorer(genes)
+        return self.problem.bounds.violation(scores) <= 0, self.problem.costs(scores)
+
     def _keep(self, row: int) -> Floats:
         """Add a subnet; percent of the hypervolume that all chosen keep, mean over levels."""
-        scores = self.scorer(self.genes[row : row + 1])
-        meets, costs = self.bounds.violation(scores)[0] <= 0, scores.costs[0]
+        (meets,), (costs,) = self._scored(self.genes[row : row + 1])
         shares = []
         for i, level in enumerate(self.used):
             own = np.concatenate([self.own[i], costs[meets[:, level], level]])
@@ -124,28 +127,30 @@ def _corner(front: Floats) -> list[float]:
 
 
 class _Grid:
-    """Cells of the first two costs between the points of a front; depths are of the third."""
+    """Cells of all costs but the last between the points of a front; depths are of the last."""
 
     def __init__(self, front: Floats, corner: Sequence[float]) -> None:
-        self.last = corner[2]
+        self.last = corner[-1]
+        n_cut = len(corner) - 1
+        quantiles = np.linspace(0, 1, round(N_CELLS ** (1 / n_cut)))
         self.edges = [
-            np.unique(np.quantile(front[:, d], np.linspace(0, 1, N_CELLS), method="lower"))
-            for d in range(2)
+            np.unique(np.quantile(front[:, d], quantiles, method="lower")) for d in range(n_cut)
         ]
         widths = [np.diff(np.append(e, corner[d])) for d, e in enumerate(self.edges)]
-        self.weights = np.outer(*widths)
+        self.weights = reduce(np.multiply.outer, widths)
         depth = self.depths(front[None], np.ones((1, len(front)), dtype=bool))[0]
         self.whole = float(((1 - depth) * self.weights).sum())
 
     def depths(self, costs: Floats, meets: Bools) -> Floats:
-        """`(n, cells, cells)` from the configurations `(n, P, 3)` that meet the bounds.
+        """`(n, cells, ...)` from the configurations `(n, P, objectives)` that meet the bounds.
 
-        The least third cost of those no worse than a cell's near edges; 1 at the corner.
+        The least last cost of those no worse than a cell's near edges; 1 at the corner.
         """
         subnet, policy = np.nonzero(meets)
         rows = costs[subnet, policy]
         depth = np.ones([len(costs), *(len(e) + 1 for e in self.edges)])
         bins = [np.searchsorted(e, rows[:, d], side="left") for d, e in enumerate(self.edges)]
-        np.minimum.at(depth, (subnet, *bins), np.minimum(rows[:, 2] / self.last, 1))
-        depth = np.minimum.accumulate(np.minimum.accumulate(depth, axis=1), axis=2)
-        return depth[:, :-1, :-1]
+        np.minimum.at(depth, (subnet, *bins), np.minimum(rows[:, -1] / self.last, 1))
+        for axis in range(1, depth.ndim):
+            depth = np.minimum.accumulate(depth, axis=axis)
+        return depth[(slice(None), *(slice(-1) for _ in self.edges))]

@@ -1,20 +1,22 @@
-"""The inner search: expected cost of every exit policy at every level, exact and vectorised.
+"""The expected cost of every exit policy at every level, exact and vectorised.
 
 A sample that leaves at exit k under a policy has run the program "trunk up to k with the heads
-asked so far" and one decision per early exit asked. The expected cost of the policy is the sum of
-exit rate x that cost; the worst case is a sample that takes no early exit. With a `ClockGrid` the
-other clocks are searched too, as exactly: every setting that any policy of any subnet could want.
+evaluated so far" and one decision per early exit evaluated. The expected cost of the policy is the
+sum of exit rate x that cost; the worst case is a sample that takes no early exit. With a
+`ClockGrid` the other clocks are searched too, as exactly: every setting that any policy of any
+subnet could want.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from nas.search.score.clocks import ClockGrid
+from nas.search.score.quantities import DEFAULT_OBJECTIVES, Quantity
 from search_spaces import Bools, Floats, Genes, Ints, PolicyGrid
 
 PART = 25  # subnets whose settings are scored at once: bounds the memory
@@ -49,7 +51,7 @@ class Scores:
     latency_ms: Floats  # (n, P, L), expected
     energy_mj: Floats  # (n, P, L), expected
     worst_ms: Floats  # (n, P, L), no early exit taken
-    params: Floats | None = None  # (n, P), weights of the asked program
+    params: Floats | None = None  # (n, P), weights of the trunk and heads that are run
     setting: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     level: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
@@ -59,11 +61,17 @@ class Scores:
             for name in ("setting", "level"):
                 object.__setattr__(self, name, np.arange(self.latency_ms.shape[2]))
 
-    @property
-    def costs(self) -> Floats:
-        """`(n, P, L, 3)`: top1_error_pct, latency_ms, energy_mj; all minimised."""
-        error = np.broadcast_to(self.error_pct[:, :, None], self.latency_ms.shape)
-        return np.stack([error, self.latency_ms, self.energy_mj], axis=-1)
+    def value(self, quantity: Quantity) -> Floats:
+        """`(n, P, L)` of one quantity."""
+        found: Floats | None = getattr(self, quantity.scores)
+        if found is None:
+            raise ValueError(f"`{quantity.name}` is not scored: the scorer does not count it")
+        shape = self.latency_ms.shape
+        return np.broadcast_to(found[:, :, None], shape) if found.ndim == 2 else found
+
+    def costs(self, objectives: Sequence[Quantity] = DEFAULT_OBJECTIVES) -> Floats:
+        """`(n, P, L, objectives)`; all minimised."""
+        return np.stack([self.value(quantity) for quantity in objectives], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Scorer:
     cost: Costs
     decision_ms: float | Floats  # of every level (L,) where levels are of several devices
     clocks: ClockGrid | None = None
-    params: Callable[[Genes], Floats] | None = None  # only where a bound needs them
+    params: Callable[[Genes], Floats] | None = None  # only where somebody asks for them
 
     @property
     def grid(self) -> PolicyGrid:
@@ -86,7 +94,7 @@ class Scorer:
         costs = expected_costs(self.grid, rates, latency, energy)
         return Scores(error, rates, measured, *costs, self._params(genes))
 
-    def inner(self, genes: Genes, scores: Scores) -> Iterator[tuple[Genes, Scores]]:
+    def at_all_clocks(self, genes: Genes, scores: Scores) -> Iterator[tuple[Genes, Scores]]:
         """What an archive is given: `scores`, or at all useful settings of the clocks, in parts."""
         if self.clocks is None:
             yield genes, scores
@@ -140,8 +148,8 @@ def expected_costs(
 ) -> tuple[Floats, Floats, Floats]:
     """Expected latency and energy and worst-case latency, `(n, P, L)`.
 
-    From exit rates `(n, P, E + 1)` and costs `(n, programs, L)` with decisions. Policies that ask
-    the same exits run the same programs, so each such set is one matrix product
+    From exit rates `(n, P, E + 1)` and costs `(n, programs, L)` with decisions. Policies that
+    evaluate the same exits run the same programs, so each such set is one matrix product
     (n, policies, exits) @ (n, exits, levels).
     """
     shape = (3, len(rates), latency.shape[2], len(grid))

@@ -6,7 +6,7 @@ differ, and no run equals the local one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import optuna
 from optuna.trial import TrialState
@@ -17,8 +17,7 @@ from nas.samplers.domain import SpaceDomain
 from nas.search.front.archive import Archive
 from nas.search.front.outcomes import Generation, Outcomes
 from nas.search.images.log import EvaluatedAccuracy
-from nas.search.score.objectives import Bounds
-from nas.search.score.scorer import Scorer
+from nas.search.problem import Problem
 from nas.search.study.storage import faults_named
 from search_spaces import Genes
 
@@ -29,20 +28,19 @@ class AsyncSearch:
     def __init__(
         self,
         study: optuna.Study,
-        sampler: BatchSampler,
-        scorer: Scorer,
-        bounds: Bounds,
-        n_levels: int | Sequence[int],
+        problem: Problem,
         *,
         shared: str | None = None,
     ) -> None:
         """`shared` names a storage that other searches may write to."""
-        assert isinstance(scorer.accuracy, EvaluatedAccuracy)
-        assert isinstance(scorer.accuracy.evaluate, Cluster)
+        sampler, accuracy = study.sampler, problem.scorer.accuracy
+        assert isinstance(sampler, BatchSampler)
+        assert isinstance(accuracy, EvaluatedAccuracy)
+        assert isinstance(accuracy.evaluate, Cluster)
         assert isinstance(sampler.domain, SpaceDomain)
         self.study, self.sampler, self.domain = study, sampler, sampler.domain
-        self.accuracy, self.cluster = scorer.accuracy, scorer.accuracy.evaluate
-        self.outcomes = Outcomes(self.domain.space, scorer, bounds, n_levels, scorer.inner)
+        self.accuracy, self.cluster = accuracy, accuracy.evaluate
+        self.outcomes = Outcomes(problem)
         self.archive = self.outcomes.archive
         self.shared, self.where = shared, shared or "--out"
         self._seen: set[bytes] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import optuna
@@ -11,9 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.samplers.batches import BatchSampler
 from nas.samplers.domain import Domain, SpaceDomain
 from nas.search.front.archive import Archive
-from nas.search.front.outcomes import Generation, Inner, Outcomes, as_scored
-from nas.search.score.objectives import Bounds
-from nas.search.score.scorer import Scorer
+from nas.search.front.outcomes import Generation, Outcomes
+from nas.search.problem import Problem
 from nas.search.study.record import add_finished
 from nas.search.study.storage import faults_named, first_records, turns
 from search_spaces import Genes, InputError
@@ -23,14 +22,10 @@ WORTH_MEASURING = 50  # one part in so many of the subnets is new
 
 def run(
     study: optuna.Study,
-    sampler: BatchSampler,
-    scorer: Scorer,
-    bounds: Bounds,
-    n_levels: int | Sequence[int],
+    problem: Problem,
     n_trials: int,
     *,
     patience: int | None = None,
-    inner: Inner = as_scored,
     shared: str | None = None,
     on_generation: Callable[[Generation], None] = lambda generation: None,
 ) -> Archive:
@@ -38,12 +33,14 @@ def run(
 
     Trials that the study already holds are scored again, not searched again: the same archive
     comes out whether or not the run was interrupted. `patience` stops once that many generations
-    together added less than 0.1 % to the hypervolume. `n_levels` and `inner` are those of
-    `Outcomes`; `shared` names a storage that other searches may write to.
+    together added less than 0.1 % to the hypervolume. `shared` names a storage that other searches
+    may write to.
     """
+    sampler = study.sampler
+    assert isinstance(sampler, BatchSampler)
     domain = sampler.domain
     assert isinstance(domain, SpaceDomain)  # a sampler without a space serves Optuna alone
-    outcomes = Outcomes(domain.space, scorer, bounds, n_levels, inner)
+    outcomes = Outcomes(problem)
     archive, turn = outcomes.archive, turns(shared)
     trials = _finished(study, domain, shared)
     while archive.n_subnets < n_trials:

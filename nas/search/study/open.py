@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def open_study(
     name: str = STUDY_NAME,
     search: dict[str, Any] | None = None,
     overwrite: bool = False,
+    objectives: Sequence[str] = OBJECTIVES,
 ) -> optuna.Study:
     """The study in `journal`, or `name` in `storage`; made where it does not exist yet.
 
@@ -39,23 +41,25 @@ def open_study(
     with faults_named(storage or str(journal)):
         if overwrite and name in optuna.get_all_study_names(backend):
             optuna.delete_study(study_name=name, storage=backend)
-        study = _open(backend, name, sampler)
+        study = _open(backend, name, sampler, objectives)
         _check_search(study, search or {}, storage or str(journal))
     return study
 
 
-def _open(backend: BaseStorage, name: str, sampler: BaseSampler) -> optuna.Study:
+def _open(
+    backend: BaseStorage, name: str, sampler: BaseSampler, objectives: Sequence[str]
+) -> optuna.Study:
     study = optuna.create_study(
         study_name=name,
         storage=backend,
         sampler=sampler,
-        directions=["minimize"] * len(OBJECTIVES),
+        directions=["minimize"] * len(objectives),
         load_if_exists=True,
     )
     if study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # names for Optuna's dashboard
-            study.set_metric_names(list(OBJECTIVES))
+            study.set_metric_names(list(objectives))
     return study
 
 

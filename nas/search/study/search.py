@@ -11,11 +11,11 @@ from nas.samplers.batches import BatchSampler
 from nas.samplers.nsga2 import GenerationSampler
 from nas.samplers.surrogate import SurrogateSampler
 from nas.search.front.archive import Archive
+from nas.search.problem import Problem
 from nas.search.settings import SearchSettings
 from nas.search.study import generations
 from nas.search.study.storage import faults_named
 from nas.search.study.warm_start import WarmStart, recorded
-from nas.search.targets import Fleet
 from search_spaces import Genes, Space
 
 
@@ -41,37 +41,21 @@ def warm_start(
 def search_study(
     settings: SearchSettings,
     study: optuna.Study,
-    fleet: Fleet,
+    problem: Problem,
     first: list[Genes],
     listener: Any,
 ) -> Archive:
-    """Search for all devices, generation by generation, or without order on a cluster.
+    """Search generation by generation, or without order on a cluster.
 
     `first` are the subnets to begin with.
     """
     listener.stage("search")
-    sampler, scorer, bounds = study.sampler, fleet.scorer(), fleet.bounds(settings.bounds)
-    assert isinstance(sampler, BatchSampler)
-    sampler.start_from(np.concatenate(first))
+    assert isinstance(study.sampler, BatchSampler)
+    study.sampler.start_from(np.concatenate(first))
+    how = {"patience": settings.patience, "on_generation": listener.generation}
     if settings.ray_async:
         from nas.search.study.asynchronous import AsyncSearch
 
         listener.stage("--ray-async: what is bred depends on which node answers first")
-        search = AsyncSearch(
-            study, sampler, scorer, bounds, fleet.n_levels, shared=settings.storage
-        )
-        return search.run(
-            settings.n_trials, patience=settings.patience, on_generation=listener.generation
-        )
-    return generations.run(
-        study,
-        sampler,
-        scorer,
-        bounds,
-        fleet.n_levels,
-        settings.n_trials,
-        patience=settings.patience,
-        inner=scorer.inner,
-        shared=settings.storage,
-        on_generation=listener.generation,
-    )
+        return AsyncSearch(study, problem, shared=settings.storage).run(settings.n_trials, **how)
+    return generations.run(study, problem, settings.n_trials, shared=settings.storage, **how)

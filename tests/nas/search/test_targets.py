@@ -13,7 +13,9 @@ from hypothesis.extra.numpy import arrays
 from nas.pareto import hypervolume, non_dominated, read_pareto
 from nas.search.front.archive import Archive
 from nas.search.front.shared_set import LOSS_PCT, shared
-from nas.search.score.objectives import Bounds, combined, middle_levels
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds
+from nas.search.score.objectives import combined
 from nas.search.score.scorer import Scorer
 from nas.search.study.warm_start import read_warm_start
 from nas.search.targets import SideBySide
@@ -83,8 +85,8 @@ def test_a_subnet_is_as_infeasible_as_on_its_worst_device():
     np.testing.assert_allclose(found, expected)
     least = [excess[:, :, 0].min(), excess[:, :, N].min()]
     np.testing.assert_allclose(archive.least, least)
-    assert middle_levels(bounds, [N, 2]) == [0, N]
-    assert middle_levels(Bounds(), [N, 2]) == [N // 2, N + 1]
+    assert bounds.middle_levels([N, 2]) == [0, N]
+    assert Bounds().middle_levels([N, 2]) == [N // 2, N + 1]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,8 @@ def shares():
     archive.trial_values.append(np.zeros((2, len(GENES), 3)))
     archive.add(GENES, BOTH(GENES))
     parts = [archive.part(0, slice(0, N)), archive.part(1, slice(N, N + 2))]
-    return shared(SPACE, BOTH, parts, ["board", "kernels"]), archive
+    problem = Problem(SPACE, BOTH, Bounds(), (N, 2))
+    return shared(problem, parts, ["board", "kernels"]), archive
 
 
 def test_subnets_on_every_front_are_those_in_both_archives(shares):
@@ -116,7 +119,7 @@ def test_the_shared_set_keeps_what_it_says(shares):
             front = archive.fronts[level].costs
             largest = front.max(axis=0)
             corner = np.where(largest > 0, 1.1 * largest, 1.0)
-            own = scores.costs[:, :, level].reshape(-1, 3)
+            own = scores.costs()[:, :, level].reshape(-1, 3)
             own = own[non_dominated(own)]
             kept.append(hypervolume(own, corner) / hypervolume(front, corner))
         said = content["set"][-1]["kept_pct"][device]

@@ -6,7 +6,8 @@ import pytest
 from nas.search import SearchSettings, run_search
 from nas.search.front.best_known import N_LOOKED_AT, best_known
 from nas.search.model import load_model
-from nas.search.score.objectives import Bounds
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds
 from nas.search.score.scorer import Scorer
 from search_spaces import PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
@@ -24,7 +25,7 @@ def points_on_fronts(genes, bounds):
     count = np.zeros(len(genes), dtype=int)
     for level in range(LEVELS[0]):
         met = bounds.violation(scores)[:, :, level] <= 0
-        rows, owner = scores.costs[:, :, level][met], np.nonzero(met)[0]
+        rows, owner = scores.costs()[:, :, level][met], np.nonzero(met)[0]
         no_worse = (rows[None] <= rows[:, None]).all(axis=2)
         better = (rows[None] < rows[:, None]).any(axis=2)
         np.add.at(count, owner[~(no_worse & better).any(axis=1)], 1)
@@ -34,13 +35,14 @@ def points_on_fronts(genes, bounds):
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(max_error_pct=30.0), Bounds(levels=(1,))])
 def test_subnets_with_most_points_on_the_fronts_come_first(bounds):
     count = points_on_fronts(KNOWN, bounds)
-    found = best_known(KNOWN, SCORER, bounds, LEVELS, 5)
+    found = best_known(KNOWN, Problem(SPACE, SCORER, bounds, LEVELS), 5)
     rows = [np.flatnonzero((genes == KNOWN).all(axis=1))[0] for genes in found]
     assert [count[r] for r in rows] == sorted(count[count > 0], reverse=True)[:5]
 
 
 def test_no_subnet_within_the_bounds_no_beginning():
-    assert not len(best_known(KNOWN, SCORER, Bounds(max_latency_ms=1e-9), LEVELS, 5))
+    bounds = Bounds(max_latency_ms=1e-9)
+    assert not len(best_known(KNOWN, Problem(SPACE, SCORER, bounds, LEVELS), 5))
 
 
 def test_of_a_large_table_an_even_part_is_looked_at():
@@ -51,7 +53,7 @@ def test_of_a_large_table_an_even_part_is_looked_at():
         return SCORER(genes)
 
     many = SPACE.sample(3 * N_LOOKED_AT, np.random.default_rng(0))
-    best_known(many, score, Bounds(), LEVELS, 5)
+    best_known(many, Problem(SPACE, score, Bounds(), LEVELS), 5)
     assert N_LOOKED_AT // 2 < sum(asked) <= N_LOOKED_AT
 
 

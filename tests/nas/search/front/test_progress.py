@@ -15,6 +15,8 @@ from nas.search.front.progress import (
     reference_costs,
     stalled,
 )
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds
 from nas.search.score.scorer import Scorer
 from search_spaces import PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
@@ -28,8 +30,8 @@ def history(volumes):
 
 
 def test_the_box_is_that_of_the_costlier_end():
-    reference = reference_costs(SPACE, SCORER)
-    ends = SCORER(np.concatenate([SPACE.largest, SPACE.smallest])).costs[:, 0]
+    reference = reference_costs(Problem(SPACE, SCORER, Bounds(), (len(CLOCKS_GHZ),)))
+    ends = SCORER(np.concatenate([SPACE.largest, SPACE.smallest])).costs()[:, 0]
     assert reference.shape == (len(CLOCKS_GHZ), 3)
     np.testing.assert_allclose(reference, MARGIN * np.maximum(ends[0], ends[1]))
 

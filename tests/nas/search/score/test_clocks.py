@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from nas.devices import get_device
 from nas.pareto import read_pareto
 from nas.search.front.archive import Archive
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds
 from nas.search.score.clocks import ClockGrid
-from nas.search.score.feasibility import check_reachable
-from nas.search.score.objectives import Bounds
+from nas.search.score.feasibility import check_feasible
 from nas.search.score.scorer import Scorer
 from search_spaces import InputError, PolicyGrid
 from tests.nas.conftest import nas
@@ -111,7 +112,7 @@ def test_scores_at_any_clocks_are_those_of_loops():
 def test_the_archive_is_the_front_of_every_configuration_of_a_level(worst_ms):
     archive = Archive(len(LEVEL), Bounds(max_worst_latency_ms=worst_ms))
     for part in np.array_split(GENES, 2):
-        for scored in SCORER.inner(part, SCORER(part)):
+        for scored in SCORER.at_all_clocks(part, SCORER(part)):
             archive.add(*scored)
     error = np.broadcast_to(ERROR[:, :, None], LATENCY.shape)
     costs = np.stack([error, LATENCY, ENERGY], axis=-1)
@@ -128,7 +129,7 @@ def test_the_archive_is_the_front_of_every_configuration_of_a_level(worst_ms):
 
 
 def test_few_settings_are_useful_and_one_that_is_not_is_never_best():
-    (_, scores), *_ = SCORER.inner(GENES, SCORER(GENES))
+    (_, scores), *_ = SCORER.at_all_clocks(GENES, SCORER(GENES))
     useless = np.setdiff1d(np.arange(len(SETTINGS)), scores.setting)
     assert len(useless)
     for s in useless:
@@ -154,7 +155,7 @@ def test_all_together_save_at_least_what_exits_or_clocks_save_alone(slowdown, lo
         max_worst_latency_ms=slowdown * float(largest.worst_ms[0, 0, top]),
     )
     archive = Archive(len(LEVEL), bound)
-    for scored in SCORER.inner(genes, SCORER(genes)):
+    for scored in SCORER.at_all_clocks(genes, SCORER(genes)):
         archive.add(*scored)
     joint = min(front.costs[:, 2].min() for front in archive.fronts if len(front.costs))
     allowed = np.where(bound.violation(largest) <= 0, largest.energy_mj, np.inf)[0]
@@ -173,14 +174,14 @@ def test_bounds_that_other_clocks_alone_reach_are_reachable():
     least = {}
     for name, scorer in (("gpu", plain), ("all", SCORER)):
         with pytest.raises(InputError) as refused:
-            check_reachable(wanted, scorer, SPACE, seed=0)
+            check_feasible(Problem(SPACE, scorer, wanted, (len(LEVEL),)), seed=0)
         least[name] = float(str(refused.value).rsplit(" ", 1)[1])
     assert least["all"] < 0.95 * least["gpu"]
     bounds = Bounds(max_energy_mj=least["all"])
     with pytest.raises(InputError, match=f"raise --max-energy-mj to {least['gpu']:g}"):
-        check_reachable(bounds, plain, SPACE, seed=0)
-    met = check_reachable(bounds, SCORER, SPACE, seed=0)
-    (_, scores), *_ = SCORER.inner(met, SCORER(met))
+        check_feasible(Problem(SPACE, plain, bounds, (len(LEVEL),)), seed=0)
+    met = check_feasible(Problem(SPACE, SCORER, bounds, (len(LEVEL),)), seed=0)
+    (_, scores), *_ = SCORER.at_all_clocks(met, SCORER(met))
     assert (bounds.violation(scores).min(axis=(1, 2)) <= 0).all()
 
 
@@ -188,7 +189,7 @@ def test_bounds_that_other_clocks_alone_reach_are_reachable():
 def test_allowed_levels_hold_at_all_clocks(levels):
     bounds = Bounds(levels=tuple(levels))
     archive = Archive(len(LEVEL), bounds)
-    for scored in SCORER.inner(GENES, SCORER(GENES)):
+    for scored in SCORER.at_all_clocks(GENES, SCORER(GENES)):
         archive.add(*scored)
     assert {i for i, front in enumerate(archive.fronts) if len(front.costs)} == levels
 

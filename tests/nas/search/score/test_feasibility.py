@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.search.score.feasibility import check_reachable, least_values, reachable
-from nas.search.score.objectives import Bounds, option_name
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds, option_name
+from nas.search.score.feasibility import check_feasible, least_bounds, least_values
 from nas.search.score.scorer import Scorer
 from nas.search.settings import parse_levels
 from nas.search.targets import params_of
@@ -42,9 +43,13 @@ NAMES = {
 }
 
 
+def problem(bounds: Bounds) -> Problem:
+    return Problem(SPACE, SCORER, bounds, (len(CLOCKS_GHZ),))
+
+
 def answer(bounds: Bounds) -> str:
     with pytest.raises(InputError) as refused:
-        check_reachable(bounds, SCORER, SPACE, seed=0)
+        check_feasible(problem(bounds), seed=0)
     return str(refused.value)
 
 
@@ -79,12 +84,12 @@ def test_violation_and_least_values_are_those_of_all_configurations(name, levels
 
 
 def test_nothing_is_looked_for_without_bounds():
-    assert check_reachable(Bounds(), SCORER, SPACE, seed=0).shape == (0, len(SPACE.choices))
+    assert check_feasible(problem(Bounds()), seed=0).shape == (0, len(SPACE.choices))
 
 
 def test_subnets_that_meet_the_bounds_start_the_search():
     bounds = Bounds(max_latency_ms=2.0, max_error_pct=60.0, levels=(1, 2))
-    found = check_reachable(bounds, SCORER, SPACE, seed=0)
+    found = check_feasible(problem(bounds), seed=0)
     assert 0 < len(found) <= 8
     assert (bounds.violation(SCORER(found)).min(axis=(1, 2)) <= 0).all()
 
@@ -92,17 +97,17 @@ def test_subnets_that_meet_the_bounds_start_the_search():
 def test_what_no_probe_meets_is_searched_for():
     probes = SCORER(SPACE.sample_spread(256, np.random.default_rng(0)))
     fast = Bounds(max_latency_ms=1.7 * float(SCORES.latency_ms.min()), max_error_pct=1e-9)
-    least = reachable(fast, SCORER, SPACE, seed=0).relaxed["max_error_pct"]
+    least = least_bounds(problem(fast), seed=0).relaxed["max_error_pct"]
     assert least < least_values(fast, probes, "max_error_pct").min()
     bounds = replace(fast, max_error_pct=least)
-    assert len(check_reachable(bounds, SCORER, SPACE, seed=0))
+    assert len(check_feasible(problem(bounds), seed=0))
 
 
 def test_one_unreachable_bound_names_the_best_and_what_to_raise_it_to():
     said = answer(Bounds(max_energy_mj=0.001))
     assert said.startswith("no configuration meets --max-energy-mj 0.001: the best reachable is ")
     raised = float(re.search(r"raise --max-energy-mj to ([\d.]+)$", said).group(1))
-    assert len(check_reachable(Bounds(max_energy_mj=raised), SCORER, SPACE, seed=0))
+    assert len(check_feasible(problem(Bounds(max_energy_mj=raised)), seed=0))
 
 
 @settings(max_examples=12)
@@ -113,14 +118,14 @@ def test_every_single_relaxation_that_is_named_suffices(data):
     values = {n: float(np.quantile(NAMES[n], q) * 1.0001) for n, q in share.items()}
     bounds = Bounds(**values)
     try:
-        check_reachable(bounds, SCORER, SPACE, seed=0)
+        check_feasible(problem(bounds), seed=0)
     except InputError as refused:
         said = str(refused)
         for name in values:
             for found in re.findall(rf"raise {option_name(name)} to ([\d.]+)", said):
                 assert float(found) > values[name]
                 raised = replace(bounds, **{name: float(found)})
-                assert len(check_reachable(raised, SCORER, SPACE, seed=0))
+                assert len(check_feasible(problem(raised), seed=0))
         assert "raise" in said
 
 

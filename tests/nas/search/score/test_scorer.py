@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from nas.pareto import covers, non_dominated
 from nas.search.front.archive import Archive, surely_covered
-from nas.search.score.objectives import WITHIN_PCT, Bounds, trial_values
+from nas.search.score.bounds import Bounds
+from nas.search.score.objectives import WITHIN_PCT, trial_values
 from nas.search.score.scorer import Scorer
 from search_spaces import InputError, NASBench201Space, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
@@ -43,7 +44,7 @@ def test_a_space_without_exits_has_one_policy_and_no_decisions():
     scorer = Scorer(FormulaAccuracy(space, PolicyGrid(0)), FormulaCost(space), decision_ms=9.0)
     genes = space.sample(4, np.random.default_rng(0))
     scores = scorer(genes)
-    assert scores.costs.shape == (4, 1, len(CLOCKS_GHZ), 3)
+    assert scores.costs().shape == (4, 1, len(CLOCKS_GHZ), 3)
     np.testing.assert_allclose(
         scores.latency_ms[:, 0], FormulaCost(space)(genes, np.ones((1, 1), dtype=bool))[0][:, 0]
     )
@@ -53,7 +54,7 @@ def test_the_archive_is_the_front_of_every_configuration():
     archive = Archive(len(CLOCKS_GHZ), Bounds())
     for part in np.array_split(GENES, 3):
         archive.add(part, SCORER(part))
-    costs = SCORES.costs
+    costs = SCORES.costs()
     for level, front in enumerate(archive.fronts):
         rows = costs[:, :, level].reshape(-1, 3)
         no_worse = (rows[None] <= rows[:, None]).all(axis=2)

@@ -11,7 +11,8 @@ from nas.samplers.domain import trial_genes
 from nas.samplers.nsga2 import GenerationSampler
 from nas.search.folder import exclusive
 from nas.search.front.progress import STALL
-from nas.search.score.objectives import Bounds
+from nas.search.problem import Problem
+from nas.search.score.bounds import Bounds
 from nas.search.score.scorer import Scorer
 from nas.search.study.generations import run
 from nas.search.study.journal import repair
@@ -21,13 +22,13 @@ from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits
 
 SPACE = digits_space()
 SCORER = Scorer(FormulaAccuracy(SPACE, PolicyGrid(SPACE.n_exits, (0.7,))), FormulaCost(SPACE), 0.01)
-N_LEVELS = len(CLOCKS_GHZ)
+PROBLEM = Problem(SPACE, SCORER, Bounds(), (len(CLOCKS_GHZ),))
 
 
 def go(journal, n_trials, *, population=10, storage=None, patience=None):
     sampler = GenerationSampler(SPACE, seed=5, population=population)
     study = open_study(storage, journal, sampler)
-    archive = run(study, sampler, SCORER, Bounds(), N_LEVELS, n_trials, patience=patience)
+    archive = run(study, PROBLEM, n_trials, patience=patience)
     return study, archive
 
 
@@ -102,7 +103,7 @@ def test_first_members_come_first_and_do_not_break_resuming(tmp_path):
             sampler = GenerationSampler(SPACE, seed=5, population=10)
             sampler.start_from(first)
             study = open_study(None, journal, sampler)
-            archive = run(study, sampler, SCORER, Bounds(), N_LEVELS, n_trials)
+            archive = run(study, PROBLEM, n_trials)
         runs.append(archive)
     np.testing.assert_array_equal(runs[0].population()[: len(first)], first)
     np.testing.assert_array_equal(runs[0].population(), runs[1].population())

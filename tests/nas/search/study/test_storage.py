@@ -23,7 +23,7 @@ from nas.search.study.storage import KernelLock, open_storage
 from search_spaces import InputError
 from tests.nas.conftest import nas
 from tests.nas.search.study.postgres import server
-from tests.nas.search.study.test_generations import N_LEVELS, SCORER, SPACE, Bounds, costs
+from tests.nas.search.study.test_generations import PROBLEM, SPACE, costs
 from tests.nas.search.test_run import command, comparable
 
 N_TRIALS = 25
@@ -52,7 +52,7 @@ def go(storage, n_trials=N_TRIALS, *, name, on_generation=lambda generation: Non
     sampler = GenerationSampler(SPACE, seed=5, population=10)
     study = open_study(storage, Path("unused"), sampler, name=name, search=search)
     options = {"shared": storage, "on_generation": on_generation}
-    return study, run(study, sampler, SCORER, Bounds(), N_LEVELS, n_trials, **options)
+    return study, run(study, PROBLEM, n_trials, **options)
 
 
 def recorded(storage, name):
