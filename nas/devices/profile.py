@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from nas.devices.tables import (
     Backend,
@@ -29,10 +30,20 @@ PARTS = ("gpu", "cpu", "memory", "power")  # tables with one figure on each line
 WHOLE = ("modes", "clusters", "rails", "sysfs", "thermal")  # tables that count as one figure
 
 
+def _plain(name: str) -> str:
+    """A device's name is part of the names of files: it must not lead out of their folder."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", name):
+        raise ValueError(f"must be small letters, digits and hyphens, got {name[:80]!r}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain)]
+
+
 class Profile(Part):
     """One device. The default backend says which processor's clocks the levels are made of."""
 
-    name: str
+    name: Name
     description: str
     gpu_mhz: Clocks = ()
     cpu_mhz: Clocks

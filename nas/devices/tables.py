@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import posixpath
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Clocks = tuple[PositiveFloat, ...]
 Share = Field(ge=0, le=1)
@@ -12,6 +21,16 @@ Precision = Literal["fp32", "fp16", "int8"]
 Processor = Literal["gpu", "cpu"]
 Status = Literal["published", "derived", "assumed"]
 BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+
+
+def _below_sys(path: str) -> str:
+    """A board's agent, which may be root, reads and writes these files."""
+    if not path.isprintable() or not posixpath.normpath(path).startswith("/sys/"):
+        raise ValueError(f"must be a path below /sys, got {path!r}")
+    return path
+
+
+SysPath = Annotated[str, AfterValidator(_below_sys)]
 
 
 class Part(BaseModel):
@@ -127,14 +146,14 @@ class Rails(Part):
 class Sysfs(Part):
     """Where one generation of the system software keeps what can be read and set."""
 
-    gpu_devfreq: tuple[str, ...] = ()
-    gpu_load: str | None = None
-    gpu_railgate: str | None = None
-    gpu_tpc_mask: str | None = None
-    cpu_policies: tuple[str, ...] = ()
-    emc_cap: str | None = None
-    emc_debug: str | None = None
-    power: tuple[str, ...] = ()
+    gpu_devfreq: tuple[SysPath, ...] = ()
+    gpu_load: SysPath | None = None
+    gpu_railgate: SysPath | None = None
+    gpu_tpc_mask: SysPath | None = None
+    cpu_policies: tuple[SysPath, ...] = ()
+    emc_cap: SysPath | None = None
+    emc_debug: SysPath | None = None
+    power: tuple[SysPath, ...] = ()
 
 
 class Thermal(Part):

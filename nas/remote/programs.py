@@ -64,10 +64,11 @@ def measure_programs(
         tasks = []
         for job in jobs[start : start + CHUNK]:
             half = runner == "onnxruntime" and device.precision == "fp16"
-            data = program_file(space, job[0], job[1], half=half)
-            name = f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
-            files[name] = data
+            name = _add(files, program_file(space, job[0], job[1], half=half))
             task = _task(device, space, job, runner, name, how)
+            if runner == "trtexec" and device.precision == "fp16":  # TensorRT 11 has no --fp16
+                typed = program_file(space, job[0], job[1], half=True)
+                task["typed_file"] = _add(files, typed)
             tasks.append(task)
         plan = Plan(tasks, files, how.board, how.settings, how.clocks, how.energy)
         try:
@@ -96,18 +97,28 @@ def program_file(space: Space, subnet: Subnet, heads: Sequence[int], *, half: bo
     return bytes(program_model(net, example, half=half).SerializeToString())
 
 
+def _add(files: dict[str, bytes], data: bytes) -> str:
+    """Put a file among those that are shipped; returns its name, by its content."""
+    name = f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
+    files[name] = data
+    return name
+
+
 def table_row(row: Mapping[str, Any], device: Device) -> dict[str, Any]:
     """A row as a table holds it: lists as text, no rails.
 
-    Where no clock was set, `level` is the one of the clock that was found, if one is.
+    Where another clock ran than the level's, `level` is the one of that clock, if one is.
     """
     flat = {k: v for k, v in row.items() if k not in ("id", "rails_w")}
     flat |= {name: joint.join(row[name]) for name, joint in JOINED.items() if name in row}
+    mhz = row.get(f"{device.processor}_mhz") or 0.0
+    levels = [(n.level, n.clock_mhz) for n in device.levels]
+    near = [level for level, clock in levels if abs(clock - mhz) <= 0.01 * clock]
+    found = near[0] if near else None
     if device.processor not in row["pinned"]:
-        mhz = row.get(f"{device.processor}_mhz") or 0.0
-        levels = [(n.level, n.clock_mhz) for n in device.levels]
-        near = [level for level, clock in levels if abs(clock - mhz) <= 0.01 * clock]
-        flat["level"], flat["power_mode"] = (near[0] if near else None), None
+        flat["level"], flat["power_mode"] = found, None
+    elif row.get("level") not in near:  # a driver that rounds to the next point
+        flat["level"] = found
     return flat
 
 

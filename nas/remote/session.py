@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.remote.messages import MAX_LINE, BadRowError, read_message
 from nas.remote.ssh import DroppedError, Remote, Ssh, pack, ship
 from search_spaces import InputError
 
@@ -136,10 +137,10 @@ class _Session:
             for message in agent.messages():
                 row = message.get("row")
                 if row is None:
-                    if "error" in message:
-                        self.failed[message["id"]] = message["error"]
+                    if "error" in message and message["id"] in self.own:
+                        self.failed[message["id"]] = str(message["error"])
                     self.say(message)
-                elif row["id"] not in self.got:
+                elif row["id"] in self.own and row["id"] not in self.got:
                     self.got.add(row["id"])
                     self.failed.pop(row["id"], None)
                     yield {**row, **self.own[row["id"]]}
@@ -169,14 +170,13 @@ class _Agent(Ssh):
     def messages(self) -> Iterator[dict[str, Any]]:
         """Until the agent says that it is done."""
         while True:
-            line = self.line()
+            line = self.line(MAX_LINE)
             try:
-                message = json.loads(line)
-            except ValueError:
-                raise InputError(
-                    f"{self.remote.target} printed {line[:80]!r} in between; its login shell must "
-                    "be silent when it is not used by hand"
-                ) from None
+                message = read_message(line)
+            except BadRowError as error:
+                message = {"error": str(error), "id": error.id}
+            except InputError as error:
+                raise InputError(f"{self.remote.target} {error}") from None
             if "fatal" in message:
                 raise InputError(f"{self.remote.target}: {message['fatal']}")
             if "stopped" in message:

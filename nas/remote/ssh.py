@@ -24,6 +24,7 @@ from search_spaces import InputError
 BOARD = Path(__file__).parents[1] / "board"
 FOLDER = ".cache/nas-board"  # below the user's home on the board
 ROWS = "rows.jsonl"
+MAX_LINE = 1 << 16  # bytes of an answer to the shipping
 # Runs on any Python, so that an old one is named as such; reads the tar only where it is not there.
 UNPACK = """
 import hashlib, io, os, shutil, sys, tarfile, tempfile
@@ -154,9 +155,11 @@ class Ssh:
             _open(self.process.stdin).write(data)
             _open(self.process.stdin).flush()
 
-    def line(self) -> bytes:
-        """The next whole line; DroppedError or InputError where none comes."""
-        line = _open(self.process.stdout).readline()
+    def line(self, limit: int = MAX_LINE) -> bytes:
+        """The next whole line; DroppedError or InputError where none comes, or one over `limit`."""
+        line = _open(self.process.stdout).readline(limit)
+        if len(line) == limit and not line.endswith(b"\n"):
+            raise InputError(f"{self.remote.target} printed a line of over {limit} bytes")
         if not line.endswith(b"\n"):
             self.end()
             raise DroppedError("the connection ended")

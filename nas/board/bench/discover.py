@@ -10,11 +10,11 @@ from typing import Any
 
 from ..control.clocks import Clock
 from ..control.modes import current_mode, list_modes
-from ..control.pins import find_clocks, present_mhz
+from ..control.pins import find_clocks, off_clusters, present_mhz
 from ..control.sensors import open_sensor
 from ..control.sysfs import BoardError, Description, Sysfs
 
-JETPACK = {"R32": 4, "R34": 5, "R35": 5, "R36": 6, "R38": 7}  # of the L4T release
+JETPACK = ((38, 7), (36, 6), (34, 5), (28, 4))  # from which L4T release on
 
 
 def discover(fs: Sysfs, board: Description | None = None) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def discover(fs: Sysfs, board: Description | None = None) -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "l4t": release,
-        "jetpack": JETPACK.get(release.split(".")[0]) if release else None,
+        "jetpack": _jetpack(release),
         "clocks": {kind: _clock(fs, members, faults) for kind, members in clocks.items()},
         "power_modes": sorted(list_modes(fs), key=list_modes(fs).__getitem__),
         "power_mode": current_mode(fs),
@@ -43,7 +43,7 @@ def discover(fs: Sysfs, board: Description | None = None) -> dict[str, Any]:
     for kind, mhz in present_mhz(clocks).items():
         if kind in found["clocks"]:
             found["clocks"][kind]["now_mhz"] = mhz
-    return {**found, "faults": faults}
+    return {**found, "faults": faults + off_clusters(fs)}
 
 
 def _clock(fs: Sysfs, members: list[Clock], faults: list[str]) -> dict[str, Any] | None:
@@ -70,6 +70,7 @@ def _sensor(fs: Sysfs, board: Description, faults: list[str]) -> dict[str, Any] 
     except BoardError as error:
         faults.append(str(error))
         return None
+    faults += sensor.left_out
     values = sensor.read()
     found = {"name": sensor.name, "rails": sorted(values), "total": sensor.total}
     return found if sensor.counts else {**found, "now_w": round(sensor.whole(values), 3)}
@@ -90,6 +91,12 @@ def _release(fs: Sysfs) -> str | None:
     text = _text(fs, "/etc/nv_tegra_release")
     match = re.search(r"(R\d+) \(release\), REVISION: ([\d.]+)", text) if text else None
     return f"{match.group(1)}.{match.group(2)}" if match else None
+
+
+def _jetpack(release: str | None) -> int | None:
+    """Of a Jetson's release; one that is newer than this table is of the last JetPack known."""
+    number = int(release[1:].split(".")[0]) if release else 0
+    return next((jetpack for first, jetpack in JETPACK if number >= first), None)
 
 
 def _runners(fs: Sysfs) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Any, Iterator
 
 from ..control.sysfs import BoardError
 
+MAX_LINE = 1 << 24  # bytes of one message
+
 
 class Link:
     """Messages over two unbuffered streams: a thread that waits in a buffered one breaks the exit.
@@ -84,13 +86,15 @@ class Link:
             more = self.source.read(1 << 16)
             if not more:
                 return
+            if len(self._rest) > MAX_LINE:
+                raise BoardError(f"the plan has a line of over {MAX_LINE} bytes")
             self._rest += more
 
     def _messages(self) -> Iterator[dict[str, Any]]:
         for line in self._lines():
             try:
                 message = json.loads(line.decode())
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise BoardError(f"the plan has a line that is no JSON: {line[:80]!r}") from None
             if not isinstance(message, dict):
                 raise BoardError(f"the plan has a line that is no object: {line[:80]!r}")

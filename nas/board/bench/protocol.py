@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, NamedTuple
 
 from ..control.clocks import Clock, same
-from ..control.pins import Pin, moved, present_mhz, settle
+from ..control.pins import Pin, moved, off_by_a_step, present_mhz, settle
 from ..control.sysfs import BoardError, Sysfs
 from ..control.throttle import signs, snapshot
 from .sampler import Sample, Sampler, energy_j, stalled
@@ -64,7 +64,7 @@ def measure(bench: Bench, run: Run, sync: Run, settings: Settings) -> dict[str, 
         sync()
 
     own = getattr(run, "times_itself", False)
-    settle(bench.pins, None if own else work)
+    bench = bench._replace(pins=settle(bench.pins, None if own else work))
     idle_w = _idle_w(bench, settings)
     said: list[str] = []
     for attempt in range(1, settings.attempts + 1):
@@ -103,11 +103,13 @@ def _attempt(bench: Bench, run: Run, sync: Run, settings: Settings) -> Any:
         now = present_mhz(bench.clocks)
     if len(timed.times_ms) < 2:
         raise BoardError(f"{len(timed.times_ms)} calls were timed, {settings.calls} are needed")
-    reasons = sampler.reasons + left + signs(bench.fs, before, snapshot(bench.fs))
+    after = snapshot(bench.fs)
+    reasons = sampler.reasons + left + signs(bench.fs, before, after)
+    notes = [*_drifted(bench, found, now), *off_by_a_step(bench.pins), *before.blind, *after.blind]
     row: dict[str, Any] = {
         **_latency(timed.times_ms),
         **_clocks(bench, now),
-        "notes": _drifted(bench, found, now),
+        "notes": list(dict.fromkeys(notes)),
     }
     if len(timed.times_ms) < settings.calls:
         reasons.append(f"only {len(timed.times_ms)} calls were timed, {settings.calls} are needed")

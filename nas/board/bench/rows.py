@@ -7,6 +7,16 @@ import os
 from typing import Any
 
 
+def _message(line: bytes) -> dict[str, Any] | None:
+    """None for a damaged line: its row is measured again."""
+    try:
+        message = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(message, dict) and isinstance(message.get("row", {}), dict)
+    return message if whole else None
+
+
 class Rows:
     """Appended by the process that owns the board, read along by one that waits for it."""
 
@@ -21,7 +31,8 @@ class Rows:
             file.seek(self._read)
             lines = [line for line in file.read().splitlines(True) if line.endswith(b"\n")]
         self._read += sum(map(len, lines))
-        return [json.loads(line.decode()) for line in lines]
+        messages = map(_message, lines)
+        return [message for message in messages if message is not None]
 
     def append(self, message: dict[str, Any]) -> None:
         """Add one message; a torn line that a killed process left is cut off first."""

@@ -4,7 +4,8 @@
 - `command`: `command` is a list of arguments, started once, no shell; per inference it reads one
   line from its standard input and prints one line when done. `{folder}` is where the files
   are.
-- `trtexec`: TensorRT; `files` is one ONNX model, `shape` its input's without batch, `precision`.
+- `trtexec`: TensorRT; `files` is one ONNX model, `shape` its input's without batch, `precision`;
+  `typed_file` is the model in the types of that precision, for releases without a flag for it.
 - `module`: the first of `files` is a Python file with `make(task, folder) -> (run, sync)`. A `run`
   with a true attribute `times_itself` returns `(times_ms, start_s, end_s)` of many inferences.
 """
@@ -32,7 +33,7 @@ def make_runner(task: dict[str, Any], folder: str, seconds: float = 2.0) -> Pair
     kind = task.get("runner")
     if kind not in RUNNERS:
         raise BoardError(f"runner {kind!r} is unknown; there are {', '.join(RUNNERS)}")
-    for name in task.get("files", []):
+    for name in [*task.get("files", []), *([task["typed_file"]] if "typed_file" in task else [])]:
         if not os.path.isfile(os.path.join(folder, name)):
             raise BoardError(f"{name} is not in {folder}; ship it with the plan")
     return RUNNERS[kind](task, folder, seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..control.journal import Journal
 from ..control.modes import list_modes, set_mode
-from ..control.pins import Pin, find_clocks, limits, pin_all
+from ..control.pins import Pin, find_clocks, limits, off_clusters, pin_all
 from ..control.sensors import open_sensor
 from ..control.sysfs import BoardError, DeniedError, MissingError, Sysfs
 from .protocol import Bench, Settings, measure
@@ -48,7 +48,7 @@ class Tasks:
         except Exception as error:  # of the runtime that is timed
             return {"error": f"{type(error).__name__}: {error}", "id": task["id"]}
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        notes = [*self.notes, *self.sensor_note, *row.pop("notes")]
+        notes = [*self.notes, *self.sensor_note, *getattr(run, "notes", []), *row.pop("notes")]
         row = {"id": task["id"], **row, "notes": notes, "source": "measured", "measured_at": now}
         return {"row": row}
 
@@ -62,7 +62,8 @@ class Tasks:
         if self.policy["energy"] == "none":
             return None, []
         try:
-            return open_sensor(self.fs, self.board, self.journal), []
+            sensor = open_sensor(self.fs, self.board, self.journal)
+            return sensor, sensor.left_out
         except BoardError as error:
             if self.policy["energy"] == "required":
                 raise
@@ -94,6 +95,7 @@ class Tasks:
             self.clocks = find_clocks(self.fs, self.board)  # a mode takes cores away or brings them
         elif mode and "gpu" in self.clocks:
             self.notes.append(f"power mode {mode} is not set: this board has no nvpmodel")
+        self.notes += off_clusters(self.fs)
         wanted = {name[: -len("_mhz")]: mhz for name, mhz in (task.get("clocks") or {}).items()}
         emc = {"emc": wanted.pop("emc", None)}
         self.pins = pin_all(self.journal, self.clocks, wanted)

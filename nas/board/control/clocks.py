@@ -29,9 +29,20 @@ class Range:
 
     def table_hz(self) -> list[int]:
         """All points, slowest first; empty where the driver takes any value (intel_pstate)."""
-        if not self.fs.exists(self._table) and self.fs.exists(self._bounds[0]):
+        bounded = self.fs.exists(self._bounds[0])
+        if bounded and not self.fs.exists(self._table):
             return []
-        return sorted(int(point) * self.unit for point in self.fs.read(self._table).split())
+        points = self.fs.read(self._table).split()
+        if not points and not bounded:
+            raise BoardError(
+                f"{self._table} is empty: the driver names no clock that could be set; "
+                "measure with the clocks as they are"
+            )
+        if not all(point.isdecimal() and int(point) for point in points):
+            raise BoardError(
+                f"{self._table} holds {' '.join(points)[:80]!r}, expected clocks, whole numbers"
+            )
+        return sorted({int(point) * self.unit for point in points})
 
     def choose_hz(self, mhz: float) -> int:
         """The point of the table that `mhz` names."""

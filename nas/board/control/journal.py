@@ -3,7 +3,8 @@
 Every change is a line on disk before it is made, with the value before it. Undoing all of them,
 last first, passes only through states that were there before, so the kernel refuses none (min <=
 max). The kernel holds the lock for the owner: a journal that is neither locked nor empty is a
-killed run's.
+killed run's. What is undone is checked first, for a journal may have been written by another: a
+file below /sys, or the power-mode tool; so is its folder, which its owner alone may write.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import stat
 from typing import Any
 
 from .sysfs import BoardError, MissingError, Sysfs
 
 PLACES = ("/var/lib/nas", "~/.nas")  # not /run: a power mode outlives a boot
 FILE = "clocks.journal"
+SYS = "/sys"  # what can be changed, by `change` and by undoing
+TOOL = "nvpmodel"  # the one program that is run to undo a change
+MAX_BYTES = 1 << 20
 
 
 class BusyError(BoardError):
@@ -38,11 +44,14 @@ class Journal:
         self, fs: Sysfs, path: str | None = None, about: dict[str, Any] | None = None
     ) -> None:
         self.fs, self.path = fs, path or _place(fs)
-        self._file = open(self.path, "a+b")  # noqa: SIM115
+        self._file = _open_own(self.path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = next((line for _, line in self._lines()), {})
+            try:
+                owner = next((line for _, line in self._lines()), {})
+            except BoardError:  # its owner writes it
+                owner = {}
             self._file.close()
             who = f"process {owner.get('pid', 'unknown')}"
             raise BusyError(
@@ -61,6 +70,7 @@ class Journal:
 
     def change(self, path: str, value: object) -> None:
         """Write `value` to a file of the board, after its old value is safe on disk."""
+        _check_path(self.fs, path)
         self._note({"path": path, "old": self.fs.read(path)})
         try:
             self.fs.write(path, value)
@@ -70,6 +80,7 @@ class Journal:
 
     def note_value(self, path: str) -> None:
         """Before a program changes a file: what to put back behind its own undoing."""
+        _check_path(self.fs, path)
         self._note({"path": path, "old": self.fs.read(path)})
 
     def note_command(self, name: str, *undo: str) -> None:
@@ -119,6 +130,8 @@ class Journal:
 
     def _recover(self) -> None:
         head, *entries = self._lines() or [(0, {})]
+        for at, entry in entries:
+            self._check(at, entry)
         if head[1].get("boot") != self._boot():  # it reset the clocks, but not the power mode
             entries = [(at, entry) for at, entry in entries if "command" in entry]
         self._noted = entries
@@ -151,16 +164,74 @@ class Journal:
     def _lines(self) -> list[tuple[int, dict[str, Any]]]:
         """Whole lines and where they begin; a torn last one is a change that was never made."""
         self._file.seek(0)
+        text = self._file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise self._refusal(f"is larger than {MAX_BYTES} bytes")
         found, at = [], 0
-        for line in self._file.read().splitlines(True):
-            if line.endswith(b"\n"):
-                found.append((at, json.loads(line.decode())))
-            at += len(line)
+        for number, line in enumerate(text.split(b"\n")[:-1], start=1):
+            try:
+                entry = json.loads(line.decode())
+            except (ValueError, RecursionError):
+                entry = None
+            if not isinstance(entry, dict):
+                raise self._refusal(f"line {number} is no JSON object")
+            found.append((at, entry))
+            at += len(line) + 1
         return found
+
+    def _check(self, at: int, entry: dict[str, Any]) -> None:
+        """BoardError where a line, at byte `at`, is no change that this class makes."""
+        command = entry.get("command")
+        if set(entry) == {"command"} and isinstance(command, list) and len(command) == 3:
+            if command[:2] == [TOOL, "-m"] and re.fullmatch(r"\d{1,3}", str(command[2])):
+                return
+        elif set(entry) == {"path", "old"} and isinstance(entry["old"], str):
+            _check_path(self.fs, entry["path"], self.path)
+            return
+        raise self._refusal(f"asks at byte {at} for what is never done to a board")
+
+    def _refusal(self, why: str) -> BoardError:
+        return BoardError(
+            f"journal {self.path}: {why}; nothing of it was undone: look at it, put back what it "
+            "says by hand if it is yours, and remove it"
+        )
 
     def _boot(self) -> str:
         path = "/proc/sys/kernel/random/boot_id"
         return self.fs.read(path) if self.fs.exists(path) else ""
+
+
+def _open_own(path: str) -> Any:
+    """The journal, opened where nobody else can have written it; BoardError says what to mend."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise BoardError(f"cannot open journal {path}: {error.strerror or error}") from None
+    file = os.fdopen(number, "a+b")
+    for name, found in ((path, os.fstat(number)), (folder, os.stat(folder))):
+        whose = found.st_uid in (0, os.geteuid())
+        if not whose or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            file.close()
+            raise BoardError(
+                f"{name} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}, owner "
+                f"{found.st_uid}), so its journal is not trusted: remove the journal if it is not "
+                f"yours, and `chmod go-w {name}`"
+            )
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        file.close()
+        raise BoardError(f"journal {path} is no file")
+    return file
+
+
+def _check_path(fs: Sysfs, path: Any, journal: str | None = None) -> None:
+    """BoardError where `path` is not below /sys, by its name and where its links lead."""
+    top = os.path.realpath(fs.path(SYS)) + os.sep
+    plain = isinstance(path, str) and path.isprintable() and len(path) <= 4096
+    below = plain and os.path.normpath(path).startswith(SYS + os.sep)
+    if not (below and os.path.realpath(fs.path(path)).startswith(top)):
+        where = f"journal {journal} names" if journal else "asked to write"
+        raise BoardError(f"{where} {str(path)[:200]!r}: only files below {SYS} are ever written")
 
 
 def _place(fs: Sysfs) -> str:
@@ -168,10 +239,10 @@ def _place(fs: Sysfs) -> str:
     folders = [fs.path(PLACES[0]), os.path.expanduser(PLACES[1])]
     for folder in folders:
         try:
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(folder, mode=0o700, exist_ok=True)
             path = os.path.join(folder, FILE)
-            open(path, "ab").close()
-            return path
+            if os.access(path if os.path.lexists(path) else folder, os.W_OK, effective_ids=True):
+                return path
         except OSError:
             continue
     raise BoardError(f"cannot keep a journal in {' or '.join(folders)}: neither can be written")

@@ -4,46 +4,81 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 from .clocks import Clock, Cores, Emc, Range, same
 from .journal import Journal
-from .sysfs import BoardError, Description, MissingError, Sysfs
+from .sysfs import BoardError, Description, MissingError, OffError, Sysfs
 
 GPU_NAMES = ("gv11b", "gp10b", "ga10b", "gb10b", "gpu", "gm20b")
+GPU_DEVFREQ = "gpu-gpc-*"  # Thor: no device tree name (jetson_stats 885); gpu-nvd-0 is its video
+THOR_EMC = "/sys/class/devfreq/bwmgr"  # a devfreq device (jetson_stats 825)
 TEGRA = "/etc/nv_tegra_release"
 EMC_FOLDER = "/sys/kernel/debug/bpmp/debug/clk/emc"
 POLL_S, N_EQUAL, TIMEOUT_S, REST_S = 0.01, 3, 2.0, 0.1
 
 
 class Pin(NamedTuple):
-    """A clock and what it is held at."""
+    """A clock and what it is held at; `asked_hz` where that is the next point to what was asked."""
 
     clock: Clock | Cores
     hz: int
+    asked_hz: int | None = None
 
 
 def find_clocks(fs: Sysfs, board: Description) -> dict[str, list[Clock]]:
     """What can be pinned here, under `gpu`, `cpu` and `emc`; a board without one lacks the key.
 
-    The memory clock is listed on every Jetson: only root can see whether it is there.
+    The memory clock is listed on every Jetson: only root can see whether it is there. Clusters
+    whose cores are off have no clock and are left out (`off_clusters` names them).
     """
     found: dict[str, list[Clock]] = {}
     sysfs = board.get("sysfs", {})
     gpu = find_gpu(fs, sysfs.get("gpu_devfreq", []))
     if gpu is not None:
         found["gpu"] = [Range(fs, "gpu", gpu, "", 1)]
-        if "emc_debug" in sysfs or fs.exists(TEGRA):
+        if fs.exists(f"{THOR_EMC}/cur_freq"):
+            found["emc"] = [Range(fs, "emc", THOR_EMC, "", 1)]
+        elif "emc_debug" in sysfs or fs.exists(TEGRA):
             found["emc"] = [Emc(fs, sysfs.get("emc_debug", EMC_FOLDER))]
-    policies = fs.find("/sys/devices/system/cpu/cpufreq/policy*")
-    policies = policies or fs.find("/sys/devices/system/cpu/cpu[0-9]*/cpufreq")
+    policies = [path for path in _policies(fs) if not _is_off(fs, path)]
     if policies:
         found["cpu"] = [Range(fs, _policy_name(path), path, "scaling_", 1000) for path in policies]
     return found
 
 
+def off_clusters(fs: Sysfs) -> list[str]:
+    """Words about every cluster of cores that is off and so has no clock."""
+    names = [_policy_name(path) for path in _policies(fs) if _is_off(fs, path)]
+    return [f"{name} is left out: its cores are off" for name in names]
+
+
+def _policies(fs: Sysfs) -> list[str]:
+    found = fs.find("/sys/devices/system/cpu/cpufreq/policy*")
+    return found or fs.find("/sys/devices/system/cpu/cpu[0-9]*/cpufreq")
+
+
+def _is_off(fs: Sysfs, policy: str) -> bool:
+    """Whether no core of a policy is online: newer kernels answer EBUSY, older ones an empty list.
+
+    What cannot be read for another reason counts as on, so that its error is seen.
+    """
+    try:
+        fs.read(f"{policy}/scaling_cur_freq")
+    except OffError:
+        return True
+    except BoardError:
+        return False
+    try:
+        return not fs.read(f"{policy}/affected_cpus")
+    except OffError:
+        return True
+    except BoardError:
+        return False
+
+
 def find_gpu(fs: Sysfs, candidates: list[str]) -> str | None:
-    """The GPU's devfreq folder: the first candidate that is there, else by its device tree name."""
+    """The GPU's devfreq folder: the first candidate that is there, else by its name."""
     for path in candidates:
         if fs.exists(f"{path}/cur_freq"):
             return path
@@ -51,7 +86,7 @@ def find_gpu(fs: Sysfs, candidates: list[str]) -> str | None:
         name = f"{path}/device/of_node/name"
         if fs.exists(name) and fs.read(name) in GPU_NAMES:
             return path
-    return None
+    return next(iter(fs.find(f"/sys/class/devfreq/{GPU_DEVFREQ}")), None)
 
 
 def limits(clocks: dict[str, list[Clock]]) -> list[str]:
@@ -90,11 +125,12 @@ def _choose(clocks: list[Clock], mhz: float) -> list[tuple[Clock, int]]:
     return [(clock, clock.choose_hz(mhz) if can else top) for clock, top, can in chosen]
 
 
-def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:
+def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> list[Pin]:
     """Wait until every pinned clock reads its value three times in a row, then 100 ms more.
 
     `work` runs between the polls, because an idle GPU may report its lowest clock. Polls go on for
-    two seconds (arXiv 2606.16106 saw at most 8 ms on Orin). BoardError: it never came.
+    two seconds (arXiv 2606.16106 saw at most 8 ms on Orin). Returns what the clocks are held at: a
+    driver that rounds may hold the next point to the one asked for. BoardError: it never came.
     """
     equal, end = 0, time.monotonic() + TIMEOUT_S
     while pins and equal < N_EQUAL:
@@ -102,6 +138,10 @@ def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:
         equal = 0 if late else equal + 1
         if late and time.monotonic() > end:
             pin, hz = late
+            near = _next_point(pin, hz)
+            if near is not None:
+                pins = [Pin(p.clock, near, p.hz) if p is pin else p for p in pins]
+                continue
             raise BoardError(
                 f"{pin.clock.name} was set to {pin.hz / 1e6:g} MHz and stays at {hz / 1e6:g} MHz "
                 f"({pin.clock.now}; {pin.clock.state()}); a power mode, a thermal limit or another "
@@ -112,6 +152,27 @@ def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> None:
         time.sleep(POLL_S)
     if pins:
         time.sleep(REST_S)
+    return pins
+
+
+def _next_point(pin: Pin, hz: int) -> int | None:
+    """The point that `hz` names, where it is a neighbour of the one asked for; once for a pin."""
+    table = pin.clock.table_hz() if isinstance(pin.clock, Range) else []
+    found = [n for n, point in enumerate(table) if same(point, hz)]
+    asked = [n for n, point in enumerate(table) if same(point, pin.hz)]
+    if pin.asked_hz is None and found and asked and abs(found[0] - asked[0]) == 1:
+        return table[found[0]]
+    return None
+
+
+def off_by_a_step(pins: list[Pin]) -> list[str]:
+    """Words about every clock that is held at the next point to the one asked for."""
+    return [
+        f"{pin.clock.name} was set to {pin.asked_hz / 1e6:g} MHz and runs at {pin.hz / 1e6:g} MHz, "
+        "the next point: the row is of that clock"
+        for pin in pins
+        if pin.asked_hz is not None
+    ]
 
 
 def moved(pins: list[Pin]) -> list[str]:
@@ -132,10 +193,19 @@ def present_mhz(clocks: dict[str, list[Clock]]) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for kind, members in clocks.items():
         try:
-            found[kind] = max(clock.hz() for clock in members) / 1e6
-        except BoardError:
+            found[kind] = max(_hz_while_on(members)) / 1e6
+        except (BoardError, ValueError):
             found[kind] = None
     return found
+
+
+def _hz_while_on(members: list[Clock]) -> Iterator[int]:
+    """Clocks without those of cores that went off since they were found."""
+    for clock in members:
+        try:
+            yield clock.hz()
+        except OffError:
+            continue
 
 
 def _policy_name(path: str) -> str:

@@ -1,19 +1,24 @@
-"""Power sensors of boards: INA3221 (Jetson), INA231 (Odroid XU3), RAPL (x86), the Pi 5's PMIC.
+"""Power sensors of boards: INA3221 and INA238 (Jetson), INA231 (Odroid XU3), RAPL (x86), Pi 5.
 
 A sensor reads all its rails at once. `total` names the rails that add up to the whole board: on a
-Jetson VDD_IN holds the other rails already. What cannot be read is an error, never a zero.
+Jetson VDD_IN holds the other rails already. What the total needs and cannot be read is an error,
+never a zero; what it does not need is left out, and `left_out` says why.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from typing import NamedTuple, Union
 
 from .journal import Journal
-from .sysfs import BoardError, Description, MissingError, Sysfs
+from .sysfs import BoardError, DeniedError, Description, MissingError, Sysfs
 
-WHOLE = ("VDD_IN", "POM_5V_IN")  # rails that measure a whole module
+WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")  # rails that measure a whole module; VIN: Thor's INA238
+MAX_W = 2000.0  # of one rail; more is no power, but a fault of the sensor
 RAPL = "/sys/class/powercap"
+VCIO = ("/dev/vcio", "/dev/vchiq")  # what vcgencmd opens
 PMIC_SLOPE, PMIC_BASE_W = (
     1.1451,
     0.5879,
@@ -34,17 +39,29 @@ class RailSensor:
     counts = False  # watts now, not joules so far
 
     def __init__(self, fs: Sysfs, name: str, rails: list[Rail], total: list[str]) -> None:
-        self.fs, self.name, self.rails, self.total = fs, name, rails, total
+        self.fs, self.name, self.total = fs, name, total
+        self.rails: list[Rail] = []
+        self.left_out: list[str] = []
+        for rail in rails:
+            try:
+                self._watts(rail)
+                self.rails.append(rail)
+            except BoardError as error:
+                if rail.name in total:
+                    raise
+                self.left_out.append(f"rail {rail.name} is left out: {error}")
 
     def read(self) -> dict[str, float]:
         """Watts of every rail."""
-        found = {}
-        for rail in self.rails:
-            watts = rail.scale
-            for path in rail.files:
-                watts *= self._value(path)
-            found[rail.name] = watts
-        return found
+        return {rail.name: self._watts(rail) for rail in self.rails}
+
+    def _watts(self, rail: Rail) -> float:
+        watts = rail.scale
+        for path in rail.files:
+            watts *= self._value(path)
+        if abs(watts) > MAX_W:
+            raise BoardError(f"{rail.files[-1]} makes {watts:.3g} W of {rail.name}: no power")
+        return watts
 
     def whole(self, values: dict[str, float]) -> float:
         """The board's power, from what `read` gave."""
@@ -53,29 +70,47 @@ class RailSensor:
     def _value(self, path: str) -> float:
         text = self.fs.read(path)
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
-            raise BoardError(f"{path} holds {text!r}, expected a number") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise BoardError(f"{path} holds {text[:80]!r}, expected a number")
+        return value
 
 
 class RaplSensor:
-    """Energy counters of x86 packages; they wrap at `max_energy_range_uj`."""
+    """Energy counters of x86 packages; they wrap at `max_energy_range_uj`.
+
+    Only the packages are needed: they are added up.
+    """
 
     counts, name = True, "RAPL"
 
     def __init__(self, fs: Sysfs, zones: dict[str, str]) -> None:
-        self.fs, self.zones = fs, zones
+        self.fs = fs
         self.total = [name for name in zones if name.startswith("package") and "/" not in name]
-        self._range = {
-            name: fs.number(f"{path}/max_energy_range_uj") for name, path in zones.items()
-        }
-        self._last = {name: fs.number(f"{path}/energy_uj") for name, path in zones.items()}
-        self._joules = dict.fromkeys(zones, 0.0)
+        if not self.total:
+            raise BoardError(f"RAPL has no counter of a package; it has {', '.join(zones)}")
+        self.zones: dict[str, str] = {}
+        self.left_out: list[str] = []
+        self._range: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+        for name, path in zones.items():
+            try:
+                last = self._counter(path)
+                self._range[name] = fs.number(f"{path}/max_energy_range_uj")
+            except BoardError as error:
+                if name in self.total:
+                    raise
+                self.left_out.append(f"RAPL zone {name} is left out: {error}")
+                continue
+            self.zones[name], self._last[name] = path, last
+        self._joules = dict.fromkeys(self.zones, 0.0)
 
     def read(self) -> dict[str, float]:
         """Joules of every zone since the sensor was opened."""
         for name, path in self.zones.items():
-            now = self.fs.number(f"{path}/energy_uj")
+            now = self._counter(path)
             step = now - self._last[name]
             self._joules[name] += (step + self._range[name] if step < 0 else step) / 1e6
             self._last[name] = now
@@ -83,6 +118,12 @@ class RaplSensor:
 
     def whole(self, values: dict[str, float]) -> float:
         return sum(values[name] for name in self.total)
+
+    def _counter(self, path: str) -> int:
+        now = self.fs.number(f"{path}/energy_uj")
+        if now < 0:
+            raise BoardError(f"{path}/energy_uj holds {now}, expected a counter")
+        return now
 
 
 class PmicSensor:
@@ -92,20 +133,24 @@ class PmicSensor:
 
     def __init__(self, fs: Sysfs) -> None:
         self.fs = fs
+        self.left_out: list[str] = []
         self.total = sorted(self.read())
 
     def read(self) -> dict[str, float]:
         """Watts of every rail that has both a current and a voltage."""
-        text = self.fs.run("vcgencmd", "pmic_read_adc")
+        text = vcgencmd(self.fs, "pmic_read_adc")
         found = {
             (name, kind): float(value)
-            for name, kind, value in re.findall(r"(\S+)_([AV]) \w+\(\d+\)=([\d.]+)[AV]", text)
+            for name, kind, value in re.findall(r"(\S+)_([AV]) \w+\(\d+\)=(\d+\.?\d*)[AV]", text)
         }
         rails = {
-            name: amps * found[name, "V"] for (name, kind), amps in found.items() if kind == "A"
+            name: amps * found[name, "V"]
+            for (name, kind), amps in found.items()
+            if kind == "A" and (name, "V") in found
         }
         if not rails:
-            raise BoardError(f"`vcgencmd pmic_read_adc` shows no rail: {text.strip()[:200]}")
+            said = " ".join(text.split())[:200] or "it printed nothing"
+            raise BoardError(f"`vcgencmd pmic_read_adc` shows no rail: {said}")
         return rails
 
     def whole(self, values: dict[str, float]) -> float:
@@ -122,9 +167,13 @@ def open_sensor(fs: Sysfs, board: Description, journal: Journal | None = None) -
     MissingError: no sensor; DeniedError or BoardError: one that cannot be read, with its path.
     `journal` is needed where a sensor has to be switched on (Odroid XU3).
     """
-    rails = _ina3221(fs) or _ina231(fs, journal)
+    rails, unread = _ina(fs)
+    rails = rails or _ina231(fs, journal)
     if rails:
         sensor: Sensor = RailSensor(fs, "INA", rails, _total(rails, board))
+        sensor.left_out += unread
+    elif unread:
+        raise BoardError(f"no rail of the power sensor can be read: {unread[0]}")
     elif fs.find(f"{RAPL}/intel-rapl:*"):
         sensor = RaplSensor(fs, _rapl_zones(fs))
     elif fs.program("vcgencmd") and "Raspberry Pi 5" in _model(fs):
@@ -156,38 +205,57 @@ def _total(rails: list[Rail], board: Description) -> list[str]:
     return list(total)
 
 
-def _ina3221(fs: Sysfs) -> list[Rail]:
-    """Rails of every INA3221: hwmon (JetPack 5 and 6, mV and mA), else iio (JetPack 4, mW)."""
-    rails = []
+def _ina(fs: Sysfs) -> tuple[list[Rail], list[str]]:
+    """Rails of every INA3221 and INA238 on I2C, and words about those that cannot be read."""
+    rails: list[Rail] = []
+    unread: list[str] = []
     for file in fs.find("/sys/bus/i2c/devices/*/name"):
-        if not fs.read(file).startswith("ina3221"):
-            continue
         device = file[: -len("/name")]
-        rails += _hwmon_rails(fs, device) or _iio_rails(fs, device)
-    return rails
-
-
-def _hwmon_rails(fs: Sysfs, device: str) -> list[Rail]:
-    """Channels 1 to 3; in4 to in6 are shunt voltages and in7 their sum (Linux ina3221.c)."""
-    rails = []
-    for path in fs.find(f"{device}/hwmon/hwmon*/in[123]_label"):
-        channel, folder = path[-len("1_label")], path.rsplit("/", 1)[0]
-        label, enable = fs.read(path), f"{folder}/in{channel}_enable"
-        if "NC" in label.split("_") or (fs.exists(enable) and fs.read(enable) == "0"):
+        try:
+            kind = fs.read(file)
+        except BoardError:  # any other chip on the bus
             continue
-        files = (f"{folder}/in{channel}_input", f"{folder}/curr{channel}_input")
-        rails.append(Rail(label, files, 1e-6))
-    return rails
+        if kind.startswith("ina3221"):
+            found = fs.find(f"{device}/hwmon/hwmon*/in[123]_label")
+            look_up = _hwmon_rail if found else _iio_rail
+            found = found or fs.find(f"{device}/iio:device*/rail_name_*")
+        elif kind.startswith("ina238"):
+            found, look_up = fs.find(f"{device}/hwmon/hwmon*/power1_input"), _ina238_rail
+        else:
+            continue
+        for path in found:
+            try:
+                rails += look_up(fs, path)
+            except BoardError as error:
+                unread.append(f"a rail is left out: {error}")
+    return rails, unread
 
 
-def _iio_rails(fs: Sysfs, device: str) -> list[Rail]:
-    rails = []
-    for path in fs.find(f"{device}/iio:device*/rail_name_*"):
-        folder, channel = path.rsplit("/", 1)[0], path.rsplit("_", 1)[1]
-        label = fs.read(path)
-        if "NC" not in label.split("_"):
-            rails.append(Rail(label, (f"{folder}/in_power{channel}_input",), 1e-3))
-    return rails
+def _hwmon_rail(fs: Sysfs, path: str) -> list[Rail]:
+    """A channel of JetPack 5 and later, mV and mA; in4 to in6 are shunt voltages, in7 their sum.
+
+    (Linux ina3221.c)
+    """
+    channel, folder = path[-len("1_label")], path.rsplit("/", 1)[0]
+    label, enable = fs.read(path), f"{folder}/in{channel}_enable"
+    if "NC" in label.split("_") or (fs.exists(enable) and fs.read(enable) == "0"):
+        return []
+    return [Rail(label, (f"{folder}/in{channel}_input", f"{folder}/curr{channel}_input"), 1e-6)]
+
+
+def _iio_rail(fs: Sysfs, path: str) -> list[Rail]:
+    """A channel of JetPack 4, mW."""
+    folder, channel = path.rsplit("/", 1)[0], path.rsplit("_", 1)[1]
+    label = fs.read(path)
+    if "NC" in label.split("_"):
+        return []
+    return [Rail(label, (f"{folder}/in_power{channel}_input",), 1e-3)]
+
+
+def _ina238_rail(fs: Sysfs, path: str) -> list[Rail]:
+    """The input of Thor's carrier board, uW (Linux ina238.c; jetson_stats 900)."""
+    label = f"{path.rsplit('/', 1)[0]}/label"
+    return [Rail(fs.read(label) if fs.exists(label) else "VIN", (path,), 1e-6)]
 
 
 def _ina231(fs: Sysfs, journal: Journal | None) -> list[Rail]:
@@ -206,13 +274,35 @@ def _ina231(fs: Sysfs, journal: Journal | None) -> list[Rail]:
 
 
 def _rapl_zones(fs: Sysfs) -> dict[str, str]:
-    """Zones by name; those inside a package carry its name in front: `package-0/dram`."""
+    """Zones by name; those inside a package carry its name in front: `package-0/dram`.
+
+    A zone whose name cannot be read counts by its number, as no package.
+    """
     zones: dict[str, str] = {}
     for path in fs.find(f"{RAPL}/intel-rapl:*"):
-        inner = path.count(":") == 2
-        outer = f"{fs.read(path.rsplit(':', 1)[0] + '/name')}/" if inner else ""
-        zones[outer + fs.read(f"{path}/name")] = path
+        try:
+            inner = path.count(":") == 2
+            outer = f"{fs.read(path.rsplit(':', 1)[0] + '/name')}/" if inner else ""
+            zones[outer + fs.read(f"{path}/name")] = path
+        except BoardError:
+            zones[path.rsplit("/", 1)[1]] = path
     return zones
+
+
+def vcgencmd(fs: Sysfs, question: str) -> str:
+    """What a Raspberry Pi's firmware answers; the error names the group that may ask it."""
+    try:
+        answer = fs.run("vcgencmd", question)
+    except MissingError:
+        raise
+    except BoardError as error:
+        known = filter(None, (fs.join_group(path, os.R_OK | os.W_OK) for path in VCIO))
+        usual = "where it lacks rights: `sudo usermod -aG video USER`, then log in again"
+        raise DeniedError(f"{error}; {next(known, usual)}") from None
+    if not answer.strip() or "error" in answer.lower():
+        said = " ".join(answer.split())[:200] or "nothing"
+        raise BoardError(f"`vcgencmd {question}` said: {said}")
+    return answer
 
 
 def _model(fs: Sysfs) -> str:

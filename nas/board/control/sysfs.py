@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import glob
+import grp
 import os
+import pwd
 import re
 import stat
 import subprocess
@@ -25,6 +27,10 @@ class MissingError(BoardError):
 
 class DeniedError(BoardError):
     """A file or a program that this user may not read, write or run."""
+
+
+class OffError(BoardError):
+    """A file whose hardware is off now, such as the clock of a cluster without online cores."""
 
 
 class Sysfs:
@@ -116,11 +122,30 @@ class Sysfs:
         if isinstance(error, FileNotFoundError):
             return MissingError(f"cannot {verb} {path}: it is not there")
         if error.errno in (errno.EACCES, errno.EPERM):
+            advice = self.join_group(path, os.W_OK if verb.startswith("write") else os.R_OK)
             return DeniedError(
                 f"cannot {verb} {path}: permission denied ({self._mode(path)}; this process is "
-                f"user {os.geteuid()}); run as root, or give the file to a group with a udev rule"
+                f"user {os.geteuid()}); "
+                + (advice or "run as root, or give the file to a group with a udev rule")
             )
+        if error.errno == errno.EBUSY:
+            return OffError(f"cannot {verb} {path}: busy; its cores are off")
         return BoardError(f"cannot {verb} {path}: {error.strerror or error}")
+
+    def join_group(self, path: str, right: int = os.R_OK) -> str | None:
+        """What to do where a group that this user is not in has `right` on a file; else None."""
+        try:
+            found = os.stat(self.path(path))
+        except OSError:
+            return None
+        has = found.st_mode & (right << 3)
+        if not has or found.st_gid == 0 or found.st_gid in (os.getegid(), *os.getgroups()):
+            return None
+        group, user = _name(grp.getgrgid, found.st_gid), _name(pwd.getpwuid, os.geteuid())
+        return (
+            f"group {group} may, and this user is not in it: "
+            f"`sudo usermod -aG {group} {user}`, then log in again"
+        )
 
     def _mode(self, path: str) -> str:
         try:
@@ -128,6 +153,14 @@ class Sysfs:
         except OSError:
             return "a folder on the way is closed"
         return f"mode {stat.S_IMODE(found.st_mode):04o}, owner {found.st_uid}, group {found.st_gid}"
+
+
+def _name(look_up: Any, number: int) -> str:
+    """The name of a user or a group, its number where it has none."""
+    try:
+        return str(look_up(number)[0])
+    except KeyError:
+        return str(number)
 
 
 def _speaks_of_permission(text: str) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import NamedTuple
 
+from .sensors import vcgencmd
 from .sysfs import BoardError, Sysfs
 
 COUNTERS = (
@@ -15,30 +18,48 @@ ALWAYS_HOT = "PMIC-Die"  # a constant 100 C on Jetsons
 PI_NOW = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
-def snapshot(fs: Sysfs) -> dict[str, int]:
-    """Everything that moves when the board is slowed, by path; what cannot be read is left out."""
+THROTTLED = "vcgencmd get_throttled"
+
+
+class Snapshot(NamedTuple):
+    """Everything that moves when the board is slowed, by path, and what cannot be asked, why."""
+
+    counts: dict[str, int]
+    blind: list[str]
+
+
+def snapshot(fs: Sysfs) -> Snapshot:
+    """The counters now; what cannot be read is left out."""
     paths = [path for pattern in COUNTERS for path in fs.find(pattern)]
     paths += [f"{device}/cur_state" for device in _coolers(fs)]
-    found = {}
+    found: dict[str, int] = {}
     for path in paths:
         try:
             found[path] = fs.number(path)
         except BoardError:
             continue
-    if fs.program("vcgencmd"):
-        found["vcgencmd get_throttled"] = int(fs.run("vcgencmd", "get_throttled").split("=")[1], 16)
-    return found
+    if not fs.program("vcgencmd"):
+        return Snapshot(found, [])
+    try:
+        answer = vcgencmd(fs, "get_throttled")
+        flags = re.fullmatch(r"throttled=(0x[0-9a-fA-F]{1,8})", answer.strip())
+        if flags is None:
+            raise BoardError(f"`{THROTTLED}` said: {' '.join(answer.split())[:200]}")
+    except BoardError as error:
+        return Snapshot(found, [f"the firmware's signs of throttling are not seen: {error}"])
+    return Snapshot({**found, THROTTLED: int(flags.group(1), 16)}, [])
 
 
-def signs(fs: Sysfs, before: dict[str, int], after: dict[str, int]) -> list[str]:
+def signs(fs: Sysfs, start: Snapshot, end: Snapshot) -> list[str]:
     """What says that the board was slowed between two snapshots, in words."""
+    before, after = start.counts, end.counts
     found = [
         f"{path} went from {before[path]} to {value}"
         for path, value in after.items()
-        if path in before and value > before[path] and not path.startswith("vcgencmd")
+        if path in before and value > before[path] and path != THROTTLED
     ]
-    flags = after.get("vcgencmd get_throttled", 0)
-    since = flags & ~before.get("vcgencmd get_throttled", 0)  # bits 16 to 19 stay set until a boot
+    flags = after.get(THROTTLED, 0)
+    since = flags & ~before.get(THROTTLED, flags)  # bits 16 to 19 stay set until a boot
     found += [
         f"vcgencmd get_throttled says {word}"
         for bit, word in PI_NOW.items()

@@ -1,7 +1,8 @@
 """TensorRT through its command-line tool `trtexec`, which builds an engine and times it.
 
 Flags and files as in NVIDIA's developer guide (docs.nvidia.com/deeplearning/tensorrt, "trtexec");
-only what TensorRT 8.0 of JetPack 4.6 knows as well as later releases do.
+only what TensorRT 8.0 of JetPack 4.6 knows as well as later releases do, but for the flags of a
+precision, which TensorRT 11 refuses: there fp16 comes from the types of the network.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from nas.board.bench.trtexec import find_trtexec, read_times
+from nas.board.bench.trtexec import (
+    COMFORTS,
+    check_built,
+    find_trtexec,
+    no_such_precision,
+    option_refused,
+    read_times,
+)
 from nas.board.control.sysfs import BoardError
 from nas.devices.backends.onnx_runtime import onnx_model
 from nas.devices.timing import MIN_RUNS, Times
@@ -74,13 +82,23 @@ def time_tensorrt(
     with TemporaryDirectory() as folder, as_input_error():
         program = find_trtexec()
         model, times = Path(folder) / "net.onnx", Path(folder) / "times.json"
-        model.write_bytes(onnx_model(net, x, half=False).SerializeToString())
-        text = run_trtexec(
-            trtexec_command(
-                program, model, times, shape=x.shape, precision=precision, seconds=seconds
-            ),
-            timeout_s=BUILD_S + seconds,
-        )
+
+        def build(kind: str, *, half: bool) -> str:
+            model.write_bytes(onnx_model(net, x, half=half).SerializeToString())
+            command = trtexec_command(
+                program, model, times, shape=x.shape, precision=kind, seconds=seconds
+            )
+            return _run_without_refused(command, timeout_s=BUILD_S + seconds)
+
+        try:
+            text = build(precision, half=False)
+            check_built(text.splitlines(), precision)
+        except InputError as error:
+            if precision == "fp32" or not option_refused(str(error), f"--{precision}"):
+                raise
+            if precision != "fp16":
+                raise InputError(no_such_precision(precision)) from None
+            text = build("fp32", half=True)  # TensorRT 11: by the types of the network
         found = Times(read_times(str(times)))
     told = read_summary(text).get("median")
     if told is not None and abs(told - found.median_ms) > 0.05 * told + 0.01:
@@ -89,6 +107,18 @@ def time_tensorrt(
             "this release writes another format"
         )
     return found
+
+
+def _run_without_refused(command: list[str], *, timeout_s: float) -> str:
+    """As `run_trtexec`, without the flags for comfort that this release does not know."""
+    try:
+        return run_trtexec(command, timeout_s=timeout_s)
+    except InputError as error:
+        refused = [flag for flag in COMFORTS if option_refused(str(error), flag)]
+        left = [part for part in command if part not in refused]
+        if left == command:
+            raise
+    return _run_without_refused(left, timeout_s=timeout_s)
 
 
 @contextmanager

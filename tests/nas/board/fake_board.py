@@ -25,6 +25,7 @@ NANO_GPU = [76.8 * i for i in range(1, 13)]
 AGX_GPU = [114.75, 216.75, 318.75, 420.75, 522.75, 624.75, 675.75, 828.75, 905.25, 1032.75]
 AGX_GPU += [1198.5, 1236.75, 1338.75, 1377]
 ORIN_GPU = [306, 408, 510, 612, 624.75]
+THOR_GPU = [315, 477, 639, 801, 963, 1125, 1260, 1386, 1530, 1575]
 EMC = [204, 408, 665.6, 800, 1065.6, 1331.2, 1600, 1866]
 GPU_OF = {"xavier-nx": "gv11b", "agx-xavier": "gv11b", "tx2": "gp10b", "nano": "gpu"}
 DEBUG = "/sys/kernel/debug/bpmp/debug"
@@ -253,6 +254,22 @@ def _orin_nano(tree: Tree) -> None:
         tree.put(f"/sys/class/hwmon/hwmon2/oc{i}_event_cnt", 0)
 
 
+def _thor(tree: Tree) -> None:
+    """JetPack 7: no device tree name, EMC under devfreq, an INA238 for the whole board."""
+    tree.jetson("NVIDIA Jetson AGX Thor Developer Kit", "R39.2.0", ["MAXN", "120W", "90W"], 0)
+    for name in ("gpu-gpc-0", "gpu-nvd-0"):
+        folder = f"/sys/devices/platform/bus@0/0000:01:00.0/devfreq/{name}"
+        tree.gpu(folder, THOR_GPU, "", listed=True)
+        (tree.root / folder.lstrip("/") / "device/of_node/name").unlink()
+    tree.gpu("/sys/devices/platform/bwmgr/devfreq/bwmgr", [3200, 4266], "bwmgr")
+    tree.cpu({0: [972000, 1998000, 2601000]})
+    tree.ina_hwmon("2-0040", ["VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"], 5)
+    folder = "/sys/bus/i2c/devices/2-0044"
+    tree.put(f"{folder}/name", "ina238")
+    tree.put(f"{folder}/hwmon/hwmon4/label", "VIN")
+    tree.put(f"{folder}/hwmon/hwmon4/power1_input", 20986000)
+
+
 def _raspberry(tree: Tree, model: str, khz: list[int]) -> None:
     tree.put("/proc/device-tree/model", f"Raspberry Pi {model}\0")
     tree.cpu({0: khz})
@@ -287,6 +304,7 @@ BOARDS = {
     "nano-jp4": _nano,
     "agx-xavier-jp5": _agx_xavier,
     "orin-nano-jp6": _orin_nano,
+    "agx-thor-jp7": _thor,
     "raspberry-pi-4": lambda tree: _raspberry(tree, "4 Model B", [600000, 1000000, 1500000]),
     "raspberry-pi-5": lambda tree: _raspberry(tree, "5 Model B", [1500000, 1600000, 2400000]),
     "odroid-xu3": lambda tree: _odroid(tree, sensors=True),
@@ -300,11 +318,21 @@ class FakeKernel(Sysfs):
     """The tree of a board with a kernel behind it: it refuses min > max, and clocks follow.
 
     `stuck`: parts of paths whose clock does not follow. `frozen`: sensors show one value for ever.
+    `errors`: parts of paths that answer with a number of errno. `rounds`: clocks that end a point
+    above the one that was set.
     """
 
-    def __init__(self, root: Path | str, stuck: tuple[str, ...] = (), frozen: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        stuck: tuple[str, ...] = (),
+        frozen: bool = False,
+        errors: dict[str, int] | None = None,
+        rounds: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(str(root))
         self.stuck, self.frozen = stuck, frozen
+        self.errors, self.rounds = errors or {}, rounds
         self.writes: list[tuple[str, str]] = []
         self._flip = 0
         self._start = time.perf_counter()
@@ -327,9 +355,15 @@ class FakeKernel(Sysfs):
         if limit and not any(part in path for part in self.stuck):
             now = f"{folder}/{prefix}cur_freq"
             value = min(max(int(self.raw_read(now)), ends["min"]), ends["max"])
+            if any(part in path for part in self.rounds):
+                table = self.raw_read(f"{folder}/{prefix}available_frequencies").split()
+                value = min((int(p) for p in table if int(p) > value), default=value)
             super().raw_write(now, str(value))
 
     def raw_read(self, path: str) -> str:
+        for part, number in self.errors.items():
+            if part in path:
+                raise OSError(number, os.strerror(number))
         if (
             path.endswith("sensor_W")
             and super().raw_read(path.replace("sensor_W", "enable")) != "1"

@@ -70,7 +70,8 @@ def points(name: str, kernel: FakeKernel) -> dict[str, list[float]]:
 def test_what_is_found(name: str, root: Path) -> None:
     build(name, root)
     found = discover(FakeKernel(root), {"rails": {"total": TOTAL.get(name, [])}})
-    release = {"jp4": "R32.7.1", "jp5": "R35.4.1", "jp6": "R36.3.0"}.get(name[-3:])
+    releases = {"jp4": "R32.7.1", "jp5": "R35.4.1", "jp6": "R36.3.0", "jp7": "R39.2.0"}
+    release = releases.get(name[-3:])
     assert found["l4t"] == release
     assert found["jetpack"] == (int(name[-1]) if release else None)
     assert set(found["clocks"]) >= ({"gpu", "cpu"} if release else {"cpu"})

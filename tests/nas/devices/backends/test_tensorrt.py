@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from nas.board.bench import trtexec as board_trtexec
-from nas.board.bench.trtexec import read_times
+from nas.board.bench.trtexec import Trtexec, check_built, read_times
 from nas.board.control.sysfs import BoardError
 from nas.devices import HostDevice
 from nas.devices.backends.tensorrt import read_summary, run_trtexec, trtexec_command
+from nas.onnx.graph import program_model
 from search_spaces import InputError, get_space
+from supernets import build_supernet, extract
 
 DIGITS = get_space("resnet-digits")
 
@@ -69,12 +73,28 @@ import numpy as np
 import onnx
 
 known = ("onnx", "minShapes", "optShapes", "maxShapes", "shapes", "fp16", "int8", "warmUp",
-         "duration", "iterations", "useSpinWait", "useCudaGraph", "noDataTransfers", "exportTimes")
+         "duration", "iterations", "useSpinWait", "useCudaGraph", "noDataTransfers", "exportTimes",
+         "saveEngine", "loadEngine")
 options = dict(a.removeprefix("--").partition("=")[::2] for a in sys.argv[1:])
 print("&&&& RUNNING TensorRT.trtexec [TensorRT v8600] #", " ".join(sys.argv))
 if set(options) - set(known):
     print("[11/21/2026-08:00:00] [E] Unknown option:", *(set(options) - set(known)))
     sys.exit(1)
+if os.environ.get("STAND_IN_RELEASE") == "11":  # no precision but the network's
+    refused = {{"fp16", "int8", "useSpinWait"}} & set(options)
+    if refused:
+        print("[E] Unknown option: --" + refused.pop() + "")
+        sys.exit(1)
+    types = {{w.data_type for w in onnx.load(options["onnx"]).graph.initializer}} \
+        if "onnx" in options else set()
+    options |= {{"fp16": ""}} if onnx.TensorProto.FLOAT16 in types else {{}}
+if "loadEngine" in options:
+    precision, batch = open(options["loadEngine"]).read().split()
+    records = [{{"latencyMs": 0.5 / (2 if precision == "fp16" else 1)}}] * 250
+    json.dump(records, open(options["exportTimes"], "w"))
+    sys.exit(0)
+if os.environ.get("STAND_IN_FAULT") == "other":
+    print("[I] Precision: FP32")
 if os.environ.get("STAND_IN_FAULT") == "memory":
     print("[11/21/2026-08:00:00] [W] small workspace")
     print("[11/21/2026-08:00:00] [E] Error[2]: out of memory while building an engine")
@@ -87,6 +107,13 @@ shapes = {{options[kind] for kind in ("minShapes", "optShapes", "maxShapes", "sh
 name, _, shape = shapes.pop().partition(":")
 batch, *given = map(int, shape.split("x"))
 assert not shapes and name == image.name and given == sides
+if "saveEngine" in options:
+    precision = "int8" if "int8" in options else "fp16" if "fp16" in options else "fp32"
+    open(options["saveEngine"], "w").write(precision + " " + str(batch))
+    print("[11/21/2026-08:00:00] [W] [TRT] Detected subnormal FP16 values.")
+    print("[11/21/2026-08:00:01] [W] [TRT] Detected subnormal FP16 values.")
+    print("[I] Precision: FP32" + ("+" + precision.upper() if precision != "fp32" else ""))
+    sys.exit(0)
 speed = 3 if "int8" in options else 2 if "fp16" in options else 1
 rng = np.random.default_rng(0)
 times = batch * (0.5 + 0.1 * rng.random(max(int(options["iterations"]), 250))) / speed
@@ -219,3 +246,62 @@ def test_without_tensorrt_it_says_what_to_install(
     monkeypatch.setattr(board_trtexec, "JETPACK", str(tmp_path / "trtexec"))
     with pytest.raises(InputError, match="install TensorRT"):
         HostDevice(backend="tensorrt").measure(DIGITS, DIGITS.subnet(DIGITS.smallest), (0,))
+
+
+class TestPrecisionsOfTensorRT11:
+    """It has no flag for a precision: fp16 is a network of that type, int8 one line."""
+
+    def task(self, folder: Path, precision: str) -> dict[str, Any]:
+        net = extract(build_supernet(DIGITS).eval(), DIGITS.subnet(DIGITS.smallest)).fold()
+        example = torch.zeros(1, 1, 8, 8)
+        for name, half in (("a.onnx", False), ("half.onnx", True)):
+            model = program_model(net, example, half=half)
+            (folder / name).write_bytes(model.SerializeToString())
+        task = {"files": ["a.onnx"], "precision": precision, "shape": [1, 8, 8], "batch": 1}
+        return task | ({"typed_file": "half.onnx"} if precision == "fp16" else {})
+
+    @pytest.mark.parametrize("release", ["8", "11"])
+    @pytest.mark.parametrize(("precision", "ms"), [("fp32", 0.5), ("fp16", 0.25)])
+    def test_what_is_asked_is_built(
+        self,
+        trtexec: Path,
+        tmp_path: Path,
+        release: str,
+        precision: str,
+        ms: float,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("STAND_IN_RELEASE", release)
+        run = Trtexec(self.task(tmp_path, precision), str(tmp_path), 1.0)
+        assert run().times_ms[0] == ms
+        notes = "; ".join(run.notes)
+        assert notes.count("trtexec warned: [TRT] Detected subnormal FP16 values.") == 1
+        assert ("by the types of the network: trtexec has no --fp16" in notes) == (
+            (release, precision) == ("11", "fp16")
+        )
+        assert ("trtexec has no --useSpinWait: timed without" in notes) == (release == "11")
+        again = Trtexec(self.task(tmp_path, precision), str(tmp_path), 1.0)
+        assert set(again.notes) <= set(run.notes)
+        assert again.notes[:1] == run.notes[:1]
+
+    def test_int8_is_refused_in_one_line(
+        self, trtexec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("STAND_IN_RELEASE", "11")
+        with pytest.raises(BoardError, match=r"no --int8: .*TensorRT 11.*use TensorRT 10"):
+            Trtexec(self.task(tmp_path, "int8"), str(tmp_path), 1.0)
+        with pytest.raises(InputError, match=r"no --int8: .*TensorRT 11"):
+            HostDevice(backend="tensorrt", precision="int8").measure(
+                DIGITS, DIGITS.subnet(DIGITS.smallest), (0,)
+            )
+        device = HostDevice(backend="tensorrt", precision="fp16")
+        row = device.measure(DIGITS, DIGITS.subnet(DIGITS.smallest), (0,))
+        assert row["latency_ms"] < 0.4  # twice as fast as fp32: half was built
+
+    def test_another_precision_than_the_one_asked_for_is_no_row(
+        self, trtexec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(BoardError, match="asked for fp16 and builds fp32"):
+            check_built(["[I] Precision: FP32"], "fp16")
+        check_built(["[I] Precision: FP32+FP16"], "fp16")
+        check_built([], "int8")
