@@ -150,7 +150,7 @@ def test_what_the_host_does_not_do(asked: dict, message: str) -> None:
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
 def test_a_missing_package_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [m for m in sys.modules if m.startswith("nas.export")]:
+    for name in [m for m in sys.modules if m.startswith(("nas.export", "nas.onnx"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(
