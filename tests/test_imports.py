@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from functools import cache
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -19,12 +20,29 @@ MAY_IMPORT = {
     "predictors": {"search_spaces"},
     "nas": {"search_spaces", "supernets", "predictors"},
 }
-ROOMS = {  # folders of `nas`, and what of `nas` they may import
+ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that they may import
+    "files": set(),
+    "board": set(),
+    "runtime": set(),
+    "onnx": set(),
+    "pareto": {"files"},
     "samplers": {"pareto"},
-    "transfer": {"devices", "files", "pareto"},
     "cluster": {"files"},
     "zoo": {"files", "pareto"},
+    "devices": {"board", "onnx"},
+    "remote": {"devices", "onnx"},
+    "transfer": {"devices", "files", "pareto"},
+    "measure": {"cluster", "devices", "files", "pareto", "remote"},
+    "report": {"files", "pareto"},
+    "export": {"devices", "files", "onnx", "pareto", "runtime", "zoo"},
+    "search": {
+        *{"cluster", "devices", "files", "measure", "pareto"},
+        *{"report", "samplers", "transfer", "zoo"},
+    },
 }
+ROOMS["cli"] = set(ROOMS)
+SEARCH = ("score", "front", "images", "study")
+"""Rooms of `nas.search`: each may import those before it."""
 SHIPPED = {ROOT / "nas" / "runtime", ROOT / "nas" / "board"}
 MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 PICKLING = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
@@ -86,12 +104,54 @@ def test_imports_point_one_way() -> None:
     )
 
 
+def rooms_used(folder: Path) -> set[str]:
+    """Names directly below `nas` that the files of a folder (or one file) import."""
+    paths = folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]
+    found = [module.split(".") for path in paths for module, _ in imports(path)]
+    return {parts[1] for parts in found if parts[0] == "nas" and len(parts) > 1}
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_of_nas_import_what_they_may(room: str) -> None:
-    paths = sorted((ROOT / "nas" / room).rglob("*.py"))
-    found = [module.split(".") for path in paths for module, _ in imports(path)]
-    ours = {parts[1] for parts in found if parts[0] == "nas" and len(parts) > 1}
-    assert ours - {room} <= ROOMS[room]
+    assert rooms_used(ROOT / "nas" / room) - {room} <= ROOMS[room]
+
+
+def test_the_table_of_rooms_is_whole_and_points_one_way() -> None:
+    names = list(ROOMS)
+    assert all(ROOMS[room] <= set(names[: names.index(room)]) for room in names)
+    found = {path.stem for path in (ROOT / "nas").iterdir() if path.suffix in {"", ".py"}}
+    assert found - {"__init__", "__pycache__"} == set(names)
+
+
+@pytest.mark.parametrize("room", SEARCH)
+def test_rooms_of_the_search_point_one_way(room: str) -> None:
+    used = {
+        module.split(".")[2]
+        for path in (ROOT / "nas" / "search" / room).rglob("*.py")
+        for module, _ in imports(path)
+        if module.startswith("nas.search.")
+    }
+    assert not used & set(SEARCH[SEARCH.index(room) + 1 :])
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_files_import_each_other_in_no_circle() -> None:
+    known = {module_of(path) for path in MODULES}
+    graph = {
+        module_of(path): {
+            inner if inner in known else module
+            for module, names in imports(path)
+            for inner in ([f"{module}.{name}" for name in names] or [module])
+            if module in known
+        }
+        for path in MODULES
+    }
+    graph["nas.cli.measure_of"].discard("nas.cli.measure")  # being opened
+    tuple(TopologicalSorter(graph).static_order())  # names the circle where there is one
 
 
 def test_siblings_use_the_public_api() -> None:
