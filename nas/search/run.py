@@ -17,12 +17,11 @@ from nas.search.folder import RunFolder, claim
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
 from nas.search.front.outcomes import Generation
-from nas.search.front.result import result_table
 from nas.search.front.shared_set import shared, write_shared
 from nas.search.images.verify_accuracy import check_data, verify
 from nas.search.instant import instant_archive
 from nas.search.model import Model, load_model
-from nas.search.result_files import write_result
+from nas.search.result import result_table, write_result
 from nas.search.score.feasibility import check_feasible
 from nas.search.score.scorer import Accuracy
 from nas.search.settings import SearchSettings

@@ -1,9 +1,10 @@
-"""The content of `pareto.json`: the result of one device, from its own archive."""
+"""The result of one device, from its own archive: the table and its files."""
 
 from __future__ import annotations
 
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -67,6 +68,15 @@ def result_table(
             "front": [p["id"] for p, on in zip(points, non_dominated(reached), strict=True) if on],
         }
     )
+
+
+def write_result(table: ParetoTable, out: Path) -> None:
+    """`pareto.json`, `pareto.csv` and `report.html` in `out`."""
+    from nas.report import write_report
+
+    table.write_json(out / "pareto.json")
+    table.write_csv(out / "pareto.csv")
+    write_report(table.content, out / "report.html", knees=table.knees())
 
 
 def _device(device: Device, costs: TargetCosts) -> DeviceEntry:
