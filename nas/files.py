@@ -55,4 +55,4 @@ def prepare_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None
+        raise InputError(f"cannot write to {folder}: {reason}; choose another `out`") from None

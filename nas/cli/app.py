@@ -6,7 +6,9 @@ import errno
 import sys
 
 import typer
+from typer.core import TyperGroup
 
+from nas.cli.arguments import running_command, with_options
 from nas.cli.devices import devices
 from nas.cli.export import export
 from nas.cli.measure import measure
@@ -40,7 +42,10 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        group = typer.main.get_command(app)
+        assert isinstance(group, TyperGroup)
+        told = with_options(str(error), running_command(group, sys.argv[1:]))
+        print(f"error: {told}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as done:
         if done.code == INTERRUPTED:  # typer took the KeyboardInterrupt and said nothing

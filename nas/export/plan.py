@@ -122,8 +122,8 @@ def _without_statistics(folder: Path) -> str:
     shipped = folder / "bn.safetensors"
     cache = str(shipped) if shipped.exists() else "FILE (`nas supernet calibrate` writes one)"
     return (
-        "batch norm needs the statistics of every subnet: give --data DIR with the training "
-        f"images, or --bn-cache {cache}"
+        "batch norm needs the statistics of every subnet: give `data` DIR with the training "
+        f"images, or `bn_cache` {cache}"
     )
 
 
@@ -141,7 +141,7 @@ def _statistics(
         if missing:
             raise InputError(
                 f"{bn_cache} has no statistics of {missing[0]} ({len(missing)} of {len(texts)} "
-                "subnets are missing); run `nas supernet calibrate` on this table or give --data"
+                "subnets are missing); run `nas supernet calibrate` on this table or give `data`"
             )
         return found
     assert dataset is not None

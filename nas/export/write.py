@@ -36,13 +36,13 @@ def write_export(
     InputError: `out` holds something already, or ONNX Runtime answers differently.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists already; choose another --out or remove it")
+        raise InputError(f"{out} exists already; choose another `out` or remove it")
     aside = out.with_name(out.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
+        raise InputError(f"cannot write to {out}: {error.strerror}; choose another `out`") from None
     try:
         manifest = _write(export, aside, half=half, command=command)
         if out.exists():

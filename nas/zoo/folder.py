@@ -119,14 +119,14 @@ def matching_dataset(
     splits = [(d["drawn"], d["n_images"]) for d in (known, found)]
     if any(drawn for drawn, _ in splits) and splits[0] != splits[1]:
         raise InputError(
-            f"--data holds {_sizes(found)} images, training had {_sizes(known)}: with splits drawn "
+            f"`data` holds {_sizes(found)} images, training had {_sizes(known)}: with splits drawn "
             "here, images that were trained on would be evaluated; restore the folder or train anew"
         )
     return replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
 
 
 def _other_data(known: str, found: str) -> InputError:
-    return InputError(f"--data holds {found}, the supernet was trained on {known}")
+    return InputError(f"`data` holds {found}, the supernet was trained on {known}")
 
 
 def _summary(data: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def import_ofa(
 
     out = out.resolve()
     if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise InputError(f"{out} is there already; choose another --out")
+        raise InputError(f"{out} is there already; choose another `out`")
     path = locate(source)
     found = checksum(path)
     if sha256 and found != sha256.lower():

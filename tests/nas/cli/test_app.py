@@ -141,7 +141,7 @@ def test_a_folder_that_holds_a_run_is_not_touched(digits, tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write to .*file/run: .*; choose another --out"):
+    with pytest.raises(InputError, match=r"cannot write to .*file/run: .*; choose another `out`"):
         prepare_folder(tmp_path / "file" / "run")
 
 

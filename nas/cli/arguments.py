@@ -1,0 +1,54 @@
+"""Names of arguments in a message, shown as the options that a user of the command line types.
+
+The library says `` `n_trials` must be at least 1, got 0 ``, as a Python caller needs it. On the
+command line the same line reads `--trials must be at least 1, got 0`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+Command = TyperCommand | TyperGroup
+OTHER_NAMES = {  # of an argument: what its option is called, where neither rule below finds it
+    "n_target_rows": "samples",
+    "n_programs": "samples",
+    "others": "device",
+    "n_repeats": "repeat",
+}
+ARGUMENT = re.compile(r"`([a-z_][a-z0-9_]*)(?:=True)?`")
+
+
+def running_command(group: Command, words: Sequence[str]) -> Command:
+    """The command that `words`, those behind `nas`, run; `group` itself where they name none."""
+    for word in words:
+        if not isinstance(group, TyperGroup) or word not in group.commands:
+            return group
+        found = group.commands[word]
+        assert isinstance(found, Command)  # typer makes them all
+        group = found
+    return group
+
+
+def with_options(message: str, command: Command) -> str:
+    """`message` with every argument in backticks as the option or argument of `command`.
+
+    An argument is looked up by its own name, then without `n_` in front, as `n_trials` is
+    `--trials`. Names that `command` does not take, such as those of columns, stay as they are.
+    """
+    shown = {parameter.name: _shown(parameter) for parameter in command.params}
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1]
+        names = (name, f"{name}_", name.removeprefix("n_"), OTHER_NAMES.get(name, ""))
+        return next((shown[n] for n in names if n in shown), found[0])
+
+    return ARGUMENT.sub(option, message)
+
+
+def _shown(parameter: Any) -> str:
+    longest: str = max(parameter.opts, key=len)
+    return longest.upper() if isinstance(parameter, TyperArgument) else longest
