@@ -112,7 +112,7 @@ def test_a_checkpoint_that_does_not_describe_its_images_goes_by_their_name(shape
     with pytest.raises(InputError, match="`data` holds shapes, the supernet was trained on digits"):
         matching_dataset({"dataset": "digits"}, shapes)
     described = {"data": {**matching_dataset({"dataset": "digits"}, None).describe()}}
-    with pytest.raises(InputError, match="--data holds digits, the supernet was trained on mnist"):
+    with pytest.raises(InputError, match="`data` holds digits, the supernet was trained on mnist"):
         matching_dataset({"data": {**described["data"], "name": "mnist"}}, None)
 
 
