@@ -1,4 +1,4 @@
-"""Measurement rows: what a device needed for a program at a clock setting."""
+"""Measured rows, read from a file and checked: the columns of `search_spaces.Row`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ from predictors.cells import (
     read_cells,
     whole_numbers,
 )
-from search_spaces import Bools, Genes, InputError, Space, parse_heads
+from search_spaces import (
+    ROW_CLOCKS,
+    ROW_POSITIVE,
+    ROW_REQUIRED,
+    ROW_WHOLE,
+    Bools,
+    Genes,
+    InputError,
+    Space,
+    parse_heads,
+)
 
-REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
-CLOCKS = ("gpu_mhz", "cpu_mhz", "emc_mhz")
-POSITIVE = (*CLOCKS, "latency_p95_ms", "energy_mj", "power_w")
-WHOLE = {"level": 0, "batch": 1, "n_runs": 1}  # and the least value of each
 MIN_TARGET_ROWS, MIN_TARGET_SUBNETS = 8, 5
 
 
 def read_rows(path: Path | str, space: Space) -> pd.DataFrame:
     """Checked rows of a CSV or Parquet file that was measured on `space`.
 
-    Needs the columns REQUIRED; columns that are not ours are kept as text. Numeric columns become
-    numbers (NaN where an optional cell is empty) and `subnet` gets its canonical spelling.
+    Needs the columns ROW_REQUIRED; columns that are not ours are kept as text. Numeric columns
+    become numbers (NaN where an optional cell is empty), `subnet` gets its canonical spelling.
     TableError names the first fault by line (CSV, the header is line 1) or row (Parquet).
     """
     path = Path(path)
-    rows = read_cells(path, REQUIRED)
+    rows = read_cells(path, ROW_REQUIRED)
     _check_space(rows, space, path)
     for line in rows.index[rows["device"] == ""]:
         raise TableError(f"{place(path, rows, line)}: device must be a name, got an empty cell")
@@ -57,7 +63,7 @@ def read_subnets(path: Path | str, space: Space) -> pd.DataFrame:
     if "space" in programs:
         _check_space(programs, space, path)
     _check_programs(programs, space, path)
-    _check_numbers(programs, path, [*CLOCKS, "level"])
+    _check_numbers(programs, path, [*ROW_CLOCKS, "level"])
     return programs.reset_index(drop=True)
 
 
@@ -79,12 +85,12 @@ def _check_programs(rows: pd.DataFrame, space: Space, path: Path) -> None:
 
 
 def _check_numbers(
-    rows: pd.DataFrame, path: Path, only: Sequence[str] = (*POSITIVE, *WHOLE)
+    rows: pd.DataFrame, path: Path, only: Sequence[str] = (*ROW_POSITIVE, *ROW_WHOLE)
 ) -> None:
     """Optional columns become numbers, NaN where a cell is empty."""
     for column in rows.columns.intersection(list(only)):
-        if column in WHOLE:
-            rows[column] = whole_numbers(rows, column, path, least=WHOLE[column])
+        if column in ROW_WHOLE:
+            rows[column] = whole_numbers(rows, column, path, least=ROW_WHOLE[column])
         else:
             rows[column] = numbers(rows, column, path, positive=True, required=False)
 

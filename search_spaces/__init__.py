@@ -12,11 +12,28 @@ from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Operators
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
+from search_spaces.rows import (
+    ROW_CLOCKS,
+    ROW_KEY,
+    ROW_POSITIVE,
+    ROW_REQUIRED,
+    ROW_WHOLE,
+    Row,
+    asked_row,
+    new_row,
+    operator_columns,
+    program_columns,
+)
 from search_spaces.space import GeneGroup, Space
 from search_spaces.subnet import Subnet
 
 __all__ = [
     "RESOLUTIONS",
+    "ROW_CLOCKS",
+    "ROW_KEY",
+    "ROW_POSITIVE",
+    "ROW_REQUIRED",
+    "ROW_WHOLE",
     "Bools",
     "DvfsLevel",
     "ExitPolicy",
@@ -32,15 +49,20 @@ __all__ = [
     "PolicyGrid",
     "ResNet50Space",
     "ResNetSpace",
+    "Row",
     "Space",
     "Subnet",
+    "asked_row",
     "encode",
     "feature_blocks",
     "feature_names",
     "format_heads",
     "get_space",
     "ideal_mapping",
+    "new_row",
+    "operator_columns",
     "parse_heads",
+    "program_columns",
     "resnet_cifar",
     "resnet_digits",
     "resnet_for",

@@ -233,9 +233,9 @@ def run_jobs(
 
 def described(found: Noise) -> dict[str, Any]:
     """The noise and the noisy rows as a script reads them."""
-    from nas.measure import KEY
+    from search_spaces import ROW_KEY
 
-    noisy = [dict(zip(KEY, key, strict=True)) for key in sorted(found.noisy)]
+    noisy = [dict(zip(ROW_KEY, key, strict=True)) for key in sorted(found.noisy)]
     return {"noise": found.figures(), "noisy": noisy}
 
 

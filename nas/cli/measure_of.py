@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from nas.devices import Device
     from nas.measure import Job
-    from nas.measure.table import Row
+    from nas.measure.table import TextRow
     from nas.measure.wanted import Asked, Wanted
     from nas.pareto.records import VerifiedCosts
 
@@ -159,7 +159,7 @@ def _verify(
 
 
 def _say_clocks(
-    rows: list[Row], jobs: dict[Asked, list[Job]], device: Device, log: Console
+    rows: list[TextRow], jobs: dict[Asked, list[Job]], device: Device, log: Console
 ) -> None:
     """A remark where a board measured at the clocks it had."""
     from nas.measure import row_key

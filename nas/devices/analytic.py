@@ -38,9 +38,11 @@ from search_spaces import (
     InputError,
     Ints,
     Operators,
+    Row,
     Space,
     Subnet,
-    format_heads,
+    new_row,
+    program_columns,
 )
 
 
@@ -123,28 +125,13 @@ class AnalyticDevice:
         times = self._times(operators)
         return np.maximum(times.start, times.dispatch) / times.total
 
-    def measure(
-        self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1
-    ) -> dict[str, Any]:
+    def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1) -> Row:
         """One simulated row of the program (`subnet`, `heads`)."""
         asked = np.zeros((1, space.n_exits + 1), dtype=bool)
         asked[0, list(heads)] = True
         latency, energy = self.cost(space.operators(space.genes([subnet]), asked))
-        at = self.levels[level]
-        return {
-            "space": space.name,
-            "subnet": str(subnet),
-            "heads": format_heads(heads),
-            "device": self.name,
-            "level": at.level,
-            "gpu_mhz": at.gpu_mhz,
-            "cpu_mhz": at.cpu_mhz,
-            "emc_mhz": at.emc_mhz,
-            "power_mode": self.power_mode,
-            "processor": self.processor,
-            "backend": self.backend,
-            "precision": self.precision,
-            "batch": self.batch,
+        row = new_row(program_columns(space, subnet, heads), self, self.levels[level])
+        return row | {
             "latency_ms": float(latency[0, level]),
             "energy_mj": float(energy[0, level]),
             "power_w": float(energy[0, level] / latency[0, level]),

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from nas.devices.backends import get_backend
 from nas.devices.timing import time_calls
-from search_spaces import DvfsLevel, InputError, Space, Subnet, format_heads
+from search_spaces import (
+    DvfsLevel,
+    InputError,
+    Row,
+    Space,
+    Subnet,
+    new_row,
+    operator_columns,
+    program_columns,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,9 +58,7 @@ class HostDevice:
         self.batch, self.threads, self.seconds = batch, threads, seconds
         self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]
 
-    def measure(
-        self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = 0
-    ) -> dict[str, Any]:
+    def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = 0) -> Row:
         """One measured row of the program (`subnet`, `heads`), at the clock the machine has now.
 
         Weights and images are random: they cost what trained and real ones cost. Latency is that
@@ -64,17 +71,16 @@ class HostDevice:
 
         net = extract(_random_supernet(space), subnet, heads=heads).fold()
         x = torch.randn(self.batch, *space.input_shape(subnet))
-        about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
-        return about | self._row(net, x)
+        return self._row(program_columns(space, subnet, heads), net, x)
 
-    def measure_operator(self, space: Space, operator: Operator) -> dict[str, Any]:
+    def measure_operator(self, space: Space, operator: Operator) -> Row:
         """One measured row of an operator alone: an entry of a look-up table."""
         from nas.devices.operators import operator_network
 
         net, x = operator_network(operator, self.batch)
-        return {"space": space.name, "operator": str(operator)} | self._row(net, x)
+        return self._row(operator_columns(space, str(operator)), net, x)
 
-    def measure_block(self, space: Space, key: str, subnet: Subnet, index: int) -> dict[str, Any]:
+    def measure_block(self, space: Space, key: str, subnet: Subnet, index: int) -> Row:
         """One measured row of entry `index` of once-for-all's table for `subnet`, named `key`."""
         import torch
 
@@ -83,27 +89,22 @@ class HostDevice:
 
         net = extract(_random_supernet(space), subnet).fold()
         x = torch.randn(self.batch, *space.input_shape(subnet))
-        return {"space": space.name, "operator": key} | self._row(*block_network(net, x, index))
+        return self._row(operator_columns(space, key), *block_network(net, x, index))
 
-    def _row(self, net: nn.Module, x: Tensor) -> dict[str, Any]:
+    def _row(self, what: Row, net: nn.Module, x: Tensor) -> Row:
         times = self._backend.time(
             net, x, precision=self.precision, threads=self.threads, seconds=self.seconds
         )
-        return {
-            "device": self.name,
-            "level": 0,
-            "processor": self.processor,
-            "backend": self.backend,
-            "precision": self.precision,
+        found: Row = {
             "calibration": "random" if self.precision == "int8" else None,
-            "batch": self.batch,
-            "threads": self.threads,
             "cpu_mhz": cpu_mhz(),  # None where the system hides it: a stand-in is not measured
-            **times.columns(),
+        }
+        given: Row = {
             "source": self.source,
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": f"{cpu_name()}, {self.threads} thread" + "s" * (self.threads > 1),
         }
+        return new_row(what, self, self.levels[0]) | found | times.columns() | given
 
     def as_found(self, cpu_mhz: float | None, decision_ms: float | None) -> HostDevice:
         """The same device with the clock and decision time that rows tell of, where not None."""

@@ -7,10 +7,10 @@ not inherit from any of them; it is enough to have the named attributes and meth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from predictors import Operator
-from search_spaces import DvfsLevel, Floats, Operators, Space, Subnet
+from search_spaces import DvfsLevel, Floats, Operators, Row, Space, Subnet
 
 
 class Device(Protocol):
@@ -57,9 +57,7 @@ class Device(Protocol):
         """DVFS levels from the slowest clock to the fastest."""
         ...
 
-    def measure(
-        self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = ...
-    ) -> dict[str, Any]:
+    def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = ...) -> Row:
         """One row: what the program (`subnet`, `heads`) costs at `levels[level]`."""
         ...
 
@@ -127,11 +125,11 @@ class Machine(Protocol):
         """The same device with the clock and decision time that rows tell of, where not None."""
         ...
 
-    def measure_operator(self, space: Space, operator: Operator) -> dict[str, Any]:
+    def measure_operator(self, space: Space, operator: Operator) -> Row:
         """One row of an operator alone."""
         ...
 
-    def measure_block(self, space: Space, key: str, subnet: Subnet, index: int) -> dict[str, Any]:
+    def measure_block(self, space: Space, key: str, subnet: Subnet, index: int) -> Row:
         """One row of entry `index` of once-for-all's table for `subnet`, named `key`."""
         ...
 

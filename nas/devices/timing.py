@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search_spaces import Row
+
 MIN_RUNS = 100  # fewer say nothing of a 99th percentile
 WINDOW = 10  # calls whose median is compared with that of the calls before
 SETTLED_PCT = 2.0  # change of that median that counts as warm
@@ -27,7 +29,7 @@ class Times:
     def median_ms(self) -> float:
         return float(np.median(self.ms))
 
-    def columns(self) -> dict[str, float | int | None]:
+    def columns(self) -> Row:
         """The columns of a measurement row."""
         p90, p95, p99 = np.percentile(self.ms, (90, 95, 99))
         return {

@@ -2,7 +2,6 @@
 
 from nas.measure.jobs import (
     GIVE_UP,
-    KEY,
     Job,
     Run,
     check_sources,
@@ -17,7 +16,6 @@ from nas.measure.jobs import (
 
 __all__ = [
     "GIVE_UP",
-    "KEY",
     "Job",
     "Run",
     "check_sources",

@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from nas.devices import Device, MachineDevice
-from nas.measure.table import Row, Table
+from nas.measure.table import Table
 from nas.remote.session import FailedRowsError
 from predictors import Operator, programs_of
-from search_spaces import InputError, Space, Subnet, format_heads
+from search_spaces import (
+    ROW_KEY,
+    InputError,
+    Row,
+    Space,
+    Subnet,
+    asked_row,
+    operator_columns,
+    program_columns,
+)
 
 N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
 GIVE_UP = 5  # failures in a row: the board, not the program
 Program = tuple[Subnet, tuple[int, ...]]
-KEY = (
-    *("space", "subnet", "heads", "operator", "device", "level", "power_mode"),
-    *("backend", "precision", "batch", "threads", "clocks", "repeat"),
-)
-"""The columns that say which measurement a row is."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row to measure: `about` holds its columns of KEY."""
+    """One row to measure: `about` holds what is known of it before."""
 
     about: Row
     run: Callable[[], Row]
@@ -85,8 +89,7 @@ def program_jobs(
 def program_job(device: Device, space: Space, program: Program, level: int, repeat: int = 0) -> Job:
     """One row of a program; `level` counts the levels of `device`."""
     subnet, heads = program
-    about = {"space": space.name, "subnet": str(subnet), "heads": format_heads(heads)}
-    about |= about_device(device) | {"level": device.levels[level].level, "repeat": repeat}
+    about = job_row(program_columns(space, subnet, heads), device, level, repeat)
     return Job(about, lambda: device.measure(space, subnet, heads, level))
 
 
@@ -101,8 +104,8 @@ def operator_jobs(
     """All operators alone on all devices, `repeats` times, in one random order."""
 
     def job(device: MachineDevice, operator: Operator, repeat: int) -> Job:
-        about = {"space": space.name, "operator": str(operator), "level": 0, "repeat": repeat}
-        return Job(about | about_device(device), lambda: device.measure_operator(space, operator))
+        about = job_row(operator_columns(space, str(operator)), device, 0, repeat)
+        return Job(about, lambda: device.measure_operator(space, operator))
 
     jobs = [
         job(device, operator, repeat)
@@ -113,10 +116,12 @@ def operator_jobs(
     return shuffled(jobs, seed)
 
 
-def about_device(device: Device) -> Row:
-    """The columns of KEY that say what measured, and whether it really did."""
-    names = ("power_mode", "backend", "precision", "batch", "threads", "source")
-    return {"device": device.name} | {name: getattr(device, name) for name in names}
+def job_row(what: Row, device: Device, level: int, repeat: int) -> Row:
+    """Which row a job is to bring, and whether it is really measured."""
+    return asked_row(what, device, device.levels[level]) | {
+        "source": device.source,
+        "repeat": repeat,
+    }
 
 
 def shuffled(jobs: list[Job], seed: int) -> list[Job]:
@@ -124,9 +129,9 @@ def shuffled(jobs: list[Job], seed: int) -> list[Job]:
     return [jobs[i] for i in np.random.default_rng([seed, 1]).permutation(len(jobs))]
 
 
-def row_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+def row_key(row: Mapping[str, Any] | Row) -> tuple[str, ...]:
     """Which measurement a row of a file, or of a job, is."""
-    values = {name: row.get(name) for name in KEY}
+    values = {name: row.get(name) for name in ROW_KEY}
     values["repeat"] = values["repeat"] or "0"  # rows from before repeats were counted
     return tuple("" if v is None else str(v) for v in values.values())
 
@@ -176,6 +181,6 @@ def measure_rows(
     left = [job for job in jobs if row_key(job.about) not in done]
     with closing(run(left)) as found:
         for n, (job, measured) in enumerate(found, start=1 + len(jobs) - len(left)):
-            row = measured | {k: v for k, v in job.about.items() if v is not None}
+            row = cast(Row, {**measured, **{k: v for k, v in job.about.items() if v is not None}})
             table.append(row)
             yield n, row

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nas.cluster.cluster import MEASURE, Cluster
 from nas.measure.jobs import Job, row_key
-from nas.measure.table import Row
+from search_spaces import Row
 
 
 def run_on_nodes(

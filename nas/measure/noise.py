@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nas.measure.jobs import KEY, row_key
+from nas.measure.jobs import row_key
 from predictors import srcc
+from search_spaces import ROW_KEY
 
 NOISY_TAIL = 1.25  # 95th percentile over median
 NOISY_REPEAT_PCT = 5.0  # a repeat's distance from the median of all repeats
@@ -58,13 +59,15 @@ class Noise:
         return shown
 
 
-def noise(rows: Sequence[dict[str, Any]]) -> Noise:
+def noise(rows: Sequence[Mapping[str, Any]]) -> Noise:
     """The noise of measured rows; rank correlations stay within a level, backend and batch."""
-    frame = pd.DataFrame([dict(zip(KEY, row_key(row), strict=True)) for row in rows], columns=KEY)
+    frame = pd.DataFrame(
+        [dict(zip(ROW_KEY, row_key(row), strict=True)) for row in rows], columns=ROW_KEY
+    )
     frame["ms"] = [float(row["latency_ms"]) for row in rows]
     frame["p95"] = [float(row.get("latency_p95_ms") or "nan") for row in rows]
     tail = frame["p95"] / frame["ms"]
-    measurement = [column for column in KEY if column != "repeat"]
+    measurement = [column for column in ROW_KEY if column != "repeat"]
     ms = frame.groupby(measurement, sort=False)["ms"]
     repeated = ms.transform("size") > 1
     middle = ms.transform("median")
@@ -84,7 +87,7 @@ def noise(rows: Sequence[dict[str, Any]]) -> Noise:
     )
 
 
-def mixed_processors(rows: Sequence[dict[str, Any]]) -> list[str]:
+def mixed_processors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A warning where machines with different processors measured: they are not one device."""
     n_rows = Counter(row["host"] for row in rows if row.get("host"))
     if len(n_rows) < 2:
@@ -96,7 +99,7 @@ def mixed_processors(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _rank_correlations(frame: pd.DataFrame) -> list[float]:
     """Spearman's rho of every pair of repeats of the same three or more programs."""
     found = []
-    setting = [column for column in KEY if column not in (*PROGRAM, "repeat")]
+    setting = [column for column in ROW_KEY if column not in (*PROGRAM, "repeat")]
     for _, group in frame.groupby(setting, sort=False):
         wide = group.pivot_table("ms", list(PROGRAM), "repeat")
         for a, b in combinations(wide.columns, 2):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from nas.devices import MachineDevice
 from nas.files import prepare_folder
-from nas.measure.jobs import Job, about_device, shuffled
+from nas.measure.jobs import Job, job_row, shuffled
 from nas.measure.per_operator import lut_of
-from nas.measure.table import Row
+from nas.measure.table import TextRow
 from predictors import ofa_keys, write_ofa_lut
-from search_spaces import InputError, MobileNetV3Space, Space, Subnet
+from search_spaces import InputError, MobileNetV3Space, Space, Subnet, operator_columns
 
 
 def table_resolution(path: Path, space: Space) -> int:
@@ -50,10 +50,8 @@ def block_jobs(
     host = hosts[0]
 
     def job(key: str, subnet: Subnet, index: int, repeat: int) -> Job:
-        about = {"space": space.name, "operator": key, "level": 0, "repeat": repeat}
-        return Job(
-            about | about_device(host), lambda: host.measure_block(space, key, subnet, index)
-        )
+        about = job_row(operator_columns(space, key), host, 0, repeat)
+        return Job(about, lambda: host.measure_block(space, key, subnet, index))
 
     found = {
         key: (subnet, index)
@@ -64,7 +62,7 @@ def block_jobs(
     return shuffled(jobs, seed)
 
 
-def write_table(path: Path, jobs: Iterable[Job], rows: list[Row], host: MachineDevice) -> None:
+def write_table(path: Path, jobs: Iterable[Job], rows: list[TextRow], host: MachineDevice) -> None:
     """Write the measured blocks of `jobs`; `mean` is the median, which bears noise better."""
     lut = lut_of(rows, host)
     runs = {row["operator"]: int(row["n_runs"]) for row in rows if row.get("operator")}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nas.devices import Device, Machine, MachineDevice
 from nas.measure.jobs import Program, unique_operators
-from nas.measure.table import Row
+from nas.measure.table import TextRow
 from predictors import (
     LutPredictor,
     Operator,
@@ -107,7 +107,7 @@ def programs_in(rows: pd.DataFrame, space: Space) -> list[Program]:
     return list(dict.fromkeys((s, tuple(np.flatnonzero(h).tolist())) for s, h in listed))
 
 
-def lut_of(entries: Iterable[Row], device: MachineDevice) -> dict[str, float]:
+def lut_of(entries: Iterable[TextRow], device: MachineDevice) -> dict[str, float]:
     """Milliseconds of every operator that `device` measured, the median of its repeats."""
     wanted = setting(device)
     times: dict[str, list[float]] = {}
@@ -119,7 +119,7 @@ def lut_of(entries: Iterable[Row], device: MachineDevice) -> dict[str, float]:
 
 def lut_error(
     space: Space,
-    entries: Iterable[Row],
+    entries: Iterable[TextRow],
     rows: pd.DataFrame,
     device: MachineDevice,
     *,

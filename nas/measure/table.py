@@ -6,14 +6,13 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from nas.files import write_bytes
 from search_spaces import InputError
 
-Row = dict[str, Any]
+TextRow = dict[str, str]  # a row as a file holds it
 SYNC_S = 1.0  # a power cut may cost the rows of the last second
 
 
@@ -33,7 +32,7 @@ class Table:
             if len(whole) < len(data):
                 write_bytes(path, whole)
             reader = csv.DictReader(io.StringIO(whole.decode(), newline=""))
-            self.rows: list[Row] = list(reader)
+            self.rows: list[TextRow] = list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"cannot read {path}: {error}; choose another --out") from None
         self.columns = list(reader.fieldnames or [])
@@ -41,7 +40,7 @@ class Table:
         if fault:
             raise InputError(f"{path} {fault}; choose another --out")
 
-    def append(self, row: Row) -> None:
+    def append(self, row: Mapping[str, object]) -> None:
         """Write `row` behind the others; from here on it survives a kill."""
         text = {k: "" if v is None else str(v) for k, v in row.items()}
         new = [column for column in text if column not in self.columns]
@@ -64,7 +63,7 @@ class Table:
             ) from None
         self.rows.append(text)
 
-    def keep(self, wanted: Callable[[Row], bool]) -> int:
+    def keep(self, wanted: Callable[[TextRow], bool]) -> int:
         """Drop the rows that are not `wanted`; returns how many."""
         kept = [row for row in self.rows if wanted(row)]
         dropped = len(self.rows) - len(kept)
@@ -73,19 +72,19 @@ class Table:
             self.rows = kept
         return dropped
 
-    def _rewrite(self, rows: list[Row]) -> None:
+    def _rewrite(self, rows: list[TextRow]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         header = dict(zip(self.columns, self.columns, strict=True))
         write_bytes(self.path, self._csv([header, *rows]))
 
-    def _csv(self, rows: list[Row]) -> bytes:
+    def _csv(self, rows: list[TextRow]) -> bytes:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writerows(rows)
         return text.getvalue().encode()
 
 
-def _fault(columns: list[str], rows: list[Row]) -> str | None:
+def _fault(columns: list[str], rows: list[TextRow]) -> str | None:
     """What keeps a file from being one of measurement rows."""
     if columns and "latency_ms" not in columns:
         return "has no column latency_ms"

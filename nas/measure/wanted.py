@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from nas.devices import Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
-from nas.measure.table import Row
+from nas.measure.table import TextRow
 from nas.pareto import ParetoTable, Point, read_pareto, spread
 from predictors import TableError, read_cells, read_subnets
-from search_spaces import ExitPolicy, InputError, Space, Subnet, get_space, parse_heads
+from search_spaces import ExitPolicy, InputError, Row, Space, Subnet, get_space, parse_heads
 
 PLAN = ("space", "subnet", "device", "level")  # columns that a plan needs
 ABOUT: tuple[Literal["power_mode", "backend", "precision", "batch"], ...] = (
@@ -109,13 +109,14 @@ def wanted_jobs(
     """All jobs in random order, and those of each program."""
     jobs: dict[Asked, list[Job]] = {}
     for asked in wanted.asked:
-        program, on, level, clocks = (asked.subnet, asked.heads), device, asked.level, {}
+        program, on, level = (asked.subnet, asked.heads), device, asked.level
+        own: Row = {}
         if asked.own_clocks:
             on, level = _at_own_clocks(wanted, device, asked), 0
             named = (f"{name}:{mhz:g}" for name, mhz in asked.own_clocks.items())
-            clocks = {"clocks": "+".join(named)}
+            own["clocks"] = "+".join(named)
         made = [program_job(on, wanted.space, program, level, r) for r in range(repeats)]
-        jobs[asked] = [Job(job.about | clocks, job.run) for job in made]
+        jobs[asked] = [Job(job.about | own, job.run) for job in made]
     return shuffled([job for made in jobs.values() for job in made], seed), jobs
 
 
@@ -141,7 +142,7 @@ def point_programs(point: Point, table: ParetoTable, space: Space) -> list[Asked
     return [Asked(subnet, heads, point["level"], **own) for heads in policy.programs(space.n_exits)]
 
 
-def off_clock(row: Row, asked: Asked, device: Device) -> bool:
+def off_clock(row: TextRow, asked: Asked, device: Device) -> bool:
     """Whether a board ran a row at the clocks it had, because the level's could not be set.
 
     The clock that names the level must have been held, and those that a point has of its own; where

@@ -9,7 +9,7 @@ from typing import Any
 from nas.devices.analytic import AnalyticDevice
 from nas.remote.programs import BACKENDS, PRECISIONS, RemoteSettings, measure_programs
 from nas.remote.ssh import Remote
-from search_spaces import DvfsLevel, InputError, Space, Subnet
+from search_spaces import DvfsLevel, InputError, Row, Space, Subnet
 
 RUNNERS = {backend: runner for runner, backend in BACKENDS.items()}
 
@@ -53,9 +53,7 @@ class RemoteDevice:
         twin.levels = list(settings)
         return twin
 
-    def measure(
-        self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1
-    ) -> dict[str, Any]:
+    def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1) -> Row:
         """One measured row of the program; InputError where the board cannot."""
         level = range(len(self.levels))[level]
         runner = RUNNERS[self.backend]

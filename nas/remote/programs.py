@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from nas.devices.catalog import Device
 from nas.remote.session import FailedRowsError, Plan, measure_remote
 from nas.remote.ssh import Remote
-from search_spaces import InputError, Space, Subnet, format_heads
+from search_spaces import ROW_CLOCKS, InputError, Row, Space, Subnet, asked_row, program_columns
 
 CHUNK = 16  # programs whose files are shipped together
 PROVIDERS = {
@@ -45,7 +45,7 @@ def measure_programs(
     how: RemoteSettings = RemoteSettings(),
     *,
     say: Callable[[dict[str, Any]], None] = lambda message: None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """A row of the table for every job, as it is measured, in the order of the jobs.
 
     Networks have random weights, which cost what trained ones cost. A level is set as `device` has
@@ -104,7 +104,7 @@ def _add(files: dict[str, bytes], data: bytes) -> str:
     return name
 
 
-def table_row(row: Mapping[str, Any], device: Device) -> dict[str, Any]:
+def table_row(row: Mapping[str, Any], device: Device) -> Row:
     """A row as a table holds it: lists as text, no rails.
 
     Where another clock ran than the level's, `level` is the one of that clock, if one is.
@@ -119,7 +119,7 @@ def table_row(row: Mapping[str, Any], device: Device) -> dict[str, Any]:
         flat["level"], flat["power_mode"] = found, None
     elif row.get("level") not in near:  # a driver that rounds to the next point
         flat["level"] = found
-    return flat
+    return cast(Row, flat)
 
 
 def _task(
@@ -128,19 +128,9 @@ def _task(
     subnet, heads, n, repeat = job
     level = device.levels[n]
     common = {"batch": device.batch, "threads": how.threads, "precision": device.precision}
-    row = {
-        "space": space.name,
-        "subnet": str(subnet),
-        "heads": format_heads(heads),
-        "device": device.name,
-        "level": level.level,
-        "power_mode": device.power_mode,
-        "processor": device.processor,
-        "backend": BACKENDS[runner],
-        "repeat": repeat,
-        **common,
-    }
-    clocks = {name: getattr(level, name) for name in ("gpu_mhz", "cpu_mhz", "emc_mhz")}
+    row = asked_row(program_columns(space, subnet, heads), device, level)
+    row |= {"backend": BACKENDS[runner], "threads": how.threads, "repeat": repeat}
+    clocks = {name: getattr(level, name) for name in ROW_CLOCKS}
     return {
         "runner": runner,
         "files": [file],

@@ -31,7 +31,7 @@ from nas.search.study.warm_start import WarmStart, read_warm_start
 from nas.search.target_rows import as_measured, planned_rows, target_rows
 from nas.search.targets import Targets, find_devices, fit_target
 from nas.transfer.proxy import Proxy, load_proxy
-from search_spaces import Genes, InputError
+from search_spaces import Genes, InputError, Row
 
 
 class Listener(Protocol):
@@ -221,7 +221,7 @@ def _shared(
     return shared(targets.problem(), parts, targets.names)
 
 
-def plan_search(settings: SearchSettings) -> list[dict[str, Any]]:
+def plan_search(settings: SearchSettings) -> list[Row]:
     """The rows that `--plan` writes: what to measure on the target, or on each of several."""
     model = load_model(settings)
     proxy = load_proxy(model.space, settings.proxy)

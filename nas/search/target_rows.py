@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,26 +16,24 @@ from nas.search.settings import SearchSettings
 from nas.transfer.plan import plan_rows, write_plan
 from nas.transfer.proxy import Proxy
 from predictors import check_target_rows, read_rows
-from search_spaces import InputError, Space, parse_heads
+from search_spaces import InputError, Row, Space, parse_heads
 
 
-def measure_plan(
-    space: Space, device: Device, planned: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def measure_plan(space: Space, device: Device, planned: list[Row]) -> list[Row]:
     """The planned rows with the costs that `device` measures or simulates."""
     return [job.run() for job in plan_jobs(space, device, planned)]
 
 
-def plan_jobs(space: Space, device: Device, planned: list[dict[str, Any]]) -> list[Job]:
+def plan_jobs(space: Space, device: Device, planned: list[Row]) -> list[Job]:
     """The planned rows as jobs; a machine also measures how long it takes to decide at an exit."""
 
-    def job(plan: dict[str, Any]) -> Job:
+    def job(plan: Row) -> Job:
         heads = parse_heads(plan["heads"], space.n_exits)
-        subnet = space.parse(plan["subnet"])
+        subnet, level = space.parse(plan["subnet"]), plan["level"] or 0
 
-        def run() -> dict[str, Any]:
-            decision = {"decision_ms": device.decision_ms} if isinstance(device, Machine) else {}
-            return plan | device.measure(space, subnet, heads, plan["level"]) | decision
+        def run() -> Row:
+            row = plan | device.measure(space, subnet, heads, level)
+            return row | {"decision_ms": device.decision_ms} if isinstance(device, Machine) else row
 
         return Job(plan, run)
 
@@ -47,9 +44,9 @@ def measure_by_nodes(
     settings: SearchSettings,
     space: Space,
     device: Device,
-    planned: list[dict[str, Any]],
+    planned: list[Row],
     tell: Callable[[str], None],
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """`measure_plan` by the nodes of the search's cluster that measure, where it has such nodes."""
     address = settings.ray
     if address is None or address == "local" or not isinstance(device, Machine):
@@ -87,9 +84,7 @@ def as_measured(device: Device, rows: pd.DataFrame) -> Device:
     return device.as_found(*found)
 
 
-def planned_rows(
-    settings: SearchSettings, space: Space, device: Device, proxy: Proxy
-) -> list[dict[str, Any]]:
+def planned_rows(settings: SearchSettings, space: Space, device: Device, proxy: Proxy) -> list[Row]:
     """The rows that a search of `settings` wants of one device."""
     rng = np.random.default_rng(settings.seed)
     return plan_rows(space, device, proxy, settings.n_target_rows, rng)

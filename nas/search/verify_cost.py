@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.devices import Device, Machine
 from nas.measure import Job, row_key
-from nas.measure.table import Row
+from nas.measure.table import TextRow
 from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
 from nas.pareto import Point
 from nas.pareto.records import CostComparison, Quantity, VerifiedCosts
@@ -28,7 +28,7 @@ def verify_cost(
     wanted: Wanted,
     device: Device,
     jobs: Mapping[Asked, Sequence[Job]],
-    rows: Sequence[Row],
+    rows: Sequence[TextRow],
     *,
     file: Path,
     command: str,
@@ -137,7 +137,7 @@ def compared(points: Sequence[Point], name: Quantity) -> CostComparison | None:
 
 
 def _medians(
-    jobs: Mapping[Asked, Sequence[Job]], rows: Sequence[Row], device: Device
+    jobs: Mapping[Asked, Sequence[Job]], rows: Sequence[TextRow], device: Device
 ) -> dict[Asked, tuple[float, float, str]]:
     """latency_ms, energy_mj (NaN where unknown) and source of the programs that ran as asked."""
     by_key = {row_key(row): row for row in rows}

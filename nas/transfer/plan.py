@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from nas.files import write_text
 from nas.pareto import farthest, normalised
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
-from search_spaces import Bools, DvfsLevel, Floats, Genes, Space, format_heads
+from search_spaces import Bools, DvfsLevel, Floats, Genes, Row, Space, new_row, program_columns
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")
@@ -50,33 +50,22 @@ def choose_programs(
 
 def plan_rows(
     space: Space, device: Device, proxy: Proxy, n_rows: int, rng: np.random.Generator
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """`n_rows` to measure, with empty cost cells: the same programs at every chosen level."""
     levels = choose_levels(device.levels)
     n_programs = max(MIN_PROGRAMS, -(-n_rows // len(levels)))
     genes, heads = choose_programs(space, proxy, n_programs, rng)
-    return [
-        {
-            "space": space.name,
-            "subnet": str(subnet),
-            "heads": format_heads(np.flatnonzero(asked).tolist()),
-            "device": device.name,
-            "level": level.level,
-            "gpu_mhz": level.gpu_mhz,
-            "cpu_mhz": level.cpu_mhz,
-            "emc_mhz": level.emc_mhz,
-            "power_mode": device.power_mode,
-            "processor": device.processor,
-            "backend": device.backend,
-            "precision": device.precision,
-            "batch": device.batch,
-            **dict.fromkeys(PLAN_COLUMNS),
-        }
-        for level in levels
+    programs = [
+        program_columns(space, subnet, np.flatnonzero(asked).tolist())
         for subnet, asked in zip(space.subnets(genes), heads, strict=True)
+    ]
+    return [
+        cast(Row, {**new_row(program, device, level), **dict.fromkeys(PLAN_COLUMNS)})
+        for level in levels
+        for program in programs
     ][:n_rows]
 
 
-def write_plan(rows: list[dict[str, Any]], path: Path) -> None:
+def write_plan(rows: list[Row], path: Path) -> None:
     """Write planned rows as CSV."""
     write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))

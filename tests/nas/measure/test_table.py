@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from nas.devices.ofa_blocks import block_network
-from nas.measure import KEY, programs, row_key
+from nas.measure import programs, row_key
 from nas.measure.noise import mixed_processors, noise
 from nas.measure.ofa_table import covering_subnets
 from nas.measure.table import Table
 from predictors import LutPredictor, ofa_keys, read_ofa_lut, read_rows, srcc
-from search_spaces import InputError, MobileNetV3Space, get_space
+from search_spaces import ROW_KEY, InputError, MobileNetV3Space, get_space
 from supernets import SqueezeExcite, build_supernet, extract
 from tests.nas.conftest import nas
 
@@ -323,7 +323,7 @@ def test_a_table_of_operators_predicts_whole_programs(tmp_path: Path) -> None:
 
 
 def test_keys_name_a_measurement() -> None:
-    assert KEY[-1] == "repeat"
+    assert ROW_KEY[-1] == "repeat"
     assert row_key({"space": "a", "level": 3, "repeat": None})[5] == "3"
 
 
