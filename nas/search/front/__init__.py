@@ -1,1 +1,1 @@
-"""What is kept of scored subnets: a Pareto front per DVFS level, and the result made of it."""
+"""What is kept of scored subnets: a Pareto front per DVFS level, its progress, its points."""
