@@ -23,7 +23,7 @@ def print_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
     said = f"{len(rows)} rows to measure in {plan}; measure them and search with them:"
     log.print(said, soft_wrap=True, markup=False)
     backends = dict.fromkeys((row["device"], row["backend"]) for row in rows)
-    for device, (name, backend) in zip(settings.devices, backends, strict=True):
+    for device, (name, backend) in zip(settings.device_names, backends, strict=True):
         words = ["nas", "measure", "--device", device]
         if name != "host":
             words += ["--remote", "USER@BOARD"]

@@ -34,8 +34,9 @@ def search(
     samples: Annotated[int, typer.Option(help="Target rows.")] = 24,
     trials: Annotated[int, typer.Option(help="Subnets to search.")] = 1000,
     sampler: Annotated[
-        str, typer.Option(help="generations, or surrogate: fewer subnets, chosen by a model.")
-    ] = "generations",
+        str,
+        typer.Option(help="nsga2; surrogate: fewer subnets, chosen by a model; optuna:TPESampler."),
+    ] = "nsga2",
     clocks: Annotated[
         str, typer.Option(help="gpu, or all: CPU and memory clocks are searched too.")
     ] = "gpu",
@@ -152,9 +153,9 @@ def search(
     files = "pareto.json, pareto.csv, report.html"
     journal = "" if instant or storage else ", study.journal"
     if shared is None:
-        log.print(f"files: {settings.out}/{files}{journal}")
+        log.print(f"files: {settings.folder}/{files}{journal}")
     else:
-        log.print(f"files: {settings.out}/shared.json{journal}, DEVICE/{{{files}}}")
+        log.print(f"files: {settings.folder}/shared.json{journal}, DEVICE/{{{files}}}")
 
 
 def _print(tables: list[ParetoTable], shared: dict[str, Any] | None, *, json: bool) -> None:

@@ -44,10 +44,11 @@ def _covered(rows: Floats, front: Floats) -> Bools:
 
 
 def hypervolume(costs: Floats, reference: Sequence[float]) -> float:
-    """Volume between the front of `costs` and `reference`, for two or three objectives.
+    """Volume between the front of `costs` and `reference`, for two or more objectives.
 
-    Exact, in n log n: points are swept along the last objective, and the staircase of the first two
-    is kept up with its area (Fonseca et al., 2006).
+    Exact: points are swept along the last objective (Fonseca et al., 2006). With three, in n log n:
+    the staircase of the first two is kept up with its area. With more, every step is a volume of
+    one objective less.
     """
     reference_ = np.asarray(reference, dtype=float)
     inside = costs[(costs < reference_).all(axis=1)]
@@ -57,11 +58,24 @@ def hypervolume(costs: Floats, reference: Sequence[float]) -> float:
         return _area(inside, reference_)
     ranked = inside[np.argsort(inside[:, -1], kind="stable")]
     depths = np.diff(np.append(ranked[:, -1], reference_[-1])).tolist()
+    if costs.shape[1] > 3:
+        return _swept(ranked[:, :-1], depths, reference_[:-1])
     stairs = _Staircase(*reference_[:2].tolist())
     volume = 0.0
     for (x, y, _), depth in zip(ranked.tolist(), depths, strict=True):
         stairs.add(x, y)
         volume += stairs.area * depth
+    return volume
+
+
+def _swept(costs: Floats, depths: Sequence[float], reference: Floats) -> float:
+    """Sum of the volumes of the first rows of `costs`, one row more at every depth."""
+    front, volume, area = costs[:0], 0.0, 0.0
+    for row, depth in zip(costs, depths, strict=True):
+        if not covers(row[None], front).any():
+            front = np.concatenate([front[~covers(front, row[None])[:, 0]], row[None]])
+            area = hypervolume(front, reference.tolist())
+        volume += area * depth
     return volume
 
 

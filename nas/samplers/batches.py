@@ -45,9 +45,10 @@ class BatchSampler(BaseSampler):
         self._lock = threading.Lock()  # Optuna's n_jobs are threads
         self._study: str | None = None
         self._start: Genes | None = None
-        self._restart()
+        self.restart()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Forget every result: the next batch is the first of a study."""
         self._seen: set[bytes] = set()
         self._handed: set[bytes] = set()  # to trials that may still run
         self._number = 0  # of the next batch
@@ -124,7 +125,7 @@ class BatchSampler(BaseSampler):
             found = ParameterDomain.of(IntersectionSearchSpace().calculate(study))
             if found != self.domain:
                 self.domain = found
-                self._restart()
+                self.restart()
             if len(study.get_trials(deepcopy=False)) < self.size(0):
                 return {}
         return self.domain.distributions
@@ -139,7 +140,7 @@ class BatchSampler(BaseSampler):
             trials = study.get_trials(deepcopy=False)
             finished = [t for t in trials if t.state == TrialState.COMPLETE]
             if self._study != study.study_name or len(finished) < self._n_told:
-                self._restart()
+                self.restart()
                 self._study = study.study_name
             signs = [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions]
             number, genes = self._generation(finished, np.array(signs))

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nas.files import prepare_folder, write_text
+from nas.search.settings import differing
 from search_spaces import InputError
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
@@ -132,8 +133,7 @@ def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:
         found = json.loads(state.read_text())
     except (OSError, ValueError):
         raise InputError(f"{state} is damaged; start again with --overwrite") from None
-    wanted = json.loads(json.dumps(fingerprint))
-    changed = [k for k in wanted if found.get(k) != wanted[k]]
+    changed = differing(found, fingerprint)
     if changed:
         raise InputError(
             f"{state.parent} holds a run with another {', '.join(changed)}; "

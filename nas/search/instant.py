@@ -120,7 +120,7 @@ def _whole(space: Space) -> Any:
 def _optimiser(settings: SearchSettings, model: Model, listener: Any) -> NeuralOptimizer:
     """From `--optimiser`, else the supernet's folder or `--out`; trained where there is none."""
     accuracies = model.accuracy.table.sha256
-    places = [settings.optimiser] if settings.optimiser else [model.folder, settings.out]
+    places = [settings.optimiser] if settings.optimiser else [model.folder, settings.folder]
     for folder in places:
         if folder is None or not (folder / FILE).is_file():
             continue
@@ -134,7 +134,7 @@ def _optimiser(settings: SearchSettings, model: Model, listener: Any) -> NeuralO
                 f"{folder / FILE} was trained for other accuracies than the searched ones; "
                 "give another --optimiser, or remove it to train again"
             )
-    folder = settings.optimiser or settings.out
+    folder = settings.optimiser or settings.folder
     listener.stage("training an optimiser, once for these accuracies: about half a minute")
     optimizer = train_optimiser(model, seed=settings.seed)
     devices = f"simulated {', '.join(profile_names())}"

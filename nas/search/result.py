@@ -115,7 +115,7 @@ def _search(
         "front_sizes": [len(front.costs) for front in archive.fronts],
         "bounds": bounds,
         "warm_start": None if warm is None else warm.described,
-        "devices": list(settings.devices),
+        "devices": settings.device_names,
         "progress": described(archive.progress),
         "importance": _importance(model, archive),
     }

@@ -12,7 +12,6 @@ import optuna
 from nas.devices import Device
 from nas.files import sha256_of
 from nas.pareto import ParetoTable
-from nas.samplers.batches import BatchSampler
 from nas.search.folder import RunFolder, claim
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
@@ -25,9 +24,10 @@ from nas.search.result import result_table, write_result
 from nas.search.score.feasibility import check_feasible
 from nas.search.score.scorer import Accuracy
 from nas.search.settings import SearchSettings
-from nas.search.study.open import open_study
-from nas.search.study.search import sampler_of, search_study, warm_start
-from nas.search.study.warm_start import WarmStart, read_warm_start
+from nas.search.study.open import note_value_levels, open_study
+from nas.search.study.samplers import in_batches, sampler_of
+from nas.search.study.search import search_study
+from nas.search.study.warm_start import WarmStart, read_warm_start, warm_start
 from nas.search.target_rows import as_measured, planned_rows, target_rows
 from nas.search.targets import Targets, find_devices, fit_target
 from nas.transfer.proxy import Proxy, load_proxy
@@ -90,12 +90,13 @@ def search_devices(
     devices = find_devices(settings)
     model = load_model(settings)
     check_data(model, settings.data)
+    sampler = sampler_of(settings, model.space)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
     fingerprint = settings.fingerprint() | {"weights": model.supernet and model.supernet["sha256"]}
     names = [device.name for device in devices]
     with claim(
-        settings.out, fingerprint, resume=resume, overwrite=overwrite, devices=names
+        settings.folder, fingerprint, resume=resume, overwrite=overwrite, devices=names
     ) as folder:
         targets, first = _targets(settings, model, devices, proxy, folder, listener)
         search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
@@ -103,7 +104,7 @@ def search_devices(
             open_study,
             settings.storage,
             folder.journal,
-            sampler_of(settings, model.space),
+            sampler,
             name=settings.study,
             search=search,
             objectives=settings.objectives,
@@ -130,7 +131,7 @@ def search_devices(
                 verify(table, model, settings.data)
             write_result(table, folder.homes[target.name])
         if content is not None:
-            write_shared(content, settings.out)
+            write_shared(content, settings.folder)
     return tables, content
 
 
@@ -191,9 +192,10 @@ def _archive(
         (target,) = targets.targets
         return instant_archive(settings, model, target, listener), None
     warm = warm_start(settings, study, model.space, listener)
-    assert isinstance(study.sampler, BatchSampler)
-    problem = targets.problem()
-    known = best_known(model.accuracy.table.genes, problem, study.sampler.size(0) // 2)
+    note_value_levels(study, targets.middle_levels(), settings.storage)
+    problem, batches = targets.problem(), in_batches(study.sampler)
+    population = settings.population if batches is None else batches.size(0)
+    known = best_known(model.accuracy.table.genes, problem, population // 2)
     begin = [*first, *([warm.genes(model.space)] if warm else []), known]
     return search_study(settings, study, problem, begin, listener), warm
 

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.pareto import OBJECTIVES
 from nas.search.score.bounds import Bounds
 from nas.search.score.quantities import objectives_named
-from search_spaces import InputError
+from search_spaces import InputError, Space
 
-SAMPLERS = ("generations", "surrogate")
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+    from nas.devices import Device
+
+SAMPLERS = ("nsga2", "surrogate")
+ALIASES = {"generations": "nsga2"}  # the name that it had
+OPTUNA = "optuna:"  # before the name of a class of `optuna.samplers`
 CLOCKS = ("gpu", "all")
+PATHS = ("out", "accuracy_table", "measurements", "data", "optimiser", "warm_start")
+FREE = {
+    *("out", "n_trials", "n_points", "patience", "data", "command", "storage"),
+    *("optimiser", "study", "ray"),
+}
+"""What a resumed run may have otherwise."""
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Inputs of `nas.search.run.search_devices`; paths are read, names are looked up there."""
+    """Inputs of `nas.search.run.search_devices`; paths are read, names are looked up there.
 
-    device: str
-    out: Path
+    Where a device, a space or a sampler is named, an own object goes in as well.
+    """
+
+    device: str | Device
+    out: Path | str
     supernet: str = "auto"
-    space: str | None = None
+    space: str | Space | None = None
     accuracy_table: Path | None = None
     power_mode: str | None = None
     backend: str | None = None
@@ -33,7 +51,7 @@ class SearchSettings:
     n_target_rows: int = 24
     n_trials: int = 1000
     population: int = 50
-    sampler: str = "generations"
+    sampler: str | BaseSampler = "nsga2"
     clocks: str = "gpu"
     n_points: int = 24
     patience: int | None = None
@@ -48,23 +66,25 @@ class SearchSettings:
     command: str = ""
     instant: bool = False
     optimiser: Path | None = None
-    others: tuple[str, ...] = ()  # devices that the same search serves as well
+    others: tuple[str | Device, ...] = ()  # devices that the same search serves as well
     warm_start: Path | None = None
     objectives: tuple[str, ...] = OBJECTIVES  # names in `nas.search.score.quantities`
 
     def __post_init__(self) -> None:
+        for name in PATHS:
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
         for option, value, least in (
             ("--trials", self.n_trials, 1),
             ("--samples", self.n_target_rows, 8),
             ("--points", self.n_points, 5),
             ("--batch", self.batch, 1),
-            ("--patience", self.patience or 1, 1),
+            ("--patience", 1 if self.patience is None else self.patience, 1),
+            ("--population", self.population, 2),
         ):
             if value < least:
                 raise InputError(f"{option} must be at least {least}, got {value}")
-        if self.sampler not in SAMPLERS:
-            known = " or ".join(SAMPLERS)
-            raise InputError(f"--sampler must be {known}, got {self.sampler!r}")
+        self._check_sampler()
         if self.optimiser is not None and not self.instant:
             raise InputError("--optimiser belongs to --instant; give both")
         if self.clocks not in CLOCKS:
@@ -79,6 +99,14 @@ class SearchSettings:
         objectives_named(self.objectives)
         self._check_evaluation()
         self._check_kind()
+
+    def _check_sampler(self) -> None:
+        if not isinstance(self.sampler, str) or self.sampler.startswith(OPTUNA):
+            return
+        object.__setattr__(self, "sampler", ALIASES.get(self.sampler, self.sampler))
+        if self.sampler not in SAMPLERS:
+            known = f"{', '.join(SAMPLERS)} or {OPTUNA}NAME"
+            raise InputError(f"--sampler must be {known}, got {self.sampler!r}")
 
     def _check_evaluation(self) -> None:
         if self.ray_async and self.ray is None:
@@ -104,15 +132,33 @@ class SearchSettings:
             raise InputError("--warm-start begins a search, --instant makes none; give one of them")
 
     @property
-    def devices(self) -> tuple[str, ...]:
+    def devices(self) -> tuple[str | Device, ...]:
         """All targets of the search."""
         return (self.device, *self.others)
 
+    @property
+    def folder(self) -> Path:
+        """`out` as a path."""
+        return Path(self.out)
+
+    @property
+    def device_names(self) -> list[str]:
+        return [d if isinstance(d, str) else d.name for d in self.devices]
+
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its `--resume`."""
-        free = {"out", "n_trials", "n_points", "patience", "data", "command", "storage"}
-        free |= {"optimiser", "study", "ray"}
-        return {k: _plain(v) for k, v in asdict(self).items() if k not in free}
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in FREE}
+
+
+def differing(found: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[str]:
+    """What a run that wrote down `found` had otherwise; older versions did not write everything."""
+    wanted = json.loads(json.dumps(fingerprint))  # as it comes back: a tuple is a list
+    older = {"objectives": list(OBJECTIVES)}
+    written = older | {
+        **found,
+        "sampler": ALIASES.get(str(found.get("sampler")), found.get("sampler")),
+    }
+    return [name for name, value in wanted.items() if written.get(name) != value]
 
 
 def parse_levels(text: str) -> tuple[int, ...]:
@@ -129,4 +175,13 @@ def parse_levels(text: str) -> tuple[int, ...]:
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+    """`value` as JSON has it."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Bounds):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    return value.name if hasattr(value, "name") else type(value).__name__  # an object of the user

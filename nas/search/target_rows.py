@@ -54,7 +54,7 @@ def measure_by_nodes(
     from nas.cluster.cluster import NoPlaceError
     from nas.measure.nodes import run_on_nodes
 
-    jobs, scratch = plan_jobs(space, device, planned), settings.out / "tune"
+    jobs, scratch = plan_jobs(space, device, planned), settings.folder / "tune"
     try:
         measured = run_on_nodes(
             address, jobs, threads=device.threads or 1, scratch=scratch, tell=tell

@@ -99,6 +99,11 @@ class Targets:
             bounds = replace(bounds, levels=tuple(columns))
         return replace(first, scorer=scorer, bounds=bounds, n_levels=tuple(self.n_levels))
 
+    def middle_levels(self) -> dict[str, int]:
+        """The level of every device at which the values of trials are taken."""
+        problems = [(t.name, t.problem) for t in self.targets]
+        return {name: p.bounds.middle_levels(p.n_levels)[0] for name, p in problems}
+
     def with_accuracy(self, accuracy: Accuracy) -> Targets:
         """The same devices with other accuracies, as those from images."""
 
@@ -113,16 +118,18 @@ class Targets:
 
 
 def find_devices(settings: SearchSettings) -> list[Device]:
-    """The devices that the settings name. InputError: one of them twice, or unknown."""
+    """The devices that the settings name or hold. InputError: one of them twice, or unknown."""
     devices = [
         get_device(
-            name,
+            device,
             backend=settings.backend,
             precision=settings.precision,
             batch=settings.batch,
             power_mode=settings.power_mode,
         )
-        for name in settings.devices
+        if isinstance(device, str)
+        else device
+        for device in settings.devices
     ]
     names = [device.name for device in devices]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -40,6 +40,7 @@ def run(
     assert isinstance(sampler, BatchSampler)
     domain = sampler.domain
     assert isinstance(domain, SpaceDomain)  # a sampler without a space serves Optuna alone
+    sampler.restart()  # it may have served another search
     outcomes = Outcomes(problem)
     archive, turn = outcomes.archive, turns(shared)
     trials = _finished(study, domain, shared)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,13 @@ from optuna.storages import BaseStorage
 
 from nas.files import without_password
 from nas.pareto import OBJECTIVES
+from nas.search.settings import differing
 from nas.search.study.storage import faults_named, open_storage
 from search_spaces import InputError
 
 STUDY_NAME = "nas"
 SEARCH = "search"  # user attribute of a study: what decides its trials
+VALUE_LEVELS = "value_levels"  # and at which level of each device their values are
 
 
 def open_study(
@@ -46,6 +47,13 @@ def open_study(
     return study
 
 
+def note_value_levels(study: optuna.Study, levels: Mapping[str, int], storage: str | None) -> None:
+    """Write down at which level of every device the values of trials are taken."""
+    with faults_named(storage or "--out"):
+        if study.user_attrs.get(VALUE_LEVELS) != levels:
+            study.set_user_attr(VALUE_LEVELS, dict(levels))
+
+
 def _open(
     backend: BaseStorage, name: str, sampler: BaseSampler, objectives: Sequence[str]
 ) -> optuna.Study:
@@ -65,8 +73,7 @@ def _open(
 
 def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> None:
     found = study.user_attrs.get(SEARCH)
-    search = json.loads(json.dumps(search))  # as it comes back: a tuple is a list
-    changed = [k for k, v in search.items() if found is not None and found.get(k) != v]
+    changed = [] if found is None else differing(found, search)
     if changed:
         raise InputError(
             f"the study {study.study_name} in {without_password(where)} was made with another "

@@ -6,11 +6,14 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 
 from nas.pareto import read_pareto
 from nas.pareto.records import WarmStartEntry
+from nas.search.settings import SearchSettings
+from nas.search.study.storage import faults_named
 from search_spaces import Genes, InputError, Space
 
 ATTRIBUTE = "warm_start"  # the study's user attribute
@@ -57,7 +60,19 @@ def read_warm_start(path: Path, space: Space) -> WarmStart:
     return warm
 
 
-def recorded(study: optuna.Study, path: Path, space: Space) -> WarmStart:
+def warm_start(
+    settings: SearchSettings, study: optuna.Study, space: Space, listener: Any
+) -> WarmStart | None:
+    """What the study starts from, if the settings ask for it."""
+    if settings.warm_start is None:
+        return None
+    with faults_named(settings.storage or "--out"):
+        warm = _recorded(study, settings.warm_start, space)
+    listener.stage(f"warm start: {len(warm.subnets)} subnets of {warm.device}")
+    return warm
+
+
+def _recorded(study: optuna.Study, path: Path, space: Space) -> WarmStart:
     """What the study started from, which a resumed run goes on with; noted in a new study."""
     found = study.user_attrs.get(ATTRIBUTE)
     if found is not None:
