@@ -16,11 +16,11 @@ from typing import Any
 
 from nas.devices import HostDevice
 from nas.devices.host import busy_cores, cpu_name
-from nas.files import prepare_folder, write_text
+from nas.files import prepare_folder
 from nas.measure import measure_rows, program_jobs, programs
 from nas.measure.noise import noise
 from nas.measure.table import Table
-from search_spaces import get_space
+from search_spaces import get_space, write_text
 
 RESULTS = Path(__file__).parent / "results" / "host_noise.json"
 SPACE = "resnet-cifar"

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nas.files import write_text
 from nas.transfer.programs import Programs
 from predictors import MonotoneTransfer, mape_pct, srcc
-from search_spaces import NASBench201Space
+from search_spaces import NASBench201Space, write_text
 
 RESULTS = Path(__file__).parent / "results" / "kernel_starts.json"
 PROXIES = ("gold_6240", "silver_4114", "raspi4", "pixel3")

@@ -1,25 +1,12 @@
-"""Files that are whole or absent: written aside, then renamed."""
+"""What the project asks of files and folders that a user named, and of text about them."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
-from search_spaces import InputError
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the content of `path`; a killed process leaves the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for text."""
-    write_bytes(path, text.encode())
+from search_spaces import InputError, write_text
 
 
 def sha256_of(path: Path) -> str:

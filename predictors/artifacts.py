@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +26,7 @@ from predictors.cost.intervals import COVERAGES
 from predictors.cost.work import WorkLaw
 from predictors.transfer.pooled import TransferPredictor
 from predictors.transfer.prior import CostPrior
-from search_spaces import Floats, InputError, Space, feature_names
+from search_spaces import Floats, InputError, Space, feature_names, write_bytes
 
 SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/1"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
@@ -183,10 +182,10 @@ def write_artifact(
     folder.mkdir(parents=True, exist_ok=True)
     checksums = {}
     for suffix, data in files.items():
-        _replace(folder / f"{name}.{suffix}", data)
+        write_bytes(folder / f"{name}.{suffix}", data)
         checksums[suffix] = hashlib.sha256(data).hexdigest()
     text = json.dumps({**described, "sha256": checksums}, indent=1)
-    _replace(folder / f"{name}.json", text.encode())
+    write_bytes(folder / f"{name}.json", text.encode())
 
 
 def read_artifact(
@@ -247,9 +246,3 @@ def _checked(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ArtifactError(f"{path} differs from its checksum in the sidecar; save it again")
     return data
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)

@@ -6,6 +6,7 @@ from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
+from search_spaces.files import write_bytes, write_text
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
@@ -68,4 +69,6 @@ __all__ = [
     "resnet_for",
     "space_from_dict",
     "space_names",
+    "write_bytes",
+    "write_text",
 ]

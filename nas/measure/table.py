@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nas.files import write_bytes
-from search_spaces import InputError
+from search_spaces import InputError, write_bytes
 
 TextRow = dict[str, str]  # a row as a file holds it
 SYNC_S = 1.0  # a power cut may cost the rows of the last second

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.files import write_text
 from nas.pareto.fronts import knee
 from nas.pareto.records import Baseline, Level, Objective, ParetoContent, Point
-from search_spaces import Floats, InputError
+from search_spaces import Floats, InputError, write_text
 
 SCHEMA: Final = "nas.pareto/1"
 OBJECTIVES: tuple[Objective, ...] = ("top1_error_pct", "latency_ms", "energy_mj")

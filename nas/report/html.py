@@ -9,10 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from nas.files import write_text
 from nas.pareto import searched_levels
 from nas.pareto.verified import FIELD, verified_points
-from search_spaces import ExitPolicy
+from search_spaces import ExitPolicy, write_text
 
 N_GENES = 8  # shown per objective
 Point = dict[str, Any]  # a point or baseline of pareto.json

@@ -10,9 +10,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from nas.files import prepare_folder, write_text
+from nas.files import prepare_folder
 from nas.search.settings import differing
-from search_spaces import InputError
+from search_spaces import InputError, write_text
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
 EVALUATIONS = "evaluations.jsonl"

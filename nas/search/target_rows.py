@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import Device, Machine
-from nas.files import write_text
 from nas.measure import Job, row_key
 from nas.measure.noise import mixed_processors
 from nas.search.settings import SearchSettings
 from nas.transfer.plan import plan_rows, write_plan
 from nas.transfer.proxy import Proxy
 from predictors import check_target_rows, read_rows
-from search_spaces import InputError, Row, Space, parse_heads
+from search_spaces import InputError, Row, Space, parse_heads, write_text
 
 
 def measure_plan(space: Space, device: Device, planned: list[Row]) -> list[Row]:

@@ -9,11 +9,20 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import Device
-from nas.files import write_text
 from nas.pareto import farthest, normalised
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
-from search_spaces import Bools, DvfsLevel, Floats, Genes, Row, Space, new_row, program_columns
+from search_spaces import (
+    Bools,
+    DvfsLevel,
+    Floats,
+    Genes,
+    Row,
+    Space,
+    new_row,
+    program_columns,
+    write_text,
+)
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")

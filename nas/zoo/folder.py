@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.files import write_text
 from nas.zoo.card import card, named_accuracies
-from search_spaces import InputError, PolicyGrid, Space, Subnet
+from search_spaces import InputError, PolicyGrid, Space, Subnet, write_text
 
 if TYPE_CHECKING:
     from supernets import Dataset

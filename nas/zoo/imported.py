@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.files import prepare_folder, write_text
-from search_spaces import InputError
+from nas.files import prepare_folder
+from search_spaces import InputError, write_text
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `ofa` normalises
 

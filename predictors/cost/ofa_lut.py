@@ -8,7 +8,6 @@ Keys as in `ofa/nas/efficiency_predictor/latency_lookup_table.py` of mit-han-lab
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from search_spaces import InputError, MobileNetV3Space, Subnet
+from search_spaces import InputError, MobileNetV3Space, Subnet, write_text
 
 HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al., 2019, table 1)
 Entry = dict[str, float]
@@ -65,10 +64,7 @@ def write_ofa_lut(folder: Path | str, tables: Mapping[int, Mapping[str, Entry]])
     for resolution, table in tables.items():
         plain = {key: dict(entry) for key, entry in table.items()}
         text = yaml.safe_dump(plain, sort_keys=False, width=1000)
-        path = folder / f"{resolution}_lookup_table.yaml"
-        aside = path.with_name(path.name + ".tmp")
-        aside.write_text(text)
-        os.replace(aside, path)
+        write_text(folder / f"{resolution}_lookup_table.yaml", text)
 
 
 def ofa_keys(space: MobileNetV3Space, subnet: Subnet) -> list[str]:

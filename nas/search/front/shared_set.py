@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from nas.files import write_text
 from nas.pareto import hypervolume, non_dominated
 from nas.search.folder import SHARED
 from nas.search.front.archive import Archive
 from nas.search.problem import Problem
-from search_spaces import Bools, Floats, Genes
+from search_spaces import Bools, Floats, Genes, write_text
 
 SCHEMA = "nas.shared/1"
 LOSS_PCT = 1.0  # hypervolume that the set may lose on every device

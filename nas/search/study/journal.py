@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-from search_spaces import InputError
+from search_spaces import InputError, write_bytes
 
 
 def repair(journal: Path) -> None:
@@ -22,9 +21,7 @@ def repair(journal: Path) -> None:
     lines = data.splitlines(keepends=True)
     if lines and not _is_record(lines[-1]):
         data = data[: len(data) - len(lines.pop())]
-        temporary = journal.with_name(journal.name + ".tmp")
-        temporary.write_bytes(data)
-        os.replace(temporary, journal)
+        write_bytes(journal, data)
     for number, line in enumerate(lines, start=1):
         if not _is_record(line):
             raise InputError(f"{journal} is damaged at line {number}; start again with --overwrite")

@@ -1,0 +1,41 @@
+"""Files that are whole or absent: written aside, then renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the content of `path`; a killed process or a power cut leaves the old or the new.
+
+    The data go to a file of a name of its own beside `path`, so that two writers never share one;
+    they are on the disk before the rename, and the rename before this returns.
+    """
+    aside = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` for text, as UTF-8 with the line ends it has."""
+    write_bytes(path, text.encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
