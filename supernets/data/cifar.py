@@ -10,6 +10,7 @@ import torch
 from supernets.data.dataset import DataError, Dataset, Split
 
 N_VALIDATION = 5000
+MAX_BYTES = 1 << 28  # of one file; CIFAR-100's has 154 MB
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CIFAR100_MEAN, CIFAR100_STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
 CIFAR10_CLASSES = (
@@ -85,6 +86,8 @@ def _read(path: Path, name: str, n_labels: int, n_classes: int) -> Split:
     """Records of `n_labels` label bytes, the last of which counts, and the pixels."""
     if not path.is_file():
         raise DataError(f"{name} is incomplete: {path} is missing")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path} has {path.stat().st_size} bytes, {name} has less; fetch it again")
     raw = np.fromfile(path, dtype=np.uint8)
     size = n_labels + _PIXELS
     if raw.size == 0 or raw.size % size:

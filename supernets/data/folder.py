@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +19,15 @@ from supernets.data.dataset import (
     channel_statistics,
     nearest_resolution,
 )
-from supernets.data.pictures import SUFFIXES, decode, headers
+from supernets.data.pictures import SUFFIXES, DamagedError, decode, headers
 from supernets.data.splits import stratified
+from supernets.data.tree import Tree
 
 MAX_RESOLUTION = 64  # unless the user asks for more
-_SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
+_SPLIT_NAMES = {  # in any case
+    "train": ("train", "training", "trainset"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "testset"),
 }
 
 
@@ -41,10 +41,10 @@ class Listing:
 
 def find_folder(folder: Path) -> Path | None:
     """`folder` if there are images in folders below it."""
-    splits = _split_folders(folder)
-    for place in splits.values() if splits else [folder]:
-        if any(any(_images(below)) for below in _visible(place) if below.is_dir()):
-            return folder
+    tree = Tree(folder)
+    places = _split_folders(tree).values() or [folder]
+    if any(tree.has_images(below) for place in places for below in tree.folders(place)):
+        return folder
     return None
 
 
@@ -61,10 +61,14 @@ def image_folder(
     MAX_RESOLUTION; without `in_channels` images stay grey where all are. Missing splits are drawn
     from the training images, stratified by class, and `drawn` and `notes` say so.
     """
-    listings = _listings(folder)
+    tree = Tree(folder)
+    listings = _listings(tree)
     names = _class_names(folder, listings)
     paths, labels, drawn = _fill_splits(listings, names)
-    images = _decode(paths, resolution, in_channels, listener)
+    try:
+        images, remarks = _decode(paths, resolution, in_channels, listener)
+    except DamagedError as error:
+        raise DataError(str(error) + _of_class(error.paths, listings)) from None
     train, validation, test = (Split(images[s], torch.from_numpy(labels[s])) for s in SPLITS)
     mean, std = channel_statistics(train.images)
     return Dataset(
@@ -78,59 +82,72 @@ def image_folder(
         std=std,
         flip=True,
         drawn=drawn,
-        notes=_notes(listings, names),
+        notes=(*_notes(tree, listings, names), *remarks),
     )
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+def _split_folders(tree: Tree) -> dict[str, Path]:
+    """The folders of the splits that are there, by the split's name.
+
+    A folder that holds images itself, in no folders of classes, is no split whatever its name:
+    `valid` may be a class, and `test` may hold images that nobody labelled.
+    """
+    found: dict[str, Path] = {}
+    for path in tree.folders(tree.root):
+        split = next((s for s, names in _SPLIT_NAMES.items() if path.name.lower() in names), None)
+        if split is None or any(_is_image(below) for below in tree.visible(path)):
+            continue
+        if split in found:
+            raise DataError(
+                f"{tree.root} has {found[split].name} and {path.name}, both of them {split} images; "
+                "put them together"
+            )
+        found[split] = path
+    return {split: found[split] for split in _SPLIT_NAMES if split in found}
 
 
-def _images(folder: Path) -> Iterable[Path]:
-    """Image files at any depth below `folder`, by their suffix."""
-    for path in _visible(folder):
-        if path.is_dir():
-            yield from _images(path)
-        elif path.suffix.lower() in SUFFIXES:
-            yield path
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """The folders of the splits that are there, by the split's name."""
-    return {
-        split: folder / name
-        for split, names in _SPLIT_FOLDERS.items()
-        for name in reversed(names)
-        if (folder / name).is_dir()
-    }
-
-
-def _listings(folder: Path) -> dict[str, Listing]:
+def _listings(tree: Tree) -> dict[str, Listing]:
     """Files by split; a folder of classes alone is all training images."""
-    splits = _split_folders(folder)
+    splits = _split_folders(tree)
     if splits and "train" not in splits:
         raise DataError(
-            f"{folder} has {' and '.join(p.name for p in splits.values())} but no train folder; "
+            f"{tree.root} has {' and '.join(p.name for p in splits.values())} but no train folder; "
             "training images belong in train/CLASS/"
         )
-    return {split: _listing(place) for split, place in (splits or {"train": folder}).items()}
+    tree.read.clear()
+    return {s: _listing(tree, place) for s, place in (splits or {"train": tree.root}).items()}
 
 
-def _listing(folder: Path) -> Listing:
+def _listing(tree: Tree, folder: Path) -> Listing:
     """Images of every class folder; DataError where there are none."""
-    classes = {p.name: list(_images(p)) for p in _visible(folder) if p.is_dir()}
+    found = {path.name: tree.files(path) for path in tree.folders(folder)}
+    classes = {name: images for name, (images, _) in found.items()}
     if not any(classes.values()):
-        raise DataError(f"{folder} holds no images in class folders; fill or remove it")
+        raise DataError(
+            f"{folder} holds no images in class folders ({', '.join(SUFFIXES)}); fill or remove it"
+        )
     empty = [name for name, paths in classes.items() if not paths]
     if empty:
         raise DataError(
             f"class folder {folder / empty[0]} holds no images ({', '.join(SUFFIXES)}); "
             f"fill or remove it{_more(len(empty) - 1, 'empty class folder')}"
         )
-    known = {path for paths in classes.values() for path in paths}
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p not in known]
-    hidden = [p for p in files if any(s.startswith(".") for s in p.relative_to(folder).parts)]
-    return Listing(classes, [p for p in files if p not in hidden])
+    loose = [path for path in tree.visible(folder) if not path.is_dir()]
+    return Listing(classes, [*loose, *(path for _, others in found.values() for path in others)])
+
+
+def _of_class(damaged: list[Path], listings: dict[str, Listing]) -> str:
+    """Words about the first class whose images all fail."""
+    failed = set(damaged)
+    for split, listing in listings.items():
+        for name, paths in listing.classes.items():
+            if failed.issuperset(paths):
+                return f"; no {split} image of class {name} can be read"
+    return ""
 
 
 def _more(n: int, what: str) -> str:
@@ -180,18 +197,25 @@ def _decode(
     resolution: int | None,
     in_channels: int | None,
     listener: Listener | None,
-) -> dict[str, Tensor]:
-    """uint8 images (N, C, H, H) of every split."""
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """uint8 images (N, C, H, H) of every split, and remarks on how they were read."""
     together = [path for split in SPLITS for path in paths[split]]
-    sides, grey = headers(together)
-    resolution = resolution or nearest_resolution(float(np.median(sides)), MAX_RESOLUTION)
-    images = decode(together, resolution, in_channels or (1 if grey else 3), listener)
+    found = headers(together)
+    resolution = resolution or nearest_resolution(float(np.median(found.sides)), MAX_RESOLUTION)
+    channels = in_channels or (1 if found.grey else 3)
+    images = decode(together, resolution, channels, found.bits, listener)
     parts = images.split([len(paths[split]) for split in SPLITS])
-    return dict(zip(SPLITS, parts, strict=True))
+    return dict(zip(SPLITS, parts, strict=True)), found.remarks
 
 
-def _notes(listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:
+def _notes(tree: Tree, listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:
     notes = []
+    unused = _unused(tree)
+    if unused:
+        notes.append(
+            f"left out {unused[0]}, which is no split (train, val, test) with folders of classes"
+            + _more(len(unused) - 1, "such folder")
+        )
     for split, found in listings.items():
         absent = sorted(set(names) - set(found.classes))
         if absent:
@@ -199,4 +223,14 @@ def _notes(listings: dict[str, Listing], names: list[str]) -> tuple[str, ...]:
     others = [path for found in listings.values() for path in found.others]
     if others:
         notes.append(f"left out {others[0]}, no image{_more(len(others) - 1, 'such file')}")
+    system = sorted(set(tree.system))
+    if system:
+        notes.append(f"left out {system[0]}, of a system{_more(len(system) - 1, 'such folder')}")
     return tuple(notes)
+
+
+def _unused(tree: Tree) -> list[Path]:
+    """Folders beside the splits, and images that lie there, that no split takes."""
+    splits = _split_folders(tree)
+    beside = [path for path in tree.visible(tree.root) if path not in splits.values()]
+    return [path for path in beside if path.is_dir() or _is_image(path)] if splits else []

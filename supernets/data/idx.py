@@ -7,8 +7,10 @@ every dimension, and the bytes: (N, H, W) images of one channel, (N,) labels.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from supernets.data.dataset import DataError, Dataset, Split, channel_statistics
 from supernets.data.digits import DIGITS
 from supernets.data.splits import stratified
 
+MAX_BYTES = 1 << 30  # of one file, unpacked; the largest of the known sets has 638 MB
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -104,22 +107,45 @@ def _read_pair(folder: Path, split: str) -> tuple[NDArray[np.uint8], Ints]:
 def _read(path: Path, n_dims: int) -> NDArray[np.uint8]:
     """The array of one idx file."""
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with path.open("rb") as plain:
+            zipped = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            shape = _shape(path, file.read(4 + 4 * n_dims), n_dims)
+            array = np.empty(math.prod(shape), np.uint8)
+            n_read = _fill(file, array)
+            more = bool(file.read(1))  # what else a file holds is not unpacked
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is truncated or damaged: {error}; fetch it again") from None
-    magic = int.from_bytes(raw[:4], "big")
+    if n_read != array.size or more:
+        raise DataError(
+            f"{path} is truncated or damaged: {'more' if more else n_read} bytes, its header asks "
+            f"for {array.size}; fetch it again"
+        )
+    return array.reshape(shape)
+
+
+def _fill(file: Any, array: NDArray[np.uint8]) -> int:
+    """Read into `array` until it is full or the file ends; returns the bytes read."""
+    view, n_read = array.data, 0
+    while n_read < array.size and (n := file.readinto(view[n_read:])):
+        n_read += n
+    return n_read
+
+
+def _shape(path: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
+    """Sizes of the dimensions, before anything of that size is read."""
+    if len(header) < 4 + 4 * n_dims:
+        raise DataError(f"{path} is truncated or damaged: {len(header)} bytes; fetch it again")
+    magic = int.from_bytes(header[:4], "big")
     if magic != 0x800 + n_dims:
         raise DataError(
             f"{path} is no idx file of bytes in {n_dims} dimensions: its magic number is {magic}, "
             f"not {0x800 + n_dims}"
         )
-    header = 4 + 4 * n_dims
-    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, header, 4))
-    wanted = header + int(np.prod(shape))
-    if len(raw) != wanted:
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * n_dims, 4))
+    if math.prod(shape) > MAX_BYTES:
         raise DataError(
-            f"{path} is truncated or damaged: {len(raw)} bytes, its header asks for {wanted}; "
-            "fetch it again"
+            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, over {MAX_BYTES >> 20} "
+            "MiB; split it into image folders"
         )
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape).copy()
+    return shape

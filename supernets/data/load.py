@@ -11,6 +11,7 @@ from supernets.data.dataset import DataError, Dataset, Listener, nearest_resolut
 from supernets.data.digits import digits
 from supernets.data.folder import find_folder, image_folder
 from supernets.data.idx import find_idx, idx
+from supernets.data.pictures import SUFFIXES
 
 _FILES = {find_cifar10: cifar10, find_cifar100: cifar100, find_idx: idx}
 
@@ -58,7 +59,8 @@ def _read(
     names = sorted(p.name for p in folder.iterdir())
     found = ", ".join(names[:4]) + ", ..." * (len(names) > 4)
     raise DataError(
-        f"no images in {folder}: looked for image folders (train/CLASS/*.png or CLASS/*.png), "
+        f"no images in {folder}: looked for image folders (train/CLASS/* or CLASS/* with files "
+        f"{' '.join(SUFFIXES)}), "
         "CIFAR-10 (data_batch_1.bin), CIFAR-100 (train.bin) and MNIST "
         f"(train-images-idx3-ubyte[.gz]); found {found or 'nothing'}"
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from search_spaces import InputError
 from supernets import DataError, Dataset, load_dataset
+from supernets.data import pictures
+from supernets.data.folder import _SPLIT_NAMES
 from tests.supernets.pictures import CLASSES, picture, write_classes
 
 RNG = np.random.default_rng(0)
@@ -94,10 +102,188 @@ def test_images_lie_at_any_depth_and_hidden_files_are_ignored(tmp_path: Path) ->
     assert load_dataset(tmp_path).notes == (f"left out {tmp_path}/bars/labels.txt, no image",)
 
 
+# ---- folders as people have them -----------------------------------------------------------------
+
+
+@given(names=st.tuples(*(st.sampled_from(n) for n in _SPLIT_NAMES.values())), data=st.data())
+@settings(max_examples=20)
+def test_splits_in_any_case_are_splits(names: tuple[str, ...], data: st.DataObject) -> None:
+    upper = [data.draw(st.lists(st.booleans(), min_size=len(n), max_size=len(n))) for n in names]
+    with TemporaryDirectory() as folder:
+        for name, big, n in zip(names, upper, (5, 3, 2), strict=True):
+            mixed = "".join(c.upper() if up else c for c, up in zip(name, big, strict=True))
+            write_classes(Path(folder) / mixed, {"bars": n, "dots": n})
+        found = load_dataset(Path(folder))
+    assert (found.class_names, found.drawn, found.notes) == (("bars", "dots"), (), ())
+    assert sizes(found) == [10, 6, 4]
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "val", "Validation"):
+        write_classes(tmp_path / name, {"bars": 3, "dots": 3})
+    with pytest.raises(DataError, match="has Validation and val, both of them validation images"):
+        load_dataset(tmp_path)
+
+
+def test_a_class_with_the_name_of_a_split(tmp_path: Path) -> None:
+    data = load_dataset(write_classes(tmp_path, {"valid": 5, "invalid": 5, "train": 5}))
+    assert data.class_names == ("invalid", "train", "valid")
+    assert data.notes == ()
+
+
+def test_siblings_that_are_not_used_are_named(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", dict.fromkeys(CLASSES, 9))
+    write_classes(tmp_path, {"test": 3, "more": 3})  # images without folders of classes
+    (note,) = load_dataset(tmp_path).notes
+    assert note.startswith(f"left out {tmp_path}/more, which is no split")
+    assert "and 1 more such folder" in note
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", ".ipynb_checkpoints", "$RECYCLE.BIN"])
+@pytest.mark.parametrize("where", [".", "train", "train/bars", "val"])
+def test_folders_of_a_system_are_no_classes(tmp_path: Path, name: str, where: str) -> None:
+    for split in ("train", "val"):
+        write_classes(tmp_path / split, dict.fromkeys(CLASSES, 9))
+    whole = load_dataset(tmp_path)
+    write_classes(tmp_path / where / name, {"thumb.png": 2})
+    (tmp_path / where / "Thumbs.db").touch()
+    found = load_dataset(tmp_path)
+    assert sizes(found) == sizes(whole)
+    assert len(found.notes) == (not name.startswith("."))
+    assert all(f"left out {tmp_path / where / name}, of a system" in n for n in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("link", "to", "words"),
+    [
+        ("cat/up", "..", "cat/up is a link to a folder above it"),
+        ("cat/up", ".", "cat/up is a link to a folder above it"),
+        ("cat/up", "../..", "cat/up is a link out of"),
+        ("cat/more", "../dog", r"cat/more is a link to .*|dog is read|is a link to"),
+        ("kitten", "cat", "kitten is a link to .*cat: the images would count twice"),
+        ("bird", "../elsewhere", "bird is a link out of"),
+    ],
+)
+def test_links_that_bring_images_in_twice(tmp_path: Path, link: str, to: str, words: str) -> None:
+    write_classes(tmp_path / "elsewhere", {"bars": 3})
+    folder = write_classes(tmp_path / "pets", {"cat": 6, "dog": 6})
+    (folder / link).symlink_to(to)
+    with pytest.raises(DataError, match=words):
+        load_dataset(folder)
+
+
+def test_links_that_are_read_once_are_read(tmp_path: Path) -> None:
+    """A link to an image, and a link to a folder that lies hidden in the tree."""
+    folder = write_classes(tmp_path / "pets", {"cat": 6, ".store": 6})
+    (folder / "dog").symlink_to(".store")
+    outside = write_classes(tmp_path / "more", {"cat": 1})
+    (folder / "cat" / "new.png").symlink_to(outside / "cat" / "0.png")
+    data = load_dataset(folder)
+    assert (data.class_names, sum(sizes(data))) == (("cat", "dog"), 13)
+    root = tmp_path / "link"
+    root.symlink_to(folder)
+    assert sum(sizes(load_dataset(root))) == 13
+
+
+@given(bits=st.integers(1, 16), data=st.data())
+@settings(max_examples=25)
+def test_16_bit_images_are_scaled_by_the_bits_they_use(bits: int, data: st.DataObject) -> None:
+    top = 2**bits - 1
+    values = data.draw(st.lists(st.integers(0, top), min_size=14, max_size=14))
+    values += [0, top]
+    with TemporaryDirectory() as folder:
+        for kind in ("a", "b"):
+            (Path(folder) / kind).mkdir()
+            for i in range(3):
+                pixels = np.repeat(np.array(values, dtype=np.uint16), 16).reshape(16, 16)
+                Image.fromarray(pixels).save(Path(folder) / kind / f"{i}.png")
+        found = load_dataset(Path(folder))
+    scale = 255 if bits <= 8 else top
+    wanted = sorted({value * 255 // scale for value in values})
+    assert found.train.images.unique().tolist() == wanted
+    remark = f"16-bit images use {bits} bits: 0 to {top} is scaled to 0 to 255"
+    assert found.notes == ((remark,) if 8 < bits < 16 else ())
+
+
+def test_16_bit_colour_is_said_to_be_cut(tmp_path: Path) -> None:
+    """Pillow reads the upper 8 bits of PNG's 16-bit colours."""
+    row = b"\0" + b"\x12\x34" * 3 * 16
+    for kind in ("a", "b"):
+        (tmp_path / kind).mkdir()
+        for i in range(3):
+            (tmp_path / kind / f"{i}.png").write_bytes(png(16, 16, 16, 2, row * 16))
+    data = load_dataset(tmp_path)
+    assert data.train.images.unique().tolist() == [0x12]
+    assert data.notes == ("16-bit colour images are read by their upper 8 bits",)
+
+
+def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"a": 3, "b": 3})
+    Image.fromarray(np.zeros((8, 8), dtype=np.float32)).save(tmp_path / "a" / "f.tif")
+    with pytest.raises(DataError, match=r"1 of 7 .*a/f\.tif: its pixels are floating-point"):
+        load_dataset(tmp_path)
+
+
+def test_a_class_whose_images_all_fail_is_named(tmp_path: Path) -> None:
+    write_classes(tmp_path)
+    for path in (tmp_path / "dots").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"^20 of 48 .*; no train image of class dots can be read"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("side", [9000, 13000, 23000])
+def test_sizes_are_checked_before_anything_is_decoded(tmp_path: Path, side: int) -> None:
+    """A PNG of 500 kB can have 500 million pixels."""
+    write_classes(tmp_path, {"a": 3, "b": 3})
+    (tmp_path / "a" / "bomb.png").write_bytes(png(side, side, 8, 0, b""))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"bomb\.png: (it has|Image size)"):
+            load_dataset(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_images_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_memory", lambda: 1000)
+    with pytest.raises(DataError, match=r"48 images of 16x16 pixels need .*choose a smaller reso"):
+        load_dataset(write_classes(tmp_path))
+
+
+def png(width: int, height: int, depth: int, kind: int, rows: bytes) -> bytes:
+    """A PNG of `rows` as they are stored, each behind its filter's number."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        sum_ = zlib.crc32(name + body)
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", sum_)
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
 # ---- pixels --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".PNG"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".bmp",
+        ".webp",
+        ".PNG",
+        ".ppm",
+        ".pnm",
+        ".tif",
+        ".TIFF",
+        ".gif",
+    ],
+)
 def test_every_format_is_read(tmp_path: Path, suffix: str) -> None:
     data = load_dataset(write_classes(tmp_path, {"bars": 3, "dots": 3}, suffix))
     assert sum(sizes(data)) == 6
@@ -202,7 +388,7 @@ def test_damaged_images_are_counted_and_the_first_is_named(tmp_path: Path) -> No
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     write_classes(tmp_path)
     (tmp_path / "stars").mkdir()
-    (tmp_path / "stars" / "0.gif").touch()
+    (tmp_path / "stars" / "0.svg").touch()
     with pytest.raises(DataError, match=r"class folder .*/stars holds no images \(\.png, "):
         load_dataset(tmp_path)
 

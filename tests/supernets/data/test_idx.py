@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +103,36 @@ def test_images_that_are_not_square(tmp_path: Path) -> None:
 def test_one_class_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds one class, 4"):
         load_dataset(write_idx(tmp_path, [4, 4, 4]))
+
+
+def test_a_file_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path: Path) -> None:
+    """1 MB of a gzip file can hold 1 GB."""
+    write_idx(tmp_path, MNIST, gz=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(idx_bytes(np.zeros((4, 28, 28), dtype=np.uint8)))
+        for _ in range(100):
+            file.write(bytes(1 << 20))
+    with memory_below(20e6), pytest.raises(DataError, match="damaged: more bytes, its header asks"):
+        load_dataset(tmp_path)
+
+
+def test_a_size_that_no_set_has_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    write_idx(tmp_path, MNIST)
+    header = (0x803).to_bytes(4, "big") + b"".join(n.to_bytes(4, "big") for n in (2**31, 28, 28))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(header + bytes(1000))
+    with (
+        memory_below(20e6),
+        pytest.raises(DataError, match=r"2147483648 x 28 x 28 bytes, over 1024"),
+    ):
+        load_dataset(tmp_path)
+
+
+@contextmanager
+def memory_below(limit: float) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
