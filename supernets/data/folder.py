@@ -99,8 +99,8 @@ def _split_folders(tree: Tree) -> dict[str, Path]:
             continue
         if split in found:
             raise DataError(
-                f"{tree.root} has {found[split].name} and {path.name}, both of them {split} images; "
-                "put them together"
+                f"{tree.root} has {found[split].name} and {path.name}, both of them {split} "
+                "images; put them together"
             )
         found[split] = path
     return {split: found[split] for split in _SPLIT_NAMES if split in found}

@@ -145,7 +145,7 @@ def _shape(path: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * n_dims, 4))
     if math.prod(shape) > MAX_BYTES:
         raise DataError(
-            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, over {MAX_BYTES >> 20} "
-            "MiB; split it into image folders"
+            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, over "
+            f"{MAX_BYTES >> 20} MiB; split it into image folders"
         )
     return shape
