@@ -90,7 +90,8 @@ def decode(
     if there is not None and needed > 0.8 * there:
         raise DataError(
             f"{len(paths):,} images of {resolution}x{resolution} pixels need "
-            f"{needed / 1e9:.0f} GB, this machine has {there / 1e9:.0f} GB; choose a smaller resolution"
+            f"{needed / 1e9:.0f} GB, this machine has {there / 1e9:.0f} GB; choose a smaller "
+            "resolution"
         )
     images = torch.empty(len(paths), channels, resolution, resolution, dtype=torch.uint8)
     read = partial(_pixels, resolution=resolution, channels=channels, bits=bits)
