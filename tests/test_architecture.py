@@ -93,3 +93,13 @@ def test_tests_lie_where_the_code_lies() -> None:
 
     tests = (path for path in (ROOT / "tests").rglob("test_*.py") if path.parent.name != "tests")
     assert not [str(path.relative_to(ROOT)) for path in tests if not has_code(path)]
+
+
+def test_the_readme_maps_every_room() -> None:
+    """Packages by name, the rooms of `nas` one by one."""
+    table = (ROOT / "README.md").read_text().split("## Map of the code\n")[1]
+    mapped = set(re.findall(r"`([\w/]+)/`", table.partition("How the parts fit")[0]))
+    rooms = {f.relative_to(ROOT).as_posix() for f in FOLDERS if f.parent == ROOT / "nas"}
+    assert rooms | set(PACKAGES[1:]) | {"tests", "benchmarks", "docs"} == {
+        name for name in mapped if name != "supernets/zoo"
+    }
