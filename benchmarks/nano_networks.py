@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,5 +97,5 @@ def work(ops: Operators) -> Floats:
 
 
 def take(ops: Operators, rows: Rows) -> Operators:
-    arrays = ("c_in", "c_out", "kernel", "side_in", "side_out", "residual")
-    return Operators(ops.kinds, ops.stages, *(getattr(ops, name)[rows] for name in arrays))
+    arrays = ("c_in", "c_out", "kernel", "side_in", "side_out", "residual", "passes")
+    return replace(ops, **{name: getattr(ops, name)[rows] for name in arrays})

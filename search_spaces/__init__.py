@@ -26,6 +26,7 @@ from search_spaces.rows import (
     program_columns,
 )
 from search_spaces.space import GeneGroup, Space
+from search_spaces.stages import StagedSpace
 from search_spaces.subnet import Subnet
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "ResNetSpace",
     "Row",
     "Space",
+    "StagedSpace",
     "Subnet",
     "asked_row",
     "encode",

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.arrays import Bools, Ints
+from search_spaces.arrays import Ints
 from search_spaces.errors import InputError
-from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8, half
-from search_spaces.operators import Operators, Slot
-from search_spaces.space import GeneGroup, Genes
+from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8
+from search_spaces.operators import Map, OperatorBuilder
+from search_spaces.space import GeneGroup
+from search_spaces.stages import Values
 from search_spaces.subnet import Subnet
 
 BASE_WIDTHS = (16, 16, 24, 40, 80, 112, 160, 960, 1280)  # stem, first block, stages, head
@@ -36,6 +37,7 @@ class MobileNetV3Space(OnceForAllSpace):
     expands: tuple[int, ...] = (3, 4, 6)
 
     kind = "ofa-mobilenetv3"
+    block_letters = "ke"
     strides = (2, 2, 2, 1, 2)
     squeezes = (False, True, False, True, True)  # stages whose blocks squeeze and excite
 
@@ -73,14 +75,9 @@ class MobileNetV3Space(OnceForAllSpace):
         blocks = np.repeat(stages, self.slots)
         return np.concatenate([blocks, stages, blocks, [-1]])
 
-    def active(self, genes: Genes) -> Bools:
-        depth = self.by_letter(genes)["d"]
-        kept = np.arange(self.slots) < depth[:, :, None]
-        kept = kept.reshape(len(genes), self.n_stages * self.slots)  # an empty population too
-        always = np.ones((len(genes), 1), dtype=bool)
-        return np.concatenate(
-            [kept, np.repeat(always, self.n_stages, axis=1), kept, always], axis=1
-        )
+    @property
+    def stage_slots(self) -> tuple[int, ...]:
+        return (self.slots,) * len(self.strides)
 
     def mid_width(self, c_in: Any, expand: Any) -> Any:
         """Channels inside a block that has `c_in` before it."""
@@ -90,65 +87,39 @@ class MobileNetV3Space(OnceForAllSpace):
         """Channels inside the squeeze-excite of a block with `mid` channels."""
         return divisible_by_8(np.asarray(mid) // 4)
 
-    def first_slot(self, stage: int) -> int:
-        return stage * self.slots
+    def stage_width(self, stage: int, values: Values) -> int:
+        return self.widths[stage]
 
-    def blocks(self, stage: int) -> Iterator[tuple[int, int, int]]:
-        """Input channels, output channels and stride of every block slot of `stage`."""
-        width = self.widths[stage]
-        yield self.layer_widths[1 + stage], width, self.strides[stage]
-        yield from ((width, width, 1) for _ in range(self.slots - 1))
+    def block_sizes(self, stage: int, values: Values) -> Iterator[tuple[Any, ...]]:
+        """Kept, then channels before, kernel, channels inside, squeezed and behind each block."""
+        c_in, c_out = self.layer_widths[1 + stage], self.widths[stage]
+        for b in range(self.slots):
+            i = stage * self.slots + b
+            mid = self.mid_width(c_in, values["e"][i])
+            kernel, squeezed = values["k"][i], self.squeeze_width(mid) * self.squeezes[stage]
+            yield b < values["d"][stage], c_in, kernel, mid, squeezed, c_out
+            c_in = c_out
 
     # ---- operators ---------------------------------------------------------------------------
 
-    def operators(self, genes: Genes, heads: Bools) -> Operators:
-        heads = np.broadcast_to(heads, (len(genes), self.n_exits + 1))
-        reached, genes_of = self.reached(heads), self.by_letter(genes)
-        side_in = genes_of["r"][:, 0]
-        side = half(side_in)
+    def add_stem(self, net: OperatorBuilder, values: Values) -> Map:
+        """A 3x3 convolution, then a block that does not expand."""
         stem, first = self.layer_widths[:2]
-        slots = [
-            Slot("conv", 0, self.in_channels, stem, 3, side_in, side),
-            Slot("depthwise", 0, stem, stem, 3, side, side),
-            Slot("conv", 0, stem, first, 1, side, side, residual=stem == first),
-        ]
-        for s, width in enumerate(self.widths):
-            for b, (c_in, c_out, stride) in enumerate(self.blocks(s)):
-                i = s * self.slots + b
-                on = reached[:, s] & (b < genes_of["d"][:, s])
-                kernel, mid = genes_of["k"][:, i], self.mid_width(c_in, genes_of["e"][:, i]) * on
-                block = self._block_slots(s, c_in, mid, c_out * on, kernel, side, stride)
-                slots, side = slots + block, half(side) if stride == 2 else side
-            slots += self.head_slots(s, width, side, heads)
-        return Operators.stack(slots + self._final_slots(side, heads[:, -1]))
+        x = net.conv(net.image, stem, 3, 2)
+        return net.conv(net.depthwise(x, 3), first, 1, add=x if stem == first else None)
 
-    def _block_slots(
-        self, s: int, c_in: int, mid: Ints, c_out: Ints, kernel: Ints, side_in: Ints, stride: int
-    ) -> list[Slot]:
-        k, side = self.segment(s), half(side_in) if stride == 2 else side_in
-        slots = [
-            Slot("conv", k, c_in, mid, 1, side_in, side_in),
-            Slot("depthwise", k, mid, mid, kernel, side_in, side),
-        ]
-        if self.squeezes[s]:
-            hidden = self.squeeze_width(mid) * (mid > 0)
-            slots += [
-                Slot("pool", k, mid, mid, side, side, 1),
-                Slot("linear", k, mid, hidden, 1, 1, 1),
-                Slot("linear", k, hidden, mid, 1, 1, 1),
-                Slot("scale", k, mid, mid, 1, side, side),
-            ]
-        shortcut = stride == 1 and c_in == self.widths[s]
-        return [*slots, Slot("conv", k, mid, c_out, 1, side, side, residual=shortcut)]
+    def add_block(self, net: OperatorBuilder, x: Map, stage: int, slot: int, *sizes: Any) -> Map:
+        """Expand, depthwise, squeeze and excite, project; a shortcut where shapes agree."""
+        (c_in, kernel, mid, squeezed, c_out), stride = sizes, 1 if slot else self.strides[stage]
+        y = net.depthwise(net.conv(x, mid, 1), kernel, stride)
+        if self.squeezes[stage]:
+            y = net.scale(y, net.linear(net.linear(net.mean(y), squeezed), mid))
+        return net.conv(y, c_out, 1, add=x if stride == 1 and c_in == c_out else None)
 
-    def _final_slots(self, side: Ints, on: Bools) -> list[Slot]:
-        k, (c_in, wide, mixed) = self.n_exits, self.layer_widths[-3:]
-        return [
-            Slot("conv", k, c_in, wide * on, 1, side, side),
-            Slot("pool", k, wide, wide * on, side, side, 1),
-            Slot("linear", k, wide, mixed * on, 1, 1, 1),
-            Slot("linear", k, mixed, self.n_classes * on, 1, 1, 1),
-        ]
+    def add_classifier(self, net: OperatorBuilder, x: Map) -> None:
+        wide, mixed = self.layer_widths[-2:]
+        x = net.mean(net.conv(x, wide, 1))
+        net.linear(net.linear(x, mixed), self.n_classes)
 
     # ---- OFA's configurations ----------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from search_spaces.arrays import Bools, Floats, Genes
 from search_spaces.errors import InputError
-from search_spaces.operators import Operators, Slot
+from search_spaces.operators import ALWAYS, Map, OperatorBuilder, Operators
 from search_spaces.space import GeneGroup, Space
 from search_spaces.subnet import Subnet
 
@@ -79,25 +79,33 @@ class NASBench201Space(Space):
         return {name: np.asarray(column, dtype=float) for name, column in columns.items()}
 
     def operators(self, genes: Genes, heads: Bools) -> Operators:
-        """Stem, 15 cells, two residual reductions, classifier; edges become conv or pool slots."""
+        """Stem, 15 cells, two residual reductions, classifier; an edge is a conv or a pool slot."""
         del heads  # one program only
-        slots = [Slot("conv", 0, 3, WIDTHS[0], 3, 32, 32)]
+        net = OperatorBuilder(3, 32)
+        x = net.conv(net.image, WIDTHS[0], 3)
         for stage, (width, side) in enumerate(zip(WIDTHS, SIDES, strict=True)):
             if stage:
-                half = WIDTHS[stage - 1]
-                slots.append(Slot("conv", 0, half, width, 3, 2 * side, side))
-                slots.append(Slot("conv", 0, width, width, 3, side, side, residual=True))
-                slots.append(Slot("pool", 0, half, half, 2, 2 * side, side))
-                slots.append(Slot("conv", 0, half, width, 1, side, side))
+                shortcut = net.conv(net.pool(x, 2, side), width, 1)
+                x = net.conv(net.conv(x, width, 3, 2), width, 3, add=shortcut)
             for _ in range(N_CELLS):
-                for edge in range(len(EDGES)):
-                    kernel = np.select([genes[:, edge] == 2, genes[:, edge] == 3], [1, 3], 0)
-                    conv, pool = width * (kernel > 0), width * (genes[:, edge] == 4)
-                    slots.append(Slot("conv", 0, width, conv, kernel, side, side))
-                    slots.append(Slot("pool", 0, width, pool, 3, side, side))
-        slots.append(Slot("pool", 0, WIDTHS[-1], WIDTHS[-1], SIDES[-1], SIDES[-1], 1))
-        slots.append(Slot("linear", 0, WIDTHS[-1], self.n_classes, 1, 1, 1))
-        return Operators.stack(slots)
+                x = _add_cell(net, x, genes)
+        net.linear(net.mean(x), self.n_classes)
+        return net.done()
+
+
+def _add_cell(net: OperatorBuilder, x: Map, genes: Genes) -> Map:
+    """A node of the cell is the sum of its incoming edges; a skipping edge passes its source on."""
+    nodes = [x]
+    for e, (source, node) in enumerate(EDGES):
+        edge, x = genes[:, e], nodes[source]
+        kernel = np.select([edge == CONV1, edge == CONV3], [1, 3], 0)
+        net.on, net.passes = kernel > 0, edge == SKIP
+        conv = net.conv(x, x.channels, kernel)
+        net.on, net.passes = edge == POOL, ~ALWAYS
+        pool = net.pool(x, 3, x.side)
+        nodes[node:] = [nodes[node] + conv + pool if node < len(nodes) else conv + pool]
+    net.on = net.passes = ALWAYS
+    return nodes[-1]
 
 
 def _live(genes: Genes) -> Genes:
@@ -122,4 +130,5 @@ def _longest(genes: Genes, weight: dict[int, float]) -> Floats:
     for e, (source, node) in enumerate(EDGES):
         step = np.where(genes[:, e] == NONE, -np.inf, far[:, source] + table[genes[:, e]])
         far[:, node] = np.maximum(far[:, node], step)
-    return np.maximum(far[:, 3], 0)
+    longest: Floats = np.maximum(far[:, 3], 0)
+    return longest

@@ -12,10 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from search_spaces.arrays import Bools, Genes, Ints
 from search_spaces.errors import InputError
-from search_spaces.operators import Slot
-from search_spaces.space import Space
+from search_spaces.stages import StagedSpace, Values
 from search_spaces.subnet import Subnet
 
 Config = Mapping[str, Any]
@@ -28,13 +26,8 @@ def divisible_by_8(channels: Any) -> Any:
     return rounded + 8 * (rounded < 0.9 * np.asarray(channels))
 
 
-def half(side: Any) -> Any:
-    """Side behind a layer of stride 2 that pads its input."""
-    return (side + 1) // 2
-
-
 @dataclass(frozen=True)
-class OnceForAllSpace(Space):
+class OnceForAllSpace(StagedSpace):
     """Stages with a classifier behind the last, and an early exit behind each stage of `exits`."""
 
     n_classes: int = 1000
@@ -60,15 +53,6 @@ class OnceForAllSpace(Space):
     def widths(self) -> tuple[int, ...]:
         """Channels of every stage in the largest subnet."""
 
-    @property
-    @abstractmethod
-    def gene_stages(self) -> Ints:
-        """The stage of every gene, -1 for those that all programs depend on, `(genes,)`."""
-
-    @abstractmethod
-    def first_slot(self, stage: int) -> int:
-        """The index of the stage's first block among all block slots."""
-
     @abstractmethod
     def from_ofa(self, config: Config) -> Subnet:
         """The subnet of one of OFA's configurations; InputError names what is wrong with it."""
@@ -86,62 +70,21 @@ class OnceForAllSpace(Space):
     def name(self) -> str:  # type: ignore[override]
         return self.family + ("-x" + ".".join(map(str, self.exits)) if self.exits else "")
 
-    @property
-    def n_stages(self) -> int:
-        return 1 + int(self.gene_stages.max())
-
-    @property
-    def n_exits(self) -> int:  # type: ignore[override]
-        return len(self.exits)
-
     def with_exits(self, exits: Sequence[int]) -> Self:
         """This space with early exits behind the stages `exits`."""
         return replace(self, exits=tuple(exits))
 
-    def segment(self, stage: int) -> int:
-        """The segment that computes `stage`: segment k ends at exit k."""
-        return sum(stage > exit_ for exit_ in self.exits)
+    def exit_width(self, exit_: int) -> int:
+        return self.head_width
 
-    def stages(self, segment: int) -> range:
-        """The stages of a segment."""
-        ends = [0, *(exit_ + 1 for exit_ in self.exits), self.n_stages]
-        return range(ends[segment], ends[segment + 1])
-
-    def reached(self, heads: Bools) -> Bools:
-        """Which stages the programs compute: all up to their deepest exit, `(n, n_stages)`."""
-        segments = np.logical_or.accumulate(heads[:, ::-1], axis=1)[:, ::-1]
-        return segments[:, [self.segment(stage) for stage in range(self.n_stages)]]
-
-    def used_genes(self, heads: Bools) -> Bools:
-        return (self.gene_stages < 0) | self.reached(heads)[:, self.gene_stages]
-
-    def by_letter(self, genes: Genes) -> dict[str, Genes]:
-        """The genes of every group, `(n, slots)` by its letter."""
-        ends = np.cumsum([len(group.choices) for group in self.groups])[:-1]
-        parts = np.split(genes, ends, axis=1)
-        return {group.letter: part for group, part in zip(self.groups, parts, strict=True)}
+    def image_side(self, values: Values) -> Any:
+        return values["r"][0]
 
     def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
         return self.in_channels, subnet["r"][0], subnet["r"][0]
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "name": self.name, **asdict(self)}
-
-    # ---- early exits -------------------------------------------------------------------------
-
-    def head_slots(self, stage: int, c_in: Any, side: Ints, heads: Bools) -> list[Slot]:
-        """The head behind `stage` where it carries an exit: pool, 3x3 convolution, classifier."""
-        if stage not in self.exits:
-            return []
-        k = self.exits.index(stage)
-        on, hidden, factor = heads[:, k], self.head_width, np.maximum(1, side // self.head_side)
-        pooled = side // factor
-        return [
-            Slot("pool", k, c_in, c_in * on * (factor > 1), factor, side, pooled),
-            Slot("conv", k, c_in, hidden * on, 3, pooled, half(pooled)),
-            Slot("pool", k, hidden, hidden * on, half(pooled), half(pooled), 1),
-            Slot("linear", k, hidden, self.n_classes * on, 1, 1, 1),
-        ]
 
     # ---- OFA's configurations ----------------------------------------------------------------
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from search_spaces.arrays import Bools, Ints
 
 WEIGHTLESS = ("pool", "scale")
+ALWAYS: Bools = np.ones(1, dtype=bool)
+
+
+def half(side: Any) -> Any:
+    """Side behind a layer of stride 2 that pads its input."""
+    return (side + 1) // 2
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,9 @@ class Operators:
     `kinds` names the slot: "conv", "depthwise" (one filter per channel), "linear", "pool", "scale"
     (every channel times its own factor). The arrays are `(n, slots)`: channels, kernel width, and
     the side of the square input and output. A convolution counts as fused with its batch norm,
-    activation and residual addition; `residual` marks those that read a second input.
+    activation and residual addition; `residual` marks those that read a second input. `inputs` are
+    the slots that a slot reads; where one of them is absent, it stands for its own inputs, or for
+    nothing where `passes` is false (`search_spaces.graph` follows them).
     """
 
     kinds: tuple[str, ...]
@@ -29,6 +39,8 @@ class Operators:
     side_in: Ints
     side_out: Ints
     residual: Bools
+    inputs: tuple[tuple[int, ...], ...]  # earlier slots alone
+    passes: Bools
 
     @property
     def present(self) -> Bools:
@@ -37,7 +49,8 @@ class Operators:
     @property
     def macs(self) -> Ints:
         """Multiply-accumulates of each operator; pooling and scaling have none."""
-        return self.params * self.side_out**2
+        macs: Ints = self.params * self.side_out**2
+        return macs
 
     @property
     def params(self) -> Ints:
@@ -45,7 +58,8 @@ class Operators:
         weighted = np.array([kind not in WEIGHTLESS for kind in self.kinds])
         depthwise = np.array([kind == "depthwise" for kind in self.kinds])
         fan_in = np.where(depthwise, 1, self.c_in)
-        return fan_in * self.c_out * self.kernel**2 * weighted
+        params: Ints = fan_in * self.c_out * self.kernel**2 * weighted
+        return params
 
     @property
     def elements_moved(self) -> Ints:
@@ -55,19 +69,25 @@ class Operators:
         return inputs + outputs * (1 + self.residual) + self.params
 
     @staticmethod
-    def stack(slots: list[Slot]) -> Operators:
+    def stack(slots: Sequence[Slot]) -> Operators:
         """Operators of `slots`, whose values are broadcast to one population size."""
-        fields = ("c_in", "c_out", "kernel", "side_in", "side_out", "residual")
         n = max(np.size(slot.c_out) for slot in slots)
         arrays = {
             f: np.stack([np.broadcast_to(np.asarray(getattr(s, f)), n) for s in slots], axis=1)
-            for f in fields
+            for f in ("c_in", "c_out", "kernel", "side_in", "side_out", "residual", "passes")
         }
         present = arrays["c_out"] > 0
-        arrays = {f: np.where(present, a, 0) for f, a in arrays.items()}
-        arrays["residual"] = arrays["residual"].astype(bool)
+        whole = {f: np.where(present, a, 0) for f, a in arrays.items() if f != "passes"}
+        whole["residual"] = whole["residual"].astype(bool)
+        before = [(i - 1,) if i else () for i in range(len(slots))]
         return Operators(
-            kinds=tuple(s.kind for s in slots), stages=tuple(s.stage for s in slots), **arrays
+            kinds=tuple(s.kind for s in slots),
+            stages=tuple(s.stage for s in slots),
+            inputs=tuple(
+                b if s.inputs is None else s.inputs for s, b in zip(slots, before, strict=True)
+            ),
+            passes=arrays["passes"],
+            **whole,
         )
 
 
@@ -83,3 +103,77 @@ class Slot:
     side_in: Ints | int
     side_out: Ints | int
     residual: Bools | bool = False
+    passes: Bools | bool = True
+    inputs: tuple[int, ...] | None = None  # the slot before for None
+
+
+@dataclass(frozen=True)
+class Map:
+    """A feature map (channels, side, side) of every program: the sum of what `slots` write."""
+
+    channels: Ints | int
+    side: Ints | int
+    slots: tuple[int, ...] = ()
+
+    def __add__(self, other: Map) -> Map:
+        return replace(self, slots=self.slots + other.slots)
+
+
+class OperatorBuilder:
+    """Writes the slots of a network down in order, as a network of layers is called.
+
+    `stage` and `on`, the programs in which a slot is present, hold for the slots that follow. An
+    absent slot passes its input on (a skipped block), or nothing where `passes` is false.
+    """
+
+    def __init__(self, channels: int, side: Ints | int) -> None:
+        self.slots: list[Slot] = []
+        self.image = Map(channels, side)
+        self.stage, self.on, self.passes = 0, ALWAYS, ALWAYS
+
+    def conv(
+        self,
+        x: Map,
+        channels: Ints | int,
+        kernel: Ints | int,
+        stride: int = 1,
+        *,
+        add: Map | None = None,
+    ) -> Map:
+        """A padded convolution, its batch norm and activation, and the map that is added."""
+        return self._slot("conv", x, channels, kernel, -(-x.side // stride), add)
+
+    def depthwise(self, x: Map, kernel: Ints | int, stride: int = 1) -> Map:
+        return self._slot("depthwise", x, x.channels, kernel, -(-x.side // stride))
+
+    def pool(self, x: Map, kernel: Ints | int, side: Ints | int) -> Map:
+        """Pooling to `side`."""
+        return self._slot("pool", x, x.channels, kernel, side)
+
+    def mean(self, x: Map) -> Map:
+        """Global average pooling."""
+        return self.pool(x, x.side, 1)
+
+    def linear(self, x: Map, channels: Ints | int) -> Map:
+        return self._slot("linear", x, channels, 1, 1)
+
+    def scale(self, x: Map, factors: Map) -> Map:
+        """Every channel of `x` times its factor."""
+        return self._slot("scale", x + factors, x.channels, 1, x.side)
+
+    def done(self) -> Operators:
+        return Operators.stack(self.slots)
+
+    def _slot(
+        self,
+        kind: str,
+        x: Map,
+        channels: Ints | int,
+        kernel: Ints | int,
+        side: Ints | int,
+        add: Map | None = None,
+    ) -> Map:
+        inputs = x.slots + (add.slots if add else ())
+        sizes = x.channels, channels * self.on, kernel, x.side, side
+        self.slots.append(Slot(kind, self.stage, *sizes, add is not None, self.passes, inputs))
+        return Map(channels, side, (len(self.slots) - 1,))

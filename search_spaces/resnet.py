@@ -7,15 +7,17 @@ early exit behind every stage but the last.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from search_spaces.arrays import Bools, Genes
+from search_spaces.arrays import Ints
 from search_spaces.errors import InputError
-from search_spaces.operators import Operators, Slot
-from search_spaces.space import GeneGroup, Space
+from search_spaces.operators import Map, OperatorBuilder
+from search_spaces.space import GeneGroup
+from search_spaces.stages import StagedSpace, Values
 from search_spaces.subnet import Subnet
 
 # Sides whose feature maps the early heads can pool evenly; 28 is MNIST's.
@@ -23,7 +25,7 @@ RESOLUTIONS = (8, 16, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 22
 
 
 @dataclass(frozen=True)
-class ResNetSpace(Space):
+class ResNetSpace(StagedSpace):
     """Stages at `strides`; every stage owns `max(depths)` block slots.
 
     Genes: `depth0..` blocks kept per stage, `width0..` channels per stage, `expand0..` percent per
@@ -41,13 +43,11 @@ class ResNetSpace(Space):
     head_widths: tuple[int, ...]  # channels inside the heads of the early exits
     head_side: int = 8  # early heads pool their input to at most this side before their convolution
 
-    @property
-    def n_stages(self) -> int:
-        return len(self.widths)
+    block_letters = "e"
 
     @property
-    def n_exits(self) -> int:  # type: ignore[override]
-        return self.n_stages - 1
+    def exits(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(range(len(self.widths) - 1))
 
     @property
     def slots(self) -> int:
@@ -68,82 +68,50 @@ class ResNetSpace(Space):
         """Side of the feature map of every stage, rounded up as padded convolutions do."""
         return tuple((-(-self.resolution // np.cumprod(self.strides))).tolist())
 
-    def head_sides(self, stage: int) -> tuple[int, int]:
-        """Side of an early head's pooled input and of its stride-2 convolution's output."""
-        pooled = min(self.head_side, self.sides[stage])
-        return pooled, (pooled + 1) // 2
-
     def mid_width(self, width: Any, expand: Any) -> Any:
         """Channels inside a block: `expand` percent of `width`, a multiple of 4, at least 4."""
         return np.maximum(4, np.asarray(width) * expand // 400 * 4)
 
-    def active(self, genes: Genes) -> Bools:
-        n = self.n_stages
-        slot = np.arange(self.slots)
-        kept = (slot < genes[:, :n, None]).reshape(len(genes), n * self.slots)
-        return np.concatenate([np.ones((len(genes), 2 * n), dtype=bool), kept], axis=1)
+    @property
+    def gene_stages(self) -> Ints:
+        stages = np.arange(self.n_stages)
+        return np.concatenate([stages, stages, np.repeat(stages, self.slots)])
 
-    def reached(self, heads: Bools) -> Bools:
-        """Which stages the programs compute: all up to their deepest exit, `(n, n_stages)`."""
-        return np.logical_or.accumulate(heads[:, ::-1], axis=1)[:, ::-1]
+    @property
+    def stage_slots(self) -> tuple[int, ...]:
+        return (self.slots,) * len(self.widths)
 
-    def used_genes(self, heads: Bools) -> Bools:
-        stages = self.reached(heads)
-        return np.concatenate([stages, stages, np.repeat(stages, self.slots, axis=1)], axis=1)
+    def stage_width(self, stage: int, values: Values) -> Any:
+        return values["w"][stage]
 
-    def operators(self, genes: Genes, heads: Bools) -> Operators:
-        n = self.n_stages
-        heads = np.broadcast_to(heads, (len(genes), n))
-        reached = self.reached(heads)
-        depth, width = genes[:, :n], genes[:, n : 2 * n]
-        expand = genes[:, 2 * n :].reshape(len(genes), n, self.slots)
-        slots = [
-            Slot("conv", 0, self.in_channels, width[:, 0], 3, self.resolution, self.resolution)
-        ]
-        for s in range(n):
-            slots += self._stage_slots(s, depth[:, s], width, expand[:, s], reached[:, s])
-            slots += self._head_slots(s, width[:, s], heads[:, s])
-        return Operators.stack(slots)
-
-    def _stage_slots(
-        self, s: int, depth: Genes, width: Genes, expand: Genes, reached: Bools
-    ) -> list[Slot]:
-        side = self.sides[s]
-        side_in = self.sides[s - 1] if s else self.resolution
-        slots = []
+    def block_sizes(self, stage: int, values: Values) -> Iterator[tuple[Any, ...]]:
+        """Kept, then channels before, inside and behind each block."""
+        c_in, c_out = (values["w"][s] for s in (max(stage - 1, 0), stage))
         for b in range(self.slots):
-            on = reached & (b < depth)
-            c_in = width[:, max(s - 1, 0)] if b == 0 else width[:, s]
-            first_side = side_in if b == 0 else side
-            mid = self.mid_width(width[:, s], expand[:, b]) * on
-            out = width[:, s] * on
-            if b == 0 and self.projects(s):
-                slots.append(Slot("conv", s, c_in, out, 1, side_in, side))
-            slots.append(Slot("conv", s, c_in, mid, 3, first_side, side))
-            slots.append(Slot("conv", s, mid, out, 3, side, side, residual=True))
-        return slots
+            expand = values["e"][stage * self.slots + b]
+            yield b < values["d"][stage], c_in, self.mid_width(c_out, expand), c_out
+            c_in = c_out
+
+    def exit_width(self, exit_: int) -> int:
+        return self.head_widths[exit_]
 
     def projects(self, stage: int) -> bool:
         """Whether the stage's first block has a 1x1 convolution on its shortcut."""
         return stage > 0 or self.strides[0] != 1
 
-    def _head_slots(self, s: int, width: Genes, on: Bools) -> list[Slot]:
-        side = self.sides[s]
-        if s == self.n_exits:
-            return [
-                Slot("pool", s, width, width * on, side, side, 1),
-                Slot("linear", s, width, self.n_classes * on, 1, 1, 1),
-            ]
-        pooled, inner = self.head_sides(s)
-        hidden = self.head_widths[s]
-        slots = [
-            Slot("conv", s, width, hidden * on, 3, pooled, inner),
-            Slot("pool", s, hidden, hidden * on, inner, inner, 1),
-            Slot("linear", s, hidden, self.n_classes * on, 1, 1, 1),
-        ]
-        if pooled < side:
-            slots.insert(0, Slot("pool", s, width, width * on, side // pooled, side, pooled))
-        return slots
+    def image_side(self, values: Values) -> int:
+        return self.resolution
+
+    def add_stem(self, net: OperatorBuilder, values: Values) -> Map:
+        return net.conv(net.image, values["w"][0], 3)
+
+    def add_block(self, net: OperatorBuilder, x: Map, stage: int, slot: int, *sizes: Any) -> Map:
+        """Two 3x3 convolutions, and a projection on the first shortcut where shapes change."""
+        _, mid, c_out = sizes
+        stride = 1 if slot else self.strides[stage]
+        project = not slot and self.projects(stage)
+        shortcut = net.conv(x, c_out, 1, stride) if project else x
+        return net.conv(net.conv(x, mid, 3, stride), c_out, 3, add=shortcut)
 
     def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
         return self.in_channels, self.resolution, self.resolution

@@ -5,16 +5,18 @@ Cai et al., 2020 (arXiv:1908.09791), over ResNet50-D (He et al., 2019, arXiv:181
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from search_spaces.arrays import Bools, Ints
+from search_spaces.arrays import Ints
 from search_spaces.errors import InputError
-from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8, half
-from search_spaces.operators import Operators, Slot
-from search_spaces.space import GeneGroup, Genes
+from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8
+from search_spaces.operators import ALWAYS, Map, OperatorBuilder, half
+from search_spaces.space import GeneGroup
+from search_spaces.stages import Values
 from search_spaces.subnet import Subnet
 
 STAGE_WIDTHS = (256, 512, 1024, 2048)
@@ -37,6 +39,7 @@ class ResNet50Space(OnceForAllSpace):
     expands: tuple[int, ...] = (20, 25, 35)
 
     kind = "ofa-resnet50"
+    block_letters = "e"
     strides = (1, 2, 2, 2)
 
     @property
@@ -52,7 +55,6 @@ class ResNet50Space(OnceForAllSpace):
 
     @property
     def stage_slots(self) -> tuple[int, ...]:
-        """Block slots of every stage."""
         return tuple(base + max(self.extra_depths) for base in self.base_depths)
 
     @property
@@ -73,66 +75,40 @@ class ResNet50Space(OnceForAllSpace):
         blocks = np.repeat(stages, self.stage_slots)
         return np.concatenate([[-1], stages, [-1, -1], stages, blocks, [-1]])
 
-    def active(self, genes: Genes) -> Bools:
-        depth, active = self.by_letter(genes)["d"], np.ones_like(genes, dtype=bool)
-        kept = [np.arange(n) < depth[:, [s]] for s, n in enumerate(self.stage_slots)]
-        active[:, -1 - sum(self.stage_slots) : -1] = np.concatenate(kept, axis=1)
-        return active
-
     def mid_width(self, width: Any, expand: Any) -> Any:
         """Channels inside a block: `expand` percent of the stage's `width`."""
         return divisible_by_8(np.rint(np.asarray(width) * expand / 100))
 
-    def first_slot(self, stage: int) -> int:
-        return sum(self.stage_slots[:stage])
+    def stage_width(self, stage: int, values: Values) -> Any:
+        return values["w"][2 + stage]
+
+    def block_sizes(self, stage: int, values: Values) -> Iterator[tuple[Any, ...]]:
+        """Kept, then channels before, inside and behind each block."""
+        c_in, c_out = values["w"][1 + stage], values["w"][2 + stage]
+        for b in range(self.stage_slots[stage]):
+            expand = values["e"][self.first_slot(stage) + b]
+            yield b < values["d"][stage], c_in, self.mid_width(c_out, expand), c_out
+            c_in = c_out
 
     # ---- operators ---------------------------------------------------------------------------
 
-    def operators(self, genes: Genes, heads: Bools) -> Operators:
-        heads = np.broadcast_to(heads, (len(genes), self.n_exits + 1))
-        reached, genes_of = self.reached(heads), self.by_letter(genes)
-        image, width = genes_of["r"][:, 0], genes_of["w"]
-        side = half(image)
-        inner, c = width[:, 0], width[:, 1]
-        slots = [
-            Slot("conv", 0, self.in_channels, inner, 3, image, side),
-            Slot("conv", 0, inner, inner * genes_of["s"][:, 0], 3, side, side, residual=True),
-            Slot("conv", 0, inner, c, 3, side, side),
-            Slot("pool", 0, c, c, 3, side, half(side)),
-        ]
-        side = half(side)
-        for s, stride in enumerate(self.strides):
-            c_out, side_in = width[:, 2 + s], side
-            side = half(side) if stride == 2 else side
-            for b in range(self.stage_slots[s]):
-                on = reached[:, s] & (b < genes_of["d"][:, s])
-                mid = self.mid_width(c_out, genes_of["e"][:, self.first_slot(s) + b]) * on
-                sides = (side, side) if b else (side_in, side)
-                slots += self._block_slots(s, c_out if b else c, mid, c_out * on, sides, b == 0)
-            slots += self.head_slots(s, c_out, side, heads)
-            c = c_out
-        on = heads[:, -1]
-        slots += [
-            Slot("pool", self.n_exits, c, c * on, side, side, 1),
-            Slot("linear", self.n_exits, c, self.n_classes * on, 1, 1, 1),
-        ]
-        return Operators.stack(slots)
+    def add_stem(self, net: OperatorBuilder, values: Values) -> Map:
+        """Three 3x3 convolutions, the middle one with a shortcut or absent, and a max pool."""
+        inner, behind = values["w"][0], values["w"][1]
+        x = net.conv(net.image, inner, 3, 2)
+        net.on = np.asarray(values["s"][0]) == 1
+        x = net.conv(x, inner, 3, add=x)
+        net.on = ALWAYS
+        x = net.conv(x, behind, 3)
+        return net.pool(x, 3, half(x.side))
 
-    def _block_slots(
-        self, s: int, c_in: Ints, mid: Ints, c_out: Ints, sides: tuple[Ints, Ints], project: bool
-    ) -> list[Slot]:
-        k, (side_in, side) = self.segment(s), sides
-        slots = [
-            Slot("conv", k, c_in, mid, 1, side_in, side_in),
-            Slot("conv", k, mid, mid, 3, side_in, side),
-            Slot("conv", k, mid, c_out, 1, side, side, residual=True),
-        ]
-        if not project:
-            return slots
-        shortcut = [Slot("conv", k, c_in, c_out, 1, side, side)]
-        if self.strides[s] > 1:
-            shortcut.insert(0, Slot("pool", k, c_in, c_in * (c_out > 0), 2, side_in, side))
-        return shortcut + slots
+    def add_block(self, net: OperatorBuilder, x: Map, stage: int, slot: int, *sizes: Any) -> Map:
+        """1x1, 3x3, 1x1; the first shortcut of a stage pools, then projects."""
+        (_, mid, c_out), stride = sizes, 1 if slot else self.strides[stage]
+        shortcut = net.pool(x, 2, half(x.side)) if stride == 2 else x
+        shortcut = x if slot else net.conv(shortcut, c_out, 1)
+        y = net.conv(net.conv(x, mid, 1), mid, 3, stride)
+        return net.conv(y, c_out, 1, add=shortcut)
 
     # ---- OFA's configurations ----------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from search_spaces import Subnet
+from supernets.channels import Channels
 from supernets.checkpoint import CheckpointError, read_tensors, write_tensors
 from supernets.elastic import ElasticBatchNorm2d, Statistics
 from supernets.supernet import Supernet
@@ -59,7 +60,7 @@ def norm_layers(supernet: Supernet, subnet: Subnet) -> dict[str, int]:
     """Channels by key of the batch-norm layers that `subnet` runs, in their order."""
     layers: dict[str, int] = {}
 
-    def record(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+    def record(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
         layers[layer.key] = x.shape[1]
         return x
 
@@ -75,5 +76,5 @@ def _packed(layers: Mapping[str, int], statistics: Statistics) -> Tensor:
 
 
 def _unpacked(layers: Mapping[str, int], flat: Tensor) -> Statistics:
-    means, deviations = (part.split(list(layers.values())) for part in flat.chunk(2))
+    means, deviations = (torch.split(part, list(layers.values())) for part in flat.chunk(2))
     return {k: (m, d.square()) for k, m, d in zip(layers, means, deviations, strict=True)}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from search_spaces import Subnet
+from supernets.channels import Channels
 from supernets.elastic import ElasticBatchNorm2d, Statistics
 from supernets.supernet import Supernet, at_resolution
 
@@ -22,13 +23,13 @@ def calibrate(
     """
     sums: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def record(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+    def record(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
         var, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
         old = sums.get(layer.key, (torch.zeros_like(mean), torch.zeros_like(var)))
         sums[layer.key] = (old[0] + len(x) * mean, old[1] + len(x) * var)
-        return layer(x, mean, var)
+        return layer.forward(x, channels, mean, var)
 
-    for batch in images.split(batch_size):
+    for batch in torch.split(images, batch_size):
         supernet(at_resolution(batch, supernet.space, subnet), subnet, norm=record)
     return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from search_spaces import InputError, space_from_dict, write_bytes
 from supernets.catalog import build_supernet
+from supernets.static import channels_last
 from supernets.supernet import Supernet
 
 SCHEMA = "nas.supernet/1"
@@ -94,8 +95,7 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
         supernet.load_state_dict({k: v.float() for k, v in tensors.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its space: {error}") from None
-    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return supernet.eval(), metadata
+    return channels_last(supernet).eval(), metadata
 
 
 def sha256(path: Path) -> str:

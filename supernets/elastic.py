@@ -1,18 +1,28 @@
-"""Layers whose width is an argument: weights are sliced views of the largest layer.
+"""Layers whose width is an argument: their weights are those of the largest layer, sliced.
 
-The first `c` channels serve every width (Yu et al., 2019, arXiv:1812.08928).
+A layer is called as `layer(x, *sizes)`; `layer.static(*sizes)` is its plain twin at these sizes,
+with a copy of the weights. Sizes are `Channels`, or numbers such as the kernel's side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from supernets.channels import Channels, take
 
-class ElasticConv2d(nn.Module):
+
+class ElasticLayer(nn.Module):
+    """A layer that has a plain twin at every size."""
+
+    static: Callable[..., nn.Module]
+
+
+class ElasticConv2d(ElasticLayer):
     """A convolution without bias of any width up to `c_in` and `c_out`, padded to keep the side."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1) -> None:
@@ -21,18 +31,29 @@ class ElasticConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(c_out, c_in, kernel, kernel))
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor, c_out: int) -> Tensor:
-        """Map (N, C, H, W) to (N, c_out, ceil(H / stride), ceil(W / stride)), with C <= c_in."""
-        return F.conv2d(
-            x, self.weight[:c_out, : x.shape[1]], stride=self.stride, padding=self.padding
-        )
+    def forward(self, x: Tensor, c_in: Channels, c_out: Channels) -> Tensor:
+        """Map (N, c_in, H, W) to (N, c_out, ceil(H / stride), ceil(W / stride))."""
+        weight = take(self.weight, c_out, c_in)
+        return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
 
-    def static(self, c_in: int, c_out: int) -> nn.Conv2d:
-        """A plain convolution with a copy of the weights."""
-        return plain_conv(self.weight[:c_out, :c_in], self.stride)
+    def static(self, c_in: Channels, c_out: Channels) -> nn.Module:
+        return plain_conv(take(self.weight, c_out, c_in), self.stride)
 
 
-class ElasticLinear(nn.Module):
+class ElasticPixelConv2d(ElasticConv2d):
+    """A 1x1 convolution of a single pixel, (N, c_in) to (N, c_out); its twin is a linear layer."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 1)
+
+    def forward(self, x: Tensor, c_in: Channels, c_out: Channels) -> Tensor:
+        return super().forward(x[:, :, None, None], c_in, c_out).flatten(1)
+
+    def static(self, c_in: Channels, c_out: Channels) -> nn.Module:
+        return plain_linear(take(self.weight, c_out, c_in).flatten(1))
+
+
+class ElasticLinear(ElasticLayer):
     """A linear layer of any input width up to `c_in`."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
@@ -41,16 +62,12 @@ class ElasticLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(c_out))
         nn.init.normal_(self.weight, std=0.01)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C) to (N, c_out), with C <= c_in."""
-        return F.linear(x, self.weight[:, : x.shape[1]], self.bias)
+    def forward(self, x: Tensor, c_in: Channels) -> Tensor:
+        """Map (N, c_in) to (N, c_out)."""
+        return F.linear(x, take(self.weight, None, c_in), self.bias)
 
-    def static(self, c_in: int) -> nn.Linear:
-        """A plain linear layer with a copy of the weights."""
-        linear = nn.Linear(c_in, len(self.weight), device="meta")
-        linear.weight = nn.Parameter(self.weight[:, :c_in].detach().clone())
-        linear.bias = nn.Parameter(self.bias.detach().clone())
-        return linear
+    def static(self, c_in: Channels) -> nn.Module:
+        return plain_linear(take(self.weight, None, c_in), self.bias)
 
 
 class ElasticBatchNorm2d(nn.Module):
@@ -62,7 +79,7 @@ class ElasticBatchNorm2d(nn.Module):
 
     running_mean: Tensor
     running_var: Tensor
-    eps = 1e-5
+    eps: ClassVar[float] = 1e-5
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -72,63 +89,78 @@ class ElasticBatchNorm2d(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def forward(self, x: Tensor, mean: Tensor | None = None, var: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, channels: Channels, mean: Tensor | None = None, var: Tensor | None = None
+    ) -> Tensor:
         """Normalise (N, C, H, W) by the given statistics (C,), or by those of the batch."""
-        c = x.shape[1]
-        weight, bias = self.weight[:c], self.bias[:c]
+        weight, bias = take(self.weight, channels), take(self.bias, channels)
         return F.batch_norm(x, mean, var, weight, bias, mean is None, 0.0, self.eps)
 
-    def static(self, channels: int, statistics: Statistics | None) -> nn.BatchNorm2d:
+    def running(self, channels: Channels) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the largest subnet at `channels`."""
+        return take(self.running_mean, channels), take(self.running_var, channels)
+
+    def static(self, channels: Channels, statistics: Statistics | None) -> nn.BatchNorm2d:
         """A plain batch norm; with the statistics of the largest subnet for None."""
-        found = self.running_mean[:channels], self.running_var[:channels]
-        mean, var = found if statistics is None else statistics[self.key]
-        norm = nn.BatchNorm2d(channels, self.eps, device=self.weight.device)
-        norm.weight = nn.Parameter(self.weight[:channels].detach().clone())
-        norm.bias = nn.Parameter(self.bias[:channels].detach().clone())
+        mean, var = self.running(channels) if statistics is None else statistics[self.key]
+        norm = nn.BatchNorm2d(len(mean), self.eps, device=self.weight.device)
+        norm.weight, norm.bias = (
+            copied(take(self.weight, channels)),
+            copied(take(self.bias, channels)),
+        )
         norm.running_mean, norm.running_var = mean.detach().clone(), var.detach().clone()
         return norm
 
 
-def plain_conv(weight: Tensor, stride: int, *, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias that owns a copy of `weight` and keeps the side at stride 1."""
+def copied(weight: Tensor) -> nn.Parameter:
+    """A parameter of its own with the values of `weight`."""
+    return nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
+
+
+def plain_conv(
+    weight: Tensor, stride: int = 1, *, groups: int = 1, bias: Tensor | None = None
+) -> nn.Conv2d:
+    """A convolution that owns a copy of `weight` and keeps the side at stride 1."""
     c_out, c_in, kernel, _ = weight.shape
-    conv = nn.Conv2d(
-        c_in * groups,
-        c_out,
-        kernel,
-        stride,
-        kernel // 2,
-        groups=groups,
-        bias=False,
-        device="meta",  # no time goes into initial values
-    )
-    conv.weight = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
+    shape = c_in * groups, c_out, kernel, stride, kernel // 2
+    # on the meta device no time goes into initial values
+    conv = nn.Conv2d(*shape, groups=groups, bias=bias is not None, device="meta")
+    conv.weight, conv.bias = copied(weight), None if bias is None else copied(bias)
     return conv
 
 
-Norm = Callable[[ElasticBatchNorm2d, Tensor], Tensor]
+def plain_linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A linear layer that owns a copy of `weight`."""
+    c_out, c_in = weight.shape
+    linear = nn.Linear(c_in, c_out, bias=bias is not None, device="meta")
+    linear.weight = copied(weight)
+    if bias is not None:
+        linear.bias = copied(bias)
+    return linear
+
+
+Norm = Callable[[ElasticBatchNorm2d, Tensor, Channels], Tensor]
 """How one batch-norm layer normalises one tensor: passed down a forward call, never stored."""
 
 Statistics = dict[str, tuple[Tensor, Tensor]]
 """Mean and variance (C,) by batch-norm key: what a subnet needs besides the shared weights."""
 
 
-def batch_norm(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
+def batch_norm(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
     """The training norm: statistics of the batch."""
-    return layer(x)
+    return layer.forward(x, channels)
 
 
-def running_norm(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
-    """The default in eval mode: the statistics of the largest subnet, sliced."""
-    c = x.shape[1]
-    return layer(x, layer.running_mean[:c], layer.running_var[:c])
+def running_norm(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
+    """The default in eval mode: the statistics of the largest subnet."""
+    return layer.forward(x, channels, *layer.running(channels))
 
 
 def cached_norm(statistics: Statistics) -> Norm:
     """The norm of one calibrated subnet."""
 
-    def norm(layer: ElasticBatchNorm2d, x: Tensor) -> Tensor:
-        return layer(x, *statistics[layer.key])
+    def norm(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
+        return layer.forward(x, channels, *statistics[layer.key])
 
     return norm
 
@@ -136,5 +168,5 @@ def cached_norm(statistics: Statistics) -> Norm:
 def bf16_pays(device: str = "cpu") -> bool:
     """Whether bf16 autocast is faster: GPUs that have it, CPUs with AVX512-BF16 or AMX."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -37,7 +37,7 @@ def exit_logits(
     Images are resized where the subnet has a resolution of its own.
     """
     norm = cached_norm(statistics)
-    batches = (at_resolution(b, supernet.space, subnet) for b in images.split(batch_size))
+    batches = (at_resolution(b, supernet.space, subnet) for b in torch.split(images, batch_size))
     logits = [torch.stack(supernet(b, subnet, norm=norm)).float() for b in batches]
     return torch.cat(logits, dim=1)
 

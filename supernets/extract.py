@@ -10,6 +10,7 @@ from torch import nn
 
 from search_spaces import Subnet
 from supernets.elastic import Statistics
+from supernets.layers import static
 from supernets.static import Segment, StaticNet
 from supernets.supernet import Supernet
 
@@ -27,17 +28,12 @@ def extract(
     `statistics` are those of `calibrate`; without them the copy has the ones of the largest subnet.
     `heads` are the exits to keep, all of them for None.
     """
-    wanted = sorted(range(supernet.space.n_exits + 1) if heads is None else heads)
-    segments: list[Segment] = []
-    trunk: list[nn.Module] = []
-    for k in range(wanted[-1] + 1):
-        layers, width = supernet.static_segment(k, subnet, statistics)
-        trunk += layers
-        if k in wanted:
-            head = supernet.heads[k].static(width, statistics)  # type: ignore[operator]
-            segments.append(Segment(nn.Sequential(*trunk), head))
-            trunk = []
-    return StaticNet(segments, wanted).eval()
+    program = supernet.program(subnet, heads)
+    segments = [
+        Segment(nn.Sequential(*static(trunk, statistics)), nn.Sequential(*static(head, statistics)))
+        for _, trunk, head in program
+    ]
+    return StaticNet(segments, [k for k, _, _ in program]).eval()
 
 
 class PreparedSubnets:

@@ -16,6 +16,7 @@ from torch import Tensor
 from search_spaces import InputError, MobileNetV3Space, OnceForAllSpace, ResNet50Space
 from supernets.catalog import build_supernet
 from supernets.checkpoint import CheckpointError
+from supernets.static import channels_last
 from supernets.supernet import Supernet
 
 _GITHUB = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
@@ -110,8 +111,7 @@ def load_ofa(path: Path) -> Supernet:
             "import the complete supernet (not a specialised subnet) as `ofa` saved it"
         )
     supernet.load_state_dict({ours[key]: value for key, value in state.items()}, strict=False)
-    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return supernet.eval()
+    return channels_last(supernet).eval()
 
 
 def ofa_keys(supernet: Supernet) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """Plain networks of fixed size: chains of segments that end at an exit each.
 
 Their layers are `torch.nn` ones, so that they are timed, exported and fine-tuned like any network.
-Every elastic layer has a method `static` that makes its plain twin with a copy of its weights.
+`supernets.layers.static` makes them from a subnet's layers, with copies of the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,32 +27,27 @@ class ConvNorm(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """`activation(body(x) + shortcut(x))`; the shortcut is the identity for None."""
+    """`body(x) + shortcut(x)`; the shortcut is the identity where it has no layers."""
 
-    def __init__(
-        self,
-        body: nn.Module,
-        shortcut: nn.Module | None = None,
-        activation: nn.Module | None = None,
-    ) -> None:
+    def __init__(self, body: nn.Sequential, shortcut: nn.Sequential) -> None:
         super().__init__()
-        self.body = body
-        self.shortcut = shortcut or nn.Identity()
-        self.activation = activation or nn.Identity()
+        self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.body(x) + self.shortcut(x))
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y
 
 
 class PoolTo(nn.Module):
-    """Average pooling to a side of about `side`, as `ExitHead` has it."""
+    """Average pooling of maps larger than `side` to about `side`, as early exits have it."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, x.shape[-1] // self.side) if x.shape[-1] > self.side else x
+        factor = x.shape[-1] // self.side
+        return F.avg_pool2d(x, factor) if factor > 1 else x
 
 
 class GlobalMean(nn.Module):
@@ -73,6 +68,15 @@ class Segment(nn.Module):
         """Map the features behind the exit before to those behind this exit, and its logits."""
         x = self.trunk(x)
         return x, self.head(x)
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def channels_last(net: Net) -> Net:
+    """`net` itself with its 4-D weights in channels-last memory."""
+    moved: Net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 class StaticNet(nn.Module):
@@ -103,7 +107,7 @@ class StaticNet(nn.Module):
                 if isinstance(child, ConvNorm):
                     setattr(module, name, child.fold())
         # Folding lays weights out anew; channels last is a tenth to a fifth faster at batch 1.
-        return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last(self)
 
     @property
     def n_bytes(self) -> int:

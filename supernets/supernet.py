@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import Space, Subnet
-from supernets.elastic import ElasticBatchNorm2d, Norm, Statistics, batch_norm, running_norm
+from supernets.channels import Channels
+from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
+from supernets.layers import ElasticBlock, Layer, run
 
 
 def at_resolution(images: Tensor, space: Space, subnet: Subnet) -> Tensor:
@@ -20,15 +23,25 @@ def at_resolution(images: Tensor, space: Space, subnet: Subnet) -> Tensor:
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
+Program = list[tuple[int, list[Layer], list[Layer]]]
+"""Of every exit: its number, the trunk since the exit before, its head."""
+
+N_PROGRAMS = 64  # kept, so that a subnet that runs again and again is listed once
+
+
 class Supernet(nn.Module, ABC):
     """Every subnet of `space` in one set of weights; the subnet is an argument of each call.
 
     A concrete supernet fills `heads` (early exits in order of depth, the final classifier last),
-    says what `segment` computes, and ends its constructor with `name_norms`.
+    lists the layers of every `segment`, and ends its constructor with `name_norms`.
     """
 
     space: Space
     heads: nn.ModuleList
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._programs: dict[tuple[Subnet, tuple[int, ...]], Program] = {}
 
     def name_norms(self) -> None:
         """Tell every batch-norm layer its key, by which its statistics are found."""
@@ -42,14 +55,32 @@ class Supernet(nn.Module, ABC):
                 yield name, module
 
     @abstractmethod
-    def segment(self, k: int, x: Tensor, subnet: Subnet, norm: Norm) -> Tensor:
-        """Features behind exit k from those behind exit k - 1; segment 0 takes the images."""
+    def segment(self, k: int, subnet: Subnet) -> tuple[list[Layer], Channels]:
+        """The trunk's layers from exit k - 1 (the image for 0) to exit k, and their channels."""
 
-    @abstractmethod
-    def static_segment(
-        self, k: int, subnet: Subnet, statistics: Statistics | None
-    ) -> tuple[list[nn.Module], int]:
-        """The plain layers that compute segment k, and how many channels they end with."""
+    def program(self, subnet: Subnet, heads: Sequence[int] | None = None) -> Program:
+        """The layers of `subnet` up to the deepest of `heads`; all exits for None.
+
+        The lists of the programs used last are kept: they hold layers and
+        sizes, no weights.
+        """
+        wanted = tuple(range(self.space.n_exits + 1) if heads is None else sorted(set(heads)))
+        made = self._programs.pop((subnet, wanted), None) or self._listed(subnet, wanted)
+        if len(self._programs) >= N_PROGRAMS:
+            del self._programs[next(iter(self._programs))]
+        self._programs[subnet, wanted] = made
+        return made
+
+    def _listed(self, subnet: Subnet, wanted: Sequence[int]) -> Program:
+        program: Program = []
+        trunk: list[Layer] = []
+        for k in range(wanted[-1] + 1):
+            layers, channels = self.segment(k, subnet)
+            trunk += layers
+            if k in wanted:
+                program.append((k, trunk, cast(ElasticBlock, self.heads[k]).layers(channels)))
+                trunk = []
+        return program
 
     def forward(
         self,
@@ -65,10 +96,8 @@ class Supernet(nn.Module, ABC):
         statistics of the batch in training mode and to those of the largest subnet in eval mode.
         """
         norm = norm or (batch_norm if self.training else running_norm)
-        wanted = set(range(self.space.n_exits + 1) if heads is None else heads)
         logits = []
-        for k in range(max(wanted) + 1):
-            x = self.segment(k, x, subnet, norm)
-            if k in wanted:
-                logits.append(self.heads[k](x, norm))
+        for _, trunk, head in self.program(subnet, heads):
+            x = run(trunk, x, norm)
+            logits.append(run(head, x, norm))
         return logits

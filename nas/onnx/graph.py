@@ -49,7 +49,7 @@ class Builder:
         if isinstance(module, Residual):
             body, result = self.layer(module.body, x, value)
             shortcut, skipped = self.layer(module.shortcut, x, value)
-            return self.layer(module.activation, self.node("Add", body, shortcut), result + skipped)
+            return self.node("Add", body, shortcut), result + skipped
         if type(module) not in LAYERS:
             raise InputError(f"cannot export a layer of type {type(module).__name__}")
         return LAYERS[type(module)](self, module, x, value), module(value)

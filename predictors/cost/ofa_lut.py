@@ -77,12 +77,12 @@ def ofa_keys(space: MobileNetV3Space, subnet: Subnet) -> list[str]:
         _block(side, stem, side, first, stem, 3, 1, stem == first, False, False),
     ]
     for s in range(space.n_stages):
-        for b, (c_in, c_out, stride) in enumerate(space.blocks(s)):
-            if b >= subnet["d"][s]:
+        for b, (kept, c_in, kernel, mid, _, c_out) in enumerate(space.block_sizes(s, subnet)):
+            if not kept:
                 break
-            i, out = s * space.slots + b, side if stride == 1 else _half(side)
-            mid, skip = int(space.mid_width(c_in, subnet["e"][i])), stride == 1 and c_in == c_out
-            about = subnet["k"][i], stride, skip, space.squeezes[s], bool(HARD_SWISH[s])
+            stride = 1 if b else space.strides[s]
+            out, skip = side if stride == 1 else _half(side), stride == 1 and c_in == c_out
+            about = kernel, stride, skip, space.squeezes[s], bool(HARD_SWISH[s])
             keys.append(_block(side, c_in, out, c_out, mid, *about))
             side = out
     c_in, wide, mixed = space.layer_widths[-3:]

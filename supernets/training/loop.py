@@ -18,6 +18,7 @@ from supernets.augment import calibration_images, train_transform
 from supernets.calibrate import store_largest
 from supernets.checkpoint import save_supernet
 from supernets.data import Dataset, epoch_order
+from supernets.static import channels_last
 from supernets.supernet import Supernet
 from supernets.training.exits import train_exits_only
 from supernets.training.memory import keep_freed_memory
@@ -57,7 +58,7 @@ def train(
     per_epoch = len(data.train) // settings.batch_size
     if not per_epoch:
         raise InputError(f"batch_size {settings.batch_size} exceeds {len(data.train)} images")
-    supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    channels_last(supernet).to(device).train()
     if settings.exits_only:
         train_exits_only(supernet)
     keep_freed_memory()
@@ -120,7 +121,7 @@ def _batches(
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     cutout = settings.cutout and epoch < settings.epochs - settings.plain_epochs
     n_batches = len(order) // settings.batch_size
-    for index in order[: n_batches * settings.batch_size].split(settings.batch_size):
+    for index in torch.split(order[: n_batches * settings.batch_size], settings.batch_size):
         images = train_transform(data, data.train.images[index], generator, cutout=cutout)
         yield data.normalise(images), data.train.labels[index]
 

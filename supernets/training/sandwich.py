@@ -83,4 +83,4 @@ def _exits(logits: list[Tensor], labels: Tensor, settings: TrainSettings) -> Ten
 
 def _backward(loss: Tensor) -> None:
     if loss.requires_grad:
-        loss.backward()
+        torch.autograd.backward(loss)

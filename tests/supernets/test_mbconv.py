@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from search_spaces import OnceForAllSpace, Subnet
 from supernets import cached_norm, calibrate, exit_logits, extract
 from supernets.calibrate import store_largest
-from supernets.elastic import ElasticConv2d, ElasticLinear
+from supernets.elastic import ElasticConv2d, ElasticLinear, batch_norm
+from supernets.layers import RELU, run
 from supernets.mbconv import ElasticDepthwiseConv2d, ElasticMBConv, ElasticSqueezeExcite
 from tests.supernets.once_for_all import MOBILE, RESNET, supernet
 
@@ -43,9 +44,9 @@ def counted(net: nn.Module, subnet: Subnet, heads: list[int]) -> list[int]:
     def count(layer: nn.Module, args: tuple, output: Tensor) -> None:
         c_in, n_outputs = args[0].shape[1], output[0].numel()
         if isinstance(layer, ElasticSqueezeExcite):
-            macs.extend([c_in * args[1]] * 2)
+            macs.extend([c_in * args[2]] * 2)
         elif isinstance(layer, ElasticDepthwiseConv2d):
-            macs.append(n_outputs * args[1] ** 2)
+            macs.append(n_outputs * args[2] ** 2)
         elif isinstance(layer, ElasticConv2d):
             macs.append(n_outputs * c_in * layer.weight.shape[2] ** 2)
         else:
@@ -196,14 +197,14 @@ def test_three_is_made_from_seven_through_five() -> None:
 
 
 def test_another_kernel_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"kernel must be one of \(7, 5, 3\), got 4"):
-        ElasticDepthwiseConv2d(8, (3, 5, 7))(torch.zeros(1, 8, 4, 4), 4)
+    with pytest.raises(ValueError, match=r"`kernel` must be one of \(7, 5, 3\), got 4"):
+        ElasticDepthwiseConv2d(8, (3, 5, 7))(torch.zeros(1, 8, 4, 4), 8, 4)
 
 
 def test_the_shortcut_is_there_where_shapes_agree() -> None:
     for c_out, stride, shortcut in ((8, 1, True), (8, 2, False), (16, 1, False)):
-        block = ElasticMBConv(8, 16, c_out, kernels=(3,), stride=stride, activation=F.relu)
+        block = ElasticMBConv(8, 16, c_out, kernels=(3,), stride=stride, activation=RELU)
         nn.init.zeros_(block.project.weight)
         x = torch.randn(2, 8, 6, 6)
-        y = block(x, 3, 16, 0, lambda layer, x: layer(x))
+        y = run(block.layers(8, 3, 16), x, batch_norm)
         assert torch.equal(y, x) if shortcut else not y.any()
