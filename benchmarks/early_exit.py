@@ -61,7 +61,7 @@ def exported(net: Any, temperatures: list[float], folder: Path, shape: Any) -> M
         (folder / files[-1]).write_bytes(model.SerializeToString())
     network = {"exits": net.head_ids, "temperatures": temperatures, "segments": files}
     configurations = [
-        {"id": str(t), "network": "net", "thresholds": [t] * (len(files) - 1)}
+        {"id": str(t), "level": 0, "network": "net", "thresholds": [t] * (len(files) - 1)}
         for t in (*THRESHOLDS, 2.0)
     ]
     return Manifest(str(folder), {"networks": {"net": network}, "configurations": configurations})

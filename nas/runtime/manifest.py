@@ -5,37 +5,50 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from .records import Configuration, ManifestContent, NetworkEntry
+
 SCHEMA = "nas.manifest/1"
+NEEDED = ("input", "networks", "configurations", "files")  # to run what the folder holds
 
 
 class ManifestError(ValueError):
     """An exported folder cannot be used; the message says why and what to do."""
 
 
-class Manifest(NamedTuple):
-    """A checked folder: `content` is the JSON of `manifest.json`."""
+class Manifest:
+    """A checked folder: `content` is the JSON of `manifest.json`.
 
-    folder: str
-    content: dict[str, Any]
+    Configurations are looked up for every inference, so that they are kept by id and by level.
+    """
+
+    def __init__(self, folder: str, content: ManifestContent) -> None:
+        self.folder, self.content = folder, content
+        self._by_id = {c["id"]: c for c in content["configurations"]}
+        self._by_level: dict[int, list[Configuration]] = {}
+        for configuration in content["configurations"]:
+            self._by_level.setdefault(configuration["level"], []).append(configuration)
 
     @property
     def ids(self) -> list[str]:
         """The configurations, in the order of the file."""
-        return [c["id"] for c in self.content["configurations"]]
+        return list(self._by_id)
 
-    def configuration(self, id_: str) -> dict[str, Any]:
-        for found in self.content["configurations"]:
-            if found["id"] == id_:
-                return found
-        raise ManifestError(
-            f"no configuration {id_!r} in {self.folder}: it has {', '.join(self.ids)}"
-        )
+    def configuration(self, id_: str) -> Configuration:
+        """What is known of a configuration; ManifestError: no such one."""
+        try:
+            return self._by_id[id_]
+        except KeyError:
+            known = f"it has {len(self._by_id)}, such as {', '.join(self.ids[:3])}"
+            raise ManifestError(f"no configuration {id_!r} in {self.folder}: {known}") from None
 
-    def network(self, id_: str) -> dict[str, Any]:
+    def at(self, level: int) -> list[Configuration]:
+        """The configurations of one DVFS level, in the order of the file."""
+        return self._by_level.get(level, [])
+
+    def network(self, id_: str) -> NetworkEntry:
         """The network of a configuration: its exits, temperatures and segment files."""
         return self.content["networks"][self.configuration(id_)["network"]]
 
@@ -71,6 +84,9 @@ def read_manifest(folder: str) -> Manifest:
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise ManifestError(f"{path} has schema {found!r}, expected {SCHEMA!r}")
+    missing = [key for key in NEEDED if key not in content]
+    if missing:
+        raise ManifestError(f"{path} has no {', '.join(missing)}; export again")
     for name, described in content["files"].items():
         _check(os.path.join(folder, name), described["sha256"])
     return Manifest(folder, content)
