@@ -7,6 +7,7 @@ from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
 from search_spaces.files import write_bytes, write_text
+from search_spaces.graph import ProgramGraph, adjacency, program_graphs
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
@@ -49,12 +50,14 @@ __all__ = [
     "OnceForAllSpace",
     "Operators",
     "PolicyGrid",
+    "ProgramGraph",
     "ResNet50Space",
     "ResNetSpace",
     "Row",
     "Space",
     "StagedSpace",
     "Subnet",
+    "adjacency",
     "asked_row",
     "encode",
     "feature_blocks",
@@ -66,6 +69,7 @@ __all__ = [
     "operator_columns",
     "parse_heads",
     "program_columns",
+    "program_graphs",
     "resnet_cifar",
     "resnet_digits",
     "resnet_for",
