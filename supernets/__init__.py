@@ -4,7 +4,7 @@ from supernets.attach import attach_exits
 from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
-from supernets.catalog import build_supernet
+from supernets.catalog import build_supernet, random_supernet
 from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.data import DataError, Dataset, load_dataset
 from supernets.elastic import bf16_pays, cached_norm
@@ -61,6 +61,7 @@ __all__ = [
     "load_supernet",
     "locate",
     "policy_accuracy",
+    "random_supernet",
     "read_bn_cache",
     "save_supernet",
     "sha256",

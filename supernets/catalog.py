@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from search_spaces import InputError, MobileNetV3Space, ResNet50Space, ResNetSpace, Space
@@ -23,3 +24,9 @@ def build_supernet(space: Space) -> Supernet:
     if type(space) not in _SUPERNETS:
         raise InputError(f"the space {space.name} has no supernet, it comes with tables alone")
     return _SUPERNETS[type(space)](space)
+
+
+@cache
+def random_supernet(space: Space) -> Supernet:
+    """One untrained supernet of `space` in eval mode, kept: for costs, which no weight changes."""
+    return build_supernet(space).eval()

@@ -17,6 +17,7 @@ OTHER_NAMES = {  # of an argument: what its option is called, where neither rule
     "n_target_rows": "samples",
     "n_programs": "samples",
     "others": "device",
+    "n_subnets": "samples",
     "n_repeats": "repeat",
 }
 ARGUMENT = re.compile(r"`([a-z_][a-z0-9_]*)(?:=True)?`")

@@ -1,34 +1,65 @@
-"""What the options of `nas measure` name: devices, backends, levels."""
+"""The devices that `nas measure` measures on: this machine, a model, a board behind ssh."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from nas.devices import Device
+    from nas.measure.settings import Kind, MeasureSettings
 
 
-def remote_devices(
-    target: str,
+def open_devices(
+    settings: MeasureSettings,
     name: str,
-    kinds: list[Any],
+    kinds: Sequence[Kind],
     log: Console,
     *,
     power_mode: str | None,
-    sudo: bool,
     model: str | None = None,
 ) -> list[Device]:
-    """The board at `target` with every (backend, precision, batch) of `kinds`.
+    """The device `name` with every one of `kinds`.
 
-    Its levels are those of the profile's backend `model`, the default one without it.
+    The levels of a board are those of its profile's backend `model`, the usual one without it.
     """
+    from nas.devices import get_device
+
+    if settings.remote is not None:
+        return _boards(settings, name, kinds, log, power_mode=power_mode, model=model)
+    return [
+        get_device(
+            name,
+            backend=backend,
+            precision=precision,
+            batch=batch or 1,
+            power_mode=power_mode,
+            threads=settings.threads,
+            seconds=settings.seconds,
+        )
+        for backend, precision, batch in kinds
+    ]
+
+
+def _boards(
+    settings: MeasureSettings,
+    name: str,
+    kinds: Sequence[Kind],
+    log: Console,
+    *,
+    power_mode: str | None,
+    model: str | None,
+) -> list[Device]:
     from nas.devices import AnalyticDevice, load_profile
     from nas.remote.device import RemoteDevice
     from nas.remote.ssh import Remote
 
-    profile, board = load_profile(name), Remote(target, sudo=sudo)
+    assert settings.remote is not None
+    target = settings.remote
+    profile, board = load_profile(name), Remote(target, sudo=settings.sudo)
 
     def say(message: dict[str, Any]) -> None:
         for kind in ("dropped", "waiting", "restored"):
@@ -38,38 +69,10 @@ def remote_devices(
     return [
         RemoteDevice(
             board,
-            AnalyticDevice(profile, backend=model, batch=n, power_mode=power_mode),
-            backend=b,
-            precision=p,
+            AnalyticDevice(profile, backend=model, batch=batch or 1, power_mode=power_mode),
+            backend=backend,
+            precision=precision,
             say=say,
         )
-        for b, p, n in kinds
+        for backend, precision, batch in kinds
     ]
-
-
-def names(text: str | None) -> list[str | None]:
-    """The parts of `a,b`; the device's default for None."""
-    return [None] if text is None else [part.strip() for part in text.split(",")]
-
-
-def numbers(option: str, text: str) -> list[int]:
-    from search_spaces import InputError
-
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise InputError(f"--{option} takes whole numbers like 1,8, got {text!r}") from None
-
-
-def level_numbers(text: str, device: Device) -> list[int]:
-    """Level numbers of `all` or `0,3,-1`; negative ones count from the fastest."""
-    from search_spaces import InputError
-
-    n = len(device.levels)
-    if text == "all":
-        return list(range(n))
-    asked = numbers("levels", text)
-    for level in asked:
-        if not -n <= level < n:
-            raise InputError(f"{device.name} has levels 0 to {n - 1}, got --levels {level}")
-    return list(dict.fromkeys(range(n)[level] for level in asked))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,71 +10,40 @@ if TYPE_CHECKING:
 
     from nas.devices import Device
     from nas.measure import Job
-    from nas.measure.table import TextRow
+    from nas.measure.settings import MeasureSettings
+    from nas.measure.table import Table, TextRow
     from nas.measure.wanted import Asked, Wanted
     from nas.pareto.records import VerifiedCosts
 
 
-def measure_of(
-    path: Path,
-    out: Path,
-    log: Console,
-    *,
-    device: str | None,
-    space: str | None,
-    points: int | None,
-    levels: str | None,
-    backend: str | None,
-    precision: str | None,
-    batch: str | None,
-    power_mode: str | None,
-    remote: str | None,
-    sudo: bool,
-    repeat: int,
-    redo_noisy: bool,
-    seconds: float,
-    threads: int,
-    seed: int,
-    ray: str | None,
-) -> dict[str, Any]:
-    """Measure what `path` asks for into `out`; returns what `--json` prints.
+def measure_of(settings: MeasureSettings, log: Console) -> dict[str, Any]:
+    """Measure what `settings.of` asks for into `settings.out`; returns what `--json` prints.
 
-    Device, space, power mode and batch are those of the file: an option that says otherwise is an
+    Device, space, power mode and batch are those of the file: settings that say otherwise are an
     InputError. Backend and precision may differ, and it is said.
     """
-    from nas.cli.measure import cluster_nodes, described, run_jobs
-    from nas.cli.measure_devices import level_numbers, remote_devices
-    from nas.devices import get_device
+    from nas.cli.measure_run import described, run_jobs
+    from nas.devices import level_numbers
     from nas.files import prepare_folder
     from nas.measure.table import Table
     from nas.measure.wanted import read_wanted, wanted_jobs
     from nas.remote.session import FailedRowsError
     from search_spaces import InputError
 
-    if out.resolve() == path.resolve():
-        raise InputError(f"--out is the file that --of reads, {path}; name another for the rows")
-    wanted = read_wanted(path, device=device, space=space, n_points=points)
+    s = settings
+    assert s.of is not None
+    wanted = read_wanted(s.of, device=s.device, space=s.space, n_points=s.n_points)
     if wanted.table is not None:
-        prepare_folder(path.parent)  # the costs go there: better said before hours than after them
-    kind = _chosen(wanted, backend, precision, log, on_board=remote is not None)
-    kind |= {"batch": _agreed(wanted, "batch", batch)}
-    mode, name = _agreed(wanted, "power_mode", power_mode), device or wanted.device
-    if remote is None:
-        on = get_device(name, power_mode=mode, threads=threads, seconds=seconds, **kind)
-    else:
-        common = {"power_mode": mode, "sudo": sudo, "model": wanted.about["backend"]}
-        (on,) = remote_devices(remote, name, [tuple(kind.values())], log, **common)
-    if ray is not None and on.name != "host":
-        raise InputError(f"--ray measures on nodes of a cluster; {path} is for {on.name}")
+        prepare_folder(s.of.parent)  # the costs go there: better said before hours than after them
+    on = _device(s, wanted, log)
     wanted.check_device(on)
-    if levels is not None:
-        wanted = wanted.only(level_numbers(levels, on))
-    jobs, of = wanted_jobs(wanted, on, repeats=repeat, seed=seed)
+    if s.levels is not None:
+        wanted = wanted.only(level_numbers(on, s.levels))
+    jobs, of = wanted_jobs(wanted, on, repeats=s.n_repeats, seed=s.seed)
     log.print(_announced(wanted, on), markup=False)
-    table = Table(out)
-    nodes = None if ray is None else cluster_nodes(ray, out, log, threads=threads)
+    table = Table(s.out)
     try:
-        told = described(run_jobs(jobs, table, log, redo_noisy=redo_noisy, nodes=nodes))
+        told = described(run_jobs(s, jobs, table, log))
     except FailedRowsError:
         if wanted.table is not None:
             with suppress(InputError):  # what did run is of use; then the failure is said
@@ -85,9 +53,24 @@ def measure_of(
         return told | {"verified_cost": _verify(wanted, on, of, table, log)}
     _say_clocks(table.rows, of, on, log)
     log.print(
-        f"search with them: nas search ... --measurements {out}", soft_wrap=True, markup=False
+        f"search with them: nas search ... --measurements {s.out}", soft_wrap=True, markup=False
     )
     return told
+
+
+def _device(settings: MeasureSettings, wanted: Wanted, log: Console) -> Device:
+    """The one device that the file is for, as the settings reach it."""
+    from nas.cli.measure_devices import open_devices
+    from search_spaces import InputError
+
+    s = settings
+    backend, precision = _chosen(s, wanted, log)
+    kind = (backend, precision, _agreed(wanted, "batch", s.batches[0]))
+    mode, name = _agreed(wanted, "power_mode", s.power_mode), s.device or wanted.device
+    (on,) = open_devices(s, name, [kind], log, power_mode=mode, model=wanted.about["backend"])
+    if s.ray is not None and on.name != "host":
+        raise InputError(f"`ray` measures on nodes of a cluster; {s.of} is for {on.name}")
+    return on
 
 
 def _agreed(wanted: Wanted, name: str, given: Any) -> Any:
@@ -95,28 +78,28 @@ def _agreed(wanted: Wanted, name: str, given: Any) -> Any:
     from search_spaces import InputError
 
     held = wanted.about[name]
-    if held is not None and given not in (None, str(held)):
-        option = name.replace("_", "-")
+    if held is not None and given not in (None, held):
         raise InputError(
-            f"{wanted.path} is for --{option} {held}, got {given}; its costs hold for that alone"
+            f"{wanted.path} is for `{name}` {held}, got {given}; its costs hold for that alone"
         )
     return given if held is None else held
 
 
 def _chosen(
-    wanted: Wanted, backend: str | None, precision: str | None, log: Console, *, on_board: bool
-) -> dict[str, Any]:
+    settings: MeasureSettings, wanted: Wanted, log: Console
+) -> tuple[str | None, str | None]:
     """Backend and precision: the file's, or the user's with a remark."""
     from nas.remote.device import RUNNERS
     from search_spaces import InputError
 
     held = {name: wanted.about[name] for name in ("backend", "precision")}
-    given = {"backend": backend, "precision": precision}
+    given = {"backend": settings.backends[0], "precision": settings.precisions[0]}
     kind = {name: given[name] or held[name] for name in held}
-    if on_board and backend is None and held["backend"] not in (None, *RUNNERS):
+    on_board = settings.remote is not None
+    if on_board and given["backend"] is None and held["backend"] not in (None, *RUNNERS):
         raise InputError(
             f"{wanted.path} is for backend {held['backend']}, a board measures with "
-            f"{' or '.join(RUNNERS)}; choose one with --backend"
+            f"{' or '.join(RUNNERS)}; choose one with `backend`"
         )
     for name in held:
         if held[name] not in (None, kind[name]):
@@ -124,7 +107,7 @@ def _chosen(
                 f"warning: {wanted.path} is for {name} {held[name]}, measured with {kind[name]}",
                 markup=False,
             )
-    return kind
+    return kind["backend"], kind["precision"]
 
 
 def _announced(wanted: Wanted, device: Device) -> str:
@@ -139,7 +122,7 @@ def _announced(wanted: Wanted, device: Device) -> str:
 
 
 def _verify(
-    wanted: Wanted, device: Device, jobs: dict[Asked, list[Job]], table: Any, log: Console
+    wanted: Wanted, device: Device, jobs: dict[Asked, list[Job]], table: Table, log: Console
 ) -> VerifiedCosts:
     """Costs of the points into the result and its report; on the screen how they compare."""
     from nas.cli.output import command_line

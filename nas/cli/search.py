@@ -50,7 +50,10 @@ def search(
         float | None, typer.Option(help="Weights of the subnet with its exits, as in 250000.")
     ] = None,
     levels: Annotated[
-        str | None, typer.Option(help="DVFS levels that may be used, as in 0,4,8-14.")
+        str | None,
+        typer.Option(
+            help="DVFS levels that may be used: `0,4,8-14`, `0,3,-1` (-1: fastest) or `all`."
+        ),
     ] = None,
     patience: Annotated[
         int | None,
@@ -93,8 +96,9 @@ def search(
 
     Example: `nas search --device xavier-nx --out runs/xavier-nx`
     """
+    from nas.cli.options import parse_levels
     from nas.cli.output import command_line, console
-    from nas.search import Bounds, SearchSettings, parse_levels, search_devices
+    from nas.search import Bounds, SearchSettings, search_devices
     from search_spaces import InputError
 
     if resume and overwrite:

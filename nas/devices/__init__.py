@@ -1,7 +1,7 @@
 """What networks run on: profiles, the analytic model, this machine."""
 
 from nas.devices.analytic import AnalyticDevice
-from nas.devices.catalog import device_names, get_device
+from nas.devices.catalog import device_names, get_device, level_numbers
 from nas.devices.host import HostDevice
 from nas.devices.library import load_profile, profile_names
 from nas.devices.profile import Profile
@@ -30,6 +30,7 @@ __all__ = [
     "VoltageKnown",
     "device_names",
     "get_device",
+    "level_numbers",
     "load_profile",
     "profile_names",
 ]

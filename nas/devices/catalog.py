@@ -1,6 +1,8 @@
-"""Names of devices."""
+"""Names of devices, and numbers of their levels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.host import HostDevice
@@ -45,3 +47,12 @@ def get_device(
         threads=threads,
         seconds=seconds,
     )
+
+
+def level_numbers(device: Device, asked: Sequence[int] | None) -> list[int]:
+    """The asked levels of `device`, rising, each once; -1 is the fastest. None asks for all."""
+    n = len(device.levels)
+    for level in asked or ():
+        if not -n <= level < n:
+            raise InputError(f"{device.name} has levels 0 to {n - 1}, got `levels` {level}")
+    return list(range(n)) if asked is None else sorted({range(n)[level] for level in asked})

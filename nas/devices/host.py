@@ -7,9 +7,9 @@ import platform
 import time
 from collections.abc import Sequence
 from copy import copy
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nas.devices.backends import get_backend
 from nas.devices.timing import time_calls
@@ -67,9 +67,9 @@ class HostDevice:
         del level  # the host's clock is left as it is
         import torch
 
-        from supernets import extract
+        from supernets import extract, random_supernet
 
-        net = extract(_random_supernet(space), subnet, heads=heads).fold()
+        net = extract(random_supernet(space), subnet, heads=heads).fold()
         x = torch.randn(self.batch, *space.input_shape(subnet))
         return self._row(program_columns(space, subnet, heads), net, x)
 
@@ -85,9 +85,9 @@ class HostDevice:
         import torch
 
         from nas.devices.ofa_blocks import block_network
-        from supernets import extract
+        from supernets import extract, random_supernet
 
-        net = extract(_random_supernet(space), subnet).fold()
+        net = extract(random_supernet(space), subnet).fold()
         x = torch.randn(self.batch, *space.input_shape(subnet))
         return self._row(operator_columns(space, key), *block_network(net, x, index))
 
@@ -124,14 +124,6 @@ class HostDevice:
         with torch.inference_mode():
             decide = time_calls(lambda: bool(logits.softmax(1).max() > 0.5), seconds=0.05)
         return decide.median_ms
-
-
-@cache
-def _random_supernet(space: Space) -> Any:
-    """Untrained weights of `space`; InputError where it comes with tables alone."""
-    from supernets import build_supernet
-
-    return build_supernet(space).eval()
 
 
 def cpu_name() -> str:

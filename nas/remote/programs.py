@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, cast
 
 from nas.devices.catalog import Device
@@ -90,9 +89,9 @@ def program_file(space: Space, subnet: Subnet, heads: Sequence[int], *, half: bo
         ) from None
     import torch
 
-    from supernets import extract
+    from supernets import extract, random_supernet
 
-    net = extract(_random_supernet(space), subnet, heads=heads).fold()
+    net = extract(random_supernet(space), subnet, heads=heads).fold()
     example = torch.zeros(1, *space.input_shape(subnet))
     return bytes(program_model(net, example, half=half).SerializeToString())
 
@@ -142,10 +141,3 @@ def _task(
         "row": row,
         **common,
     }
-
-
-@cache
-def _random_supernet(space: Space) -> Any:
-    from supernets import build_supernet
-
-    return build_supernet(space).eval()

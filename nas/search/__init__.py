@@ -5,7 +5,7 @@ from nas.samplers.surrogate import SurrogateSampler
 from nas.search.run import plan_search, run_search, search_devices
 from nas.search.score.bounds import Bounds
 from nas.search.score.scorer import Scorer, Scores
-from nas.search.settings import SearchSettings, parse_levels
+from nas.search.settings import SearchSettings
 from nas.transfer.costs import target_costs
 from nas.transfer.plan import write_plan
 from nas.transfer.proxy import load_proxy
@@ -18,7 +18,6 @@ __all__ = [
     "SearchSettings",
     "SurrogateSampler",
     "load_proxy",
-    "parse_levels",
     "plan_search",
     "run_search",
     "search_devices",

@@ -17,6 +17,7 @@ from nas.search.front.importance import importance
 from nas.search.front.points import PointMaker, Provenance, digits
 from nas.search.front.progress import described
 from nas.search.model import Model
+from nas.search.score.bounds import Bounds
 from nas.search.settings import SearchSettings
 from nas.search.study.warm_start import WarmStart
 from nas.search.targets import Target
@@ -58,7 +59,7 @@ def result_table(
             "space": model.space.name,
             "supernet": model.supernet,
             "objectives": [{"name": q.name, "unit": q.unit} for q in maker.objectives],
-            "search": _search(settings, model, archive, warm),
+            "search": _search(settings, target.problem.bounds, model, archive, warm),
             "predictors": costs.entries(),
             "target_rows": costs.compare(target.rows, device.levels),
             "reference": {"point": reference, "hypervolume": volumes},
@@ -103,12 +104,16 @@ def _level(level: DvfsLevel) -> Level:
 
 
 def _search(
-    settings: SearchSettings, model: Model, archive: Archive, warm: WarmStart | None
+    settings: SearchSettings,
+    allowed: Bounds,
+    model: Model,
+    archive: Archive,
+    warm: WarmStart | None,
 ) -> SearchEntry:
     """What was searched, how far it came, and which genes decided."""
-    bounds: dict[str, float | list[int]] = dict(settings.bounds.given)
-    if settings.bounds.levels is not None:
-        bounds |= {"levels": list(settings.bounds.levels)}
+    bounds: dict[str, float | list[int]] = dict(allowed.given)
+    if allowed.levels is not None:
+        bounds |= {"levels": list(allowed.levels)}
     return {
         "n_subnets": archive.n_subnets,
         "n_configurations": archive.n_configurations,

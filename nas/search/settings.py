@@ -161,19 +161,6 @@ def differing(found: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[
     return [name for name, value in wanted.items() if written.get(name) != value]
 
 
-def parse_levels(text: str) -> tuple[int, ...]:
-    """The levels that `--levels` names: numbers and ranges, `0,4,8-14`."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)):
-            raise InputError(f"--levels {text!r}: write numbers and ranges, as in 0,4,8-14")
-        if int(last or first) < int(first):
-            raise InputError(f"--levels {text!r}: the range {part.strip()} is empty")
-        found.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(found))
-
-
 def _plain(value: Any) -> Any:
     """`value` as JSON has it."""
     if isinstance(value, str | int | float | None):

@@ -5,13 +5,13 @@ With one device, its problem is its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from nas.devices import Device, get_device
+from nas.devices import Device, get_device, level_numbers
 from nas.search.front.archive import Archive
 from nas.search.model import Model
 from nas.search.problem import Problem
@@ -42,15 +42,6 @@ class Target:
     @property
     def n_levels(self) -> int:
         return len(self.device.levels)
-
-    def check_levels(self, levels: Sequence[int] | None) -> None:
-        """InputError where `--levels` names one that the device does not have."""
-        for level in levels or ():
-            if not 0 <= level < self.n_levels:
-                raise InputError(
-                    f"--levels names level {level}; {self.name} has levels 0 to "
-                    f"{self.n_levels - 1} in this power mode"
-                )
 
 
 @dataclass(frozen=True)
@@ -95,8 +86,9 @@ class Targets:
         scorer = replace(first.scorer, cost=costs, decision_ms=np.concatenate(waits))
         bounds = first.bounds
         if bounds.levels is not None:
-            columns = [c.start + level for c in self.columns for level in bounds.levels]
-            bounds = replace(bounds, levels=tuple(columns))
+            pairs = zip(self.columns, problems, strict=True)
+            levels = [c.start + level for c, own in pairs for level in own.bounds.levels or ()]
+            bounds = replace(bounds, levels=tuple(levels))
         return replace(first, scorer=scorer, bounds=bounds, n_levels=tuple(self.n_levels))
 
     def middle_levels(self) -> dict[str, int]:
@@ -148,10 +140,11 @@ def fit_target(
     counted = settings.bounds.max_params is not None or PARAMS in settings.objectives
     params = params_of(model.space, model.accuracy.grid) if counted else None
     scorer = Scorer(model.accuracy, costs, device.decision_ms, clocks, params)
-    problem = Problem(model.space, scorer, settings.bounds, (len(device.levels),), objectives)
-    target = Target(device, rows, costs, problem)
-    target.check_levels(settings.bounds.levels)
-    return target
+    bounds = settings.bounds
+    if bounds.levels is not None:
+        bounds = replace(bounds, levels=tuple(level_numbers(device, bounds.levels)))
+    problem = Problem(model.space, scorer, bounds, (len(device.levels),), objectives)
+    return Target(device, rows, costs, problem)
 
 
 def params_of(space: Space, grid: PolicyGrid) -> Callable[[Genes], Floats]:

@@ -159,7 +159,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     [
         (["--levels", "0,99"], "nano has levels 0 to 11, got --levels 99"),
         (["--levels", "-13"], "nano has levels 0 to 11, got --levels -13"),
-        (["--levels", "top"], "--levels takes whole numbers like 1,8, got 'top'"),
+        (["--levels", "top"], "--levels 'top': write numbers and ranges"),
         (["--batch", "1,b"], "--batch takes whole numbers like 1,8, got '1,b'"),
         (["--repeat", "0"], "--repeat must be at least 1, got 0"),
         (["--precision", "fp32,int3"], "unknown precision 'int3'"),

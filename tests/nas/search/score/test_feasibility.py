@@ -12,7 +12,6 @@ from nas.search.problem import Problem
 from nas.search.score.bounds import Bounds, option_name
 from nas.search.score.feasibility import check_feasible, least_bounds, least_values
 from nas.search.score.scorer import Scorer
-from nas.search.settings import parse_levels
 from nas.search.targets import params_of
 from search_spaces import InputError, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
@@ -142,21 +141,3 @@ def test_levels_that_forbid_a_bound_are_named():
     said = answer(Bounds(max_latency_ms=1.1 * fastest, levels=(0,)))
     assert "at the allowed --levels" in said
     assert said.endswith("or allow other --levels")
-
-
-@pytest.mark.parametrize(
-    ("text", "levels"), [("3", (3,)), ("0,4, 8-10", (0, 4, 8, 9, 10)), ("2-2,1", (1, 2))]
-)
-def test_levels_are_numbers_and_ranges(text, levels):
-    assert parse_levels(text) == levels
-
-
-@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "1,,2", "1.5"])
-def test_levels_that_are_neither_are_refused(text):
-    with pytest.raises(InputError, match=r"--levels .*: write numbers and ranges"):
-        parse_levels(text)
-
-
-def test_an_empty_range_is_refused():
-    with pytest.raises(InputError, match="the range 5-3 is empty"):
-        parse_levels("5-3")

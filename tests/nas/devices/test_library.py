@@ -1,0 +1,70 @@
+"""Profiles by name, and the sources that stand behind their figures as comments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tomlkit
+
+from nas.devices import load_profile, profile_names
+from nas.devices.library import FOLDER, comments, profile_paths
+from search_spaces import InputError
+
+TEXT = """\
+# a remark on a line of its own
+name = "board # 3" # the name
+plain = "no # comment"
+clocks = [1, 2] # a list
+modes = [ # behind the first line
+  { name = "a # b" },
+]
+
+[gpu] # a table
+peak = { fp32 = 4 } # in it
+
+[sysfs.jp5] # below a table without a header
+load = "x"
+"""
+
+
+def test_comments_are_found_and_text_with_a_hash_is_none() -> None:
+    assert comments(tomlkit.parse(TEXT)) == {
+        "name": "the name",
+        "clocks": "a list",
+        "modes": "behind the first line",
+        "gpu": "a table",
+        "gpu.peak": "in it",
+        "sysfs.jp5": "below a table without a header",
+    }
+
+
+def test_a_hash_inside_a_figure_cuts_nothing(tmp_path: Path) -> None:
+    text = profile_paths()["nano"].read_text(encoding="utf-8")
+    line = next(x for x in text.splitlines() if x.startswith("description = "))
+    path = tmp_path / "nano.toml"
+    path.write_text(text.replace(line, 'description = "board # 3" # from the box'))
+    profile = load_profile(str(path))
+    assert profile.description == "board # 3"
+    assert profile.comments["description"] == "from the box"
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_clock_has_a_source(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.source("cpu_mhz")
+    assert profile.source("power.base_w")
+
+
+def test_own_profiles_stand_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = profile_paths()["nano"].read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(text.replace('name = "nano"', 'name = "mine"'))
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    assert {"mine", "nano"} <= set(profile_names())
+    assert load_profile("mine").name == "mine"
+
+
+def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("name = ")
+    with pytest.raises(InputError, match="is no readable TOML"):
+        load_profile(str(tmp_path / "bad.toml"))
