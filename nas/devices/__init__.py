@@ -1,7 +1,7 @@
 """What networks run on: profiles, the analytic model, this machine."""
 
 from nas.devices.analytic import AnalyticDevice
-from nas.devices.catalog import device_names, get_device, level_numbers
+from nas.devices.catalog import device_names, get_device, level_numbers, register_device
 from nas.devices.host import HostDevice
 from nas.devices.library import load_profile, profile_names
 from nas.devices.profile import Profile
@@ -33,4 +33,5 @@ __all__ = [
     "level_numbers",
     "load_profile",
     "profile_names",
+    "register_device",
 ]

@@ -30,9 +30,12 @@ PARTS = ("gpu", "cpu", "memory", "power")  # tables with one figure on each line
 WHOLE = ("modes", "clusters", "rails", "sysfs", "thermal")  # tables that count as one figure
 
 
+NAME = r"[a-z0-9][a-z0-9-]{0,63}"  # of a device
+
+
 def _plain(name: str) -> str:
     """A device's name is part of the names of files: it must not lead out of their folder."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", name):
+    if not re.fullmatch(NAME, name):
         raise ValueError(f"must be small letters, digits and hyphens, got {name[:80]!r}")
     return name
 

@@ -119,8 +119,6 @@ def find_devices(settings: SearchSettings) -> list[Device]:
             batch=settings.batch,
             power_mode=settings.power_mode,
         )
-        if isinstance(device, str)
-        else device
         for device in settings.devices
     ]
     names = [device.name for device in devices]
