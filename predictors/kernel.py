@@ -40,7 +40,8 @@ class KernelRegressor(BaseEstimator):
     def predict(self, X: Floats) -> Floats:
         """Outputs (n, outputs) of X (n, features)."""
         distance = squared_distance((np.log1p(X) - self.mean_) / self.scale_, self.rows_)
-        return self.offset_ + _gaussian(distance, self.length_) @ self.weights_
+        outputs: Floats = self.offset_ + _gaussian(distance, self.length_) @ self.weights_
+        return outputs
 
     def to_arrays(self) -> dict[str, Floats]:
         """What was learned, for a file."""
@@ -78,8 +79,10 @@ def _ridge(kernel: Floats, Y: Floats) -> tuple[Floats, float]:
 def squared_distance(a: Floats, b: Floats) -> Floats:
     """`(n, m)`, by the binomial formula: no array of (n, m, features) is made."""
     distance = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.maximum(distance, 0)
+    squared: Floats = np.maximum(distance, 0)
+    return squared
 
 
 def _gaussian(squared_distance: Floats, length: float) -> Floats:
-    return np.exp(-squared_distance / (2 * length**2))
+    kernel: Floats = np.exp(-squared_distance / (2 * length**2))
+    return kernel

@@ -6,10 +6,10 @@ Ranks are never pooled over levels: the clock alone orders those rows, which fla
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import kendalltau, spearmanr
 
-from search_spaces import Floats
+from search_spaces import Floats, Ints
 
 
 def mape_pct(y: ArrayLike, predicted: ArrayLike) -> float:
@@ -75,7 +75,7 @@ def srcc_within_interval(
 
 
 def _weighted_srcc(
-    y: ArrayLike, predicted: ArrayLike, groups: ArrayLike, weights: NDArray
+    y: ArrayLike, predicted: ArrayLike, groups: ArrayLike, weights: Ints | Floats
 ) -> Floats:
     """Rank correlation `(resamples, groups)` when row i occurs `weights[:, i]` times."""
     y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)

@@ -117,7 +117,7 @@ class Cluster:
     def _slots_of_nodes(self) -> list[int]:
         return [
             int(min(node["Resources"].get(name, 0) // n for name, n in self.needs.items()))
-            for node in ray.nodes()
+            for node in ray.nodes()  # type: ignore[no-untyped-call]  # of Ray
             if node["Alive"]
         ]
 

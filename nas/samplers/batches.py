@@ -161,6 +161,7 @@ class BatchSampler(BaseSampler):
     def _pick(self, number: int, genes: Genes, taken: set[bytes], trial: int) -> Ints | None:
         """A free row of `genes`, by the trial's number so that workers differ, or one more."""
         start = trial - self._n_told
+        row: Ints
         for row in np.roll(genes, -(start % max(len(genes), 1)), axis=0):
             if row.tobytes() not in taken:
                 return row

@@ -68,7 +68,8 @@ class GaussianProcess:
         total = np.zeros((len(a[0]), len(b[0])))
         for weight, x, y in zip(weights, a, b, strict=True):
             total += weight * _squares(x, y)
-        return amplitude * _matern(total) + linear * _products(a, b)
+        kernel: Floats = amplitude * _matern(total) + linear * _products(a, b)
+        return kernel
 
 
 def _loss(
@@ -113,7 +114,8 @@ class Posterior:
     @property
     def deviation(self) -> Floats:
         """Standard deviation of the noise-free output."""
-        return self._process.scale_ * np.sqrt(np.maximum(self._variance, 1e-12))
+        deviation: Floats = self._process.scale_ * np.sqrt(np.maximum(self._variance, 1e-12))
+        return deviation
 
     def believe(self, index: int) -> None:
         """Condition on the mean of point `index`: means stay, nearby variances fall."""
@@ -138,7 +140,8 @@ def _products(a: list[Floats], b: list[Floats]) -> Floats:
 
 def _squares(a: Floats, b: Floats) -> Floats:
     """Squared distances `(n, m)`."""
-    return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T, 0)
+    squared: Floats = np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T, 0)
+    return squared
 
 
 def _matern(squares: Floats) -> Floats:

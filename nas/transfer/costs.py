@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ class TargetCosts:
 
     def entries(self) -> dict[str, PredictorEntry]:
         """The `predictors` of `pareto.json`."""
-        entries: dict[str, PredictorEntry] = {n: {**r.to_dict()} for n, r in self.reports.items()}
+        entries = {n: cast(PredictorEntry, r.to_dict()) for n, r in self.reports.items()}
         for name, report in self.fallbacks.items():
             entries[name]["fallback"] = {
                 "model": report.proxy,

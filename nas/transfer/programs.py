@@ -51,4 +51,5 @@ class Programs:
     @cached_property
     def kernels(self) -> Ints:
         """Kernels that every program starts `(n,)`: its operators, as a compiler fuses them."""
-        return self.operators.present.sum(axis=1)
+        n_kernels: Ints = self.operators.present.sum(axis=1)
+        return n_kernels

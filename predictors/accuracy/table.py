@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from predictors.cells import TableError, canonical_subnets, numbers, read_cells
-from search_spaces import Floats, Genes, InputError, Ints, PolicyGrid, Space
+from search_spaces import Bools, Floats, Genes, InputError, Ints, PolicyGrid, Space
 
 SCHEMA = "nas.accuracy/1"
 SUM_TOLERANCE = 0.01  # rates are stored in half precision
@@ -38,7 +38,7 @@ class AccuracyTable:
     def __len__(self) -> int:
         return len(self.genes)
 
-    def __getitem__(self, rows: NDArray) -> AccuracyTable:
+    def __getitem__(self, rows: Ints | Bools) -> AccuracyTable:
         """The table of some rows, given by their numbers or a mask."""
         return replace(
             self,
@@ -104,7 +104,7 @@ def _read_safetensors(path: Path, space: Space) -> AccuracyTable:
     return AccuracyTable(genes, grid, error.astype(np.float32), rate, sha256=sha256, **about)
 
 
-def _open(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
+def _open(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         with safe_open(path, framework="np") as file:
             described = json.loads((file.metadata() or {}).get("json", "{}"))
@@ -120,7 +120,7 @@ def _open(path: Path) -> tuple[dict[str, NDArray], dict[str, Any]]:
 
 
 def _check_values(
-    path: Path, error: NDArray, rate: NDArray, shape: tuple[int, int], grid: PolicyGrid
+    path: Path, error: NDArray[Any], rate: NDArray[Any], shape: tuple[int, int], grid: PolicyGrid
 ) -> None:
     wanted = {"top1_error_pct": shape, "exit_rate": (*shape, grid.n_exits + 1)}
     for name, array in (("top1_error_pct", error), ("exit_rate", rate)):

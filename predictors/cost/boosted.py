@@ -83,7 +83,7 @@ class _CostPredictor(RegressorMixin, BaseEstimator):
         model = XGBRegressor(n_jobs=1, random_state=0, **settings)
         return law, model.fit(X, np.log(y) - law.log_cost(X))
 
-    def _held_out_log_errors(self, X: Floats, y: Floats, groups: NDArray) -> Floats:
+    def _held_out_log_errors(self, X: Floats, y: Floats, groups: NDArray[Any]) -> Floats:
         """log(y / prediction) (n,), each from a model that saw none of the row's group."""
         errors = np.full(len(y), np.inf)
         n_folds = min(self.n_folds, self.n_groups_)
@@ -118,4 +118,5 @@ def rows_sha256(X: ArrayLike, y: ArrayLike) -> str:
 
 
 def _cost(law: WorkLaw, model: XGBRegressor, X: Floats) -> Floats:
-    return np.exp(law.log_cost(X) + model.predict(X))
+    cost: Floats = np.exp(law.log_cost(X) + model.predict(X))
+    return cost

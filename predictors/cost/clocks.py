@@ -50,7 +50,8 @@ class ClockPredictor(RegressorMixin, BaseEstimator):
         X = np.asarray(validate_data(self, X, reset=False, dtype=float))
         Z = self.scale_.transform(_log(X))
         line = self.line_[0] + Z @ self.line_[1:]
-        return np.exp(line + self.model_.predict(Z))
+        cost: Floats = np.exp(line + self.model_.predict(Z))
+        return cost
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -39,7 +39,8 @@ class LatencyLaw:
 
     def latency_ms(self, h: Floats, f_ghz: Floats, kernels: Floats | float = 0.0) -> Floats:
         clocked, free = self._terms(h, f_ghz, kernels)
-        return np.exp(np.logaddexp(self.p * clocked, self.p * free) / self.p)
+        latency_ms: Floats = np.exp(np.logaddexp(self.p * clocked, self.p * free) / self.p)
+        return latency_ms
 
     def clocked_share(self, h: Floats, f_ghz: Floats, kernels: Floats | float = 0.0) -> Floats:
         """How far the clock decides, in [0, 1]: minus the elasticity of t in f."""

@@ -110,7 +110,8 @@ class LutPredictor(BaseEstimator):
     def predict(self, programs: Sequence[Sequence[object]]) -> Floats:
         """latency_ms (n,)."""
         check_is_fitted(self)
-        return self._terms(programs) @ np.array([self.scale_, self.kernel_ms_])
+        latency_ms: Floats = self._terms(programs) @ np.array([self.scale_, self.kernel_ms_])
+        return latency_ms
 
     def _terms(self, programs: Sequence[Sequence[object]]) -> Floats:
         numbers = np.array([len(program) for program in programs], dtype=float)

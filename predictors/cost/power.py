@@ -40,7 +40,8 @@ class PowerLaw:
 
     def power_w(self, f_ghz: Floats, share: Floats) -> Floats:
         voltage = 1 + self.rise_per_ghz * np.maximum(0, f_ghz - self.knee_ghz)
-        return self.base_w + self.k_w_per_ghz * f_ghz * voltage**2 * share
+        power_w: Floats = self.base_w + self.k_w_per_ghz * f_ghz * voltage**2 * share
+        return power_w
 
 
 def fit_power_law(

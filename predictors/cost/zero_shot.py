@@ -27,4 +27,5 @@ def zero_shot(
     spread = np.where(D.std(axis=0) > 0, D.std(axis=0), 1)
     distance = (((D - target) / spread) ** 2).mean(axis=1)
     weights = np.exp(-(distance - distance.min()) / (2 * length**2))
-    return np.exp(X @ (weights / weights.sum()))
+    cost: Floats = np.exp(X @ (weights / weights.sum()))
+    return cost

@@ -141,7 +141,8 @@ def mixtures(
     slope = np.where(mixed, np.exp(rng.normal(0, 0.25, len(rows))), 1.0)[:, None]
     mean = log_cost.mean(axis=0)
     one, other = (log_cost[rows, d[:, None]] - mean[d][:, None] for d in (first, second))
-    return slope * (share * one + (1 - share) * other) + mean[first][:, None]
+    log_costs: Floats = slope * (share * one + (1 - share) * other) + mean[first][:, None]
+    return log_costs
 
 
 def _prior(mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,4 +166,5 @@ def _surprise(
     half = torch.linalg.solve_triangular(factor, asked.mT, upper=False)
     spread = (half**2).sum(dim=1) + noise
     error = y[:, n:] - (asked @ weights[..., None])[..., 0]
-    return (error**2 / spread + spread.log()).mean() / 2
+    surprise: Tensor = (error**2 / spread + spread.log()).mean() / 2
+    return surprise

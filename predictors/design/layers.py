@@ -78,7 +78,8 @@ def fit_layers(
 
     def loss(step: int) -> Tensor:
         rows = torch.tensor(rng.integers(len(X), size=256))
-        return ((forward(layers, x[rows]) - y[rows]) ** 2).mean()
+        error: Tensor = ((forward(layers, x[rows]) - y[rows]) ** 2).mean()
+        return error
 
     minimise(loss, [a for layer in layers for a in layer], n_steps, 3e-3)
     return to_numpy(layers)

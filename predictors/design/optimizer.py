@@ -106,7 +106,8 @@ class NeuralOptimizer:
             x = straight_through(logits, sizes, 1.0 - 0.7 * step / n_steps, draw)
             log_cost = (forward(phi, x) * w[:, :-1]).sum(dim=1) + w[:, -1]
             excess = torch.relu(log_cost - bound)
-            return (PENALTY * excess - forward(accuracy, x)[:, 0]).mean()
+            value: Tensor = (PENALTY * excess - forward(accuracy, x)[:, 0]).mean()
+            return value
 
         minimise(loss, [a for layer in layers for a in layer], n_steps, 3e-3)
         self.layers_: Layers = to_numpy(layers)
@@ -230,7 +231,7 @@ def straight_through(logits: Tensor, sizes: Sequence[int], heat: float, rng: Gen
     uniform = torch.rand(logits.shape, generator=rng).clamp(1e-6, 1 - 1e-6)
     noisy = (logits - (-uniform.log()).log()) / heat
     drawn = []
-    for part in noisy.split(list(sizes), dim=1):
+    for part in torch.split(noisy, list(sizes), dim=1):
         soft = part.softmax(dim=1)
         hard = torch.nn.functional.one_hot(soft.argmax(dim=1), soft.shape[1])
         drawn.append(hard + soft - soft.detach())

@@ -84,7 +84,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = np.asarray(validate_data(self, X, reset=False, dtype=float))
         if not len(self.proxy_columns):
-            return np.exp(self.model_.predict(X))
+            cost: Floats = np.exp(self.model_.predict(X))
+            return cost
         design = self._design(X)
         return np.exp(self._mean(design, Link(self.design_, design)))
 
@@ -165,7 +166,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
 
     def _mean(self, design: Design, link: Link) -> Floats:
         means = [p.mean(design, link) for p in self.posteriors_]
-        return self.weights_ @ np.array(means)
+        mean: Floats = self.weights_ @ np.array(means)
+        return mean
 
     def _slope(self) -> float:
         """Of the log cost in all proxies together over their usual range, all else equal."""

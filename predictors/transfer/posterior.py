@@ -66,7 +66,8 @@ class Design:
         own: Floats = OFFSET + sum(v * s for v, s in zip(scales[:n], squares, strict=True))
         if self.logs.shape[1]:
             own = own + CLOCK_VARIANCE[0] * (self.logs**2).sum(axis=1) + CLOCK_VARIANCE[1]
-        return own + scales[n:-2].sum() + scales[-1]
+        variance: Floats = own + scales[n:-2].sum() + scales[-1]
+        return variance
 
 
 class Link:
@@ -93,7 +94,8 @@ class Link:
     def covariance(self, h: Hypothesis) -> Floats:
         """(n, m), without what each row has of its own."""
         shared = (1 - self.a.noise_share()) * np.exp(h.theta[-1]) * self.same
-        return covariance(h.theta, self.linear_of(h), self.distances) + self.clock + shared
+        total: Floats = covariance(h.theta, self.linear_of(h), self.distances) + self.clock + shared
+        return total
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Posterior:
         """(m,) of a measured log cost."""
         C = link.covariance(self.hypothesis)
         left = design.variance(self.hypothesis) - (C * cho_solve(self.factor, C)).sum(axis=0)
-        return self.amplitude * np.maximum(left, np.exp(self.hypothesis.theta[-1]))
+        variance: Floats = self.amplitude * np.maximum(left, np.exp(self.hypothesis.theta[-1]))
+        return variance
 
 
 def _robust_noise(K: Floats, r: Floats, noise: float) -> Floats:

@@ -184,7 +184,7 @@ def learn_prior(
 
 
 def _centred(
-    X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...], kin: NDArray
+    X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...], kin: NDArray[np.str_]
 ) -> CostPrior:
     """A prior without candidates: how to centre and scale rows."""
     size = np.array([(kin == k).sum() for k in kin], dtype=float)

@@ -127,7 +127,7 @@ def held_out_report(
     return _report(quantity, y, predicted, f, names, **about)
 
 
-def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray) -> Floats:
+def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray[Any]) -> Floats:
     """Predictions (..., n) of every row by `fit_predict(train, test)` without the row's subnet."""
     names = np.unique(subnets)
     if len(names) < 2:
@@ -145,7 +145,7 @@ def _report(
     measured: Floats,
     predicted: Floats,
     clock_mhz: Floats,
-    subnets: NDArray,
+    subnets: NDArray[Any],
     *,
     proxy: str,
     n_proxy_rows: int,
