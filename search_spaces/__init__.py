@@ -1,7 +1,7 @@
 """What can be chosen: subnets, exits, clocks; their operators and features. Needs numpy alone."""
 
 from search_spaces.arrays import Bools, Floats, Genes, Ints
-from search_spaces.catalog import get_space, space_from_dict, space_names
+from search_spaces.catalog import get_space, register_space, space_from_dict, space_names
 from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
@@ -11,7 +11,7 @@ from search_spaces.graph import ProgramGraph, adjacency, program_graphs
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
-from search_spaces.operators import Operators
+from search_spaces.operators import Map, OperatorBuilder, Operators
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.rows import (
@@ -45,9 +45,11 @@ __all__ = [
     "Genes",
     "InputError",
     "Ints",
+    "Map",
     "MobileNetV3Space",
     "NASBench201Space",
     "OnceForAllSpace",
+    "OperatorBuilder",
     "Operators",
     "PolicyGrid",
     "ProgramGraph",
@@ -70,6 +72,7 @@ __all__ = [
     "parse_heads",
     "program_columns",
     "program_graphs",
+    "register_space",
     "resnet_cifar",
     "resnet_digits",
     "resnet_for",

@@ -17,7 +17,7 @@ from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resne
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import Space
 
-_SPACES: dict[str, Callable[[], Space]] = {
+_SPACES: dict[str, Callable[..., Space]] = {
     "resnet-cifar": resnet_cifar,
     "resnet-digits": resnet_digits,
     "nasbench201": NASBench201Space,
@@ -32,28 +32,53 @@ _KINDS: dict[str, Callable[..., Space]] = {
 }
 
 
+def register_space(
+    name: str, make: Callable[[], Space], *, kind: Callable[..., Space] | None = None
+) -> None:
+    """Let `name` stand for the space that `make()` returns, wherever a space is named.
+
+    A checkpoint of a space with parameters needs `kind`, the dataclass that `space_from_dict`
+    fills: its `to_dict` returns its fields and `"kind": name`. InputError where the name is taken.
+    """
+    _add(_SPACES, name, make)
+    if kind is not None:
+        _add(_KINDS, name, kind)
+
+
+def _add(known: dict[str, Callable[..., Space]], name: str, make: Callable[..., Space]) -> None:
+    if known.setdefault(name, make) is not make:
+        old, new = (f"{getattr(f, '__module__', '')}.{_name(f)}" for f in (known[name], make))
+        raise InputError(f"the space {name!r} is registered already, by {old}; {new} needs another")
+
+
+def _name(make: Callable[..., Space]) -> str:
+    return getattr(make, "__qualname__", repr(make))
+
+
 def space_names() -> list[str]:
     return list(_SPACES)
 
 
-def get_space(name: str) -> Space:
-    """The space called `name`; InputError lists the nearest names.
+def get_space(space: str | Space) -> Space:
+    """The space of a name, or an own `Space` as it is; InputError lists the nearest names.
 
     `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
     `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel.
     """
-    if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", name):
-        return resnet_for(*map(int, images.groups()))
-    base, marker, exits = name.partition("-x")
-    if base not in _SPACES:
-        near = difflib.get_close_matches(name, _SPACES, n=3, cutoff=0.3) or list(_SPACES)
-        raise InputError(f"unknown space {name!r}; did you mean {', '.join(near)}?")
-    space = _SPACES[base]()
-    if not marker:
+    if isinstance(space, Space):
         return space
-    if not isinstance(space, OnceForAllSpace) or not exits.replace(".", "").isdecimal():
-        raise InputError(f"unknown space {name!r}; exits are named like ofa-resnet50-x1.2")
-    return space.with_exits([int(stage) for stage in exits.split(".") if stage])
+    if space in _SPACES:
+        return _SPACES[space]()
+    if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", space):
+        return resnet_for(*map(int, images.groups()))
+    base, marker, exits = space.partition("-x")
+    if not marker or base not in _SPACES:
+        near = difflib.get_close_matches(space, _SPACES, n=3, cutoff=0.3) or list(_SPACES)
+        raise InputError(f"unknown space {space!r}; did you mean {', '.join(near)}?")
+    found = _SPACES[base]()
+    if not isinstance(found, OnceForAllSpace) or not exits.replace(".", "").isdecimal():
+        raise InputError(f"unknown space {space!r}; exits are named like ofa-resnet50-x1.2")
+    return found.with_exits([int(stage) for stage in exits.split(".") if stage])
 
 
 def space_from_dict(values: Mapping[str, Any]) -> Space:

@@ -4,10 +4,16 @@ from supernets.attach import attach_exits
 from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
-from supernets.catalog import build_supernet, random_supernet
+from supernets.catalog import build_supernet, random_supernet, register_supernet
 from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
 from supernets.data import DataError, Dataset, load_dataset
-from supernets.elastic import bf16_pays, cached_norm
+from supernets.elastic import (
+    ElasticBatchNorm2d,
+    ElasticConv2d,
+    ElasticLinear,
+    bf16_pays,
+    cached_norm,
+)
 from supernets.engine import Answers, EarlyExitEngine
 from supernets.evaluate import (
     Evaluation,
@@ -17,23 +23,35 @@ from supernets.evaluate import (
     fit_temperatures,
     policy_accuracy,
 )
+from supernets.exits import ExitHead, FinalHead
 from supernets.extract import PreparedSubnets, extract
+from supernets.layers import RELU, Block, ElasticBlock, Layer, Sized, conv_norm
 from supernets.mbconv import SqueezeExcite
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
+from supernets.stages import StagedSupernet
 from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet, Stored
 from supernets.supernet import Supernet
 
 __all__ = [
+    "RELU",
     "Answers",
+    "Block",
     "CheckpointError",
     "DataError",
     "Dataset",
     "EarlyExitEngine",
+    "ElasticBatchNorm2d",
+    "ElasticBlock",
+    "ElasticConv2d",
+    "ElasticLinear",
     "Evaluation",
+    "ExitHead",
+    "FinalHead",
     "GlobalMean",
+    "Layer",
     "MobileNetV3Supernet",
     "PoolTo",
     "PreparedSubnets",
@@ -41,7 +59,9 @@ __all__ = [
     "ResNetSupernet",
     "Residual",
     "Segment",
+    "Sized",
     "SqueezeExcite",
+    "StagedSupernet",
     "StaticNet",
     "Stored",
     "Supernet",
@@ -53,6 +73,7 @@ __all__ = [
     "calibrate",
     "calibration_images",
     "confidence_and_correct",
+    "conv_norm",
     "exit_logits",
     "extract",
     "fit_temperatures",
@@ -63,6 +84,7 @@ __all__ = [
     "policy_accuracy",
     "random_supernet",
     "read_bn_cache",
+    "register_supernet",
     "save_supernet",
     "sha256",
     "to_ofa_state_dict",

@@ -19,11 +19,26 @@ _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
 }
 
 
+def register_supernet(space: type[Space], make: Callable[[Any], Supernet]) -> None:
+    """Let `make(space)` build the supernet of every space of this type and of types below it.
+
+    InputError where the type has another supernet already.
+    """
+    known = _SUPERNETS.setdefault(space, make)
+    if known is not make:
+        old, new = (getattr(f, "__qualname__", repr(f)) for f in (known, make))
+        raise InputError(f"{space.__qualname__} has the supernet {old} already, {new} is refused")
+
+
 def build_supernet(space: Space) -> Supernet:
     """The supernet of `space` with its initial weights; InputError where the space has none."""
-    if type(space) not in _SUPERNETS:
-        raise InputError(f"the space {space.name} has no supernet, it comes with tables alone")
-    return _SUPERNETS[type(space)](space)
+    for kind in type(space).__mro__:
+        if kind in _SUPERNETS:
+            return _SUPERNETS[kind](space)
+    raise InputError(
+        f"the space {space.name} has no supernet, it comes with tables alone; "
+        "`supernets.register_supernet` adds one"
+    )
 
 
 @cache

@@ -42,7 +42,7 @@ class Model:
 def load_model(settings: SearchSettings) -> Model:
     """The supernet's space and accuracies, or a space with a table of the user's."""
     if settings.space is not None and settings.accuracy_table is not None:
-        space = get_space(settings.space) if isinstance(settings.space, str) else settings.space
+        space = get_space(settings.space)
         table = read_accuracy_table(settings.accuracy_table, space)
         return Model(space, KnownAccuracy(table, AccuracyPredictor(space).fit(table)), None, None)
     from supernets import load_supernet, sha256

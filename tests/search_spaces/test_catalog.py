@@ -1,300 +1,70 @@
-"""What every space of the catalog promises, and the facts that the CIFAR space was made for."""
+"""Names of spaces: those of users beside ours, own objects where names go."""
 
-from __future__ import annotations
-
-import json
-from dataclasses import replace
-
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from search_spaces import (
     InputError,
+    NASBench201Space,
     ResNetSpace,
-    Space,
-    Subnet,
-    encode,
-    feature_names,
+    catalog,
     get_space,
+    register_space,
+    resnet_digits,
     space_from_dict,
     space_names,
 )
-from search_spaces.space import Genes
-
-SPACES = [get_space(name) for name in space_names()]
-SMALL = [space for space in SPACES if np.prod([len(c) for c in space.choices], dtype=float) < 1e5]
-CIFAR = get_space("resnet-cifar")
-
-every_space = pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
 
 
-def rows(space: Space) -> st.SearchStrategy[Genes]:
-    """One row of chosen values, not canonical: skipped blocks have values too."""
-    return st.tuples(*map(st.sampled_from, space.choices)).map(np.array)
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """What a test registers is forgotten behind it."""
+    monkeypatch.setattr(catalog, "_SPACES", dict(catalog._SPACES))
+    monkeypatch.setattr(catalog, "_KINDS", dict(catalog._KINDS))
 
 
-def head_sets(space: Space) -> st.SearchStrategy[np.ndarray]:
-    """Any non-empty set of heads as a row of booleans."""
-    row = st.lists(st.booleans(), min_size=space.n_exits + 1, max_size=space.n_exits + 1)
-    return row.filter(any).map(lambda on: np.array([on]))
+def mine():
+    return NASBench201Space(name="mine")
 
 
-def mmacs(space: Space, genes: Genes) -> np.ndarray:
-    """Millions of multiply-accumulates of the trunk and the final classifier, `(n,)`."""
-    last = np.arange(space.n_exits + 1) == space.n_exits
-    return space.operators(genes, last[None]).macs.sum(axis=1) / 1e6
+def test_a_registered_space_is_found_by_its_name():
+    register_space("mine", mine)
+    assert get_space("mine") == mine()
+    assert space_names()[-1] == "mine"
+    assert space_from_dict(mine().to_dict()) == mine()
+    with pytest.raises(InputError, match="did you mean mine"):
+        get_space("mien")
 
 
-# ---- genes -----------------------------------------------------------------------------------
+def test_a_name_may_hold_what_marks_exits():
+    register_space("my-xception", mine)
+    assert get_space("my-xception") == mine()
 
 
-@every_space
-@given(data=st.data())
-def test_canonical_is_idempotent_and_keeps_active_genes(space: Space, data: st.DataObject) -> None:
-    row = data.draw(rows(space))
-    genes = space.canonical(row)
-    assert genes.shape == (1, len(space.choices))
-    np.testing.assert_array_equal(space.canonical(genes), genes)
-    active = space.active(genes)
-    np.testing.assert_array_equal(genes[active], row[active[0]])
-    assert not genes[~active].any()
+def test_an_own_space_goes_in_where_a_name_goes():
+    space = mine()
+    assert get_space(space) is space
 
 
-@every_space
-def test_an_empty_population_is_one(space: Space) -> None:
-    nobody = np.empty((0, len(space.choices)), dtype=np.int64)
-    assert space.canonical(nobody).shape == space.full(nobody).shape == nobody.shape
-    assert space.subnets(nobody) == []
+def test_a_checkpoint_of_a_registered_kind_is_read_back():
+    class MySpace(ResNetSpace):
+        def to_dict(self):
+            return {**super().to_dict(), "kind": "my-kind"}
 
-
-@every_space
-@given(data=st.data())
-def test_full_is_a_choice_everywhere_and_the_same_subnet(space: Space, data: st.DataObject) -> None:
-    genes = space.canonical(data.draw(rows(space)))
-    full = space.full(genes)
-    assert all(value in choices for value, choices in zip(full[0], space.choices, strict=True))
-    np.testing.assert_array_equal(space.canonical(full), genes)
-
-
-@every_space
-@given(seed=st.integers(0, 2**32 - 1))
-def test_samples_are_canonical_choices(space: Space, seed: int) -> None:
-    for genes in (
-        space.sample(20, np.random.default_rng(seed)),
-        space.sample_spread(20, np.random.default_rng(seed)),
-    ):
-        np.testing.assert_array_equal(space.check(genes), genes)
-
-
-@every_space
-def test_a_seed_gives_one_sample(space: Space) -> None:
-    a, b = (space.sample(50, np.random.default_rng(7)) for _ in range(2))
-    np.testing.assert_array_equal(a, b)
-
-
-@every_space
-@pytest.mark.parametrize("n", [2, 3, 40])
-def test_a_spread_sample_holds_both_ends(space: Space, n: int) -> None:
-    genes = space.sample_spread(n, np.random.default_rng(0))
-    assert len(genes) == n
-    for end in (space.largest, space.smallest):
-        assert (genes == end).all(axis=1).any()
-
-
-@every_space
-def test_the_ends_have_the_extreme_macs(space: Space) -> None:
-    sampled = mmacs(space, space.sample(2000, np.random.default_rng(0)))
-    assert mmacs(space, space.largest) >= sampled.max()
-    assert mmacs(space, space.smallest) <= sampled.min()
-
-
-@pytest.mark.parametrize("space", SMALL, ids=lambda space: space.name)
-def test_enumeration_lists_every_canonical_subnet_once(space: Space) -> None:
-    everything = space.enumerate()
-    assert len(np.unique(everything, axis=0)) == len(everything)
-    np.testing.assert_array_equal(space.canonical(everything), everything)
-    listed = set(map(tuple, everything.tolist()))
-    sampled = space.sample(500, np.random.default_rng(0)).tolist()
-    assert listed.issuperset(map(tuple, sampled))
-
-
-def test_a_large_space_is_not_enumerated() -> None:
-    with pytest.raises(InputError, match=r"resnet-cifar has .* too many to enumerate"):
-        CIFAR.enumerate()
-
-
-# ---- values, strings, files --------------------------------------------------------------------
-
-
-@every_space
-@given(data=st.data())
-def test_genes_subnets_strings_and_files_say_the_same(space: Space, data: st.DataObject) -> None:
-    genes = space.canonical(data.draw(rows(space)))
-    subnet = space.subnet(genes)
-    np.testing.assert_array_equal(space.genes([subnet]), genes)
-    assert space.subnets(genes) == [subnet]
-    assert space.parse(str(subnet)) == subnet
-    assert Subnet.from_dict(json.loads(json.dumps(subnet.to_dict()))) == subnet
-    np.testing.assert_array_equal(space.parse_all([str(subnet)] * 3), np.repeat(genes, 3, axis=0))
-
-
-@every_space
-def test_equal_networks_are_equal_values(space: Space) -> None:
-    rng = np.random.default_rng(0)
-    genes = space.sample(300, rng)
-    noise = space.full(space.sample(300, rng))
-    same = space.canonical(np.where(space.active(genes), genes, noise))
-    assert space.subnets(same) == space.subnets(genes)
-
-
-@every_space
-def test_a_wrong_value_is_named(space: Space) -> None:
-    for i in np.flatnonzero(space.active(space.largest)[0]):
-        genes = space.largest.copy()
-        genes[0, i] = 777
-        with pytest.raises(InputError, match=rf"^{space.gene_names[i]} of {space.name} .* got 777"):
-            space.check(genes)
-
-
-@every_space
-def test_a_row_of_another_length_is_refused(space: Space) -> None:
-    with pytest.raises(InputError, match=f"has {len(space.choices)} genes, got 3"):
-        space.check([[1, 2, 3]])
-
-
-@every_space
-@pytest.mark.parametrize("change", ["", "nonsense", "{}-{}", "x{}", "{}.1", "{}a", "-{}"])
-def test_a_broken_string_is_answered_with_an_example(space: Space, change: str) -> None:
-    text = change.format(space.example, space.example)
-    with pytest.raises(InputError, match=r"is no subnet of .* expected"):
-        space.parse(text)
-
-
-def test_values_cannot_move_between_groups() -> None:
-    depths, widths, expands = CIFAR.example.split("-")
-    moved = "-".join([depths + "." + widths[1:].split(".")[0], "w" + widths[4:], expands])
-    with pytest.raises(InputError, match="is no subnet"):
-        CIFAR.parse(moved)
-
-
-def test_the_benchmarks_own_strings_are_read() -> None:
-    space = get_space("nasbench201")
-    text = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
-    assert str(space.parse(text)) == "o3.0.4.1.2.3"
-    with pytest.raises(InputError, match="found max_pool"):
-        space.parse(text.replace("avg_pool", "max_pool"))
-
-
-@every_space
-def test_a_space_reads_back_from_its_description(space: Space) -> None:
+    space = MySpace(**vars(resnet_digits()))
+    register_space("my-kind", lambda: space, kind=MySpace)
     assert space_from_dict(space.to_dict()) == space
-    assert space_from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    assert isinstance(space_from_dict(space.to_dict()), MySpace)
 
 
-def test_an_unknown_space_is_answered_with_near_names() -> None:
-    with pytest.raises(InputError, match="unknown space 'resnet-cifr'; did you mean resnet-cifar"):
-        get_space("resnet-cifr")
-
-
-# ---- operators and features ----------------------------------------------------------------------
-
-
-@every_space
-@given(data=st.data())
-def test_operators_are_not_negative_and_absent_ones_are_zero(
-    space: Space, data: st.DataObject
-) -> None:
-    genes = space.sample(5, np.random.default_rng(data.draw(st.integers(0, 99))))
-    operators = space.operators(genes, data.draw(head_sets(space)))
-    n_slots = len(operators.kinds)
-    assert len(operators.stages) == n_slots
-    assert set(operators.stages) <= set(range(space.n_exits + 1))
-    names = ["c_in", "c_out", "kernel", "side_in", "side_out", "residual"]
-    for name in [*names, "macs", "params", "elements_moved"]:
-        values = getattr(operators, name)
-        assert values.shape == (5, n_slots)
-        assert (values >= 0).all()
-        assert not values[~operators.present].any()
-
-
-@every_space
-@given(data=st.data())
-def test_features_have_names(space: Space, data: st.DataObject) -> None:
-    heads = data.draw(head_sets(space))
-    X = encode(space, space.sample(4, np.random.default_rng(0)), heads)
-    names = feature_names(space)
-    assert len(set(names)) == len(names)
-    assert X.shape == (4, len(names))
-    assert np.isfinite(X).all()
-
-
-@every_space
-@given(data=st.data())
-def test_equal_programs_have_equal_features(space: Space, data: st.DataObject) -> None:
-    """Genes behind the deepest exit of a program are not computed and must not be seen."""
-    heads = data.draw(head_sets(space))
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    genes = space.full(space.sample(6, rng))
-    other = np.where(space.used_genes(heads), genes, space.full(space.sample(6, rng)))
-    a, b = space.canonical(genes), space.canonical(other)
-    np.testing.assert_array_equal(encode(space, a, heads), encode(space, b, heads))
-
-
-@every_space
-def test_features_of_rows_are_those_of_the_population(space: Space) -> None:
-    rng = np.random.default_rng(0)
-    genes, heads = space.sample(8, rng), rng.random((8, space.n_exits + 1)) < 0.5
-    heads[:, -1] |= ~heads.any(axis=1)
-    alone = [encode(space, genes[i : i + 1], heads[i : i + 1])[0] for i in range(8)]
-    np.testing.assert_array_equal(encode(space, genes, heads), alone)
-
-
-# ---- the CIFAR space ----------------------------------------------------------------------------
-
-
-def n_canonical(space: ResNetSpace) -> int:
-    """Subnets of the space: stages are independent, and skipped blocks have no choice."""
-    blocks = sum(len(space.expands) ** depth for depth in space.depths)
-    return int(np.prod([len(widths) * blocks for widths in space.widths]))
-
-
-def n_networks(space: ResNetSpace) -> int:
-    """Subnets that differ as networks: expand ratios with the same inner width count once."""
-    per_stage = [
-        sum(
-            len({int(space.mid_width(width, e)) for e in space.expands}) ** depth
-            for width in widths
-            for depth in space.depths
-        )
-        for widths in space.widths
-    ]
-    return int(np.prod(per_stage))
-
-
-def test_the_cifar_space_has_millions_of_networks() -> None:
-    cut = replace(CIFAR, widths=tuple(widths[:2] for widths in CIFAR.widths[:2]), strides=(1, 2))
-    everything = cut.enumerate()
-    assert len(everything) == n_canonical(cut)
-    operators = cut.operators(everything, np.ones((1, cut.n_exits + 1), dtype=bool))
-    shapes = np.concatenate([operators.c_in, operators.c_out], axis=1)
-    assert len(np.unique(shapes, axis=0)) == n_networks(cut)
-    assert n_canonical(CIFAR) == 3_981_312
-    assert n_networks(CIFAR) == 3_317_760
-
-
-def test_the_cifar_space_spans_a_factor_of_twenty() -> None:
-    every_head = np.ones((1, CIFAR.n_exits + 1), dtype=bool)
-    largest = CIFAR.operators(CIFAR.largest, every_head).macs.sum() / 1e6
-    assert 60 <= mmacs(CIFAR, CIFAR.largest)[0] <= largest <= 110
-    assert mmacs(CIFAR, CIFAR.smallest) <= 0.05 * mmacs(CIFAR, CIFAR.largest)
-    assert CIFAR.n_exits >= 3
-
-
-def test_early_heads_cost_little() -> None:
-    every_head = np.ones((1, CIFAR.n_exits + 1), dtype=bool)
-    heads = CIFAR.operators(CIFAR.largest, every_head).macs.sum() / 1e6 - mmacs(
-        CIFAR, CIFAR.largest
+def test_a_clash_names_both():
+    register_space("mine", mine)
+    register_space("mine", mine)  # importing a package twice is no clash
+    message = (
+        r"'mine' is registered already, by .*test_catalog\.mine; .*resnet_digits needs another"
     )
-    assert heads[0] < 0.06 * mmacs(CIFAR, CIFAR.largest)[0]
+    with pytest.raises(InputError, match=message):
+        register_space("mine", resnet_digits)
+    with pytest.raises(
+        InputError, match=r"'nasbench201' is registered already, by .*NASBench201Sp"
+    ):
+        register_space("nasbench201", mine)
