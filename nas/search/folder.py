@@ -22,7 +22,7 @@ NEW_ROWS = "target_rows.new.csv"  # becomes ROWS when the run starts
 
 
 class RunFolder:
-    """`out` with what an earlier run left there, if that is what `--resume` goes on with.
+    """`out` with what an earlier run left there, if that is what this one goes on with.
 
     One device has its files in `out` itself; each of several has a folder of its own in it.
     """
@@ -83,7 +83,9 @@ def claim(
     """
     state, existed = out / STATE, out.exists()
     if state.exists() and not (resume or overwrite):
-        raise InputError(f"{out} already holds a run; give --resume to go on or --overwrite")
+        raise InputError(
+            f"{out} already holds a run; give `resume=True` to go on or `overwrite=True`"
+        )
     prepare_folder(out)
     locked = (out / LOCK).exists()
     with exclusive(out):
@@ -110,7 +112,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise InputError(
-            f"another search is running in {folder}; wait for it or choose another --out"
+            f"another search is running in {folder}; wait for it or choose another `out`"
         ) from None
     try:
         yield
@@ -132,10 +134,10 @@ def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:
     try:
         found = json.loads(state.read_text())
     except (OSError, ValueError):
-        raise InputError(f"{state} is damaged; start again with --overwrite") from None
+        raise InputError(f"{state} is damaged; start again with `overwrite=True`") from None
     changed = differing(found, fingerprint)
     if changed:
         raise InputError(
             f"{state.parent} holds a run with another {', '.join(changed)}; "
-            "resume with the same settings or choose another --out"
+            "resume with the same settings or choose another `out`"
         )

@@ -118,7 +118,7 @@ def _whole(space: Space) -> Any:
 
 
 def _optimiser(settings: SearchSettings, model: Model, listener: Any) -> NeuralOptimizer:
-    """From `--optimiser`, else the supernet's folder or `--out`; trained where there is none."""
+    """From `optimiser`, else the supernet's folder or `out`; trained where there is none."""
     accuracies = model.accuracy.table.sha256
     places = [settings.optimiser] if settings.optimiser else [model.folder, settings.folder]
     for folder in places:
@@ -132,12 +132,12 @@ def _optimiser(settings: SearchSettings, model: Model, listener: Any) -> NeuralO
         if settings.optimiser:
             raise InputError(
                 f"{folder / FILE} was trained for other accuracies than the searched ones; "
-                "give another --optimiser, or remove it to train again"
+                "give another `optimiser`, or remove it to train again"
             )
     folder = settings.optimiser or settings.folder
     listener.stage("training an optimiser, once for these accuracies: about half a minute")
     optimizer = train_optimiser(model, seed=settings.seed)
     devices = f"simulated {', '.join(profile_names())}"
     optimizer.save(folder, accuracy_sha256=accuracies, devices=devices)
-    listener.stage(f"optimiser: {folder / FILE}; --optimiser {folder} takes it for other devices")
+    listener.stage(f"optimiser: {folder / FILE}; it serves other devices as well")
     return optimizer

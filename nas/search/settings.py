@@ -74,26 +74,26 @@ class SearchSettings:
         for name in PATHS:
             if isinstance(value := getattr(self, name), str):
                 object.__setattr__(self, name, Path(value))
-        for option, value, least in (
-            ("--trials", self.n_trials, 1),
-            ("--samples", self.n_target_rows, 8),
-            ("--points", self.n_points, 5),
-            ("--batch", self.batch, 1),
-            ("--patience", 1 if self.patience is None else self.patience, 1),
-            ("--population", self.population, 2),
+        for name, value, least in (
+            ("n_trials", self.n_trials, 1),
+            ("n_target_rows", self.n_target_rows, 8),
+            ("n_points", self.n_points, 5),
+            ("batch", self.batch, 1),
+            ("patience", 1 if self.patience is None else self.patience, 1),
+            ("population", self.population, 2),
         ):
             if value < least:
-                raise InputError(f"{option} must be at least {least}, got {value}")
+                raise InputError(f"`{name}` must be at least {least}, got {value}")
         self._check_sampler()
         if self.optimiser is not None and not self.instant:
-            raise InputError("--optimiser belongs to --instant; give both")
+            raise InputError("`optimiser` belongs to `instant=True`; give both")
         if self.clocks not in CLOCKS:
-            raise InputError(f"--clocks must be {' or '.join(CLOCKS)}, got {self.clocks!r}")
+            raise InputError(f"`clocks` must be {' or '.join(CLOCKS)}, got {self.clocks!r}")
         if self.seed < 0:
-            raise InputError(f"--seed must be 0 or more, got {self.seed}")
+            raise InputError(f"`seed` must be 0 or more, got {self.seed}")
         if (self.space is None) != (self.accuracy_table is None):
             raise InputError(
-                "--space and --accuracy-table belong together: a space without a supernet needs "
+                "`space` and `accuracy_table` belong together: a space without a supernet needs "
                 "the accuracies of its subnets as a table"
             )
         objectives_named(self.objectives)
@@ -106,30 +106,30 @@ class SearchSettings:
         object.__setattr__(self, "sampler", ALIASES.get(self.sampler, self.sampler))
         if self.sampler not in SAMPLERS:
             known = f"{', '.join(SAMPLERS)} or {OPTUNA}NAME"
-            raise InputError(f"--sampler must be {known}, got {self.sampler!r}")
+            raise InputError(f"`sampler` must be {known}, got {self.sampler!r}")
 
     def _check_evaluation(self) -> None:
         if self.ray_async and self.ray is None:
-            raise InputError("--ray-async needs --ray auto, --ray HOST:PORT or --ray local")
+            raise InputError("`ray_async=True` needs `ray` auto, HOST:PORT or local")
         if self.ray is not None and not self.evaluate:
-            raise InputError("--ray evaluates subnets on images: evaluate must be on")
+            raise InputError("`ray` evaluates subnets on images: `evaluate` must be on")
         if self.evaluate and self.data is None:
-            option = "--evaluate" if self.ray is None else "--ray"
+            option = "`evaluate`" if self.ray is None else "`ray`"
             raise InputError(
-                f"{option} runs every subnet on the validation images: name them with --data"
+                f"{option} runs every subnet on the validation images: name them with `data`"
             )
 
     def _check_kind(self) -> None:
         """Refuse what a kind of search does not have."""
         if self.others and self.instant:
-            raise InputError("--instant proposes for one device; give one --device, or search")
+            raise InputError("`instant` proposes for one device; give one `device`, or search")
         if self.others and self.clocks != "gpu":
             raise InputError(
-                f"--clocks {self.clocks} searches the clocks of one device; "
-                "give one --device, or leave it at --clocks gpu"
+                f"`clocks` {self.clocks} searches the clocks of one device; "
+                "give one `device`, or leave it at `clocks` gpu"
             )
         if self.instant and self.warm_start is not None:
-            raise InputError("--warm-start begins a search, --instant makes none; give one of them")
+            raise InputError("`warm_start` begins a search, `instant` makes none; give one of them")
 
     @property
     def devices(self) -> tuple[str | Device, ...]:
@@ -146,7 +146,7 @@ class SearchSettings:
         return [d if isinstance(d, str) else d.name for d in self.devices]
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must not change between a run and its `--resume`."""
+        """What must not change between a run and its resumption."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in FREE}
 
 

@@ -124,7 +124,7 @@ def find_devices(settings: SearchSettings) -> list[Device]:
     names = [device.name for device in devices]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"--device {twice[0]} is given twice; name every device once")
+        raise InputError(f"`device` {twice[0]} is given twice; name every device once")
     return devices
 
 

@@ -51,7 +51,7 @@ def verify_cost(
     if not known:
         raise InputError(
             f"no point of {wanted.path} is verified: {device.name} ran no program at the clocks "
-            "of its level (column `notes` of the rows says why; --sudo sets clocks as root)"
+            "of its level (column `notes` of the rows says why; `sudo` sets clocks as root)"
         )
     costs = composed(wanted.space, known, device.decision_ms)
     for (one, runs), (latency, worst, energy) in zip(known, costs.tolist(), strict=True):

@@ -128,7 +128,7 @@ class EvaluationLog:
         if changed:
             raise InputError(
                 f"{self.path} holds evaluations with another {', '.join(changed)}; "
-                "give the same supernet and images, another --out, or --overwrite"
+                "give the same supernet and images, another `out`, or `overwrite=True`"
             )
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Counts]]:

@@ -15,7 +15,7 @@ def check_data(model: Model, data: Path | None) -> None:
     if data is None:
         return
     if model.folder is None or model.supernet is None:
-        raise InputError("--data verifies the points of a supernet; this space has a table alone")
+        raise InputError("`data` verifies the points of a supernet; this space has a table alone")
     from supernets import load_supernet
 
     matching_dataset(load_supernet(model.folder / "weights.safetensors")[1], data)

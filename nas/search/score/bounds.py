@@ -32,7 +32,7 @@ class Bounds:
     def __post_init__(self) -> None:
         for name, value in self.given.items():
             if not (np.isfinite(value) and value > 0):
-                raise InputError(f"{option_name(name)} must be a positive number, got {value:g}")
+                raise InputError(f"`{name}` must be a positive number, got {value:g}")
 
     @property
     def given(self) -> dict[str, float]:
@@ -70,11 +70,6 @@ class Bounds:
             kept = columns[allowed[columns]]
             found.append(int(kept[len(kept) // 2]))
         return found
-
-
-def option_name(name: str) -> str:
-    """The command-line option of a bound."""
-    return "--" + name.replace("_", "-")
 
 
 def least_violation(violation: Floats, level: Ints, n_levels: Sequence[int]) -> Floats:

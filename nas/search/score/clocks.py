@@ -28,8 +28,8 @@ class ClockGrid:
         """The settings of the device's power mode. InputError where nothing is known of them."""
         if not isinstance(device, ClockModel):
             raise InputError(
-                f"--clocks all needs a model of the clocks, {device.name} is measured at one "
-                "setting; leave it at --clocks gpu"
+                f"`clocks` all needs a model of the clocks, {device.name} is measured at one "
+                "setting; leave it at gpu"
             )
         return cls(space, device, tuple(device.settings))
 

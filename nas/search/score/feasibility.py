@@ -16,7 +16,7 @@ import numpy as np
 from nas.samplers.domain import SpaceDomain
 from nas.samplers.variation import offspring
 from nas.search.problem import Problem
-from nas.search.score.bounds import Bounds, option_name
+from nas.search.score.bounds import Bounds
 from nas.search.score.quantities import QUANTITIES
 from nas.search.score.scorer import Scores
 from search_spaces import Floats, Genes, InputError, Space
@@ -151,9 +151,9 @@ def check_feasible(problem: Problem, seed: int, device: str = "") -> Genes:
 def _answer(found: Feasibility, device: str) -> str:
     bounds = found.bounds.given
     where = f" of {device}" if device else ""
-    at = "" if found.bounds.levels is None else " at the allowed --levels"
+    at = "" if found.bounds.levels is None else " at the allowed `levels`"
     missed = {name: found.least[name] for name in bounds if found.least[name] > bounds[name]}
-    asked = " and ".join(f"{option_name(n)} {bounds[n]:g}" for n in (missed or bounds))
+    asked = " and ".join(f"`{n}` {bounds[n]:g}" for n in (missed or bounds))
     reached = " and ".join(_amount(name, found.least[name]) for name in (missed or bounds))
     said = [f"the best reachable is {reached}"]
     if not missed:
@@ -169,16 +169,16 @@ def _answer(found: Feasibility, device: str) -> str:
 def _advice(found: Feasibility) -> str:
     """Every single relaxation that suffices."""
     helps = [
-        f"raise {option_name(name)} to {_rounded_up(value):.10g}"
+        f"raise `{name}` to {_rounded_up(value):.10g}"
         for name, value in found.relaxed.items()
         if name != ALL_LEVELS and math.isfinite(value)
     ]
     if math.isfinite(found.relaxed.get(ALL_LEVELS, math.inf)):
-        helps.append("allow other --levels")
+        helps.append("allow other `levels`")
     if helps:
         return " or ".join(helps)
     needed = ", ".join(
-        f"{option_name(name)} {_rounded_up(value):.10g}"
+        f"`{name}` {_rounded_up(value):.10g}"
         for name, value in found.closest.items()
         if value > found.bounds.given[name]
     )

@@ -40,7 +40,7 @@ class AskTell:
         self.domain = SpaceDomain(problem.space)
         self.outcomes = Outcomes(problem)
         self.archive = self.outcomes.archive
-        self.shared, self.where = shared, shared or "--out"
+        self.shared, self.where = shared, shared or "`out`"
         self._seen: set[bytes] = set()
         self._pending: dict[str, tuple[optuna.Trial, Genes]] = {}
 

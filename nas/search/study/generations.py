@@ -53,7 +53,7 @@ def run(
         recorded = trials[done : done + len(genes)]
         _check_prefix(genes, domain.genes(recorded))
         values, violation = outcomes.add(genes)
-        with faults_named(shared or "--out"), turn():
+        with faults_named(shared or "`out`"), turn():
             if shared:
                 trials = _finished(study, domain, shared)
                 recorded = trials[done : done + len(genes)]
@@ -74,7 +74,7 @@ def run(
 
 def _finished(study: optuna.Study, domain: Domain, shared: str | None) -> list[FrozenTrial]:
     """Completed trials in their order."""
-    with faults_named(shared or "--out"):
+    with faults_named(shared or "`out`"):
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return first_records(domain.genes(trials), trials) if shared else trials
 
@@ -84,5 +84,5 @@ def _check_prefix(genes: Genes, recorded: Genes) -> None:
     if not np.array_equal(recorded, genes[: len(recorded)]):
         raise InputError(
             "the study holds trials that this search with this seed did not make; "
-            "use another --out, --storage or --study, or --overwrite"
+            "use another `out`, `storage` or `study`, or `overwrite=True`"
         )

@@ -24,7 +24,9 @@ def repair(journal: Path) -> None:
         write_bytes(journal, data)
     for number, line in enumerate(lines, start=1):
         if not _is_record(line):
-            raise InputError(f"{journal} is damaged at line {number}; start again with --overwrite")
+            raise InputError(
+                f"{journal} is damaged at line {number}; start again with `overwrite=True`"
+            )
 
 
 def _is_record(line: bytes) -> bool:

@@ -49,7 +49,7 @@ def open_study(
 
 def note_value_levels(study: optuna.Study, levels: Mapping[str, int], storage: str | None) -> None:
     """Write down at which level of every device the values of trials are taken."""
-    with faults_named(storage or "--out"):
+    with faults_named(storage or "`out`"):
         if study.user_attrs.get(VALUE_LEVELS) != levels:
             study.set_user_attr(VALUE_LEVELS, dict(levels))
 
@@ -77,7 +77,7 @@ def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> No
     if changed:
         raise InputError(
             f"the study {study.study_name} in {without_password(where)} was made with another "
-            f"{', '.join(changed)}; give the same settings, another --study, or --overwrite"
+            f"{', '.join(changed)}; give the same settings, another `study`, or `overwrite=True`"
         )
     if found is None:
         study.set_user_attr(SEARCH, search)

@@ -39,7 +39,7 @@ def search_study(
     if settings.ray_async:
         from nas.search.study.asynchronous import AsyncSearch
 
-        listener.stage("--ray-async: what is bred depends on which node answers first")
+        listener.stage("asynchronous: what is bred depends on which node answers first")
         by_one = AsyncSearch
     search = by_one(study, problem, population=population, shared=shared)
     if batches is None:

@@ -50,7 +50,7 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
             return RDBStorage(storage, engine_kwargs=_engine(storage))
         except ImportError as error:
             raise InputError(
-                f"cannot open --storage {without_password(storage)}: {error}; for PostgreSQL: "
+                f"cannot open `storage` {without_password(storage)}: {error}; for PostgreSQL: "
                 "pip install 'nas[postgresql]'"
             ) from None
         except Exception as error:  # SQLAlchemy raises many kinds
@@ -81,7 +81,7 @@ def _engine(url: str) -> dict[str, Any]:
 
 def _cannot_open(storage: str, error: Exception) -> InputError:
     return InputError(
-        f"cannot open --storage {without_password(storage)}: {first_line(error)}; "
+        f"cannot open `storage` {without_password(storage)}: {first_line(error)}; "
         "give a URL such as sqlite:///study.db or postgresql+psycopg://USER@HOST/NAME, "
         "or a file NAME.journal"
     )
@@ -163,5 +163,5 @@ def faults_named(where: str) -> Iterator[None]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, KeyError) as error:
         raise InputError(
             f"the study in {without_password(where)} failed: {first_line(error)}; every trial that "
-            "was recorded is kept: mend it and go on with --resume"
+            "was recorded is kept: mend it and go on with `resume=True`"
         ) from None

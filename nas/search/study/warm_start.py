@@ -49,7 +49,7 @@ def read_warm_start(path: Path, space: Space) -> WarmStart:
     found = table.content.get("space")
     if found != space.name:
         raise InputError(
-            f"--warm-start {path} holds subnets of {found}, the search is in {space.name}; "
+            f"`warm_start` {path} holds subnets of {found}, the search is in {space.name}; "
             "give a pareto.json of the same space"
         )
     levels = Counter(point["subnet"] for point in table.points)
@@ -66,7 +66,7 @@ def warm_start(
     """What the study starts from, if the settings ask for it."""
     if settings.warm_start is None:
         return None
-    with faults_named(settings.storage or "--out"):
+    with faults_named(settings.storage or "`out`"):
         warm = _recorded(study, settings.warm_start, space)
     listener.stage(f"warm start: {len(warm.subnets)} subnets of {warm.device}")
     return warm

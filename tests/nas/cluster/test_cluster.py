@@ -180,7 +180,7 @@ def test_without_order_every_subnet_is_another_one_and_slow_nodes_hold_up_nobody
     first.process.wait()
     options = {"ray": cluster.address, "ray_async": True, "resume": True}
     said = Driver(digits, first.out, **options).finish()
-    assert "--ray-async: what is bred depends on which node answers first" in said
+    assert "asynchronous: what is bred depends on which node answers first" in said
     lines = (first.out / "evaluations.jsonl").read_text().splitlines()[1:]
     names = [json.loads(line)["subnet"] for line in lines]
     assert len(names) == len(set(names))

@@ -165,7 +165,7 @@ def test_all_together_save_at_least_what_exits_or_clocks_save_alone(slowdown, lo
 
 
 def test_a_device_measured_at_one_setting_is_refused():
-    with pytest.raises(InputError, match="--clocks all needs a model of the clocks, host"):
+    with pytest.raises(InputError, match="`clocks` all needs a model of the clocks, host"):
         ClockGrid.of(SPACE, get_device("host"))
 
 
@@ -178,7 +178,7 @@ def test_bounds_that_other_clocks_alone_reach_are_reachable():
         least[name] = float(str(refused.value).rsplit(" ", 1)[1])
     assert least["all"] < 0.95 * least["gpu"]
     bounds = Bounds(max_energy_mj=least["all"])
-    with pytest.raises(InputError, match=f"raise --max-energy-mj to {least['gpu']:g}"):
+    with pytest.raises(InputError, match=f"raise `max_energy_mj` to {least['gpu']:g}"):
         check_feasible(Problem(SPACE, plain, bounds, (len(LEVEL),)), seed=0)
     met = check_feasible(Problem(SPACE, SCORER, bounds, (len(LEVEL),)), seed=0)
     (_, scores), *_ = SCORER.at_all_clocks(met, SCORER(met))

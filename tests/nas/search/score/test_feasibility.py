@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.search.problem import Problem
-from nas.search.score.bounds import Bounds, option_name
+from nas.search.score.bounds import Bounds
 from nas.search.score.feasibility import check_feasible, least_bounds, least_values
 from nas.search.score.scorer import Scorer
 from nas.search.targets import params_of
@@ -104,8 +104,8 @@ def test_what_no_probe_meets_is_searched_for():
 
 def test_one_unreachable_bound_names_the_best_and_what_to_raise_it_to():
     said = answer(Bounds(max_energy_mj=0.001))
-    assert said.startswith("no configuration meets --max-energy-mj 0.001: the best reachable is ")
-    raised = float(re.search(r"raise --max-energy-mj to ([\d.]+)$", said).group(1))
+    assert said.startswith("no configuration meets `max_energy_mj` 0.001: the best reachable is ")
+    raised = float(re.search(r"raise `max_energy_mj` to ([\d.]+)$", said).group(1))
     assert len(check_feasible(problem(Bounds(max_energy_mj=raised)), seed=0))
 
 
@@ -121,7 +121,7 @@ def test_every_single_relaxation_that_is_named_suffices(data):
     except InputError as refused:
         said = str(refused)
         for name in values:
-            for found in re.findall(rf"raise {option_name(name)} to ([\d.]+)", said):
+            for found in re.findall(rf"raise `{name}` to ([\d.]+)", said):
                 assert float(found) > values[name]
                 raised = replace(bounds, **{name: float(found)})
                 assert len(check_feasible(problem(raised), seed=0))
@@ -139,5 +139,5 @@ def test_bounds_that_exclude_each_other_say_how_far_they_are():
 def test_levels_that_forbid_a_bound_are_named():
     fastest = float(SCORES.latency_ms[:, :, 2].min())
     said = answer(Bounds(max_latency_ms=1.1 * fastest, levels=(0,)))
-    assert "at the allowed --levels" in said
-    assert said.endswith("or allow other --levels")
+    assert "at the allowed `levels`" in said
+    assert said.endswith("or allow other `levels`")

@@ -117,5 +117,5 @@ def test_violation_is_the_smallest_over_policies_and_levels():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bound_is_a_positive_number(value):
-    with pytest.raises(InputError, match="--max-latency-ms must be a positive number"):
+    with pytest.raises(InputError, match="`max_latency_ms` must be a positive number"):
         Bounds(max_latency_ms=value)

@@ -148,5 +148,5 @@ def _hold_until_killed(folder, ready):
 
 def test_a_bad_storage_url_is_one_line(tmp_path):
     sampler = GenerationSampler(SPACE)
-    with pytest.raises(InputError, match="cannot open --storage nonsense"):
+    with pytest.raises(InputError, match="cannot open `storage` nonsense"):
         open_study("nonsense", tmp_path / "j", sampler)

@@ -271,9 +271,9 @@ def on_database(digits, out, url, *more):
     ("storage", "said"),
     [
         ("nonsense", "give a URL such as sqlite:///study.db"),
-        ("postgresql+psycopg://nobody@127.0.0.1:1/x", "cannot open --storage postgresql"),
+        ("postgresql+psycopg://nobody@127.0.0.1:1/x", "cannot open `storage` postgresql"),
         ("/no/such/folder/study.journal", "No such file"),
-        ("sqlite://me:secret@/x", r"cannot open --storage sqlite://me:\*\*\*@/x"),
+        ("sqlite://me:secret@/x", r"cannot open `storage` sqlite://me:\*\*\*@/x"),
     ],
 )
 def test_a_storage_that_cannot_be_opened_is_one_line(storage, said):
