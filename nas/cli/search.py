@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from nas.pareto import ParetoTable
+    from nas.search import SearchSettings
+    from nas.search.front.outcomes import Generation
+    from nas.search.front.shared_set import SharedContent
+
+RENAMED = {"samples": "n_target_rows", "trials": "n_trials", "points": "n_points"}
 
 
 def search(
@@ -37,6 +45,11 @@ def search(
         str,
         typer.Option(help="nsga2; surrogate: fewer subnets, chosen by a model; optuna:TPESampler."),
     ] = "nsga2",
+    population: Annotated[int, typer.Option(help="Subnets of a generation.")] = 50,
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option("--objective", help="Minimise this as well: latency_worst_ms or params."),
+    ] = None,
     clocks: Annotated[
         str, typer.Option(help="gpu, or all: CPU and memory clocks are searched too.")
     ] = "gpu",
@@ -96,52 +109,14 @@ def search(
 
     Example: `nas search --device xavier-nx --out runs/xavier-nx`
     """
-    from nas.cli.options import parse_levels
-    from nas.cli.output import command_line, console
-    from nas.search import Bounds, SearchSettings, search_devices
+    given = dict(locals())
+    from nas.cli.output import console
+    from nas.search import search_devices
     from search_spaces import InputError
 
     if resume and overwrite:
-        raise InputError("--resume and --overwrite exclude each other; give one of them")
-    settings = SearchSettings(
-        device=device[0],
-        others=tuple(device[1:]),
-        out=out or Path("runs") / "+".join(Path(name).stem for name in device),
-        supernet=supernet,
-        space=space,
-        accuracy_table=accuracy_table,
-        power_mode=power_mode,
-        backend=backend,
-        precision=precision,
-        batch=batch,
-        proxy=proxy,
-        measurements=measurements,
-        n_target_rows=samples,
-        n_trials=trials,
-        sampler=sampler,
-        clocks=clocks,
-        n_points=points,
-        patience=patience,
-        bounds=Bounds(
-            max_error_pct,
-            max_latency_ms,
-            max_worst_latency_ms,
-            max_energy_mj,
-            max_params,
-            levels=None if levels is None else parse_levels(levels),
-        ),
-        warm_start=warm_start,
-        storage=storage,
-        study=study,
-        evaluate=evaluate or ray is not None,
-        ray=ray,
-        ray_async=ray_async,
-        data=data,
-        seed=seed,
-        command=command_line(),
-        instant=instant,
-        optimiser=optimiser,
-    )
+        raise InputError("`resume` and `overwrite` exclude each other; give one of them")
+    settings = _settings(given)
     log = console(quiet=quiet)
     if plan is not None:
         from nas.cli.plan import print_plan
@@ -162,7 +137,29 @@ def search(
         log.print(f"files: {settings.folder}/shared.json{journal}, DEVICE/{{{files}}}")
 
 
-def _print(tables: list[ParetoTable], shared: dict[str, Any] | None, *, json: bool) -> None:
+def _settings(given: dict[str, Any]) -> SearchSettings:
+    """The command's options as settings, which have fields of the same names."""
+    from nas.cli.options import parse_levels
+    from nas.cli.output import command_line
+    from nas.pareto import OBJECTIVES
+    from nas.search import Bounds, SearchSettings
+
+    first, *others = given["device"]
+    levels, out = given["levels"], given["out"]
+    bounds = {f.name: given[f.name] for f in fields(Bounds)}
+    named = {RENAMED.get(name, name): value for name, value in given.items()} | {
+        "device": first,
+        "others": tuple(others),
+        "out": out or Path("runs") / "+".join(Path(name).stem for name in given["device"]),
+        "bounds": Bounds(**bounds | {"levels": None if levels is None else parse_levels(levels)}),
+        "objectives": (*OBJECTIVES, *(given["objectives"] or ())),
+        "evaluate": given["evaluate"] or given["ray"] is not None,
+        "command": command_line(),
+    }
+    return SearchSettings(**{f.name: named[f.name] for f in fields(SearchSettings)})
+
+
+def _print(tables: list[ParetoTable], shared: SharedContent | None, *, json: bool) -> None:
     from nas.cli.output import print_json
     from nas.cli.tables import print_result, print_shared
 
@@ -180,7 +177,7 @@ def _print(tables: list[ParetoTable], shared: dict[str, Any] | None, *, json: bo
 class _Screen:
     """Draws what a search reports: a line per stage, a bar for the generations."""
 
-    def __init__(self, log: Any, n_trials: int) -> None:
+    def __init__(self, log: Console, n_trials: int) -> None:
         from nas.cli.output import progress
 
         self.log, self.bar = log, progress(log)
@@ -199,6 +196,6 @@ class _Screen:
     def evaluation(self, n_evaluated: int) -> None:
         self.bar.update(self.task, note=f"{n_evaluated:,} evaluated on images", visible=True)
 
-    def generation(self, generation: Any) -> None:
+    def generation(self, generation: Generation) -> None:
         note = f"hypervolume {generation.hypervolume:.4f}, {generation.n_points:,} on fronts"
         self.bar.update(self.task, completed=generation.n_trials, note=note, visible=True)

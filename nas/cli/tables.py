@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -14,6 +14,9 @@ from nas.cli.verified import verified_cost_lines
 from nas.pareto import Level, ParetoTable, Point
 from nas.pareto.records import PredictorEntry, SearchEntry
 from nas.pareto.verified import QUANTITIES
+
+if TYPE_CHECKING:
+    from nas.search.front.shared_set import SharedContent
 
 WIDE = 130  # columns of a terminal that has room for subnet strings
 
@@ -93,7 +96,7 @@ def _search(search: SearchEntry) -> list[str]:
     return lines
 
 
-def print_shared(content: dict[str, Any]) -> None:
+def print_shared(content: SharedContent) -> None:
     """Print which subnets serve all devices of a search."""
     devices = content["devices"]
     kept = f"{100 - content['loss_pct']:g} %"

@@ -16,6 +16,7 @@ import numpy as np
 from nas.devices import AnalyticDevice, Device, load_profile, profile_names
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
+from nas.search.listener import Listener
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
 from nas.search.targets import Target
@@ -34,7 +35,7 @@ def instant_archive(
     settings: SearchSettings,
     model: Model,
     target: Target,
-    listener: Any,
+    listener: Listener,
 ) -> Archive:
     """Everything proposed for the target, scored; the bounds decide what stays."""
     optimizer = _optimiser(settings, model, listener)
@@ -117,7 +118,7 @@ def _whole(space: Space) -> Any:
     return np.arange(space.n_exits + 1)[None] == space.n_exits
 
 
-def _optimiser(settings: SearchSettings, model: Model, listener: Any) -> NeuralOptimizer:
+def _optimiser(settings: SearchSettings, model: Model, listener: Listener) -> NeuralOptimizer:
     """From `optimiser`, else the supernet's folder or `out`; trained where there is none."""
     accuracies = model.accuracy.table.sha256
     places = [settings.optimiser] if settings.optimiser else [model.folder, settings.folder]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
 
 import optuna
 
@@ -15,10 +14,10 @@ from nas.pareto import ParetoTable
 from nas.search.folder import RunFolder, claim
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
-from nas.search.front.outcomes import Generation
-from nas.search.front.shared_set import shared, write_shared
+from nas.search.front.shared_set import SharedContent, shared, write_shared
 from nas.search.images.verify_accuracy import check_data, verify
 from nas.search.instant import instant_archive
+from nas.search.listener import Listener, Silent
 from nas.search.model import Model, load_model
 from nas.search.result import result_table, write_result
 from nas.search.score.feasibility import check_feasible
@@ -32,31 +31,6 @@ from nas.search.target_rows import as_measured, planned_rows, target_rows
 from nas.search.targets import Targets, find_devices, fit_target
 from nas.transfer.proxy import Proxy, load_proxy
 from search_spaces import Genes, InputError, Row
-
-
-class Listener(Protocol):
-    """Where a search reports what it does; the command line draws it."""
-
-    def stage(self, text: str) -> None: ...
-
-    def generation(self, generation: Generation) -> None: ...
-
-    def evaluation(self, n_evaluated: int) -> None:
-        """One more subnet was run on images."""
-        ...
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def stage(self, text: str) -> None:
-        pass
-
-    def generation(self, generation: Generation) -> None:
-        pass
-
-    def evaluation(self, n_evaluated: int) -> None:
-        pass
 
 
 def run_search(
@@ -80,7 +54,7 @@ def search_devices(
     resume: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
-) -> tuple[list[ParetoTable], dict[str, Any] | None]:
+) -> tuple[list[ParetoTable], SharedContent | None]:
     """One search for all devices: the result of each, and what they share (None for one device).
 
     The files of one device are in `out`; those of several are in a folder each, beside
@@ -213,9 +187,7 @@ def _check_found(settings: SearchSettings, targets: Targets, parts: Sequence[Arc
             )
 
 
-def _shared(
-    targets: Targets, parts: Sequence[Archive], listener: Listener
-) -> dict[str, Any] | None:
+def _shared(targets: Targets, parts: Sequence[Archive], listener: Listener) -> SharedContent | None:
     """What several devices have in common."""
     if len(parts) == 1:
         return None

@@ -152,6 +152,8 @@ def params_of(space: Space, grid: PolicyGrid) -> Callable[[Genes], Floats]:
         rows = np.repeat(genes, len(grid.programs), axis=0)
         heads = np.tile(grid.programs, (len(genes), 1))
         counts = space.operators(rows, heads).params.sum(axis=1)
-        return counts.reshape(len(genes), -1)[:, grid.route[:, -1]].astype(float)
+        last = grid.route[:, -1]
+        weights: Floats = counts.reshape(len(genes), -1)[:, last].astype(float)
+        return weights
 
     return params

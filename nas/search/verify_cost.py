@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -153,5 +152,5 @@ def _medians(
     return found
 
 
-def _joined(words: Any) -> str:
-    return " and ".join(sorted(set(words)))
+def _joined(words: Iterable[str | None]) -> str:
+    return " and ".join(sorted({word for word in words if word}))

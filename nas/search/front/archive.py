@@ -76,7 +76,9 @@ def surely_covered(costs: Sequence[Floats], front: Floats) -> Bools:
     scale = np.divide(n_bins, width, out=np.ones(n_binned), where=width > 0)
 
     def bins(values: Floats, d: int) -> NDArray[np.intp]:
-        return np.clip((values - low[d]) * scale[d], 0, n_bins + 1).astype(np.intp)
+        place = (values - low[d]) * scale[d]
+        inside: NDArray[np.intp] = np.clip(place, 0, n_bins + 1).astype(np.intp)
+        return inside
 
     # a point counts from the bin after its own on: whatever lies there is surely higher
     own = tuple(bins(front[:, d], d) + 1 for d in range(n_binned))
@@ -129,7 +131,8 @@ class Archive:
         self.n_configurations += scores.latency_ms.size
         on_devices = least_violation(violation, scores.level, self.n_levels)
         self.least = np.minimum(self.least, on_devices.min(axis=1))
-        return on_devices.max(axis=0)
+        worst: Floats = on_devices.max(axis=0)
+        return worst
 
     def part(self, device: int, columns: slice) -> Archive:
         """What concerns one of several devices, whose levels are `columns`."""

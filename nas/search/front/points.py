@@ -77,10 +77,10 @@ class PointMaker:
         interval = self.provenance.latency_interval_log
         latency_source, energy_source = self.provenance.at(setting < len(self.levels))
         clocks = self._clocks(setting)
-        point: Point = {
+        return {
             "id": point_id(level, str(subnet), exits, clocks if setting != level else None),
             "level": level,
-            **clocks,
+            **clocks,  # type: ignore[typeddict-item]
             "subnet": str(subnet),
             "exits": {"after": list(exits.after), "thresholds": list(exits.thresholds)},
             "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
@@ -95,7 +95,6 @@ class PointMaker:
             "macs": int(size[0]),  # where no early exit is taken
             "params": int(size[1]),
         }
-        return point
 
     def _clocks(self, setting: int) -> OwnClocks:
         """The point's own clocks beside the one that names its level, where they are searched."""

@@ -36,7 +36,8 @@ def reference_costs(problem: Problem) -> Floats:
     1.1 times the costlier of the largest and the smallest subnet without exits, in every cost.
     """
     ends = np.concatenate([problem.space.largest, problem.space.smallest])
-    return MARGIN * problem.costs(problem.scorer(ends))[:, 0].max(axis=0)
+    worse: Floats = problem.costs(problem.scorer(ends))[:, 0].max(axis=0)
+    return MARGIN * worse
 
 
 def measured(n_subnets: int, fronts: Sequence[Floats], reference: Floats) -> Progress:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -28,7 +28,25 @@ CHUNK = 100  # subnets that are scored at once
 N_CELLS = 24**2  # of the grid that volumes are counted on
 
 
-def shared(problem: Problem, archives: Sequence[Archive], devices: Sequence[str]) -> dict[str, Any]:
+class SharedSubnet(TypedDict):
+    """A subnet of the set, and what it keeps together with those before it."""
+
+    subnet: str
+    kept_pct: dict[str, float]  # of every device's hypervolume
+
+
+class SharedContent(TypedDict):
+    """All of `shared.json`."""
+
+    schema: str
+    devices: list[str]
+    loss_pct: float
+    n_on_some_front: int
+    on_every_front: list[str]
+    set: list[SharedSubnet]
+
+
+def shared(problem: Problem, archives: Sequence[Archive], devices: Sequence[str]) -> SharedContent:
     """The content of `shared.json`; every device has an archive of its own levels."""
     space = problem.space
     on_front = [{int(s) for front in a.fronts for s in front.subnet} for a in archives]
@@ -53,7 +71,7 @@ def shared(problem: Problem, archives: Sequence[Archive], devices: Sequence[str]
     }
 
 
-def write_shared(content: dict[str, Any], out: Path) -> None:
+def write_shared(content: SharedContent, out: Path) -> None:
     write_text(out / SHARED, json.dumps(content, indent=1) + "\n")
 
 
@@ -122,7 +140,8 @@ class _Cover:
 def _corner(front: Floats) -> list[float]:
     """1.1 times the largest of every cost; 1 where a device has no such cost."""
     largest = front.max(axis=0)
-    return np.where(largest > 0, 1.1 * largest, 1.0).tolist()
+    corner: list[float] = np.where(largest > 0, 1.1 * largest, 1.0).tolist()
+    return corner
 
 
 class _Grid:

@@ -41,7 +41,8 @@ class Evaluator:
                 self.supernet, chosen, self.data, self.grid, self.temperatures
             )
         share = np.concatenate([error[:, None] / 100, rates], axis=1)
-        return np.rint(share * self.n_images).astype(np.int32)
+        counts: Counts = np.rint(share * self.n_images).astype(np.int32)
+        return counts
 
     def each(self, subnets: Sequence[str]) -> Iterator[tuple[str, Counts]]:
         """Subnets with their counts, one after the other in this process."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from nas.search.folder import RunFolder
 from nas.search.images.evaluator import Counts, Evaluator
+from nas.search.listener import Listener
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
 from predictors import AccuracyTable
@@ -158,7 +159,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 @contextmanager
 def image_accuracy(
-    settings: SearchSettings, model: Model, folder: RunFolder, listener: Any
+    settings: SearchSettings, model: Model, folder: RunFolder, listener: Listener
 ) -> Iterator[EvaluatedAccuracy]:
     """Accuracies of `model` from the validation images in `settings.data`, kept in `folder`.
 

@@ -73,7 +73,8 @@ def least_values(bounds: Bounds, scores: Scores, name: str) -> Floats:
     others = _without(bounds, name)
     free = others.violation(scores) <= 0
     value = np.zeros(free.shape) if name == ALL_LEVELS else bounds.values(scores)[name]
-    return np.where(free, value, np.inf).min(axis=(1, 2))
+    least: Floats = np.where(free, value, np.inf).min(axis=(1, 2))
+    return least
 
 
 def _without(bounds: Bounds, name: str) -> Bounds:

@@ -39,7 +39,8 @@ def combined(values: Floats) -> Floats:
     fast they are. A device without energy (0) does not count there.
     """
     if len(values) == 1:
-        return values[0]
+        alone: Floats = values[0]
+        return alone
     logs = np.log(values, out=np.zeros_like(values), where=values > 0)
     known = (values > 0).sum(axis=0)
     mean = np.exp(logs.sum(axis=0) / np.maximum(known, 1))

@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 
 from nas.search.front.archive import Archive
+from nas.search.listener import Listener
 from nas.search.problem import Problem
 from nas.search.settings import SearchSettings
 from nas.search.study import generations
@@ -21,7 +22,7 @@ def search_study(
     study: optuna.Study,
     problem: Problem,
     first: list[Genes],
-    listener: Any,
+    listener: Listener,
 ) -> Archive:
     """Search until the study holds `n_trials` subnets; `first` are those to begin with."""
     listener.stage("search")

@@ -6,12 +6,12 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
 from nas.pareto import read_pareto
 from nas.pareto.records import WarmStartEntry
+from nas.search.listener import Listener
 from nas.search.settings import SearchSettings
 from nas.search.study.storage import faults_named
 from search_spaces import Genes, InputError, Space
@@ -61,7 +61,7 @@ def read_warm_start(path: Path, space: Space) -> WarmStart:
 
 
 def warm_start(
-    settings: SearchSettings, study: optuna.Study, space: Space, listener: Any
+    settings: SearchSettings, study: optuna.Study, space: Space, listener: Listener
 ) -> WarmStart | None:
     """What the study starts from, if the settings ask for it."""
     if settings.warm_start is None:
