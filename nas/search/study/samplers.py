@@ -41,7 +41,7 @@ def optunas(name: str, seed: int) -> BaseSampler:
     """`optuna.samplers.NAME` with its defaults. InputError: not there, or it needs arguments."""
     found = getattr(optuna.samplers, name, None)
     if not (inspect.isclass(found) and issubclass(found, BaseSampler)):
-        known = [n for n in optuna.samplers.__all__ if n.endswith("Sampler")]
+        known = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and "Base" not in n]
         raise InputError(f"`sampler` names {name!r}; optuna.samplers has {', '.join(known)}")
     parameters = inspect.signature(found).parameters
     try:
