@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """What was given cannot be used: one line with what was asked, what was found, what to do."""
+    """What was given cannot be used; one line says what was wanted, what was found, what to do."""

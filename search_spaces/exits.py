@@ -18,7 +18,7 @@ THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # calibrated max softma
 
 @dataclass(frozen=True)
 class ExitPolicy:
-    """Which early exits are asked, and the calibrated confidence at which a sample leaves there."""
+    """Which early exits are checked, and the calibrated confidence at which a sample leaves one."""
 
     after: tuple[int, ...] = ()
     thresholds: tuple[float, ...] = ()
@@ -39,8 +39,8 @@ class ExitPolicy:
 
     def programs(self, n_exits: int) -> list[tuple[int, ...]]:
         """The heads of each program that samples run under this policy, from short to long."""
-        asked = (*self.after, n_exits)
-        return [asked[: k + 1] for k in range(len(asked))]
+        checked = (*self.after, n_exits)
+        return [checked[: k + 1] for k in range(len(checked))]
 
     def to_dict(self) -> dict[str, Any]:
         return {"after": list(self.after), "thresholds": list(self.thresholds)}
@@ -75,12 +75,12 @@ class PolicyGrid:
     Policy 0 takes no early exit. A *program* is the trunk up to the deepest of a set of exits plus
     the heads of the whole set; `programs` lists every non-empty set as a row of booleans
     `(n_programs, n_exits + 1)`. `route[p, k]` is the program that a sample has run when it leaves
-    at exit k under policy p, or -1 where policy p does not ask exit k.
+    at exit k under policy p, or -1 where policy p does not check exit k.
     """
 
     n_exits: int
     thresholds: tuple[float, ...] = THRESHOLDS
-    levels: Ints = field(init=False, repr=False)  # (P, n_exits), 0 = exit not asked
+    levels: Ints = field(init=False, repr=False)  # (P, n_exits), 0 = exit not checked
     programs: Bools = field(init=False, repr=False)
     route: Ints = field(init=False, repr=False)
 
@@ -88,10 +88,10 @@ class PolicyGrid:
         n = self.n_exits
         grid = list(product(range(len(self.thresholds) + 1), repeat=n))
         levels = np.array(grid, dtype=np.int64).reshape(len(grid), n)
-        asked = np.concatenate([levels > 0, np.ones((len(levels), 1), dtype=bool)], axis=1)
+        checked = np.concatenate([levels > 0, np.ones((len(levels), 1), dtype=bool)], axis=1)
         bits = 1 << np.arange(n + 1)
         programs = (np.arange(1, 1 << (n + 1))[:, None] & bits) > 0
-        route = np.where(asked, np.cumsum(asked * bits, axis=1) - 1, -1)
+        route = np.where(checked, np.cumsum(checked * bits, axis=1) - 1, -1)
         for name, value in (("levels", levels), ("programs", programs), ("route", route)):
             object.__setattr__(self, name, value)
 
@@ -118,8 +118,8 @@ class PolicyGrid:
 
     def n_decisions(self) -> Ints:
         """Confidence checks done by a sample that leaves at exit k, `(P, n_exits + 1)`."""
-        asked = np.concatenate([self.levels > 0, np.zeros((len(self), 1), dtype=bool)], axis=1)
-        return np.cumsum(asked, axis=1)
+        checked = np.concatenate([self.levels > 0, np.zeros((len(self), 1), dtype=bool)], axis=1)
+        return np.cumsum(checked, axis=1)
 
     def response(self, confidence: NDArray[np.floating], correct: Bools) -> tuple[Floats, Floats]:
         """Top-1 error in percent `(P,)` and exit rates `(P, n_exits + 1)` of every policy.
@@ -144,8 +144,8 @@ class PolicyGrid:
         still = np.ones((len(self), len(self)), dtype=bool)
         leaves = []
         for k in range(self.n_exits):
-            asked = self.levels[:, k, None]
-            out = still & (asked > 0) & (self.levels[None, :, k] >= asked)
+            checked = self.levels[:, k, None]
+            out = still & (checked > 0) & (self.levels[None, :, k] >= checked)
             leaves.append(out.astype(float))
             still &= ~out
         return [*leaves, still.astype(float)]
@@ -154,7 +154,7 @@ class PolicyGrid:
 def ideal_mapping(correct: Bools) -> tuple[float, list[float]]:
     """The oracle of HADAS (Bouzidi et al., 2023): error in percent, dissimilarity of every exit.
 
-    `correct` is (images, asked exits). An oracle sends every image to the first exit that is right,
+    `correct` is (images, exits). An oracle sends every image to the first exit that is right,
     which no device can do: its error is a limit, not an accuracy. The dissimilarity of an exit is
     the share of what it gets right that no earlier exit got right; 0 for one that adds nothing.
     """

@@ -131,11 +131,11 @@ class StagedSpace(Space):
 
     def add_exit(self, net: OperatorBuilder, x: Map, hidden: int) -> None:
         """Add the head of an early exit: pool, 3x3 convolution of stride 2, classifier."""
-        asked, factor = net.on, np.maximum(1, x.side // self.head_side)
+        on, factor = net.on, np.maximum(1, x.side // self.head_side)
         if np.ndim(factor) or factor > 1:  # of subnets that differ in their resolution some pool
-            net.on = asked & (factor > 1)
+            net.on = on & (factor > 1)
             x = net.pool(x, factor, x.side // factor)
-        net.on = asked
+        net.on = on
         x = net.conv(x, hidden, 3, 2)
         net.linear(net.mean(x), self.n_classes)
 

@@ -1,18 +1,23 @@
-"""The space for images of any size: its name, its shape, the way back from the name."""
+"""The elastic ResNet's spaces: for images of any size, and what the CIFAR space was made for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from search_spaces import (
     RESOLUTIONS,
     InputError,
+    ResNetSpace,
     get_space,
     resnet_cifar,
     resnet_digits,
     resnet_for,
     space_from_dict,
 )
+from tests.search_spaces.test_space import CIFAR, mmacs
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
@@ -42,3 +47,52 @@ def test_other_resolutions_are_refused() -> None:
         resnet_for(30, 3, 10)
     with pytest.raises(InputError, match="unknown space 'resnet-28x32x1-10'"):
         get_space("resnet-28x32x1-10")
+
+
+# ---- the CIFAR space ----------------------------------------------------------------------------
+
+
+def n_canonical(space: ResNetSpace) -> int:
+    """Subnets of the space: stages are independent, and skipped blocks have no choice."""
+    blocks = sum(len(space.expands) ** depth for depth in space.depths)
+    return int(np.prod([len(widths) * blocks for widths in space.widths]))
+
+
+def n_networks(space: ResNetSpace) -> int:
+    """Subnets that differ as networks: expand ratios with the same inner width count once."""
+    per_stage = [
+        sum(
+            len({int(space.mid_width(width, e)) for e in space.expands}) ** depth
+            for width in widths
+            for depth in space.depths
+        )
+        for widths in space.widths
+    ]
+    return int(np.prod(per_stage))
+
+
+def test_the_cifar_space_has_millions_of_networks() -> None:
+    cut = replace(CIFAR, widths=tuple(widths[:2] for widths in CIFAR.widths[:2]), strides=(1, 2))
+    everything = cut.enumerate()
+    assert len(everything) == n_canonical(cut)
+    operators = cut.operators(everything, np.ones((1, cut.n_exits + 1), dtype=bool))
+    shapes = np.concatenate([operators.c_in, operators.c_out], axis=1)
+    assert len(np.unique(shapes, axis=0)) == n_networks(cut)
+    assert n_canonical(CIFAR) == 3_981_312
+    assert n_networks(CIFAR) == 3_317_760
+
+
+def test_the_cifar_space_spans_a_factor_of_twenty() -> None:
+    every_head = np.ones((1, CIFAR.n_exits + 1), dtype=bool)
+    largest = CIFAR.operators(CIFAR.largest, every_head).macs.sum() / 1e6
+    assert 60 <= mmacs(CIFAR, CIFAR.largest)[0] <= largest <= 110
+    assert mmacs(CIFAR, CIFAR.smallest) <= 0.05 * mmacs(CIFAR, CIFAR.largest)
+    assert CIFAR.n_exits >= 3
+
+
+def test_early_heads_cost_little() -> None:
+    every_head = np.ones((1, CIFAR.n_exits + 1), dtype=bool)
+    heads = CIFAR.operators(CIFAR.largest, every_head).macs.sum() / 1e6 - mmacs(
+        CIFAR, CIFAR.largest
+    )
+    assert heads[0] < 0.06 * mmacs(CIFAR, CIFAR.largest)[0]
