@@ -49,7 +49,7 @@ def transfer(
         check_has(measured, quantity, str(rows))
         judged = {quantity: _pooled(found, device, target.levels, proxies, measured, quantity, out)}
     elif out:
-        raise InputError("--out keeps a pooled predictor; give at least two --proxy")
+        raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
     else:
         judged = judge_proxy(found, target, proxies[0], measured)
     if report:

@@ -60,7 +60,7 @@ class Cluster:
         if not self.n_slots:
             missing = self._missing()
             ray.shutdown()
-            raise NoPlaceError(f"--ray {self.address}: {missing}")
+            raise NoPlaceError(f"`ray` {self.address}: {missing}")
         shutil.rmtree(self.scratch, ignore_errors=True)  # of a killed process
         self._thread = threading.Thread(target=self._run, name="tune", daemon=True)
         self._thread.start()
@@ -180,13 +180,13 @@ def connect(address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if "AuthToken" in str(error.__cause__):  # ours is looked for only where this is set
             raise InputError(
-                f"--ray {address}: the cluster asks for a token; give this command and every "
+                f"`ray` {address}: the cluster asks for a token; give this command and every "
                 "`ray start` RAY_AUTH_MODE=token, and every machine the first one's "
                 "~/.ray/auth_token"
             ) from None
         raise InputError(
-            f"--ray {address}: no cluster answers ({first_line(error)}); start one with "
-            "`ray start --head`, or give --ray local for the cores of this machine"
+            f"`ray` {address}: no cluster answers ({first_line(error)}); start one with "
+            "`ray start --head`, or give `ray` local for the cores of this machine"
         ) from None
 
 

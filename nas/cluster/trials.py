@@ -15,7 +15,7 @@ os.environ.update(  # Ray reads these when it is imported
     RAY_ENABLE_AUTO_CONNECT="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_AIR_NEW_OUTPUT="0",
-    RAY_worker_niceness="0",  # of --ray local: what is timed runs as any other program does
+    RAY_worker_niceness="0",  # here: what is timed runs as any other program does
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
     TUNE_MAX_PENDING_TRIALS_PG="1000",  # every free core at once, not one core after another
 )
@@ -24,7 +24,7 @@ try:
     from ray import tune
     from ray.tune.search import Searcher
 except ImportError as error:
-    raise InputError(f"--ray needs Ray ({error}): pip install 'nas[ray]'") from None
+    raise InputError(f"`ray` needs Ray ({error}): pip install 'nas[ray]'") from None
 
 __all__ = ["Handout", "Stop", "WorkTrial", "ray", "tune"]
 

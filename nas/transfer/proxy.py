@@ -34,12 +34,12 @@ class Proxy:
             return f"{self.n_rows} {self.source} rows of {self.n_subnets} subnets"
         return (
             f"an analytic model ({self.source}); measured rows are better: "
-            "`nas measure --device host --space SPACE --out rows.csv`, then --proxy rows.csv"
+            "`nas measure --device host --space SPACE --out rows.csv` makes a file for `proxy`"
         )
 
 
 def load_proxy(space: Space, choice: str) -> Proxy:
-    """The proxy that `--proxy` names: bundled rows, a file of rows, or an analytic device.
+    """The proxy named `choice`: bundled rows, a file of rows, or an analytic device.
 
     `auto` takes the bundled rows of the space, and the analytic host where there are none.
     """

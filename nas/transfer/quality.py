@@ -38,7 +38,7 @@ Names = NDArray[np.object_]
 def predictor_kind(quantity: str) -> type[LatencyPredictor | EnergyPredictor]:
     """The class that predicts `quantity`; InputError lists what can be asked."""
     if quantity not in QUANTITIES:
-        raise InputError(f"--quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
+        raise InputError(f"`quantity` must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
     return QUANTITIES[quantity]
 
 
@@ -56,7 +56,7 @@ def rows_of(
         known = sorted(rows["level"].dropna().unique()) if "level" in rows else []
         if level not in known:
             found = ", ".join(f"{value:g}" for value in known) or "no level"
-            raise InputError(f"{path} has no rows at --level {level}; it has {found}")
+            raise InputError(f"{path} has no rows at `level` {level}; it has {found}")
         rows = rows[rows["level"] == level]
     check_has(rows, quantity, str(path))
     rows = rows[rows[quantity].notna()].reset_index(drop=True)
@@ -66,7 +66,7 @@ def rows_of(
             found = ", ".join(map(str, values[:4]))
             raise TableError(
                 f"{path} mixes {len(values)} values of {column} ({found}); a predictor learns one: "
-                + ("choose with --level" if column == "level" else "split the file")
+                + ("choose with `level`" if column == "level" else "split the file")
             )
     return rows
 
@@ -76,7 +76,7 @@ def check_has(rows: pd.DataFrame, quantity: str, where: str) -> None:
     if quantity not in rows or rows[quantity].isna().all():
         raise InputError(
             f"{where} holds no {quantity}; it has {', '.join(rows.columns)}; measure it or ask "
-            "for another --quantity"
+            "for another `quantity`"
         )
 
 

@@ -33,7 +33,7 @@ def zoo_names() -> list[str]:
 
 
 def supernet_folder(name: str) -> Path:
-    """The folder of `--supernet`: a name from the zoo, `auto`, or a path."""
+    """The folder of the supernet `name`: one of the zoo, `auto`, or a path."""
     for folder in (_zoo() / (DEFAULT if name == "auto" else name), Path(name)):
         if (folder / "weights.safetensors").exists():
             return folder

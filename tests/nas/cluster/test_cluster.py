@@ -190,6 +190,6 @@ def test_without_order_every_subnet_is_another_one_and_slow_nodes_hold_up_nobody
 def test_no_cluster_is_one_line(digits, tmp_path):
     driver = Driver(digits, tmp_path / "run", ray="127.0.0.1:1")
     assert driver.process.wait(PATIENCE_S) == 1
-    assert "--ray 127.0.0.1:1: no cluster answers" in driver.said
+    assert "`ray` 127.0.0.1:1: no cluster answers" in driver.said
     assert "Traceback" not in driver.said
     assert not (tmp_path / "run").exists()

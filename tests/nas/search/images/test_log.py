@@ -126,7 +126,7 @@ def test_a_cluster_without_ray_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     for name in ("nas.cluster", "nas.cluster.trials"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(InputError, match=r"--ray needs Ray .* pip install 'nas\[ray\]'"):
+    with pytest.raises(InputError, match=r"`ray` needs Ray .* pip install 'nas\[ray\]'"):
         import_module("nas.cluster")
 
 
