@@ -8,7 +8,7 @@ from typing import Sequence
 from .governor import Governor, Job
 from .policies import Demands
 
-PERIOD_MS = 100.0  # of control: heat, the level to wait at
+PERIOD_MS = 100.0  # of control: heat
 
 
 class Agent:
@@ -56,8 +56,6 @@ class Governed(Agent):
     def __init__(self, governor: Governor, *, check_ms: float = 3.0) -> None:
         super().__init__([], 0)
         self.governor, self.check_ms = governor, check_ms
-        self._rest = 0
-        self._ticks = 0
 
     def want(self, model: int, demands: Demands) -> None:
         self.governor.models[model].want(demands)
@@ -73,13 +71,11 @@ class Governed(Agent):
         return wanted, found.rows, self.check_ms
 
     def idle(self, level: int, now_ms: float) -> int | None:
-        return self._rest
+        self.governor.plan()
+        return self.governor.rest(level)
 
     def tick(self, busy: float, level: int, now_ms: float, temperature_c: float) -> int | None:
         self.governor.heat(temperature_c)
-        self._ticks += 1
-        if self._ticks % 10 == 1:
-            self._rest = self.governor.rest()
         return min(level, self.governor.cap) if level > self.governor.cap else None
 
     def observe(self, model: int, level: int, table_ms: float, took_ms: float) -> None:

@@ -26,18 +26,20 @@ def periodic(seconds: float, period_ms: float) -> np.ndarray:
 
 
 def bursts(
-    seconds: float, period_ms: float, rng: np.random.Generator, on_ms: float, off_ms: float
+    at_ms: np.ndarray, n_images: int, rng: np.random.Generator, calm_ms: float, busy_ms: float
 ) -> np.ndarray:
-    """Periodic while a two-state source is on; both states last exponentially long."""
-    found: list[float] = []
-    now = period_ms
-    while now < seconds * 1e3:
-        end = now + rng.exponential(on_ms)
-        while now < min(end, seconds * 1e3):
-            found.append(now)
-            now += period_ms
-        now += rng.exponential(off_ms)
-    return np.array(found)
+    """Images of each frame from a two-state source: calm 1 to n - 1, busy 1.5 n to 2.5 n.
+
+    Both states last exponentially long, with these means; at two to one the mean is n.
+    """
+    calm, burst = (1, max(n_images, 2)), (round(1.5 * n_images), round(2.5 * n_images) + 1)
+    sizes, busy, until = [], True, 0.0
+    for at in at_ms:
+        while at >= until:
+            busy = not busy
+            until += rng.exponential(busy_ms if busy else calm_ms)
+        sizes.append(int(rng.integers(*(burst if busy else calm))))
+    return np.array(sizes, dtype=int)
 
 
 def read_arrivals(path: str) -> tuple[np.ndarray, np.ndarray]:

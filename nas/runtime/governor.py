@@ -23,13 +23,14 @@ from .manifest import ManifestError
 from .policies import Demands, check_demands, relaxed
 from .table import CostTable
 
-SAFETY = 0.97  # of the time left: what may be planned
+SAFETY = 0.99  # of the time left: what may be planned
 SPREADS = 1.0  # standard deviations of a frame's exits that a plan leaves room for
 GAIN = 0.03  # a change of configuration must save this much
 DWELL_MS = 200.0  # and comes no sooner after the last one
 RISE, FALL, OWN = 0.6, 0.2, 0.1  # weight of one measurement in the ratios
 COOL_C = 3.0  # below the cap, the next level is allowed again
-RECENT = 32  # frames that the idle level is planned for
+RECENT, LONG = 12, 256  # frames that the next one is like; and one of which may come any time
+QUANTILES = (0.15, 0.5, 0.85)  # of the sizes of the recent
 
 
 class Job(NamedTuple):
@@ -55,7 +56,7 @@ class Controller:
     def __init__(self, table: CostTable, demands: Demands, delay_ms: np.ndarray) -> None:
         self.table, self.delay_ms = table, delay_ms
         self.now, self.board = 1.0, np.ones(table.n_levels)  # ratios measured / table
-        self.frames: deque[int] = deque(maxlen=RECENT)
+        self.frames: deque[int] = deque(maxlen=LONG)
         self.gaps_ms: deque[float] = deque(maxlen=RECENT)
         self.row, self.changed_ms = -1, -np.inf  # what runs, and since when
         self._arrived_ms = -1.0
@@ -103,6 +104,33 @@ class Controller:
         finish += n**0.5 * self._spread
         return finish, cost
 
+    def ahead(self, cap: int, idle_w: np.ndarray) -> np.ndarray:
+        """mJ of a pause at each clock and the frame behind it, (L,); infinite if it can be late."""
+        frames, gaps = list(self.frames) or [1], sorted(self.gaps_ms) or [0.0]
+        sizes, gap = sorted(frames[-RECENT:]), gaps[len(gaps) // 2]
+        above_idle, cost = idle_w - idle_w[0], np.zeros(len(idle_w))
+        for share in QUANTILES:
+            finish, mj = self._from_all(sizes[round(share * (len(sizes) - 1))], cap)
+            best = mj.argmin(axis=1)
+            levels = np.arange(len(best))
+            cost += mj[levels, best] + above_idle * np.maximum(gap - finish[levels, best], 0)
+        _, worst = self._from_all(max(frames), cap)
+        return np.where(np.isinf(worst.min(axis=1)), np.inf, cost / len(QUANTILES))
+
+    def _from_all(self, n: int, cap: int) -> tuple[np.ndarray, np.ndarray]:
+        """Finish and cost (from level, configurations x levels), infinite if not in time."""
+        allowed, _, _ = self.steps[0]
+        rows = np.flatnonzero(allowed.any(axis=1))
+        there, here = self._ms[rows], self._ms[rows].T[:, :, None]
+        watts, delay = self._watts[rows], self.delay_ms[:, None, :]
+        high = np.maximum(watts, watts.T[:, :, None])
+        finish = np.maximum(n * there + delay * (1 - there / here), n * np.minimum(there, here))
+        cost = finish * self._above[rows] + delay * (high - watts)
+        usable = allowed[rows] & (finish <= SAFETY * self.demands.target_ms)
+        usable[:, :, cap + 1 :] = False
+        n_levels = len(cost)
+        return finish.reshape(n_levels, -1), np.where(usable, cost, np.inf).reshape(n_levels, -1)
+
     def prefer(self, cost: np.ndarray, now_ms: float) -> None:
         """Keep the configuration that runs unless another saves `GAIN`, or its dwell is over."""
         if self.row >= 0:
@@ -146,7 +174,8 @@ class Governor:
         self.n_levels = tables[0].n_levels
         self.cap = self.n_levels - 1  # the fastest clock that heat allows
         self.idle_w = tables[0].idle_w
-        self.idle_level = 0
+        self._way = delay_ms * np.maximum(self.idle_w[:, None] - self.idle_w, 0)  # mJ, (L, L)
+        self._rest, self._after = np.arange(self.n_levels), np.zeros(self.n_levels)
 
     def decide(self, jobs: Sequence[Job], level: int, now_ms: float = 0.0) -> Decision:
         """The cheapest way to answer `jobs`, the most urgent first, from clock `level`."""
@@ -156,19 +185,23 @@ class Governor:
                 return found
         return self._fastest(jobs, level, now_ms)
 
-    def rest(self) -> int:
-        """The clock to wait at: cheapest for frames like the recent ones, and fast enough for all.
+    def plan(self) -> None:
+        """What a pause at each clock costs, the next frame included; when nothing runs.
 
-        Idle power x the usual gap against what beginning at that clock costs the next frame. Only
-        clocks from which the largest recent frame is in time, if there are any.
+        Idle power x the usual gap, and what frames like the last ones cost from that clock. Of the
+        clocks from which the largest frame of a while is in time, if there are any.
         """
-        best, chosen = np.inf, self.cap
-        for level in range(self.cap + 1):
-            cost = self._waiting(level)
-            if cost < best:
-                best, chosen = cost, level
-        self.idle_level = chosen
-        return chosen
+        waiting = sum(model.ahead(self.cap, self.idle_w) for model in self.models)
+        waiting = np.array(waiting)[: self.cap + 1]
+        if np.isinf(waiting).all():
+            waiting[self.cap] = 0.0
+        pauses = waiting + self._way[:, : self.cap + 1]  # from one clock to another
+        self._rest, self._after = pauses.argmin(axis=1), pauses.min(axis=1)
+        self._after = self._after - self._after.min()
+
+    def rest(self, level: int) -> int:
+        """The clock to wait at, now that nothing runs at `level`: the way there is paid as well."""
+        return int(self._rest[level])
 
     def heat(self, temperature_c: float) -> None:
         """Once per control period: a level less above the cap, one more well below it."""
@@ -183,7 +216,7 @@ class Governor:
     ) -> Decision | None:
         """The best level of those at which every job has a configuration in time, or None."""
         begin = np.zeros(self.n_levels)
-        total = np.zeros(self.n_levels)
+        total = self._after.copy()
         total[self.cap + 1 :] = np.inf
         rows, yielded = [], ""
         for i, job in enumerate(jobs):
@@ -224,20 +257,3 @@ class Governor:
         for job, row in zip(jobs, rows):
             self.models[job.model].take(row, now_ms)
         return Decision(level, rows, not yielded, yielded)
-
-    def _waiting(self, level: int) -> float:
-        """mJ above the lowest idle clock, from one frame to the next, waiting at `level`."""
-        cost = 0.0
-        for model in self.models:
-            sizes = sorted(model.frames) or [1]
-            gaps = sorted(model.gaps_ms) or [0.0]
-            allowed, _, _ = model.steps[0]
-            for n in {sizes[-1], sizes[len(sizes) // 2]}:
-                finish, mj = model.costs(n, level)
-                usable = allowed & (finish <= SAFETY * model.demands.target_ms)
-                usable[:, self.cap + 1 :] = False
-                mj = np.where(usable, mj, np.inf)
-                busy = finish.flat[mj.argmin()]
-                wait = max(gaps[len(gaps) // 2] - busy, 0.0)
-                cost += float(mj.min()) + wait * (self.idle_w[level] - self.idle_w[0])
-        return cost

@@ -11,7 +11,7 @@ from .baselines import fixed
 from .simulate import Board, Model, Result, Simulation
 
 LATE = 0.02  # of the frames, at most: what a fixed choice may miss
-TRIED = 6  # of the cheapest by the sums, simulated
+TRIED = 4  # of the cheapest by the sums, simulated
 PARTNERS = 2  # rows of each model that are tried together where there are several
 
 

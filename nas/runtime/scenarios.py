@@ -13,20 +13,20 @@ from .simulate import Board, Model
 from .table import CostTable
 from .traces import Traces
 
-BURST_MS = 2000.0  # mean length of a burst, and of the pause behind it
+CALM_MS, BUSY_MS = 4000.0, 2000.0  # mean lengths of the two states of bursts
 CPU_MS = 1.0  # a CPU clock acts after (arXiv 2606.16106)
 GPU_MS, GPU_LOWEST_MS = 7.5, 20.0  # a GPU clock: 5 to 10 ms, 20 and more from the lowest
+ANY, LOAD = "any", 0.35
 CHANGE_MS = 5000.0  # changing demands: how long each holds
 
 
 class Load(NamedTuple):
-    """One model's frames: `n_images` is a mean where frames differ, which then are 1 to 2n - 1."""
+    """One model's frames, one every `period_ms`: all alike, or in bursts with that mean."""
 
     period_ms: float
-    n_images: int
+    n_images: int  # 0: a load of 35 %
     target: float  # of the period
     bursty: bool = True
-    varied: bool = True  # whether frames differ in size
 
 
 class Scenario(NamedTuple):
@@ -37,34 +37,54 @@ class Scenario(NamedTuple):
     loads: Sequence[Load]
     floor_points: float = 1.0  # above the error of the largest subnet
     changing: bool = False  # every 5 s another target and floor
-    words: str = ""
 
 
 SCENARIOS = {
     s.name: s
     for s in (
-        Scenario("odroid-bursts", "odroid-xu3", [Load(100, 8, 0.9)], words="10 fps in bursts"),
-        Scenario("pi-bursts", "raspberry-pi-4", [Load(100, 4, 0.9)], words="10 fps in bursts"),
-        Scenario("nx-bursts", "xavier-nx", [Load(100 / 3, 30, 0.9)], words="30 fps in bursts"),
+        Scenario("odroid-bursts", "odroid-xu3", [Load(100, 8, 0.9)]),
+        Scenario("pi-bursts", "raspberry-pi-4", [Load(100, 4, 0.9)]),
+        Scenario("nx-bursts", "xavier-nx", [Load(100 / 3, 30, 0.9)]),
         Scenario("odroid-two", "odroid-xu3", [Load(100, 5, 0.9), Load(250, 12, 0.9)]),
         Scenario("nx-two", "xavier-nx", [Load(100 / 3, 12, 0.9), Load(100, 45, 0.9)]),
         Scenario(
-            *("odroid-changing", "odroid-xu3", [Load(100, 12, 0.9, bursty=False, varied=False)]),
+            *("odroid-changing", "odroid-xu3", [Load(100, 12, 0.9, bursty=False)]),
             changing=True,
         ),
         Scenario(
-            *("nx-changing", "xavier-nx", [Load(100 / 3, 60, 0.9, bursty=False, varied=False)]),
+            *("nx-changing", "xavier-nx", [Load(100 / 3, 60, 0.9, bursty=False)]),
             changing=True,
         ),
-        Scenario("constant", "xavier-nx", [Load(100 / 3, 30, 0.9, bursty=False, varied=False)]),
+        Scenario("bursts", ANY, [Load(100, 0, 0.9)]),
+        Scenario("constant", ANY, [Load(100, 0, 0.9, bursty=False)]),
+        Scenario("changing", ANY, [Load(100, 0, 0.9, bursty=False)], changing=True),
     )
 }
 
 
-def get_scenario(name: str) -> Scenario:
+def get_scenario(name: str, device: str) -> Scenario:
+    """A load by name; ManifestError where there is none, or where it is another device's."""
     if name not in SCENARIOS:
         raise ManifestError(unknown("scenario", name, list(SCENARIOS)))
-    return SCENARIOS[name]
+    found = SCENARIOS[name]
+    if found.device not in (device, ANY):
+        known = [s.name for s in SCENARIOS.values() if s.device in (device, ANY)]
+        raise ManifestError(
+            f"scenario {name} is a load of {found.device} and the table is of {device}; "
+            f"use one of {', '.join(known)}"
+        )
+    return found
+
+
+def sized(scenario: Scenario, largest_ms: float) -> Scenario:
+    """Loads without a number of images: as many as load the largest subnet's top clock by 35 %."""
+    loads = [
+        load
+        if load.n_images
+        else load._replace(n_images=max(1, round(LOAD * load.period_ms / largest_ms)))
+        for load in scenario.loads
+    ]
+    return scenario._replace(loads=loads)
 
 
 def delays(n_levels: int, processor: str, switch_ms: float | None = None) -> np.ndarray:
@@ -97,13 +117,10 @@ def drawn_answers(table: CostTable, n: int, seed: int) -> tuple[np.ndarray, np.n
 
 def frames_of(load: Load, seconds: float, n_images: int, rng: np.random.Generator) -> Frames:
     """What arrives within `seconds`."""
-    if load.bursty:
-        at_ms = bursts(seconds, load.period_ms, rng, BURST_MS, BURST_MS)
-    else:
-        at_ms = periodic(seconds, load.period_ms)
+    at_ms = periodic(seconds, load.period_ms)
     sizes = np.full(len(at_ms), load.n_images)
-    if load.varied:
-        sizes = rng.integers(1, 2 * load.n_images, len(at_ms))
+    if load.bursty:
+        sizes = bursts(at_ms, load.n_images, rng, CALM_MS, BUSY_MS)
     return drawn(at_ms, sizes, n_images, rng)
 
 

@@ -146,15 +146,17 @@ def test_heat_takes_levels_one_by_one_and_gives_them_back() -> None:
 
 
 def test_the_clock_to_wait_at_is_as_low_as_the_next_frame_allows() -> None:
-    slow = small_board(TABLE, 12.0).delay_ms
-    quick = Governor([TABLE], [Demands(32.0)], DELAYS)
-    late = Governor([TABLE], [Demands(32.0)], slow)
-    for one in (quick, late):
-        for at in range(5):
-            one.models[0].arrived(9, 100.0 * at)
-    assert quick.rest() < late.rest()
-    late.models[0].want(Demands(400.0))
-    assert late.rest() == 0
+    """Slow switches leave the lowest clock where a large frame has to start fast."""
+    slow = small_board(TABLE, 1000.0).delay_ms
+    target = 9 * float(TABLE.mean_ms[0, 1]) / SAFETY + 0.1
+    one = Governor([TABLE], [Demands(target, 6.0)], slow)
+    for at in range(5):
+        one.models[0].arrived(9, 100.0 * at)
+    one.plan()
+    assert one.rest(0) == 1
+    one.models[0].want(Demands(10 * target, 6.0))
+    one.plan()
+    assert one.rest(0) == 0
 
 
 @pytest.mark.parametrize(

@@ -197,12 +197,15 @@ def test_the_governors_own_heat_cap_keeps_the_kernels_away() -> None:
 # ---- arrivals ------------------------------------------------------------------------------------
 
 
-def test_bursts_are_periodic_inside_and_pause_between() -> None:
-    at = bursts(200.0, 100.0, np.random.default_rng(0), 2000.0, 2000.0)
-    gaps = np.diff(at)
-    assert (gaps > 99.999).all()
-    assert 0.85 < np.isclose(gaps, 100).mean() < 0.99
-    assert 0.3 < len(at) / 2000 < 0.7
+def test_bursts_have_two_states_and_the_asked_mean() -> None:
+    at = np.arange(100.0, 1_000_000.0, 100.0)
+    sizes = bursts(at, 8, np.random.default_rng(0), 4000.0, 2000.0)
+    assert (sizes.min(), sizes.max()) == (1, 20)
+    assert sizes.mean() == pytest.approx(8, abs=0.7)  # 1 to 7 and 12 to 20
+    busy = sizes >= 12
+    assert not ((sizes > 7) & ~busy).any()
+    assert busy.mean() == pytest.approx(1 / 3, abs=0.06)
+    assert 0.02 < np.mean(busy[1:] != busy[:-1]) < 0.06  # a state lasts 20 and 40 frames
 
 
 def test_a_file_of_arrivals(tmp_path) -> None:  # type: ignore[no-untyped-def]

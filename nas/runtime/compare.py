@@ -1,0 +1,137 @@
+"""Every governor on the same frames: the rows that a comparison may have, by name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from .agents import Agent, Governed
+from .baselines import Clocked, DynamicOfa, cheapest, kernels_of, largest_first
+from .governor import Governor
+from .manifest import ManifestError
+from .offline import best_fixed, clairvoyant, free_switches
+from .policies import unknown
+from .scenarios import strictest
+from .simulate import Board, Model, Result, Simulation
+
+Run = Callable[[], "dict[str, Any]"]
+
+
+class Comparison:
+    """One load on one board. `a`: the largest subnet; `b`: the cheapest one within the floor.
+
+    Neither has exits. Fixed choices keep the strictest of the demands.
+    """
+
+    def __init__(
+        self, models: Sequence[Model], board: Board, processor: str, largest: int, seconds: float
+    ) -> None:
+        self.models, self.board, self.seconds = list(models), board, seconds
+        self.table, n = models[0].table, len(models)
+        floor = strictest([d for model in models for d in model.demands]).floor_error_pct
+        within = self.table.error_pct <= floor
+        plain = within & ~self.table.has_exits
+        self.runs: dict[str, Run] = {"governor": self._run(self.governor)}
+        subnets = {"a": largest}
+        if plain.any():
+            subnets["b"] = cheapest(self.table, floor, exits=False)
+            self.runs["clocks alone"] = self._run(partial(self.governor, [subnets["b"]]))
+            library = [row for row in largest_first(self.table) if within[row]]
+            self.runs["subnets alone"] = self._run(partial(DynamicOfa, library, self.table, n))
+        for name, kind in kernels_of(processor).items():
+            for which, row in subnets.items():
+                self.runs[f"{name} + {which}"] = self._run(partial(self._clocked, kind, row))
+        for words, allowed in (("(subnet, level)", plain), ("(subnet, exits, level)", within)):
+            rows = [int(row) for row in np.flatnonzero(allowed)]
+            for drop in (False, True) if rows else ():
+                name = f"best fixed {words}" + (", drop when idle" if drop else "")
+                self.runs[name] = partial(self._fixed, rows, drop)
+        if n == 1:
+            self.runs["clairvoyant"] = self._clairvoyant
+        self.runs["bound"] = self._bound
+
+    def named(self, name: str) -> list[str]:
+        """Rows that `name` asks for: a whole name, or the words that some begin with."""
+        found = [row for row in self.runs if row == name or row.split(" + ")[0] == name]
+        found = found or [row for row in self.runs if row.startswith(name + " ")]
+        if not found:
+            known = list(dict.fromkeys(row.split(" + ")[0].split(" (")[0] for row in self.runs))
+            raise ManifestError(unknown("baseline", name, known))
+        return found
+
+    def governor(self, rows: Sequence[int] | None = None) -> Agent:
+        """The governor over all rows of the table, or over some."""
+        demands = [model.demands[0][1] for model in self.models]
+        if rows is None:
+            tables = [model.table for model in self.models]
+            return Governed(Governor(tables, demands, self.board.delay_ms))
+        tables = [model.table.take(rows) for model in self.models]
+        return OnlyRows(Governed(Governor(tables, demands, self.board.delay_ms)), rows)
+
+    def result(self, name: str) -> Result:
+        """A run with its time line, for a picture."""
+        return Simulation(self.models, self.board, self._agents[name](), keep=True).run(
+            self.seconds
+        )
+
+    @property
+    def _agents(self) -> dict[str, Callable[[], Agent]]:
+        return {
+            name: run.args[0]
+            for name, run in self.runs.items()
+            if isinstance(run, partial) and run.func == self._simulated
+        }
+
+    def _run(self, make: Callable[[], Agent]) -> Run:
+        return partial(self._simulated, make)
+
+    def _simulated(self, make: Callable[[], Agent]) -> dict[str, Any]:
+        return Simulation(self.models, self.board, make()).run(self.seconds).row()
+
+    def _clocked(self, kind: Any, row: int) -> Agent:
+        return Clocked([row] * len(self.models), kind(self.table.mhz))
+
+    def _fixed(self, rows: list[int], drop: bool) -> dict[str, Any]:
+        run, chosen, level = best_fixed(self.models, self.board, rows, self.seconds, drop=drop)
+        return {**run.row(), "rows": chosen, "level": level}
+
+    def _clairvoyant(self) -> dict[str, Any]:
+        return self._joules(clairvoyant(self.models[0], self.board, self.seconds))
+
+    def _bound(self) -> dict[str, Any]:
+        return self._joules(free_switches(self.models, self.board, self.seconds))
+
+    def _joules(self, joules: float) -> dict[str, Any]:
+        n = sum(len(model.frames.at_ms) for model in self.models)
+        idle = float(self.board.idle_w[0]) * self.seconds
+        per_frame = {"mj_per_frame": 1e3 * joules / n, "mj_above_idle": 1e3 * (joules - idle) / n}
+        return {**per_frame, "frames": n, "late_pct": 0.0, "source": "simulated"}
+
+
+class OnlyRows(Agent):
+    """A governor over some rows of a table, which answers in the table's own numbers."""
+
+    def __init__(self, inner: Governed, rows: Sequence[int]) -> None:
+        super().__init__([], 0)
+        self.inner, self.numbers, self.period_ms = inner, rows, inner.period_ms
+
+    def want(self, model: int, demands: Any) -> None:
+        self.inner.want(model, demands)
+
+    def arrived(self, model: int, n: int, now_ms: float) -> None:
+        self.inner.arrived(model, n, now_ms)
+
+    def decide(self, jobs: Any, level: int, now_ms: float, running: bool) -> Any:
+        wanted, rows, check = self.inner.decide(jobs, level, now_ms, running)
+        return wanted, [self.numbers[row] for row in rows], check
+
+    def idle(self, level: int, now_ms: float) -> int | None:
+        return self.inner.idle(level, now_ms)
+
+    def tick(self, busy: float, level: int, now_ms: float, temperature_c: float) -> int | None:
+        return self.inner.tick(busy, level, now_ms, temperature_c)
+
+    def observe(self, model: int, level: int, table_ms: float, took_ms: float) -> None:
+        self.inner.observe(model, level, table_ms, took_ms)
