@@ -12,6 +12,7 @@ from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Map, OperatorBuilder, Operators
+from search_spaces.outside import json_object, parse_json, read_json, read_text
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.rows import (
@@ -67,11 +68,15 @@ __all__ = [
     "format_heads",
     "get_space",
     "ideal_mapping",
+    "json_object",
     "new_row",
     "operator_columns",
     "parse_heads",
+    "parse_json",
     "program_columns",
     "program_graphs",
+    "read_json",
+    "read_text",
     "register_space",
     "resnet_cifar",
     "resnet_digits",

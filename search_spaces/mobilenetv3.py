@@ -15,6 +15,7 @@ from search_spaces.arrays import Ints
 from search_spaces.errors import InputError
 from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8
 from search_spaces.operators import Map, OperatorBuilder
+from search_spaces.presets import is_preset, preset_config
 from search_spaces.space import GeneGroup
 from search_spaces.stages import Values
 from search_spaces.subnet import Subnet
@@ -127,7 +128,10 @@ class MobileNetV3Space(OnceForAllSpace):
         """Reads `{ks, e, d}` with `image_size` or `r`, each a list or one number for all.
 
         `wid` may be None or this space's width multiplier. Without a resolution it is the largest.
+        A preset's `net.config`, a list of layers, is one too.
         """
+        if is_preset(config):
+            config = preset_config(config, self.widths, self.slots)
         self.check_keys(config, ("ks", "e", "d", "image_size", "r", "wid"))
         if config.get("wid") not in (None, self.width_mult):
             raise InputError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search_spaces.arrays import Bools, Floats, Genes
+from search_spaces.dialects201 import read_cell
 from search_spaces.errors import InputError
 from search_spaces.operators import ALWAYS, Map, OperatorBuilder, Operators
 from search_spaces.space import GeneGroup, Space
@@ -46,15 +47,19 @@ class NASBench201Space(Space):
         return genes
 
     def parse(self, text: str) -> Subnet:
-        """Our string `o3.3.1.3.0.4` or the benchmark's own `|nor_conv_3x3~0|+|...`."""
-        if "|" not in text:
+        """Our string `o3.3.1.3.0.4`, the benchmark's `|nor_conv_3x3~0|+|...`, NASLib's or NNI's."""
+        cell = read_cell(text)
+        if cell is None:
             return super().parse(text)
-        names = [part.split("~")[0] for part in text.replace("+", "").split("|") if part]
-        unknown = [n for n in names if n not in OPERATIONS]
-        if unknown or len(names) != len(EDGES):
-            found = unknown[0] if unknown else f"{len(names)} edges"
-            raise InputError(f"{text!r} is no NAS-Bench-201 cell: found {found}")
-        return self.subnet([OPERATIONS.index(n) for n in names])
+        unknown = [name for name in cell.values() if name not in OPERATIONS]
+        if unknown or set(cell) != set(EDGES):
+            edges = ", ".join(f"{a}-{b}" for a, b in sorted(cell))
+            found = repr(unknown[0]) if unknown else f"edges {edges or 'none'}"
+            raise InputError(
+                f"{text!r} is no NAS-Bench-201 cell: found {found}; it has the edges "
+                f"{', '.join(f'{a}-{b}' for a, b in EDGES)} with one of {', '.join(OPERATIONS)}"
+            )
+        return self.subnet([OPERATIONS.index(cell[edge]) for edge in EDGES])
 
     def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
         return 3, 32, 32

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from search_spaces.errors import InputError
+from search_spaces.outside import json_object
 from search_spaces.stages import StagedSpace, Values
 from search_spaces.subnet import Subnet
 
@@ -69,6 +70,12 @@ class OnceForAllSpace(StagedSpace):
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.family + ("-x" + ".".join(map(str, self.exits)) if self.exits else "")
+
+    def parse(self, text: str) -> Subnet:
+        """What `str` wrote, or one of OFA's configurations as JSON: `{"ks": ...}`, `net.config`."""
+        if not text.lstrip().startswith("{"):
+            return super().parse(text)
+        return self.from_ofa(json_object(text, f"the configuration of a subnet of {self.name}"))
 
     def with_exits(self, exits: Sequence[int]) -> Self:
         """This space with early exits behind the stages `exits`."""

@@ -15,6 +15,7 @@ from search_spaces.arrays import Ints
 from search_spaces.errors import InputError
 from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8
 from search_spaces.operators import ALWAYS, Map, OperatorBuilder, half
+from search_spaces.presets import is_preset
 from search_spaces.space import GeneGroup
 from search_spaces.stages import Values
 from search_spaces.subnet import Subnet
@@ -118,6 +119,10 @@ class ResNet50Space(OnceForAllSpace):
         `d` holds the stem (its residual block stays at the largest value only) and the blocks over
         each stage's base; `e` are ratios, `w` indices into the width multipliers.
         """
+        if is_preset(config):
+            raise InputError(
+                f"{self.name} reads no net.config, a list of layers; give d, e, w and image_size"
+            )
         self.check_keys(config, ("d", "e", "w", "image_size", "r"))
         stem, *extra = self.read(config, "d", 1 + self.n_stages)
         indices = self.read(config, "w", len(self.width_choices))

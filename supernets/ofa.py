@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from search_spaces import InputError, MobileNetV3Space, OnceForAllSpace, ResNet50Space
@@ -28,6 +29,14 @@ OFFICIAL = {
     ),
 }
 """Checkpoints by the file names that `ofa.model_zoo.ofa_net` gives them, and where they are."""
+
+WRAPPERS = (  # what training scripts save weights under; averaged ones first, as timm reads them
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
+    *("state_dict", "model_state_dict", "model", "net", "network", "module"),
+)
+MAX_WRAPS = 4
+PREFIXES = ("module.", "model.")
+COUNTERS = ("num_batches_tracked", "n_averaged")  # no weights
 
 CACHES = (Path(".torch", "ofa_nets"), Path("~", ".torch", "ofa_nets"))  # of ofa.model_zoo
 
@@ -143,7 +152,10 @@ def to_ofa_state_dict(supernet: Supernet) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     """The tensors of a foreign file as float32 under plain keys, batch counters left out."""
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        if _is_safetensors(path):
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
     except Exception as error:  # a foreign file can be wrong in any way
@@ -151,15 +163,42 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} holds no plain tensors and was not executed: {reason[:200]}"
         ) from None
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
+    found = _unwrapped(found)
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise CheckpointError(f"{path} holds a {type(found).__name__}, expected a state dict")
-    state = {key: v for key, v in found.items() if not key.endswith("num_batches_tracked")}
-    plain = {_plain(key): value.float() for key, value in state.items()}
+    state = {str(key): v for key, v in found.items() if not str(key).endswith(COUNTERS)}
+    plain = {_plain(key): value.float() for key, value in _unprefixed(state).items()}
     if len(plain) != len(state):
         raise CheckpointError(f"{path} has the same layer under two keys")
     return plain
+
+
+def _unwrapped(found: Any) -> Any:
+    """The state dict inside what a training script saved around it."""
+    for _ in range(MAX_WRAPS):
+        if not isinstance(found, Mapping) or all(isinstance(v, Tensor) for v in found.values()):
+            return found
+        inner = [found[name] for name in WRAPPERS if isinstance(found.get(name), Mapping)]
+        if not inner:
+            return found
+        found = inner[0]
+    return found
+
+
+def _unprefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys without what DataParallel, an averaged model and `torch.compile` put in front."""
+    plain = {re.sub(r"(^|(?<=\.))(_orig_mod\.)+", "", key): v for key, v in state.items()}
+    while plain and (
+        prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in plain)), None)
+    ):
+        plain = {key.removeprefix(prefix): value for key, value in plain.items()}
+    return plain
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 27
 
 
 def _plain(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,10 @@ import typer
 
 def spaces(
     name: Annotated[str | None, typer.Argument(help="A space; all are listed without it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A configuration of OFA's (ks, e, d or net.config): print its subnet."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """List search spaces, or describe one. Example: `nas spaces resnet-cifar`."""
@@ -17,6 +22,9 @@ def spaces(
     from nas.cli.output import print_json
     from search_spaces import get_space, space_names
 
+    if config is not None:
+        print(_subnet(name, config))
+        return
     described = [_describe(n) for n in ([name] if name else space_names())]
     if json:
         print_json(described if name is None else described[0])
@@ -35,6 +43,20 @@ def spaces(
         for gene, values in get_space(name).named_choices().items():
             choices.add_row(gene, ", ".join(map(str, values)))
         out.print(choices)
+
+
+def _subnet(name: str | None, config: Path) -> str:
+    """The subnet of a configuration file, in the spelling that every other command takes."""
+    from search_spaces import InputError, get_space, read_text
+
+    if name is None:
+        raise InputError(
+            "--config needs the space that the file is for, for example ofa-mobilenetv3"
+        )
+    text = read_text(config)
+    if not text.lstrip().startswith("{"):
+        raise InputError(f"{config} holds no configuration: expected a JSON object")
+    return str(get_space(name).parse(text))
 
 
 def _describe(name: str) -> dict:  # type: ignore[type-arg]

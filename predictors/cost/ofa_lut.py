@@ -15,10 +15,16 @@ from typing import Any
 
 import yaml
 
-from search_spaces import InputError, MobileNetV3Space, Subnet, write_text
+from search_spaces import InputError, MobileNetV3Space, Subnet, read_text, write_text
 
 HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al., 2019, table 1)
+KINDS = r"(expanded_conv|Conv|Conv_1|Conv_2|AvgPool2D|Logits)(-|$)"
+MAX_BYTES, MAX_DEPTH = 1 << 26, 8
 Entry = dict[str, float]
+
+
+class FamilyError(InputError):
+    """A look-up table of other networks, or of another tool."""
 
 
 def read_ofa_lut(path: Path | str) -> dict[int, dict[str, Entry]]:
@@ -35,23 +41,71 @@ def read_ofa_lut(path: Path | str) -> dict[int, dict[str, Entry]]:
     for file in files:
         named = re.fullmatch(r"(\d+)_lookup_table\.yaml", file.name)
         if not named:
+            _name_family(file)
             raise InputError(f"{file} must be named RESOLUTION_lookup_table.yaml")
         tables[int(named[1])] = _read(file)
     return tables
 
 
 def _read(file: Path) -> dict[str, Entry]:
+    text = read_text(file, limit=MAX_BYTES)
     try:
-        content = yaml.load(file.read_text(), Loader=_LOADER)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        _check_depth(file, text)
+        content = yaml.load(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
         raise InputError(f"cannot read {file}: {str(error).splitlines()[0]}") from None
+    except (ValueError, RecursionError) as error:  # of dates, of numbers with many digits
+        raise InputError(f"cannot read {file}: {str(error)[:200]}") from None
     if not isinstance(content, dict) or not content:
         raise InputError(f"{file} is no table of operators")
+    _check_family(file, [str(key) for key in content])
     for key, entry in content.items():
         mean = entry.get("mean") if isinstance(entry, dict) else None
         if not isinstance(mean, int | float) or not math.isfinite(mean) or mean < 0:
             raise InputError(f"{file}: {key} needs a mean in ms, got {entry!r}")
     return {str(key): dict(entry) for key, entry in content.items()}
+
+
+def _name_family(file: Path) -> None:
+    """FamilyError where a file of another name holds another family's table."""
+    try:
+        _read(file)
+    except FamilyError:
+        raise
+    except InputError:  # its name says enough
+        return
+
+
+def _check_depth(file: Path, text: str) -> None:
+    """InputError where the text is nested deeper than a table is: building it would overflow."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{file} has a reference (*{event.anchor}); write the table out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise InputError(f"{file} is nested deeper than {MAX_DEPTH} levels: no table is")
+
+
+def _check_family(file: Path, keys: list[str]) -> None:
+    """InputError where the keys are those of another tool's table."""
+    blocks = [key for key in keys if key.startswith("expanded_conv-")]
+    strange = next((key for key in keys if not re.match(KINDS, key)), None)
+    if blocks and not any("-se:" in key for key in blocks):
+        family = "ProxylessNAS (its blocks say nothing of squeeze-and-excite)"
+    elif any(re.fullmatch(r"[a-z0-9]+-input:.*-residual:[01]", key) for key in keys):
+        family = "`nas measure --per-operator`"
+    elif strange is not None:
+        family = f"another family (key {strange[:80]!r})"
+    else:
+        return
+    raise FamilyError(
+        f"{file} is a table of {family}; once-for-all's MobileNetV3 has keys like "
+        "expanded_conv-input:56x56x24-output:28x28x40-expand:144-kernel:5-stride:2-idskip:0-se:1-hs:0"
+    )
 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is

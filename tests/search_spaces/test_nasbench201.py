@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from search_spaces import (
     InputError,
@@ -13,13 +15,15 @@ from search_spaces import (
     feature_names,
     get_space,
 )
+from search_spaces.dialects201 import NASLIB, NASLIB_EDGES, NNI
+from search_spaces.nasbench201 import EDGES, OPERATIONS
 
 
 def test_the_benchmarks_own_strings_are_read() -> None:
     space = get_space("nasbench201")
     text = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
     assert str(space.parse(text)) == "o3.0.4.1.2.3"
-    with pytest.raises(InputError, match="found max_pool"):
+    with pytest.raises(InputError, match="found 'max_pool"):
         space.parse(text.replace("avg_pool", "max_pool"))
 
 
@@ -69,3 +73,50 @@ def test_nasbench201_details_know_which_edges_are_alive() -> None:
     assert feature_blocks(get_space("resnet-digits")) == {
         "all": tuple(range(len(feature_names(get_space("resnet-digits")))))
     }
+
+
+CELL = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+
+
+@given(data=st.data())
+def test_edges_of_a_cell_are_placed_by_their_numbers(data: st.DataObject) -> None:
+    """Every tool may write the inputs of a node in an order of its own."""
+    space = get_space("nasbench201")
+    genes = data.draw(st.lists(st.integers(0, 4), min_size=6, max_size=6))
+    cell = {edge: OPERATIONS[gene] for edge, gene in zip(EDGES, genes, strict=True)}
+    nodes = []
+    for node in (1, 2, 3):
+        inputs = data.draw(st.permutations([edge for edge in EDGES if edge[1] == node]))
+        nodes.append("|" + "".join(f"{cell[edge]}~{edge[0]}|" for edge in inputs))
+    wanted = str(space.subnet(genes))
+    assert str(space.parse("+".join(nodes))) == wanted
+    naslib = [NASLIB.index(cell[edge]) for edge in NASLIB_EDGES]
+    assert str(space.parse(str(tuple(naslib)))) == wanted
+    names = {new: old for old, new in NNI.items()}
+    order = data.draw(st.permutations(EDGES))
+    nni = {f"{a}_{b}": names.get(cell[a, b], cell[a, b]) for a, b in order}
+    assert str(space.parse(str(nni))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CELL.replace("none~0", "none~1"), "node 2 has two inputs ~1"),
+        (CELL.replace("none~0|", ""), "found edges 0-1, 0-3, 1-2, 1-3, 2-3; it has the edges"),
+        (CELL.replace("~2", ""), r"as NAS-Bench-201 writes it: node 3 must look like"),
+        (CELL.replace("~2|", "~3|"), "found edges"),
+        (CELL + "+|none~0|", "found edges"),
+        (CELL.replace("+", ""), "node 1 must look like"),
+        ("(4, 0, 3, 1, 4)", "as NASLib writes it: it must be six numbers from 0 to 4"),
+        ("(4, 0, 3, 1, 4, 5)", "as NASLib writes it"),
+        ("{'0_1': 'conv_3x3'}", "found edges 0-1; it has"),
+        ("{'01': 'conv_3x3'}", "as NNI writes it: an edge is written '0_1'"),
+        ("{'0_1': }", "as NNI writes it: it is no dictionary"),
+        ("{" * 999, "as NNI writes it"),
+        ("{'0_1': 'conv_5x5'}", "found 'conv_5x5'"),
+    ],
+)
+def test_a_cell_that_is_none_is_named_with_its_dialect(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        get_space("nasbench201").parse(text)
+    assert "\n" not in str(caught.value)

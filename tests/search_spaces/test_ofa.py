@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import InputError, OnceForAllSpace, get_space
+from nas.cli.spaces import spaces
+from search_spaces import InputError, MobileNetV3Space, OnceForAllSpace, Subnet, get_space
 
 
 def space_of(name: str) -> OnceForAllSpace:
@@ -160,3 +165,79 @@ def test_an_early_program_costs_less_and_does_not_see_later_genes() -> None:
         assert named["depth1"] == (k >= 1)
     costs = [EXITS.operators(EXITS.largest, np.arange(3)[None] == k).macs.sum() for k in range(3)]
     assert costs == sorted(costs)
+
+
+# ---- configurations as files ---------------------------------------------------------------------
+
+
+def net_config(space: MobileNetV3Space, subnet: Subnet) -> dict[str, Any]:
+    """A preset as `ofa` writes it: a list of layers."""
+    layers = [{"in_channels": 16, "out_channels": space.layer_widths[1], "expand_ratio": 1}]
+    for s, depth in enumerate(subnet["d"]):
+        for b, (c_in, c_out, stride) in list(enumerate(space.blocks(s)))[:depth]:
+            i = s * space.slots + b
+            layers.append(
+                {"name": "MBInvertedConvLayer", "in_channels": c_in, "out_channels": c_out}
+                | {"kernel_size": subnet["k"][i], "stride": stride, "mid_channels": None}
+                | {"expand_ratio": subnet["e"][i], "act_func": "relu", "use_se": False}
+            )
+    blocks = [{"name": "MobileInvertedResidualBlock", "mobile_inverted_conv": c} for c in layers]
+    return {"name": "MobileNetV3", "bn": {"momentum": 0.1}, "blocks": blocks, "classifier": {}}
+
+
+@given(seed=st.integers(0, 2**31))
+def test_a_preset_is_the_subnet_that_it_lists(seed: int) -> None:
+    space = get_space("ofa-mobilenetv3-w1.2")
+    subnet = space.subnets(space.sample(1, np.random.default_rng(seed)))[0]
+    preset = net_config(space, subnet) | {"image_size": subnet["r"][0]}
+    assert space.from_ofa(preset) == subnet
+    assert space.parse(json.dumps(preset)) == subnet
+    assert space.parse(json.dumps(space.to_ofa(subnet))) == subnet
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "ProxylessNASNets"}, "net.config of 'ProxylessNASNets' is not read"),
+        ({"blocks": []}, "blocks of net.config must be a list"),
+        ({"blocks": [3]}, "blocks of net.config must be a list"),
+        ({"blocks": "x"}, "blocks of net.config must be a list"),
+    ],
+)
+def test_presets_that_do_not_fit(change: dict[str, Any], message: str) -> None:
+    space = get_space("ofa-mobilenetv3")
+    preset = net_config(space, space.subnet(space.smallest)) | change
+    with pytest.raises(InputError, match=message):
+        space.from_ofa(preset)
+    with pytest.raises(InputError, match=r"reads no net.config"):
+        get_space("ofa-resnet50").from_ofa(preset)
+
+
+def test_a_preset_of_another_width(tmp_path: Path) -> None:
+    wide = get_space("ofa-mobilenetv3-w1.2")
+    preset = net_config(wide, wide.subnet(wide.smallest))
+    with pytest.raises(
+        InputError, match=r"blocks\[1\] of net.config has 32 output channels; the sta"
+    ):
+        get_space("ofa-mobilenetv3").from_ofa(preset)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", '{"ks": 3, "e": 6}', "{" * 99999, '{"d": ' + "9" * 5000]
+)
+def test_a_configuration_that_is_none_is_one_line(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        get_space("ofa-mobilenetv3").parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_with_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = get_space("ofa-mobilenetv3")
+    (tmp_path / "net.config").write_text(
+        "\ufeff" + json.dumps(net_config(space, space.parse(space.example)))
+    )
+    spaces("ofa-mobilenetv3", tmp_path / "net.config")
+    assert capsys.readouterr().out.strip() == space.example
+    (tmp_path / "net.config").write_text("no")
+    with pytest.raises(InputError, match=r"net.config holds no configuration"):
+        spaces("ofa-mobilenetv3", tmp_path / "net.config")

@@ -8,10 +8,14 @@ import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
 from search_spaces import InputError, MobileNetV3Space, get_space
@@ -25,6 +29,7 @@ from supernets import (
     save_supernet,
     to_ofa_state_dict,
 )
+from supernets.ofa import WRAPPERS
 from tests.supernets.once_for_all import MOBILE, RESNET, supernet
 
 # Keys and shapes of the networks that `ofa` 0.1.0 builds, without its batch counters.
@@ -83,6 +88,43 @@ def test_both_dialects_are_read(tmp_path: Path, nested: bool, old: bool) -> None
     assert not net.training
     for key, value in to_ofa_state_dict(net).items():
         torch.testing.assert_close(value, exported()[key], atol=0, rtol=0)
+
+
+@given(
+    wraps=st.lists(st.sampled_from(WRAPPERS), max_size=3),
+    prefixes=st.lists(st.sampled_from(["module.", "_orig_mod.", "model."]), max_size=3),
+    averaged=st.booleans(),
+)
+@settings(max_examples=12)
+def test_what_training_scripts_save_around_weights(
+    wraps: list[str], prefixes: list[str], averaged: bool
+) -> None:
+    """DataParallel, `torch.compile`, averaged models, dictionaries with epochs and optimisers."""
+    state: Any = {"".join(prefixes) + key: value for key, value in exported().items()}
+    state |= {"n_averaged": torch.tensor(3)} if averaged else {}
+    for wrap in wraps:
+        state = {wrap: state, "epoch": 3, "optimizer": {"lr": 0.1}, "args": None}
+    with TemporaryDirectory() as folder:
+        net = load_ofa(saved(Path(folder) / "a", state))
+    for key, value in to_ofa_state_dict(net).items():
+        torch.testing.assert_close(value, exported()[key], atol=0, rtol=0)
+
+
+def test_averaged_weights_come_before_the_last_ones(tmp_path: Path) -> None:
+    last = {key: value * 0 for key, value in exported().items()}
+    content = {"state_dict": last, "model_ema": {"module": exported()}}
+    net = load_ofa(saved(tmp_path / "a", content))
+    torch.testing.assert_close(to_ofa_state_dict(net)[BIAS], exported()[BIAS], atol=0, rtol=0)
+
+
+def test_a_part_that_was_compiled_alone(tmp_path: Path) -> None:
+    state = {k.replace("classifier.", "classifier._orig_mod."): v for k, v in exported().items()}
+    assert load_ofa(saved(tmp_path / "a", state)).space == SPACE
+
+
+def test_safetensors_are_read_too(tmp_path: Path) -> None:
+    save_file(dict(exported()), tmp_path / "a")
+    assert load_ofa(tmp_path / "a").space == SPACE
 
 
 def test_what_was_imported_is_a_checkpoint_of_ours(tmp_path: Path) -> None:

@@ -132,6 +132,48 @@ def test_damaged_tables_are_one_line(tmp_path: Path, name: str, text: str, messa
     assert "\n" not in str(caught.value)
 
 
+PROXYLESS = "expanded_conv-input:112x112x32-output:112x112x16-expand:1-kernel:3-stride:1-idskip:0"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "family"),
+    [
+        ("224_lookup_table.yaml", PROXYLESS, "ProxylessNAS"),
+        ("mobile_trim.yaml", PROXYLESS, "ProxylessNAS"),
+        (
+            "224_lookup_table.yaml",
+            "conv-input:8x8x3-output:8x8x8-kernel:3-residual:0",
+            "per-operator",
+        ),
+        ("224_lookup_table.yaml", "MBConv_3x3_e6", "another family .key 'MBConv_3x3_e6'"),
+    ],
+)
+def test_a_table_of_another_family_is_named_as_such(
+    tmp_path: Path, name: str, key: str, family: str
+) -> None:
+    (tmp_path / name).write_text(f"{key}: {{mean: 1.0}}\n")
+    with pytest.raises(
+        InputError, match=f"{name} is a table of .*{family}.*has keys like expanded"
+    ):
+        read_ofa_lut(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["[" * 200000, "{a: " * 200000, "- " * 100000, "? " * 100000])
+def test_deep_nesting_does_not_end_the_process(tmp_path: Path, text: str) -> None:
+    (tmp_path / "9_lookup_table.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_ofa_lut(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_references_are_not_followed(tmp_path: Path) -> None:
+    """A thousand million entries can be written in a few lines."""
+    lines = ["Conv: &a0 {mean: 1}", *(f"x{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 30))]
+    (tmp_path / "9_lookup_table.yaml").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"has a reference \(\*a0\); write the table out"):
+        read_ofa_lut(tmp_path)
+
+
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no RESOLUTION_lookup_table"):
         read_ofa_lut(tmp_path)
