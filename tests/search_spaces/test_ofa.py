@@ -174,11 +174,12 @@ def net_config(space: MobileNetV3Space, subnet: Subnet) -> dict[str, Any]:
     """A preset as `ofa` writes it: a list of layers."""
     layers = [{"in_channels": 16, "out_channels": space.layer_widths[1], "expand_ratio": 1}]
     for s, depth in enumerate(subnet["d"]):
-        for b, (c_in, c_out, stride) in list(enumerate(space.blocks(s)))[:depth]:
-            i = s * space.slots + b
+        for b in range(depth):
+            i, c_out = s * space.slots + b, space.widths[s]
+            c_in = c_out if b else layers[-1]["out_channels"]
             layers.append(
                 {"name": "MBInvertedConvLayer", "in_channels": c_in, "out_channels": c_out}
-                | {"kernel_size": subnet["k"][i], "stride": stride, "mid_channels": None}
+                | {"kernel_size": subnet["k"][i], "mid_channels": None}
                 | {"expand_ratio": subnet["e"][i], "act_func": "relu", "use_se": False}
             )
     blocks = [{"name": "MobileInvertedResidualBlock", "mobile_inverted_conv": c} for c in layers]
