@@ -1,8 +1,10 @@
 """Batches recorded at once against Optuna's own way, read back by Optuna."""
 
+import ast
 import multiprocessing
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -163,3 +165,55 @@ def _append_for_ever(path):
     study = optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(str(path))))
     while True:
         add(study)
+
+
+# ---- what is private in Optuna -----------------------------------------------------------------
+
+PRIVATE = {
+    "study": ("_storage", "_study_id"),
+    "trial": ("_trial_id",),
+    "memory": (
+        *("_lock", "_studies", "_max_trial_id", "_trial_id_to_study_id_and_number"),
+        "_update_cache",
+    ),
+    "journal": ("_backend",),
+}
+"""Every private member of Optuna that the search touches, by whose it is."""
+
+
+def test_private_members_are_where_the_checked_versions_have_them(tmp_path):
+    """Fails where Optuna's layout changes: then look at `record`, and at CHECKED."""
+    memory, (journal, _) = InMemoryStorage(), storages("journal", tmp_path)
+    study = new_study(memory)
+    study.add_trial(optuna.create_trial(values=[1.0, 2.0, 3.0]))
+    owners = {
+        "study": study,
+        "trial": study.trials[0],
+        "memory": memory,
+        "journal": journal,
+    }
+    for owner, value in owners.items():
+        for name in PRIVATE[owner]:
+            assert hasattr(value, name), f"{owner} of Optuna {optuna.__version__} has no {name}"
+    assert hasattr(journal._backend, "append_logs")
+    assert hasattr(memory._studies[study._study_id], "trials")
+    assert optuna.__version__.rsplit(".", 1)[0] in record.CHECKED
+
+
+def test_record_alone_touches_what_is_private_in_optuna():
+    """Attributes with an underscore of anything but `self` stand in one file, and are all named."""
+    folder = Path(record.__file__).parents[1]
+    found = {}
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("optuna"):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                assert not [n for n in names if n.startswith("_")], path
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+                whose = ast.unparse(node.value)
+                if whose not in ("self", "cls") and node.attr not in own and node.attr[1] != "_":
+                    found.setdefault(path.name, set()).add(node.attr)
+    assert set(found) == {"record.py"}
+    assert found["record.py"] == {name for names in PRIVATE.values() for name in names}

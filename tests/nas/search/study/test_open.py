@@ -1,0 +1,34 @@
+"""The study of a search, and what decides its trials."""
+
+import optuna
+import pytest
+
+from nas.pareto import OBJECTIVES
+from nas.search.study.open import note_value_levels, open_study
+from search_spaces import InputError
+
+
+def opened(tmp_path, **options):
+    sampler = optuna.samplers.RandomSampler()
+    return open_study(None, tmp_path / "study.journal", sampler, **options)
+
+
+def test_a_study_has_a_direction_and_a_name_for_every_objective(tmp_path):
+    study = opened(tmp_path, objectives=(*OBJECTIVES, "params"))
+    assert study.metric_names == [*OBJECTIVES, "params"]
+    assert len(study.directions) == 4
+
+
+def test_another_search_is_refused_by_what_differs(tmp_path):
+    opened(tmp_path, search={"seed": 0, "others": ("a",)})
+    opened(tmp_path, search={"seed": 0, "others": ("a",)})
+    with pytest.raises(InputError, match="was made with another seed; give the same settings"):
+        opened(tmp_path, search={"seed": 1, "others": ("a",)})
+
+
+def test_the_levels_of_values_are_written_once(tmp_path):
+    study = opened(tmp_path)
+    for _ in range(2):
+        note_value_levels(study, {"nano": 5}, None)
+    assert study.user_attrs["value_levels"] == {"nano": 5}
+    assert (tmp_path / "study.journal").read_text().count("value_levels") == 1

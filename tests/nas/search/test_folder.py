@@ -1,0 +1,55 @@
+"""The folder of a run: claimed by one process, left as it was where a run does not start."""
+
+import json
+import sys
+
+import pytest
+
+from nas.search.folder import LOCK, STATE, claim, exclusive
+from search_spaces import InputError
+
+
+def test_a_run_that_does_not_start_leaves_nothing(tmp_path):
+    out = tmp_path / "run"
+    with claim(out, {"seed": 0}, resume=False, overwrite=False):
+        assert (out / LOCK).exists()
+    assert not out.exists()
+
+
+def test_a_run_that_started_is_resumed_with_the_same_settings_alone(tmp_path):
+    with claim(tmp_path, {"seed": 0}, resume=False, overwrite=False) as folder:
+        folder.rows[""].write_text("rows")
+        folder.start()
+    assert json.loads((tmp_path / STATE).read_text()) == {"seed": 0}
+    with claim(tmp_path, {"seed": 0}, resume=True, overwrite=False) as folder:
+        assert folder.rows[""].read_text() == "rows"
+    with (
+        pytest.raises(InputError, match="holds a run with another seed"),
+        claim(tmp_path, {"seed": 1}, resume=True, overwrite=False),
+    ):
+        pass
+    with (
+        pytest.raises(InputError, match="`resume=True` to go on or `overwrite=True`"),
+        claim(tmp_path, {"seed": 1}, resume=False, overwrite=False),
+    ):
+        pass
+
+
+def test_what_a_failed_overwrite_would_have_replaced_stays(tmp_path):
+    (tmp_path / STATE).write_text("{}")
+    (tmp_path / "pareto.json").write_text("old")
+    with claim(tmp_path, {"seed": 1}, resume=False, overwrite=True):
+        pass
+    assert (tmp_path / "pareto.json").read_text() == "old"
+
+
+def test_a_folder_is_held_without_what_only_unix_has(tmp_path, monkeypatch):
+    """`fcntl` is imported where it is used, so the search can be imported on Windows."""
+    import nas.search.folder
+    import nas.search.study.storage
+
+    for module in (nas.search.folder, nas.search.study.storage):
+        assert "fcntl" not in vars(module)
+    monkeypatch.setitem(sys.modules, "nas.search.run", None)
+    with exclusive(tmp_path):
+        assert (tmp_path / LOCK).exists()
