@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,21 @@ from predictors import (
 from search_spaces import DvfsLevel, Floats, InputError, Space
 
 Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
+
+
+class ProxyModel(TypedDict):
+    """Where a measured proxy's fitted model lies, and the checksum of its JSON file."""
+
+    folder: str  # relative to the pool's
+    sha256: str
+
+
+class KeptProxy(TypedDict):
+    """A proxy of a pool, as its JSON file keeps it; `model` is None for an analytic device."""
+
+    model: ProxyModel | None
+    source: str
+    n_rows: int
 
 
 @dataclass(frozen=True)
@@ -128,9 +143,9 @@ def save_pool(
     A measured proxy is kept as its fitted model, an analytic one by its name.
     """
     quantity = pooled.judged.report.quantity
-    kept = []
+    kept: list[KeptProxy] = []
     for i, proxy in enumerate(proxies):
-        model = None
+        model: ProxyModel | None = None
         if proxy.predictor is not None:
             where = folder / f"proxies_{quantity}" / str(i)
             save_predictor(proxy.predictor, where, space, source=proxy.source)
@@ -167,7 +182,7 @@ def _load_pool(folder: Path, quantity: str, space: Space) -> PooledCosts:
     return PooledCosts(space, predictor, proxies, levels, predicted_from(str(about.get("source"))))
 
 
-def _load_proxy(folder: Path, space: Space, name: str, kept: dict[str, Any]) -> Proxy:
+def _load_proxy(folder: Path, space: Space, name: str, kept: KeptProxy) -> Proxy:
     if kept["model"] is None:
         return load_proxy(space, name)
     where = folder / kept["model"]["folder"]

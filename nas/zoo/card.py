@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from search_spaces import Space, Subnet
 
 
+class NamedAccuracy(TypedDict):
+    """One subnet on the test images."""
+
+    name: str
+    subnet: str
+    top1: list[float]  # percent, at every exit
+    mmacs: float  # of the whole subnet
+    ece: list[float]  # expected calibration error in percent, at every exit
+
+
 def named_accuracies(
     supernet: Any, subnets: list[Subnet], test: Any, temperatures: list[float]
-) -> list[dict[str, Any]]:
+) -> list[NamedAccuracy]:
     """Test accuracy of both ends and three others, at every exit."""
     named = [("largest", 0), ("smallest", 1), ("A", 2), ("B", 3), ("C", 4)]
     rows = []
@@ -19,9 +29,14 @@ def named_accuracies(
         if i < len(subnets):
             logits = test.logits(supernet, subnets[i])
             top1 = (logits.argmax(dim=2) == test.labels).float().mean(dim=1) * 100
-            rows.append({"name": name, "subnet": str(subnets[i]), "top1": top1.tolist()})
-            rows[-1]["mmacs"] = _mmacs(supernet.space, subnets[i])
-            rows[-1]["ece"] = expected_calibration_error(logits, test.labels, temperatures)
+            row: NamedAccuracy = {
+                "name": name,
+                "subnet": str(subnets[i]),
+                "top1": top1.tolist(),
+                "mmacs": _mmacs(supernet.space, subnets[i]),
+                "ece": expected_calibration_error(logits, test.labels, temperatures),
+            }
+            rows.append(row)
     return rows
 
 
@@ -80,7 +95,7 @@ def _runs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
 def card(
     name: str,
     metadata: dict[str, Any],
-    named: list[dict[str, Any]],
+    named: list[NamedAccuracy],
     quality: dict[str, float],
     table: Any,
     test: Any,

@@ -71,9 +71,9 @@ def fit_latency_law(
     centred = (x - x_mean, log_f - f_mean, log_k - k_mean, log_t - t_mean)
     fits = [
         least_squares(
-            _residuals,
+            residuals,
             [clocked, 1.0, free, 1.0, np.log(USUAL_P), clocked + STARTS, free + STARTS],
-            jac=_jacobian,
+            jac=jacobian,
             bounds=(
                 [-np.inf, MIN_EXPONENT, -np.inf, MIN_EXPONENT, 0, -np.inf, -np.inf],
                 [np.inf, MAX_EXPONENT, np.inf, MAX_EXPONENT, np.log(MAX_P), np.inf, np.inf],
@@ -104,7 +104,8 @@ _PRIOR = NOISE * np.array(
 _PRIOR_MEAN = _PRIOR @ np.array([0, 1, 0, 1, np.log(USUAL_P), STARTS, STARTS])
 
 
-def _residuals(theta: Floats, x: Floats, log_f: Floats, log_k: Floats, log_t: Floats) -> Floats:
+def residuals(theta: Floats, x: Floats, log_f: Floats, log_k: Floats, log_t: Floats) -> Floats:
+    """Log errors of the rows (n,), then those of the priors."""
     clocked, free, p = _fitted_terms(theta, x, log_f, log_k)
     fitted = np.logaddexp(p * clocked, p * free) / p
     return np.concatenate([fitted - log_t, _PRIOR @ theta - _PRIOR_MEAN])
@@ -118,7 +119,8 @@ def _fitted_terms(
     return clocked, np.logaddexp(c + d * x, v + log_k), np.exp(log_p)
 
 
-def _jacobian(theta: Floats, x: Floats, log_f: Floats, log_k: Floats, log_t: Floats) -> Floats:
+def jacobian(theta: Floats, x: Floats, log_f: Floats, log_k: Floats, log_t: Floats) -> Floats:
+    """Derivatives of `residuals` by every constant, `(n + priors, 7)`."""
     a, b, c, d, _, u, v = theta
     clocked, free, p = _fitted_terms(theta, x, log_f, log_k)
     fitted = np.logaddexp(p * clocked, p * free) / p

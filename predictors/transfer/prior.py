@@ -249,7 +249,7 @@ def most_likely(games: list[Game], centre: Floats) -> Floats:
     bounds = [(-9.0, 6.0)] * (len(centre) - 2) + [(-4.0, 3.0), (-9.0, 1.0)]
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        values, slopes = zip(*(_loss(theta, game) for game in games), strict=True)
+        values, slopes = zip(*(loss_of(theta, game) for game in games), strict=True)
         off = (theta - centre) / SPREAD
         return np.mean(values) + off @ off / 2, np.mean(slopes, axis=0) + off / SPREAD
 
@@ -259,7 +259,7 @@ def most_likely(games: list[Game], centre: Floats) -> Floats:
     return fit.x
 
 
-def _loss(theta: Floats, game: Game) -> tuple[float, Floats]:
+def loss_of(theta: Floats, game: Game) -> tuple[float, Floats]:
     """Minus the log likelihood of one game, and its gradient."""
     linear, distances, r = game.linear, game.distances, game.r
     n, scales = len(r), np.exp(theta)

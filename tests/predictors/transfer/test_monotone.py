@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from predictors import MonotoneTransfer, ScaledModel, held_out_report, mape_pct, transfer_report
-from predictors.cost.law import LatencyLaw, _jacobian, _residuals
+from predictors.cost.law import LatencyLaw, jacobian, residuals
 from predictors.cost.power import PowerLaw
 
 CLOCKS = np.array([306.0, 752.25, 1109.25])
@@ -89,8 +89,8 @@ def test_the_derivatives_of_the_law_are_those_of_its_residuals(kernels) -> None:
     given = np.log(H), np.log(F / 1e3), log_k, np.log(LAW.latency_ms(H, F / 1e3))
     theta = np.array([0.2, 1.1, -0.4, 0.7, 0.8, -2.5, -3.5])
     step = 1e-6 * np.eye(len(theta))
-    slopes = [(_residuals(theta + e, *given) - _residuals(theta - e, *given)) / 2e-6 for e in step]
-    np.testing.assert_allclose(_jacobian(theta, *given), np.transpose(slopes), atol=1e-6)
+    slopes = [(residuals(theta + e, *given) - residuals(theta - e, *given)) / 2e-6 for e in step]
+    np.testing.assert_allclose(jacobian(theta, *given), np.transpose(slopes), atol=1e-6)
 
 
 def test_one_level_is_enough_for_that_level() -> None:

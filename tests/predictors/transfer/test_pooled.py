@@ -21,7 +21,7 @@ from predictors import (
     zero_shot,
 )
 from predictors.transfer.posterior import Link
-from predictors.transfer.prior import FREEDOM, Game, _loss, covariance, log_likelihood, parts
+from predictors.transfer.prior import FREEDOM, Game, covariance, log_likelihood, loss_of, parts
 from search_spaces import encode, get_space
 
 N_FEATURES, N_PROXIES = 6, 8
@@ -236,8 +236,8 @@ def test_gradient_of_the_learning() -> None:
     game = Game(*parts(rows, rows), r, np.eye(12), np.zeros(()))
     theta = prior.usual()
     step = 1e-4 * np.eye(len(theta))
-    slopes = [(_loss(theta + d, game)[0] - _loss(theta - d, game)[0]) / 2e-4 for d in step]
-    assert_allclose(_loss(theta, game)[1], slopes, rtol=1e-4, atol=1e-6)
+    slopes = [(loss_of(theta + d, game)[0] - loss_of(theta - d, game)[0]) / 2e-4 for d in step]
+    assert_allclose(loss_of(theta, game)[1], slopes, rtol=1e-4, atol=1e-6)
 
 
 def test_covariance_is_symmetric_and_positive() -> None:
