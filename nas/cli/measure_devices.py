@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from nas.devices import Device
     from nas.measure.settings import Kind, MeasureSettings
+    from nas.remote.messages import Message
 
 
 def open_devices(
@@ -61,10 +62,10 @@ def _boards(
     target = settings.remote
     profile, board = load_profile(name), Remote(target, sudo=settings.sudo)
 
-    def say(message: dict[str, Any]) -> None:
+    def say(message: Message) -> None:
         for kind in ("dropped", "waiting", "restored"):
-            if message.get(kind):
-                log.print(f"{target}: {kind}: {message[kind]}", markup=False)
+            if text := message.get(kind):
+                log.print(f"{target}: {kind}: {text}", markup=False)
 
     return [
         RemoteDevice(

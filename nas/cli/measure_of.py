@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nas.cli.measure_run import Told
     from nas.devices import Device
     from nas.measure import Job
     from nas.measure.settings import MeasureSettings
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nas.pareto.records import VerifiedCosts
 
 
-def measure_of(settings: MeasureSettings, log: Console) -> dict[str, Any]:
+def measure_of(settings: MeasureSettings, log: Console) -> Told:
     """Measure what `settings.of` asks for into `settings.out`; returns what `--json` prints.
 
     Device, space, power mode and batch are those of the file: settings that say otherwise are an

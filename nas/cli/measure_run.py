@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from nas.measure.noise import Noise
     from nas.measure.settings import MeasureSettings
     from nas.measure.table import Table
+    from nas.pareto.records import VerifiedCosts
+
+
+class Told(TypedDict, total=False):
+    """What `--json` prints."""
+
+    noise: dict[str, float | int | None]
+    noisy: list[dict[str, str]]  # the columns that name a row
+    lut: list[dict[str, object]]  # of each host: the error of sums of operators
+    verified_cost: VerifiedCosts
 
 
 def cluster_nodes(settings: MeasureSettings, log: Console) -> Run | None:
@@ -61,7 +71,7 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, log: Cons
     return found
 
 
-def described(found: Noise) -> dict[str, Any]:
+def described(found: Noise) -> Told:
     """The noise and the noisy rows as a script reads them."""
     from search_spaces import ROW_KEY
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from nas.cli.measure_run import Told
     from nas.measure.settings import MeasureSettings
 
 N_SUBNETS = 320
 
 
-def measure_sampled(settings: MeasureSettings, log: Console) -> dict[str, Any]:
+def measure_sampled(settings: MeasureSettings, log: Console) -> Told:
     """Measure into `settings.out`; returns what `--json` prints."""
     from dataclasses import asdict
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ from search_spaces import (
     new_row,
     program_columns,
 )
+
+Key = TypeVar("Key", bound=str)
 
 
 class Times(NamedTuple):
@@ -194,7 +196,8 @@ class AnalyticDevice:
         share = np.where(conv & (operators.kernel == 1), eta.pointwise, share)
         share = np.where(conv & (operators.kernel == 3), eta.conv3x3, share)
         peak = self._unit.peak[self.precision] * self.threads**runtime.parallel
-        return peak * runtime.precision[self.precision] * share
+        reached: Floats = peak * runtime.precision[self.precision] * share
+        return reached
 
     def _bytes(self, operators: Operators) -> Floats:
         """Bytes that every operator moves, `(n, slots)`; weights are read once per batch."""
@@ -242,18 +245,20 @@ class AnalyticDevice:
         f = mhz / 1e3
         voltage = 1 + unit.rise_per_ghz * np.maximum(0, f - unit.knee_ghz)
         n_units = self.threads if self.processor == "cpu" else 1
-        return n_units * unit.k_w_per_ghz * f * voltage**2
+        watts: Floats = n_units * unit.k_w_per_ghz * f * voltage**2
+        return watts
 
 
-def _precision(profile: Profile, backend: str, wanted: str | None) -> Any:
+def _precision(profile: Profile, backend: str, wanted: str | None) -> Precision:
     """The asked precision; by default the profile's, or the first that the backend runs."""
     runs = profile.backends[backend].precision
     default = profile.default_precision if profile.default_precision in runs else next(iter(runs))
     return _known(wanted or default, runs, "precision")
 
 
-def _known(name: str, choices: Mapping[Any, object], what: str) -> Any:
+def _known(name: str, choices: Mapping[Key, object], what: str) -> Key:
     """The key `name` of `choices`; InputError lists them."""
-    if name not in choices:
-        raise InputError(f"unknown {what} {name!r}; the device has {', '.join(choices)}")
-    return name
+    for key in choices:
+        if key == name:
+            return key
+    raise InputError(f"unknown {what} {name!r}; the device has {', '.join(choices)}")

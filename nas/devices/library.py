@@ -108,5 +108,5 @@ def unknown_device(name: str) -> InputError:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
     return InputError(
         f"unknown device {name!r}; did you mean {', '.join(near)}? `nas devices` lists them all, "
-        f"--device FILE.toml takes your own, {FOLDER} a folder of them"
+        f"`device` FILE.toml takes your own, {FOLDER} a folder of them"
     )

@@ -143,7 +143,7 @@ def check_sources(jobs: Sequence[Job], table: Table) -> None:
         wanted, found = sources.get(row_key(row)), row.get("source")
         if wanted and found and wanted != found:
             raise InputError(
-                f"{table.path} holds {found} rows of what is to be {wanted}; choose another --out"
+                f"{table.path} holds {found} rows of what is to be {wanted}; choose another `out`"
             )
 
 

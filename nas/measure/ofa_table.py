@@ -19,11 +19,11 @@ from search_spaces import InputError, MobileNetV3Space, Space, Subnet, operator_
 def table_resolution(path: Path, space: Space) -> int:
     """The resolution that the file's name gives; InputError where it cannot be one of `space`."""
     if not isinstance(space, MobileNetV3Space) or space.n_exits:
-        raise InputError(f"--ofa-lut needs a space ofa-mobilenetv3 without exits, got {space.name}")
+        raise InputError(f"`ofa_lut` needs a space ofa-mobilenetv3 without exits, got {space.name}")
     named = re.fullmatch(r"(\d+)_lookup_table\.yaml", path.name)
     if not named or int(named[1]) not in space.resolutions:
         raise InputError(
-            f"--ofa-lut must be named like {max(space.resolutions)}_lookup_table.yaml with a "
+            f"`ofa_lut` must be named like {max(space.resolutions)}_lookup_table.yaml with a "
             f"resolution of {space.name}, got {path.name}"
         )
     return int(named[1])
@@ -45,7 +45,7 @@ def block_jobs(
     resolution = table_resolution(path, space)
     assert isinstance(space, MobileNetV3Space)
     if len(hosts) != 1:
-        raise InputError("--ofa-lut takes one backend, precision and batch: its file names none")
+        raise InputError("`ofa_lut` takes one backend, precision and batch: its file names none")
     prepare_folder(path.parent)
     host = hosts[0]
 

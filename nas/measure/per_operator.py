@@ -85,7 +85,7 @@ def whole_programs(path: Path, space: Space, device: MachineDevice) -> pd.DataFr
     if len(programs) < MIN_ROWS:
         raise InputError(
             f"{path} has {len(programs)} programs on {describe(device)}, a comparison takes "
-            f"{MIN_ROWS}; measure them with the same options without --per-operator"
+            f"{MIN_ROWS}; measure them with the same options without `per_operator`"
         )
     return programs
 

@@ -33,11 +33,11 @@ class Table:
             reader = csv.DictReader(io.StringIO(whole.decode(), newline=""))
             self.rows: list[TextRow] = list(reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"cannot read {path}: {error}; choose another --out") from None
+            raise InputError(f"cannot read {path}: {error}; choose another `out`") from None
         self.columns = list(reader.fieldnames or [])
         fault = _fault(self.columns, self.rows)
         if fault:
-            raise InputError(f"{path} {fault}; choose another --out")
+            raise InputError(f"{path} {fault}; choose another `out`")
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write `row` behind the others; from here on it survives a kill."""

@@ -58,7 +58,7 @@ class Wanted:
         if not asked:
             known = ", ".join(map(str, sorted({a.level for a in self.asked})))
             raise InputError(
-                f"{self.path} asks for nothing at --levels {', '.join(map(str, levels))}; "
+                f"{self.path} asks for nothing at `levels` {', '.join(map(str, levels))}; "
                 f"it has levels {known}"
             )
         points = tuple(p for p in self.points if p["level"] in levels)
@@ -95,11 +95,11 @@ def read_wanted(
     needs a device. InputError: the file is neither, or asks for something else.
     """
     if n_points is not None and n_points < 1:
-        raise InputError(f"--points must be at least 1, got {n_points}")
+        raise InputError(f"`n_points` must be at least 1, got {n_points}")
     if path.suffix == ".json":
         return _of_result(path, device, space, n_points)
     if n_points is not None:
-        raise InputError(f"--points chooses among those of a pareto.json; {path} is a plan")
+        raise InputError(f"`n_points` chooses among those of a pareto.json; {path} is a plan")
     return _of_plan(path, device, space)
 
 
@@ -125,7 +125,7 @@ def _at_own_clocks(wanted: Wanted, device: Device, asked: Asked) -> Device:
     if not isinstance(device, Clocked):
         raise InputError(
             f"{wanted.path} has points at CPU or memory clocks of their own, which "
-            f"{device.name} cannot set; measure them on a board, or search with --clocks gpu"
+            f"{device.name} cannot set; measure them on a board, or search with `clocks` gpu"
         )
     level = device.levels[asked.level]
     cpu_mhz, emc_mhz = asked.cpu_mhz or level.cpu_mhz, asked.emc_mhz or level.emc_mhz
@@ -189,7 +189,7 @@ def _of_plan(path: Path, device: str | None, space: str | None) -> Wanted:
         cells = read_cells(path, PLAN)
     except TableError as error:
         raise InputError(
-            f"{error}; --of takes a plan of `nas search --plan`, or a pareto.json"
+            f"{error}; `of` takes a plan of `nas search --plan`, or a pareto.json"
         ) from None
     found = _space(path, cells["space"].unique().tolist(), space)
     rows = read_subnets(path, found)
@@ -206,7 +206,7 @@ def _of_plan(path: Path, device: str | None, space: str | None) -> Wanted:
         values = own[key].unique() if key in own else [""]
         if len(values) > 1:
             named = ", ".join(map(repr, values))
-            raise InputError(f"{path} has rows with {key} {named}; --of measures with one")
+            raise InputError(f"{path} has rows with {key} {named}; `of` measures with one")
         about[key] = str(values[0]) or None
     if not (batch := str(about["batch"] or 1)).isdecimal():
         raise InputError(f"{path}: batch must be a whole number, got {batch!r}")
@@ -217,7 +217,7 @@ def _of_plan(path: Path, device: str | None, space: str | None) -> Wanted:
 def _space(path: Path, found: Sequence[str], asked: str | None) -> Space:
     """The one space of a file; InputError where it has several, or another than `asked`."""
     if len(found) != 1 or asked not in (None, found[0]):
-        got = "" if asked is None else f", got --space {asked}"
+        got = "" if asked is None else f", got `space` {asked}"
         raise InputError(f"{path} is of space {', '.join(found)}{got}; one space is measured")
     return get_space(found[0])
 
@@ -227,8 +227,8 @@ def _device(path: Path, found: Sequence[str], asked: str | None) -> str:
     if asked is None:
         if len(found) == 1:
             return found[0]
-        raise InputError(f"{path} is for {', '.join(found)}; choose one of them with --device")
+        raise InputError(f"{path} is for {', '.join(found)}; choose one of them with `device`")
     name = asked if asked == "host" else load_profile(asked).name
     if name not in found:
-        raise InputError(f"{path} is for {', '.join(found)}, got --device {asked}")
+        raise InputError(f"{path} is for {', '.join(found)}, got `device` {asked}")
     return name

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from nas.devices.analytic import AnalyticDevice
+from nas.remote.messages import Message
 from nas.remote.programs import BACKENDS, PRECISIONS, RemoteSettings, measure_programs
 from nas.remote.ssh import Remote
 from search_spaces import DvfsLevel, InputError, Row, Space, Subnet
@@ -30,14 +30,14 @@ class RemoteDevice:
         *,
         backend: str | None = None,
         precision: str | None = None,
-        settings: Mapping[str, Any] | None = None,
-        say: Callable[[dict[str, Any]], None] = lambda message: None,
+        settings: Mapping[str, object] | None = None,
+        say: Callable[[Message], None] = lambda message: None,
     ) -> None:
         usual = "tensorrt" if model.backend == "tensorrt" else "onnxruntime"
         self.backend = backend or usual
         if self.backend not in RUNNERS:
             raise InputError(
-                f"a board measures with {' or '.join(RUNNERS)}, got --backend {self.backend}"
+                f"a board measures with {' or '.join(RUNNERS)}, got `backend` {self.backend}"
             )
         runs = PRECISIONS[RUNNERS[self.backend]]
         self.precision = precision or (model.precision if model.precision in runs else runs[0])

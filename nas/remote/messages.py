@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from search_spaces import InputError
 
@@ -17,6 +17,25 @@ LISTS = ("pinned", "notes", "rejected")
 TEXTS = ("id", "source", "measured_at")
 
 
+WireRow = dict[str, Any]
+"""A row as a board sends it: columns of `search_spaces.Row`, some as lists, and the task's `id`."""
+
+
+class Message(TypedDict, total=False):
+    """One line of the agent; `dropped` is what this side adds to them."""
+
+    found: dict[str, object]  # what `board.bench.discover` says
+    waiting: str  # for whom
+    restored: list[str]  # what a killed agent had left changed
+    row: WireRow
+    id: str  # of the task that failed
+    error: str  # why it failed
+    fatal: str
+    stopped: str  # by which signal
+    done: bool
+    dropped: str
+
+
 class BadRowError(InputError):
     """A row that cannot be true; `id` is its task's."""
 
@@ -25,7 +44,7 @@ class BadRowError(InputError):
         self.id = id_
 
 
-def read_message(line: bytes) -> dict[str, Any]:
+def read_message(line: bytes) -> Message:
     """One message of the agent, with printable text and finite numbers alone.
 
     InputError: it is none. BadRowError: it is a row whose figures cannot be measurements.
@@ -44,7 +63,7 @@ def read_message(line: bytes) -> dict[str, Any]:
         _check_row(message["row"])
     elif "error" in message and not isinstance(message.get("id"), str):
         raise InputError(f"printed an error without the id of its task: {show(line)}")
-    return dict(message)
+    return cast(Message, message)
 
 
 def show(line: bytes) -> str:
@@ -95,7 +114,7 @@ def _check_row(row: Any) -> None:
     row.setdefault("pinned", [])
 
 
-def _bad(row: dict[str, Any], fault: str) -> BadRowError:
+def _bad(row: WireRow, fault: str) -> BadRowError:
     return BadRowError(f"the board sent a row that cannot be true: {fault[:200]}", str(row["id"]))
 
 

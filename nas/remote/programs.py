@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
-from nas.devices.catalog import Device
-from nas.remote.session import FailedRowsError, Plan, measure_remote
+from nas.devices import Device
+from nas.remote.messages import Message, WireRow
+from nas.remote.session import FailedRowsError, Plan, Task, measure_remote
 from nas.remote.ssh import Remote
 from search_spaces import ROW_CLOCKS, InputError, Row, Space, Subnet, asked_row, program_columns
 
@@ -27,8 +28,8 @@ Job = tuple[Subnet, Sequence[int], int, int]  # subnet, heads, level, repeat
 class RemoteSettings:
     """How programs are measured on a board; `board` is its description (`nas.board`)."""
 
-    board: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    board: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     clocks: str = "auto"
     energy: str = "auto"
     runner: str | None = None  # onnxruntime or trtexec; None: trtexec where the backend is tensorrt
@@ -43,7 +44,7 @@ def measure_programs(
     jobs: Sequence[Job],
     how: RemoteSettings = RemoteSettings(),
     *,
-    say: Callable[[dict[str, Any]], None] = lambda message: None,
+    say: Callable[[Message], None] = lambda message: None,
 ) -> Iterator[Row]:
     """A row of the table for every job, as it is measured, in the order of the jobs.
 
@@ -103,7 +104,7 @@ def _add(files: dict[str, bytes], data: bytes) -> str:
     return name
 
 
-def table_row(row: Mapping[str, Any], device: Device) -> Row:
+def table_row(row: WireRow, device: Device) -> Row:
     """A row as a table holds it: lists as text, no rails.
 
     Where another clock ran than the level's, `level` is the one of that clock, if one is.
@@ -123,10 +124,9 @@ def table_row(row: Mapping[str, Any], device: Device) -> Row:
 
 def _task(
     device: Device, space: Space, job: Job, runner: str, file: str, how: RemoteSettings
-) -> dict[str, Any]:
+) -> Task:
     subnet, heads, n, repeat = job
     level = device.levels[n]
-    common = {"batch": device.batch, "threads": how.threads, "precision": device.precision}
     row = asked_row(program_columns(space, subnet, heads), device, level)
     row |= {"backend": BACKENDS[runner], "threads": how.threads, "repeat": repeat}
     clocks = {name: getattr(level, name) for name in ROW_CLOCKS}
@@ -138,6 +138,8 @@ def _task(
         "mode": device.power_mode,
         "repeat": repeat,  # or the board would take the second for the first
         "clocks": {name: mhz for name, mhz in clocks.items() if mhz is not None},
+        "batch": device.batch,
+        "threads": how.threads,
+        "precision": device.precision,
         "row": row,
-        **common,
     }

@@ -14,40 +14,60 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
-from nas.remote.messages import MAX_LINE, BadRowError, read_message
+from nas.remote.messages import MAX_LINE, BadRowError, Message, WireRow, read_message
 from nas.remote.ssh import DroppedError, Remote, Ssh, pack, ship
-from search_spaces import InputError
+from search_spaces import InputError, Row
 
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
 STOP_S = 5.0
+
+
+Shipped = dict[str, object]  # a task with its `id`, without its `row`
+
+
+class Task(TypedDict, total=False):
+    """One program at one setting, as `board.bench.tasks` takes it."""
+
+    runner: str  # a key of `board.bench.runners.RUNNERS`
+    files: list[str]  # names in the plan's `files`
+    typed_file: str  # beside the first of `files`: fp16 as TensorRT 11 wants it
+    shape: list[int]  # of one image
+    providers: list[str]  # of ONNX Runtime
+    mode: str | None  # power mode
+    clocks: dict[str, float]  # gpu_mhz, cpu_mhz, emc_mhz to set
+    batch: int
+    threads: int
+    precision: str
+    repeat: int
+    row: Row
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to measure: tasks as `board.bench.agent` takes them, files, the board's description.
 
-    `tasks`: dicts with `runner`, `files`, `clocks` {gpu_mhz, cpu_mhz, emc_mhz}, `mode`; their `id`
-    is made here. A task's `row` stays on this side and is merged into the row that comes back.
+    The tasks' ids are made here. A task's `row` stays on this side and is merged into the row that
+    comes back.
     """
 
-    tasks: Sequence[Mapping[str, Any]]
+    tasks: Sequence[Task]
     files: Mapping[str, bytes] = field(default_factory=dict)  # name -> content
-    board: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    board: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     clocks: str = "auto"  # pinned, or as found where they cannot be set; or `pin`, `present`
     energy: str = "auto"  # where a sensor can be read; or `required`, `none`
 
     @property
-    def head(self) -> dict[str, Any]:
+    def head(self) -> dict[str, object]:
         """The first line for the agent."""
         described = {"board": dict(self.board), "settings": dict(self.settings)}
         return {**described, "clocks": self.clocks, "energy": self.energy}
 
-    def shipped(self) -> dict[str, dict[str, Any]]:
+    def shipped(self) -> dict[str, Shipped]:
         """Tasks as the board sees them, by id: the checksum of everything that a row depends on."""
-        tasks: dict[str, dict[str, Any]] = {}
+        tasks: dict[str, Shipped] = {}
         texts: list[str] = []
         for task in self.tasks:
             sent = {name: value for name, value in task.items() if name != "row"}
@@ -77,8 +97,8 @@ def measure_remote(
     plan: Plan,
     *,
     attempts: int = 8,
-    say: Callable[[dict[str, Any]], None] = lambda message: None,
-) -> Iterator[dict[str, Any]]:
+    say: Callable[[Message], None] = lambda message: None,
+) -> Iterator[WireRow]:
     """Rows of `plan` as they are measured, each once; with the fields of the task's `row`.
 
     A connection that drops is made again, `attempts` times without a new row in between, 1 to 30 s
@@ -106,10 +126,12 @@ def measure_remote(
         raise FailedRowsError(session.failed, len(plan.tasks))
 
 
-def discover_remote(target: str | Remote, board: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def discover_remote(
+    target: str | Remote, board: Mapping[str, object] | None = None
+) -> dict[str, object]:
     """What `board.discover` finds on a board."""
     remote = Remote(target) if isinstance(target, str) else target
-    found: list[dict[str, Any]] = []
+    found: list[Message] = []
     plan = Plan([], board=board or {}, energy="none")
     for _ in measure_remote(remote, plan, attempts=1, say=found.append):
         pass
@@ -119,7 +141,7 @@ def discover_remote(target: str | Remote, board: Mapping[str, Any] | None = None
 class _Session:
     """What is known of a plan over all its connections."""
 
-    def __init__(self, remote: Remote, plan: Plan, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, remote: Remote, plan: Plan, say: Callable[[Message], None]) -> None:
         self.remote, self.plan, self.say = remote, plan, say
         self.archive, self.tasks = pack(plan.files), plan.shipped()
         self.own = {
@@ -129,7 +151,7 @@ class _Session:
         self.failed: dict[str, str] = {}
         self.reached = False
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[WireRow]:
         """Rows of one connection that no earlier one brought; DroppedError where it breaks."""
         folder = ship(self.remote, self.archive)
         self.reached = True
@@ -151,7 +173,7 @@ class _Agent(Ssh):
     """The agent on the board, with its plan sent."""
 
     def __init__(
-        self, remote: Remote, folder: str, head: dict[str, Any], tasks: list[dict[str, Any]]
+        self, remote: Remote, folder: str, head: dict[str, object], tasks: list[Shipped]
     ) -> None:
         super().__init__(remote, remote.agent(folder))
         lines = [{"plan": head}, *({"task": task} for task in tasks), {"end": True}]
@@ -167,7 +189,7 @@ class _Agent(Ssh):
                 self.process.wait(STOP_S)  # it puts the clocks back
         super().__exit__(*exception)
 
-    def messages(self) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Iterator[Message]:
         """Until the agent says that it is done."""
         while True:
             line = self.line(MAX_LINE)

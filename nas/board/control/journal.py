@@ -155,7 +155,7 @@ class Journal:
 
     def _write(self, entry: dict[str, Any]) -> int:
         """Append a line, on disk before anything else happens; returns where it begins."""
-        at = self._file.seek(0, os.SEEK_END)
+        at = int(self._file.seek(0, os.SEEK_END))
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

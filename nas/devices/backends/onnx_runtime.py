@@ -59,7 +59,7 @@ def quantised(model: Any, shape: tuple[int, ...]) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
-    class RandomInputs(CalibrationDataReader):
+    class RandomInputs(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             rng = np.random.default_rng(0)
             drawn = rng.standard_normal((N_CALIBRATION, 1, *shape), dtype=np.float32)

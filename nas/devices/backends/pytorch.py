@@ -56,7 +56,7 @@ def prepare_compiled(
             reason = "there is no C++ compiler"
         raise InputError(
             f"torch.compile failed: {reason}; install a C++ compiler (g++ or clang++) or use "
-            "--backend pytorch"
+            "`backend` pytorch"
         ) from None
     return lambda: compiled(x)
 

@@ -137,7 +137,7 @@ def test_an_older_file_gets_the_new_columns(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(b"\xff\xfe\n")
-    with pytest.raises(InputError, match=r"cannot read .* choose another --out"):
+    with pytest.raises(InputError, match=r"cannot read .* choose another `out`"):
         Table(path)
     for text, message in (
         ("space,latency_ms\na,1,3\n", "lines of different length"),
@@ -146,7 +146,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         ("space,latency_ms\na,nan\n", "line 2: latency_ms must be positive, got 'nan'"),
     ):
         path.write_text(text)
-        with pytest.raises(InputError, match=f"{message}; choose another --out"):
+        with pytest.raises(InputError, match=f"{message}; choose another `out`"):
             Table(path)
         assert path.read_text() == text
 

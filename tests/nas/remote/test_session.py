@@ -346,7 +346,7 @@ def test_a_board_measures_with_two_backends_alone(board: Remote) -> None:
     from nas.remote.device import RemoteDevice
 
     model = AnalyticDevice(load_profile("nano"))
-    with pytest.raises(InputError, match="onnxruntime or tensorrt, got --backend ncnn"):
+    with pytest.raises(InputError, match="onnxruntime or tensorrt, got `backend` ncnn"):
         RemoteDevice(board, model, backend="ncnn")
 
 
