@@ -1,3 +1,40 @@
 """Hardware-aware search of dynamic networks: a Pareto set of configurations per DVFS level."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.api import (
+        ParetoTable,
+        device_names,
+        export_points,
+        get_device,
+        read_pareto,
+        search_pareto,
+    )
+
 __version__ = "0.1.0"
+__all__ = [
+    "ParetoTable",
+    "__version__",
+    "device_names",
+    "export_points",
+    "get_device",
+    "read_pareto",
+    "search_pareto",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A function of `nas.api` when it is first used (PEP 562): `import nas` loads nothing else."""
+    if name not in __all__:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module("nas.api"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -36,25 +36,20 @@ def export(
 
     Example: `nas export --pareto run/pareto.json --data cifar-10-batches-bin --out board`
     """
+    from nas.api import export_points
     from nas.cli.output import command_line, console, print_json
-    from nas.pareto import read_pareto
-    from nas.zoo.folder import supernet_folder
-    from search_spaces import InputError
 
-    try:
-        from nas.export import plan_export, write_export
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"nas export needs {error.name}, which is not installed: pip install 'nas[export]'"
-        ) from None
-
-    table = read_pareto(pareto)
-    described = table.content["supernet"]
-    if described is None:
-        raise InputError(f"{pareto} is of a space that comes with tables alone: nothing to export")
-    folder = supernet_folder(supernet or described["name"])
-    plan = plan_export(table, folder, ids=id_ or (), data=data, bn_cache=bn_cache, traces=traces)
-    manifest = write_export(plan, out, half=fp16, command=command_line())
+    manifest = export_points(
+        pareto,
+        out,
+        ids=id_ or (),
+        supernet=supernet,
+        data=data,
+        bn_cache=bn_cache,
+        traces=traces,
+        half=fp16,
+        command=command_line(),
+    ).content
     if json:
         print_json(manifest)
         return

@@ -36,7 +36,12 @@ def register_device(name: str, factory: Factory) -> None:
 
 
 def device_names() -> list[str]:
-    """`host`, every profile, ours or in your own folder, and registered devices."""
+    """`host`, every profile, ours or in your own folder, and registered devices.
+
+    >>> import nas
+    >>> "xavier-nx" in nas.device_names()
+    True
+    """
     return ["host", *profile_names(), *_factories()]
 
 
@@ -55,6 +60,10 @@ def get_device(
     A registered name gives what its factory makes. A device object of your own is returned as it
     is: it has its backend, precision, batch and power mode already. `threads` and `seconds` per row
     are those of a machine that really runs programs.
+
+    >>> import nas
+    >>> len(nas.get_device("xavier-nx").levels)
+    15
     """
     given = {"backend": backend, "precision": precision, "power_mode": power_mode}
     if not isinstance(device, str):

@@ -64,13 +64,14 @@ def _device(table: ParetoTable) -> Modelled:
             f"no model describes {about['name']} at every clock, so nothing can govern it; "
             f"profiles: {', '.join(profile_names())}"
         )
-    found: Any = get_device(
+    device: Any = get_device(
         about["name"],
         backend=about["backend"],
         precision=about["precision"],
         power_mode=about["power_mode"],
         batch=about["batch"],
     )
+    found: Modelled = device
     if len(found.levels) != len(table.levels):
         raise InputError(
             f"the table has {len(table.levels)} levels and {about['name']} has "
@@ -130,7 +131,8 @@ def _scale(same: list[Row], figure: str, model: Floats) -> Floats:
     if not seen:
         return np.ones_like(model)
     at = sorted(seen)
-    return np.interp(np.arange(len(model)), at, [seen[level] for level in at])
+    scale: Floats = np.interp(np.arange(len(model)), at, [seen[level] for level in at])
+    return scale
 
 
 def _rounded(values: Floats) -> list[float]:

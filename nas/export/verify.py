@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from nas.export.plan import Export, Network
 from nas.runtime import Engine, read_manifest
+from nas.runtime.records import VerifiedEntry
 from search_spaces import InputError
 from supernets import EarlyExitEngine
 
@@ -19,7 +19,7 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 5e-2}  # of logits, relative to the largest o
 DECISIONS = {"fp32": 0.995, "fp16": 0.97}  # share of exits and classes that must agree
 
 
-def verify_export(export: Export, folder: Path, *, precision: str) -> dict[str, Any]:
+def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedEntry:
     """Logits and decisions of every network and configuration; InputError where they differ.
 
     Runs on validation images where the export has a data set, on seeded noise otherwise.

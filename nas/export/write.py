@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
@@ -18,19 +17,22 @@ from nas.export.plan import Export, Network
 from nas.export.traces import export_traces
 from nas.export.verify import verify_export
 from nas.onnx.graph import OPSET, segment_model
+from nas.pareto import Point
+from nas.pareto.records import OwnClocks
+from nas.runtime.records import (
+    Configuration,
+    FileEntry,
+    InputEntry,
+    ManifestContent,
+    NetworkEntry,
+)
 from search_spaces import InputError
 from supernets import Segment
-
-COPIED = (
-    *("id", "level", "cpu_mhz", "emc_mhz", "top1_error_pct", "error_source"),
-    *("latency_ms", "latency_worst_ms", "latency_source", "energy_mj", "energy_source"),
-    *("exit_rates", "macs", "params"),
-)
 
 
 def write_export(
     export: Export, out: Path, *, half: bool = False, command: str = ""
-) -> dict[str, Any]:
+) -> ManifestContent:
     """Write `export` to the new folder `out`; returns the manifest.
 
     InputError: `out` holds something already, or ONNX Runtime answers differently.
@@ -53,32 +55,29 @@ def write_export(
     return manifest
 
 
-def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[str, Any]:
-    files: dict[str, Any] = {}
+def _write(export: Export, folder: Path, *, half: bool, command: str) -> ManifestContent:
+    files: dict[str, FileEntry] = {}
     precision = "fp16" if half else "fp32"
     networks = {
         name: _network(network, folder, files, half=half)
         for name, network in export.networks.items()
     }
-    content = {
+    content: ManifestContent = {
         "schema": "nas.manifest/1",
         "command": command,
         "versions": {"nas": __version__, "onnx": onnx.__version__, "torch": torch.__version__},
         "opset": OPSET,
         "precision": precision,
-        "supernet": export.supernet,
-        "device": export.table.content["device"],
-        "levels": export.table.levels,
+        "supernet": {**export.supernet},
+        "device": {**export.table.content["device"]},
+        "levels": [{**level} for level in export.table.levels],
         "input": _input(export),
         "networks": networks,
-        "configurations": [
-            {**{k: v for k, v in point.items() if k in COPIED}, **point["exits"], "network": name}
-            for point, name in export.configurations
-        ],
+        "configurations": [_configuration(point, name) for point, name in export.configurations],
         "files": files,
-        **_governing(export),
-        **_traces(export, folder),
     }
+    _add_governing(content, export)
+    _add_traces(content, export, folder)
     _dump(content, folder)  # the check reads the folder as a board does
     content["verified"] = verify_export(export, folder, precision=precision)
     _dump(content, folder)
@@ -86,35 +85,63 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> dict[st
     return content
 
 
-def _governing(export: Export) -> dict[str, Any]:
+def _configuration(point: Point, network: str) -> Configuration:
+    own: OwnClocks = {}
+    if "cpu_mhz" in point:
+        own = {"cpu_mhz": point["cpu_mhz"], "emc_mhz": point["emc_mhz"]}
+    return {
+        "id": point["id"],
+        "level": point["level"],
+        **own,
+        "top1_error_pct": point["top1_error_pct"],
+        "error_source": point["error_source"],
+        "latency_ms": point["latency_ms"],
+        "latency_worst_ms": point["latency_worst_ms"],
+        "latency_source": point["latency_source"],
+        "energy_mj": point["energy_mj"],
+        "energy_source": point["energy_source"],
+        "exit_rates": point["exit_rates"],
+        "macs": point["macs"],
+        "params": point["params"],
+        "after": point["exits"]["after"],
+        "thresholds": point["exits"]["thresholds"],
+        "network": network,
+    }
+
+
+def _add_governing(content: ManifestContent, export: Export) -> None:
     """What a governor needs, or in words why it is not there."""
     try:
-        return {"governing": governing(export.table, [p for p, _ in export.configurations])}
+        content["governing"] = governing(export.table, [p for p, _ in export.configurations])
     except InputError as why:
-        return {"governing": None, "not_governed": str(why)}
+        content["governing"], content["not_governed"] = None, str(why)
 
 
-def _traces(export: Export, folder: Path) -> dict[str, Any]:
-    if export.traces is None:
-        return {}
-    checksum = export_traces(folder / "traces.npz", export.traces)
-    return {"traces": {"file": "traces.npz", **export.traces.about, "sha256": checksum}}
+def _add_traces(content: ManifestContent, export: Export, folder: Path) -> None:
+    if export.traces is not None:
+        checksum = export_traces(folder / "traces.npz", export.traces)
+        content["traces"] = {"file": "traces.npz", **export.traces.about, "sha256": checksum}
 
 
-def _dump(content: dict[str, Any], folder: Path) -> None:
+def _dump(content: ManifestContent, folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _input(export: Export) -> dict[str, Any]:
+def _input(export: Export) -> InputEntry:
     """How images become inputs; null where the checkpoint does not say."""
     known = export.data or {}
-    found = {"mean": known.get("mean"), "std": known.get("std"), "classes": known.get("classes")}
-    return {**found, "dtype": "float32", "layout": "NCHW"}
+    return {
+        "mean": known.get("mean"),
+        "std": known.get("std"),
+        "classes": known.get("classes"),
+        "dtype": "float32",
+        "layout": "NCHW",
+    }
 
 
 def _network(
-    network: Network, folder: Path, files: dict[str, Any], *, half: bool
-) -> dict[str, Any]:
+    network: Network, folder: Path, files: dict[str, FileEntry], *, half: bool
+) -> NetworkEntry:
     segments = []
     value = torch.zeros(1, *network.input_shape)
     for i, segment in enumerate(network.net.segments):
@@ -140,7 +167,7 @@ def _network(
     }
 
 
-def readme(content: dict[str, Any]) -> str:
+def readme(content: ManifestContent) -> str:
     """What a person needs on the board."""
     device, verified = content["device"], content["verified"]
     fp16 = " --fp16" if content["precision"] == "fp16" else ""

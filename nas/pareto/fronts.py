@@ -40,7 +40,8 @@ def covers(rows: Floats, by: Floats) -> Bools:
 
 
 def _covered(rows: Floats, front: Floats) -> Bools:
-    return np.any(covers(rows, front), axis=1)
+    covered: Bools = np.any(covers(rows, front), axis=1)
+    return covered
 
 
 def hypervolume(costs: Floats, reference: Sequence[float]) -> float:
@@ -111,7 +112,8 @@ def _area(costs: Floats, reference: Floats) -> float:
 def normalised(costs: Floats) -> Floats:
     """`costs` with every objective scaled to [0, 1]; a constant objective becomes 0."""
     low, high = costs.min(axis=0), costs.max(axis=0)
-    return (costs - low) / np.where(high > low, high - low, 1)
+    scaled: Floats = (costs - low) / np.where(high > low, high - low, 1)
+    return scaled
 
 
 def knee(costs: Floats) -> int:

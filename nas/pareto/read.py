@@ -29,8 +29,10 @@ EXPECTED = {  # by pydantic's name of the fault
 def read_pareto(path: str | Path) -> ParetoTable:
     """Read `pareto.json`. InputError: not there, no JSON, another schema, or the first fault.
 
-    >>> table = read_pareto("runs/xavier-nx/pareto.json")
-    >>> table.points[0]["latency_ms"]
+    >>> import nas
+    >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
+    >>> table.content["device"]["name"]
+    'xavier-nx'
     """
     path = Path(path)
     try:

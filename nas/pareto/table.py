@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from nas.pareto.fronts import knee
 from nas.pareto.records import Baseline, Level, Objective, ParetoContent, Point
 from search_spaces import Floats, InputError, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA: Final = "nas.pareto/1"
 OBJECTIVES: tuple[Objective, ...] = ("top1_error_pct", "latency_ms", "energy_mj")
@@ -48,7 +52,13 @@ class ParetoTable:
         return [o["name"] for o in self.content["objectives"]]
 
     def at(self, level: int) -> list[Point]:
-        """The points of one level."""
+        """The points of one level.
+
+        >>> import nas
+        >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
+        >>> {point["level"] for point in table.at(3)}
+        {3}
+        """
         return [p for p in self.points if p["level"] == level]
 
     def costs(self, points: Sequence[Point]) -> Floats:
@@ -67,20 +77,79 @@ class ParetoTable:
                 return baseline
         raise InputError(f"the table has no baseline {name!r} at level {level}; search again")
 
+    def cheapest(
+        self,
+        *,
+        max_error_pct: float = inf,
+        max_latency_ms: float = inf,
+        max_worst_latency_ms: float = inf,
+        max_energy_mj: float = inf,
+        levels: Collection[int] | None = None,
+    ) -> Point:
+        """The point of least energy within the limits; of least latency where energy is unknown.
+
+        InputError: no point of `levels` (all without it) is within them; it says what is.
+
+        >>> import nas
+        >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
+        >>> point = table.cheapest(max_error_pct=10, max_worst_latency_ms=2)
+        >>> point["top1_error_pct"] <= 10 and point["latency_worst_ms"] <= 2
+        True
+        """
+        limits: dict[Objective, tuple[str, float]] = {
+            "top1_error_pct": ("max_error_pct", max_error_pct),
+            "latency_ms": ("max_latency_ms", max_latency_ms),
+            "latency_worst_ms": ("max_worst_latency_ms", max_worst_latency_ms),
+            "energy_mj": ("max_energy_mj", max_energy_mj),
+        }
+        found = [p for p in self.points if levels is None or p["level"] in levels]
+        for name, (argument, limit) in limits.items():
+            if limit == inf:
+                continue
+            known = [x for p in found if (x := p[name]) is not None]
+            found = [p for p in found if (x := p[name]) is not None and x <= limit]
+            if not found:
+                least = f"the least is {min(known):.4g}" if known else "it is unknown"
+                raise InputError(
+                    f"no point has {name} within `{argument}` {limit:g} and the limits before it: "
+                    f"{least}; raise a limit"
+                )
+        if not found:
+            raise InputError(f"the table has no point at `levels` {levels}")
+        return min(found, key=lambda p: (p["energy_mj"] or 0, p["latency_ms"], p["id"]))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per point with the clocks of its level: the columns of `pareto.csv`.
+
+        >>> import nas
+        >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
+        >>> list(table.to_pandas()[["top1_error_pct", "latency_ms"]])
+        ['top1_error_pct', 'latency_ms']
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._rows(), columns=list(CSV_COLUMNS))
+
     def write_json(self, path: Path) -> None:
         write_text(path, json.dumps(self.content, indent=1) + "\n")
 
     def write_csv(self, path: Path) -> None:
         """One row per point; exits are written `0@0.9+2@0.7`."""
-        lines = [",".join(CSV_COLUMNS)]
+        cells = [["" if x is None else str(x) for x in row] for row in self._rows()]
+        lines = [",".join(row) for row in [CSV_COLUMNS, *cells]]
+        write_text(path, "\n".join(lines) + "\n")
+
+    def _rows(self) -> list[list[Any]]:
+        """The values of CSV_COLUMNS of every point."""
+        rows = []
         clocks = {level["level"]: level for level in self.levels}
         for point in self.points:
             exits = point["exits"]
             pairs = zip(exits["after"], exits["thresholds"], strict=True)
             row: dict[str, Any] = {**clocks[point["level"]], **point}
             row["exits"] = "+".join(f"{k}@{t:g}" for k, t in pairs)
-            lines.append(",".join("" if row[c] is None else str(row[c]) for c in CSV_COLUMNS))
-        write_text(path, "\n".join(lines) + "\n")
+            rows.append([row[c] for c in CSV_COLUMNS])
+        return rows
 
 
 def searched_levels(content: Mapping[str, Any] | ParetoContent) -> list[Level]:

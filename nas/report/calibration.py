@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -67,7 +66,8 @@ def ticks(low: float, high: float) -> Sequence[float]:
     return [t for t in found if low <= t <= high] or [float(f"{np.sqrt(low * high):.2g}")]
 
 
-def _share(cost: Any, ends: Floats) -> Floats:
+def _share(cost: ArrayLike, ends: Floats) -> Floats:
     """Where a cost lies between the ends of an axis; what is beyond an end is put there."""
     log, (low, high) = np.log(np.clip(cost, *ends)), np.log(ends)
-    return (log - low) / (high - low)
+    share: Floats = (log - low) / (high - low)
+    return share

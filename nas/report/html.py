@@ -9,12 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from nas.pareto import searched_levels
+from nas.pareto import Baseline, Point, searched_levels
+from nas.pareto.records import Quantity
 from nas.pareto.verified import FIELD, verified_points
 from search_spaces import ExitPolicy, write_text
 
 N_GENES = 8  # shown per objective
-Point = dict[str, Any]  # a point or baseline of pareto.json
 
 SOURCES = {
     "top1_error_pct": "error_source",
@@ -63,9 +63,9 @@ def largest_shares(pareto: Mapping[str, Any]) -> dict[str, list[tuple[str, float
     return found
 
 
-def baselines_by_level(pareto: Mapping[str, Any]) -> dict[int, dict[str, Point]]:
+def baselines_by_level(pareto: Mapping[str, Any]) -> dict[int, dict[str, Baseline]]:
     """The `largest` and the `smallest` baseline of every level that has some."""
-    found: dict[int, dict[str, Point]] = {}
+    found: dict[int, dict[str, Baseline]] = {}
     for point in pareto.get("baselines") or ():
         found.setdefault(point["level"], {})[point["name"]] = point
     return found
@@ -74,7 +74,7 @@ def baselines_by_level(pareto: Mapping[str, Any]) -> dict[int, dict[str, Point]]
 def level_rows(
     pareto: Mapping[str, Any],
     knees: Mapping[int, str],
-    baselines: Mapping[int, Mapping[str, Point]],
+    baselines: Mapping[int, Mapping[str, Baseline]],
 ) -> list[dict[str, Any]]:
     """One row per level: its clocks, number of points, knee point, savings in percent.
 
@@ -89,19 +89,20 @@ def level_rows(
         knee = by_id.get(knees.get(number, ""))
         rivals = [baselines.get(n, {}).get("largest") for n in (number, top)]
         saved = {
-            key: [saving_pct(knee, rival, key) for rival in rivals]
-            for key in ("latency_ms", "energy_mj")
+            "latency_ms": [saving_pct(knee, rival, "latency_ms") for rival in rivals],
+            "energy_mj": [saving_pct(knee, rival, "energy_mj") for rival in rivals],
         }
         n_points = sum(point["level"] == number for point in pareto["points"])
         rows.append({**level, "n_points": n_points, "knee": knee, "saved": saved})
     return rows
 
 
-def saving_pct(point: Point | None, baseline: Point | None, key: str) -> float | None:
+def saving_pct(point: Point | None, baseline: Point | None, key: Quantity) -> float | None:
     """How much less of `key` the point costs than the baseline, in percent; negative is more."""
-    if not point or not baseline or point.get(key) is None or not baseline.get(key):
+    cost, rival = point and point.get(key), baseline and baseline.get(key)
+    if cost is None or not rival:
         return None
-    return 100 * (1 - point[key] / baseline[key])
+    return 100 * (1 - cost / rival)
 
 
 def sources(pareto: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

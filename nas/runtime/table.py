@@ -34,18 +34,21 @@ class CostTable(NamedTuple):
     @property
     def mean_ms(self) -> np.ndarray:
         """Expected milliseconds of one image, (C, L)."""
-        return np.einsum("ce,cel->cl", self.rates, self.time_ms)
+        mean: np.ndarray = np.einsum("ce,cel->cl", self.rates, self.time_ms)
+        return mean
 
     @property
     def std_ms(self) -> np.ndarray:
         """Spread of one image's milliseconds over the exits, (C, L)."""
         square = np.einsum("ce,cel->cl", self.rates, self.time_ms**2)
-        return np.sqrt(np.maximum(square - self.mean_ms**2, 0))
+        spread: np.ndarray = np.sqrt(np.maximum(square - self.mean_ms**2, 0))
+        return spread
 
     @property
     def mean_mj(self) -> np.ndarray:
         """Expected energy of one image, whole board, (C, L)."""
-        return np.einsum("ce,cel->cl", self.rates, self.time_ms * self.power_w)
+        mean: np.ndarray = np.einsum("ce,cel->cl", self.rates, self.time_ms * self.power_w)
+        return mean
 
     @property
     def has_exits(self) -> np.ndarray:

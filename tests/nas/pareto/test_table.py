@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from nas.pareto import ParetoTable, read_pareto
@@ -35,6 +36,44 @@ def test_baselines_are_found_by_size_and_level() -> None:
     assert table.baseline("largest", 1)["id"] == "L01-largest"
     with pytest.raises(InputError, match="no baseline 'largest' at level 2"):
         table.baseline("largest", 2)
+
+
+def test_the_cheapest_point_is_that_of_all_points_compared() -> None:
+    content = small_result()
+    base = content["points"][0]
+    content["points"] = [
+        {**base, "id": f"{i}", "top1_error_pct": e, "latency_ms": t, "energy_mj": m, "level": i % 2}
+        for i, (e, t, m) in enumerate([(5, 4, 9), (6, 3, 7), (7, 2, 8), (9, 1, 2), (6, 3, 7)])
+    ]
+    table = ParetoTable(content)
+    assert table.cheapest()["id"] == "3"
+    assert table.cheapest(max_error_pct=8)["id"] == "1"  # of two that cost the same the first
+    assert table.cheapest(max_error_pct=8, max_latency_ms=2)["id"] == "2"
+    assert table.cheapest(max_error_pct=8, levels=[0])["id"] == "4"
+    with pytest.raises(InputError, match=r"top1_error_pct within `max_error_pct` 4 .* least is 5"):
+        table.cheapest(max_error_pct=4)
+    with pytest.raises(InputError, match=r"latency_ms within `max_latency_ms` 3 .* least is 4"):
+        table.cheapest(max_error_pct=5, max_latency_ms=3)
+    with pytest.raises(InputError, match=r"no point at `levels` \[7\]"):
+        table.cheapest(levels=[7])
+
+
+def test_without_energy_the_cheapest_is_the_fastest() -> None:
+    content = small_result()
+    content["points"][1]["latency_ms"] = 0.5
+    assert ParetoTable(content).cheapest()["id"] == "L01-x"
+    with pytest.raises(InputError, match=r"energy_mj within `max_energy_mj` 1 .* unknown"):
+        ParetoTable(content).cheapest(max_energy_mj=1)
+
+
+def test_the_frame_is_that_of_the_csv_file(tmp_path: Path) -> None:
+    table = ParetoTable(small_result())
+    table.write_csv(tmp_path / "pareto.csv")
+    pd.testing.assert_frame_equal(
+        table.to_pandas().fillna(float("nan")).infer_objects(),
+        pd.read_csv(tmp_path / "pareto.csv"),
+        check_dtype=False,
+    )
 
 
 def test_levels_that_the_bounds_excluded_are_not_searched() -> None:

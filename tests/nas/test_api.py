@@ -1,0 +1,88 @@
+"""What a researcher calls from Python: every example of the documentation runs."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.pareto.read import read_pareto
+from search_spaces import InputError
+from tests.nas.pareto.results import small_result
+
+ROOT = Path(__file__).parents[2]
+BN_CACHE = ROOT / "supernets" / "zoo" / "resnet-cifar10" / "bn.safetensors"
+LIGHT = "import sys, time; start = time.perf_counter(); import nas; {then}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the example of the search ran, with all examples after it."""
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        nas.search_pareto,
+        read_pareto,
+        nas.ParetoTable.at,
+        nas.ParetoTable.cheapest,
+        nas.ParetoTable.to_pandas,
+        nas.export_points,
+        nas.device_names,
+        nas.get_device,
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_the_example_of_its_documentation_runs(
+    run: Path, monkeypatch: pytest.MonkeyPatch, function: object
+) -> None:
+    monkeypatch.chdir(run)
+    runner = doctest.DocTestRunner()
+    tests = doctest.DocTestFinder(recurse=False).find(function, globs={"BN_CACHE": BN_CACHE})
+    assert sum(len(test.examples) for test in tests) > 1
+    said: list[str] = []
+    for test in tests:
+        runner.run(test, out=said.append)
+    assert runner.failures == 0, "".join(said)
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert all(getattr(nas, name) is not None for name in nas.__all__)
+    assert set(nas.__all__) <= set(dir(nas))
+    with pytest.raises(AttributeError, match="has no attribute 'seerch'; it has ParetoTable"):
+        _ = nas.seerch
+
+
+def test_no_function_has_the_name_of_a_package() -> None:
+    """`nas.search` would be a function or a package, depending on what was imported before."""
+    packages = {path.name for path in (ROOT / "nas").iterdir() if path.is_dir()}
+    modules = {path.stem for path in (ROOT / "nas").glob("*.py")}
+    assert not set(nas.__all__) & (packages | modules)
+
+
+def test_the_import_is_light() -> None:
+    heavy = "('torch', 'numpy', 'optuna', 'pydantic', 'typer', 'pandas')"
+    then = f"print(time.perf_counter() - start, [m for m in {heavy} if m in sys.modules])"
+    command = [sys.executable, "-c", LIGHT.format(then=then)]
+    done = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    seconds, loaded = zip(*(one.stdout.split(" ", 1) for one in done), strict=True)
+    assert {text.strip() for text in loaded} == {"[]"}
+    assert min(map(float, seconds)) < 0.1
+
+
+def test_a_setting_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="has no argument 'trials'"):
+        nas.search_pareto("nano", trials=3)
+    with pytest.raises(InputError, match=r"trials`? must be at least 1, got 0"):
+        nas.search_pareto("nano", n_trials=0)
+
+
+def test_a_table_without_a_supernet_exports_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="comes with tables alone: nothing to export"):
+        nas.export_points(nas.ParetoTable(small_result()), tmp_path / "board")
