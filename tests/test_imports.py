@@ -40,7 +40,9 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
         *{"report", "samplers", "transfer", "zoo"},
     },
 }
+ROOMS["api"] = {"devices", "export", "pareto", "runtime", "search", "zoo"}
 ROOMS["cli"] = set(ROOMS)
+ROOMS["__main__"] = {"cli"}
 SEARCH = ("score", "front", "images", "study")
 """Rooms of `nas.search`: each may import those before it."""
 SHIPPED = {ROOT / "nas" / "runtime", ROOT / "nas" / "board"}

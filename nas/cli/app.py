@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import sys
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
+from nas import __version__
 from nas.cli.arguments import running_command, with_options
 from nas.cli.devices import devices
 from nas.cli.export import export
@@ -25,12 +27,28 @@ STOPPED = "stopped; what was done so far is kept"
 
 app = typer.Typer(
     name="nas",
-    help="From one set of weights to a table of what to run at every clock of a device.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"nas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show it.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """From one set of weights to a table of what to run at every clock of a device."""
+
+
 for command in (search, devices, spaces, measure, export, report):
     app.command()(command)
 app.add_typer(predictor, name="predictor")
@@ -40,7 +58,7 @@ app.add_typer(supernet, name="supernet")
 def main() -> None:
     """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C."""
     try:
-        app()
+        app(prog_name="nas")
     except InputError as error:
         group = typer.main.get_command(app)
         assert isinstance(group, TyperGroup)

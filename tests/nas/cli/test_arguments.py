@@ -58,6 +58,6 @@ def test_an_error_is_told_with_the_options_of_the_command(monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> None:
         raise InputError("`n_points` must be at least 5, got 0; see `nas search --help`")
 
-    monkeypatch.setattr("nas.search.SearchSettings", refuse)
+    monkeypatch.setattr("nas.search.search_devices", refuse)
     line = "--points must be at least 5, got 0; see `nas search --help`"
-    refused(nas("search", "--device", "nano"), line)
+    refused(nas("search", "--device", "nano", "--quiet"), line)

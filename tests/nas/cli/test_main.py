@@ -1,0 +1,36 @@
+"""`python -m nas`, its version, and what a shell completes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nas import __version__
+
+
+def module(*words: str, **environment: str) -> str:
+    """What `python -m nas` prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "nas", *words],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert module("--version") == f"nas {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(shell: str) -> None:
+    words = {"COMP_WORDS": "nas sea", "COMP_CWORD": "1"} if shell == "bash" else {}
+    asked = {"_NAS_COMPLETE": f"complete_{shell}"}
+    typed = {"_TYPER_COMPLETE_ARGS": "nas sea", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    said = module(**asked, **words, **typed)
+    assert "search" in said
+    assert "export" not in said
