@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nas.version import __version__
+
 if TYPE_CHECKING:
     from nas.api import (
         ParetoTable,
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
         search_pareto,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "ParetoTable",
     "__version__",

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "nas": {"search_spaces", "supernets", "predictors"},
 }
 ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that they may import
+    "version": set(),
     "files": set(),
     "board": set(),
     "runtime": set(),
@@ -34,10 +35,10 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "transfer": {"devices", "files", "pareto"},
     "measure": {"cluster", "devices", "files", "pareto", "remote"},
     "report": {"files", "pareto"},
-    "export": {"devices", "files", "onnx", "pareto", "runtime", "zoo"},
+    "export": {"devices", "files", "onnx", "pareto", "runtime", "version", "zoo"},
     "search": {
         *{"cluster", "devices", "files", "measure", "pareto"},
-        *{"report", "samplers", "transfer", "zoo"},
+        *{"report", "samplers", "transfer", "version", "zoo"},
     },
 }
 ROOMS["api"] = {"devices", "export", "pareto", "runtime", "search", "zoo"}

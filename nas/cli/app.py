@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from nas import __version__
 from nas.cli.arguments import running_command, with_options
 from nas.cli.devices import devices
 from nas.cli.export import export
@@ -19,6 +18,7 @@ from nas.cli.report import report
 from nas.cli.search import search
 from nas.cli.spaces import spaces
 from nas.cli.supernet import supernet
+from nas.version import __version__
 from search_spaces import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -11,7 +11,6 @@ from pathlib import Path
 import onnx
 import torch
 
-from nas import __version__
 from nas.export.every_level import governing
 from nas.export.plan import Export, Network
 from nas.export.traces import export_traces
@@ -26,6 +25,7 @@ from nas.runtime.records import (
     ManifestContent,
     NetworkEntry,
 )
+from nas.version import __version__
 from search_spaces import InputError
 from supernets import Segment
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nas import __version__
 from nas.devices import Device, StartsKnown
 from nas.pareto import SCHEMA, Level, ParetoTable, hypervolume, non_dominated
 from nas.pareto.records import DeviceEntry, SearchEntry
@@ -22,6 +21,7 @@ from nas.search.settings import SearchSettings
 from nas.search.study.warm_start import WarmStart
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
+from nas.version import __version__
 from search_spaces import DvfsLevel
 
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
