@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from nas.cli.arguments import running_command, with_options
 from nas.cli.devices import devices
 from nas.cli.export import export
+from nas.cli.govern import govern
 from nas.cli.measure import measure
 from nas.cli.predictor import predictor
 from nas.cli.report import report
@@ -49,7 +50,7 @@ def options(
     """From one set of weights to a table of what to run at every clock of a device."""
 
 
-for command in (search, devices, spaces, measure, export, report):
+for command in (search, devices, spaces, measure, export, govern, report):
     app.command()(command)
 app.add_typer(predictor, name="predictor")
 app.add_typer(supernet, name="supernet")

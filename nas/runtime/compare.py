@@ -33,16 +33,18 @@ class Comparison:
         floor = strictest([d for model in models for d in model.demands]).floor_error_pct
         within = self.table.error_pct <= floor
         plain = within & ~self.table.has_exits
-        self.runs: dict[str, Run] = {"governor": self._run(self.governor)}
+        self.runs: dict[str, Run] = {}
+        self._agents: dict[str, Callable[[], Agent]] = {}
+        self._run("governor", self.governor)
         subnets = {"a": largest}
         if plain.any():
             subnets["b"] = cheapest(self.table, floor, exits=False)
-            self.runs["clocks alone"] = self._run(partial(self.governor, [subnets["b"]]))
+            self._run("clocks alone", partial(self.governor, [subnets["b"]]))
             library = [row for row in largest_first(self.table) if within[row]]
-            self.runs["subnets alone"] = self._run(partial(DynamicOfa, library, self.table, n))
+            self._run("subnets alone", partial(DynamicOfa, library, self.table, n))
         for name, kind in kernels_of(processor).items():
             for which, row in subnets.items():
-                self.runs[f"{name} + {which}"] = self._run(partial(self._clocked, kind, row))
+                self._run(f"{name} + {which}", partial(self._clocked, kind, row))
         for words, allowed in (("(subnet, level)", plain), ("(subnet, exits, level)", within)):
             rows = [int(row) for row in np.flatnonzero(allowed)]
             for drop in (False, True) if rows else ():
@@ -70,22 +72,19 @@ class Comparison:
         tables = [model.table.take(rows) for model in self.models]
         return OnlyRows(Governed(Governor(tables, demands, self.board.delay_ms)), rows)
 
-    def result(self, name: str) -> Result:
-        """A run with its time line, for a picture."""
-        return Simulation(self.models, self.board, self._agents[name](), keep=True).run(
-            self.seconds
-        )
-
     @property
-    def _agents(self) -> dict[str, Callable[[], Agent]]:
-        return {
-            name: run.args[0]
-            for name, run in self.runs.items()
-            if isinstance(run, partial) and run.func == self._simulated
-        }
+    def events(self) -> list[str]:
+        """Rows that are one run of one agent, which `result` can show."""
+        return list(self._agents)
 
-    def _run(self, make: Callable[[], Agent]) -> Run:
-        return partial(self._simulated, make)
+    def result(self, name: str) -> Result:
+        """A run with everything that happened, for a picture."""
+        made = Simulation(self.models, self.board, self._agents[name](), keep=True)
+        return made.run(self.seconds)
+
+    def _run(self, name: str, make: Callable[[], Agent]) -> None:
+        self._agents[name] = make
+        self.runs[name] = partial(self._simulated, make)
 
     def _simulated(self, make: Callable[[], Agent]) -> dict[str, Any]:
         return Simulation(self.models, self.board, make()).run(self.seconds).row()

@@ -1,0 +1,119 @@
+"""`nas govern`: one program that chooses subnet, exits and clock, on a board or simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Quiet
+
+
+def govern(
+    manifest: Annotated[Path | None, typer.Option(help="Folder of `nas export`.")] = None,
+    pareto: Annotated[Path | None, typer.Option(help="pareto.json: to simulate only.")] = None,
+    simulate: Annotated[
+        str | None, typer.Option(help="A load by name (bursts, constant, changing, ...).")
+    ] = None,
+    arrivals: Annotated[
+        Path | None, typer.Option(help="Lines `ms,images` that arrive instead of the load's own.")
+    ] = None,
+    target_ms: Annotated[
+        float | None, typer.Option(help="From a frame's arrival to its last answer.")
+    ] = None,
+    floor_error_pct: Annotated[
+        float | None, typer.Option(help="Largest error; default: the largest subnet's + 1 point.")
+    ] = None,
+    power_w: Annotated[float | None, typer.Option(help="Whole board, while a frame runs.")] = None,
+    energy_mj: Annotated[float | None, typer.Option(help="Whole board, of one image.")] = None,
+    temperature_c: Annotated[float | None, typer.Option(help="Slower clocks above it.")] = None,
+    policy: Annotated[
+        str, typer.Option(help="What is kept longest: time, accuracy or energy.")
+    ] = "time",
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="To compare with: a kernel's governor, best fixed, ...")
+    ] = None,
+    traces: Annotated[
+        Path | None, typer.Option(help="traces.npz of `nas export --traces`; the manifest's own.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long; 0 on a board: until Ctrl-C.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Time lines as HTML.")] = None,
+    period_ms: Annotated[float, typer.Option(help="On a board: a frame every so often.")] = 100.0,
+    images: Annotated[
+        Path | None, typer.Option(help="On a board: .npy of uint8 images (N, C, H, W).")
+    ] = None,
+    n_images: Annotated[int, typer.Option(help="On a board: images of a frame.")] = 1,
+    state: Annotated[Path, typer.Option(help="On a board: its state as JSON.")] = Path(
+        "governor.json"
+    ),
+    port: Annotated[int, typer.Option(help="On a board: Prometheus text; 0: none.")] = 0,
+    root: Annotated[Path, typer.Option(help="Root of the board's files.", hidden=True)] = Path("/"),
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the rows.")] = False,
+) -> None:
+    """Choose subnet, exits and clock for every frame: in time, within the floor, least energy.
+
+    Example: `nas govern --pareto runs/xavier-nx/pareto.json --simulate bursts`
+
+    On the board: `nas govern --manifest board --target-ms 20 --floor-error-pct 9`
+    """
+    from nas.board.control.sysfs import BoardError
+    from nas.runtime.manifest import ManifestError
+    from nas.runtime.policies import Demands
+    from search_spaces import InputError
+
+    if (manifest is None) == (pareto is None):
+        raise InputError("give `manifest` (a folder of nas export) or `pareto`, one of them")
+    if not 0 <= seconds < float("inf"):
+        raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
+    asked = Demands(
+        *(target_ms or 0.0, floor_error_pct or 0.0, power_w, energy_mj, temperature_c, policy)
+    )
+    try:
+        if simulate is not None or arrivals is not None:
+            from nas.cli.govern_simulate import Asked, simulate_governor
+
+            load = Asked(simulate or "constant", arrivals, traces, seconds, seed)
+            found = simulate_governor(manifest, pareto, load, asked, baseline or [], report)
+            show(found, quiet=quiet, as_json=json)
+            return
+        if manifest is None or target_ms is None:
+            raise InputError(
+                "a board needs `manifest` and `target_ms`; to look without one, give `simulate`"
+            )
+        from nas.cli.govern_board import Running, govern_board
+
+        running = Running(period_ms, images, n_images, seconds, state, port, root)
+        govern_board(manifest, asked, running, quiet=quiet)
+    except (ManifestError, BoardError) as fault:
+        raise InputError(str(fault)) from None
+
+
+def show(rows: list[dict[str, object]], *, quiet: bool, as_json: bool) -> None:
+    """The rows as a table, or as JSON."""
+    from nas.cli.output import console, print_json
+
+    if as_json:
+        print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table(title="simulated: energy of the whole board per completed frame")
+    columns = {
+        "agent": "governor",
+        "mj_per_frame": "mJ",
+        "mj_above_idle": "above idle",
+        "late_pct": "late %",
+        "error_pct": "error %",
+        "switches_per_s": "clock/s",
+        "drops_per_s": "drops/s",
+        "changes_per_s": "config/s",
+    }
+    for title in columns.values():
+        table.add_column(title, justify="left" if title == "governor" else "right", no_wrap=True)
+    for row in rows:
+        cells = [row.get(name, "") for name in columns]
+        table.add_row(*(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells))
+    console(quiet=quiet).print(table)

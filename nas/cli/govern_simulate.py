@@ -1,0 +1,136 @@
+"""`nas govern --simulate`: the governor and what it is compared with on the same frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nas.runtime.arrivals import drawn, read_arrivals
+from nas.runtime.compare import Comparison
+from nas.runtime.manifest import read_manifest
+from nas.runtime.policies import Demands, check_demands
+from nas.runtime.scenarios import (
+    answers,
+    board_of,
+    build,
+    drawn_answers,
+    get_scenario,
+    sized,
+)
+from nas.runtime.table import CostTable, cost_table, manifest_table
+from nas.runtime.traces import read_traces
+from search_spaces import InputError
+
+N_DRAWN = 2000  # images that stand for all where there are no traces
+DEFAULTS = {"cpu": ["schedutil"], "gpu": ["nvhost_podgov"]}
+
+
+class Asked(NamedTuple):
+    """What arrives."""
+
+    scenario: str
+    arrivals: Path | None
+    traces: Path | None
+    seconds: float
+    seed: int
+
+
+def simulate_governor(
+    manifest: Path | None,
+    pareto: Path | None,
+    asked: Asked,
+    demands: Demands,
+    baselines: list[str],
+    report: Path | None,
+) -> list[dict[str, Any]]:
+    """A row for the governor and for each baseline. 0 in `demands` is the load's own."""
+    table, device, processor = _table(manifest, pareto)
+    scenario = get_scenario(asked.scenario, device)
+    largest = _largest(table)
+    scenario = sized(scenario, float(table.mean_ms[largest, -1]))
+    traces = asked.traces
+    if traces is None and manifest is not None and (manifest / "traces.npz").exists():
+        traces = manifest / "traces.npz"
+    found = answers(table, read_traces(str(traces))) if traces else None
+    answered = found or drawn_answers(table, N_DRAWN, asked.seed)
+    seconds = asked.seconds or 60.0
+    error = float(table.error_pct[largest])
+    models = build(scenario, table, answered, error, seconds, asked.seed)
+    if asked.arrivals is not None:
+        at_ms, n = read_arrivals(str(asked.arrivals))
+        rng = np.random.default_rng(asked.seed)
+        models = [models[0]._replace(frames=drawn(at_ms, n, answered[0].shape[1], rng))]
+    models = [m._replace(demands=[(at, _own(d, demands)) for at, d in m.demands]) for m in models]
+    for model in models:
+        for _, wanted in model.demands:
+            check_demands(table, wanted, int(np.median(model.frames.n)))
+    compared = Comparison(models, board_of(table, processor), processor, largest, seconds)
+    names = ["governor"]
+    for name in baselines or [*DEFAULTS[processor], "best fixed", "bound"]:
+        names += [row for row in compared.named(name) if row not in names]
+    drawn_from = "exit traces" if traces else "exit rates"
+    about = {"scenario": scenario.name, "device": device, "exits": drawn_from}
+    rows = [{"agent": name, **about, **compared.runs[name]()} for name in names]
+    if report is not None:
+        from nas.report.governing import write_governing
+
+        write_governing(compared, names, rows, report)
+    return rows
+
+
+def _own(load: Demands, asked: Demands) -> Demands:
+    return asked._replace(
+        target_ms=asked.target_ms or load.target_ms,
+        floor_error_pct=asked.floor_error_pct or load.floor_error_pct,
+    )
+
+
+def _largest(table: CostTable) -> int:
+    """The slowest subnet without exits; the slowest of all where every one has exits."""
+    alone = ~table.has_exits if (~table.has_exits).any() else np.ones(len(table.ids), bool)
+    return int(np.where(alone, table.mean_ms[:, -1], -np.inf).argmax())
+
+
+def _table(manifest: Path | None, pareto: Path | None) -> tuple[CostTable, str, str]:
+    """The table, its device and the processor whose clock moves."""
+    if manifest is not None:
+        read = read_manifest(str(manifest))
+        described = read.content["device"]
+        return manifest_table(read), described["name"], described["processor"]
+    try:
+        from nas.export.every_level import governing, without_exits
+    except ModuleNotFoundError as error:
+        raise InputError(f"this needs {error.name}: pip install 'nas[export]'") from None
+    from nas.pareto import read_pareto
+
+    assert pareto is not None
+    table = read_pareto(pareto)
+    content = table.content
+    alone = [b for b in content["baselines"] if not b["exits"]["after"]]
+    rows: list[Any] = [*table.points, *alone, *without_exits(_measured_subnets(content))]
+    found = cost_table(governing(table, rows))
+    about = content["device"]
+    return found, str(about["name"]), str(about["processor"])
+
+
+def _measured_subnets(content: Any) -> list[dict[str, Any]]:
+    """Subnets of the supernet's accuracy table without exits, for baselines; none without one."""
+    from nas.zoo.folder import supernet_folder
+    from predictors import read_accuracy_table
+    from search_spaces import get_space
+
+    if not content["supernet"]:
+        return []
+    try:
+        folder = supernet_folder(content["supernet"]["name"])
+    except InputError:  # trained elsewhere
+        return []
+    space = get_space(content["space"])
+    known = read_accuracy_table(folder / "accuracy.safetensors", space)
+    if known.supernet_sha256 != content["supernet"]["sha256"]:
+        return []
+    most = max(point["top1_error_pct"] for point in content["points"])
+    rows = zip(space.subnets(known.genes), known.top1_error_pct[:, 0].tolist(), strict=True)
+    return [{"subnet": str(s), "top1_error_pct": error} for s, error in rows if error <= most]

@@ -1,0 +1,113 @@
+"""`nas govern --simulate`: rows, a picture, and one line for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.nas.conftest import Digits, nas, refused
+
+
+@pytest.fixture(scope="module")
+def run(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("govern") / "run"
+    search = ["search", "--device", "nano", "--trials", "30", "--quiet"]
+    made = nas(*search, "--supernet", digits.supernet, "--proxy", digits.rows, "--out", out)
+    assert made.code == 0, made.err
+    return out
+
+
+@pytest.fixture(scope="module")
+def board(run: Path, digits: Digits) -> Path:
+    out = run.parent / "board"
+    common = "--pareto", run / "pareto.json", "--supernet", digits.supernet, "--out", out
+    assert nas("export", *common, "--data", "digits", "--traces", "--quiet").code == 0
+    return out
+
+
+def simulate(run: Path, *more: object) -> list[dict[str, object]]:
+    common = "--simulate", "bursts", "--seconds", 5, "--json"
+    done = nas("govern", "--pareto", run / "pareto.json", *common, *more)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_the_governor_stands_beside_its_baselines(run: Path) -> None:
+    rows = {row["agent"]: row for row in simulate(run)}
+    assert {"governor", "nvhost_podgov + a", "bound"} <= set(rows)
+    assert all(row["source"] == "simulated" for row in rows.values())
+    mine = rows["governor"]["mj_per_frame"]
+    assert rows["bound"]["mj_per_frame"] <= mine < rows["nvhost_podgov + a"]["mj_per_frame"]
+    assert rows["governor"]["exits"] == "exit rates"
+
+
+def test_an_export_is_simulated_with_its_own_images(board: Path) -> None:
+    common = "--simulate", "constant", "--seconds", 5, "--json", "--baseline", "powersave"
+    done = nas("govern", "--manifest", board, *common)
+    assert done.code == 0, done.err
+    assert {row["exits"] for row in json.loads(done.out)} == {"exit traces"}
+
+
+def test_the_same_seed_gives_the_same_rows(run: Path) -> None:
+    baseline = "--baseline", "simple_ondemand"
+    assert simulate(run, *baseline) == simulate(run, *baseline)
+    assert simulate(run, *baseline) != simulate(run, *baseline, "--seed", 1)
+
+
+def test_arrivals_of_a_file(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "arrivals.csv"
+    file.write_text("".join(f"{ms},3\n" for ms in range(100, 4000, 200)))
+    rows = simulate(run, "--arrivals", file, "--target-ms", 150, "--baseline", "bound")
+    assert {row["frames"] for row in rows} == {20}
+
+
+def test_a_picture_opens_offline(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.html"
+    simulate(run, "--report", out, "--baseline", "nvhost_podgov")
+    text = out.read_text()
+    assert text.count("<svg") == 6
+    assert text.count("<polyline") == 18  # governor, with a, with b
+    assert "(simulated)" in text
+    assert not re.search(r"https?://|src=|href=", text)
+    assert "width=device-width" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--simulate", "burst"], ["unknown scenario 'burst'; did you mean bursts?"]),
+        (["--simulate", "pi-bursts"], ["is a load of raspberry-pi-4", "the table is of nano"]),
+        (["--simulate", "bursts", "--baseline", "podgov"], ["unknown baseline", "nvhost_podgov"]),
+        (["--simulate", "bursts", "--baseline", "schedutil"], ["unknown baseline 'schedutil'"]),
+        (["--simulate", "bursts", "--target-ms", "0.001"], ["--target-ms 0.001", "the fastest"]),
+        (["--simulate", "bursts", "--floor-error-pct", "0.001"], ["the most accurate"]),
+        (["--simulate", "bursts", "--policy", "speed"], ["unknown policy 'speed'"]),
+        (["--simulate", "bursts", "--seconds", "-1"], ["--seconds must be 0 or more"]),
+        (["--simulate", "bursts", "--traces", "none.npz"], ["none.npz does not exist"]),
+        ([], ["a board needs --manifest and --target-ms"]),
+    ],
+)
+def test_what_cannot_be_is_one_line(run: Path, more: list[str], words: list[str]) -> None:
+    refused(nas("govern", "--pareto", run / "pareto.json", *more), *words)
+
+
+def test_times_that_go_back_are_refused(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "arrivals.csv"
+    file.write_text("10,1\n5,1\n")
+    done = nas("govern", "--pareto", run / "pareto.json", "--arrivals", file)
+    refused(done, "times go back from 10 to 5 ms at arrival 2")
+
+
+def test_a_manifest_without_costs_per_level_is_refused(board: Path, tmp_path: Path) -> None:
+    content = json.loads((board / "manifest.json").read_text())
+    del content["governing"]
+    content["files"] = {}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    refused(nas("govern", "--manifest", tmp_path, "--simulate", "bursts"), "no costs per level")
+
+
+def test_one_of_manifest_and_table(run: Path, board: Path) -> None:
+    refused(nas("govern", "--simulate", "bursts"), "--manifest", "--pareto")
