@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "remote": {"devices", "onnx"},
     "transfer": {"devices", "files", "pareto"},
     "measure": {"cluster", "devices", "files", "pareto", "remote"},
-    "report": {"files", "pareto"},
+    "report": {"files", "pareto", "runtime"},
     "export": {"devices", "files", "onnx", "pareto", "runtime", "version", "zoo"},
     "search": {
         *{"cluster", "devices", "files", "measure", "pareto"},
