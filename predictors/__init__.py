@@ -9,7 +9,7 @@ from predictors.artifacts import (
     save_predictor,
     save_transfer,
 )
-from predictors.cells import TableError, read_cells
+from predictors.cells import TableError, csv_text, read_cells
 from predictors.cost.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cost.clocks import ClockPredictor
 from predictors.cost.intervals import half_width, half_widths
@@ -20,7 +20,14 @@ from predictors.design.conditioned import DevicePredictor, Embedding
 from predictors.design.optimizer import NeuralOptimizer
 from predictors.design.repair import Pool, Verified, repair, verify
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
-from predictors.table import check_target_rows, genes_and_heads, read_rows, read_subnets
+from predictors.table import (
+    MIN_TARGET_ROWS,
+    MIN_TARGET_SUBNETS,
+    check_target_rows,
+    genes_and_heads,
+    read_rows,
+    read_subnets,
+)
 from predictors.transfer.acquire import choose_rows
 from predictors.transfer.monotone import MonotoneTransfer, ScaledModel
 from predictors.transfer.pooled import TransferPredictor
@@ -35,6 +42,8 @@ from predictors.transfer.report import (
 
 __all__ = [
     "GO_SRCC",
+    "MIN_TARGET_ROWS",
+    "MIN_TARGET_SUBNETS",
     "AccuracyPredictor",
     "AccuracyTable",
     "ArtifactError",
@@ -57,6 +66,7 @@ __all__ = [
     "Verified",
     "check_target_rows",
     "choose_rows",
+    "csv_text",
     "genes_and_heads",
     "half_width",
     "half_widths",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from search_spaces import InputError, Space
+from search_spaces import InputError, Space, as_meant, harmless
 
 MOST = 1e9  # of a whole number: levels, batches and runs are counted
 LONGEST = 300  # characters of what was found in a message
@@ -20,16 +20,23 @@ class TableError(InputError):
     """A table cannot be used; the message names the file, the line, the column and the value."""
 
 
-def read_cells(path: Path, required: Iterable[str]) -> pd.DataFrame:
+def read_cells(
+    path: Path,
+    required: Iterable[str],
+    convert: Callable[[pd.DataFrame, Path], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """All cells of a CSV or Parquet file as text; the index holds 1-based line (row) numbers.
 
-    `required` names columns; `a or b` means that one of them is enough. Empty cells are "".
+    `required` names columns; `a or b` means that one of them is enough. `convert` may make them of
+    others. Empty cells are "".
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist or is no file"
         raise TableError(f"{path} {found}; give a CSV or Parquet file")
     parquet = path.suffix.lower() in (".parquet", ".pq")
     cells = _read_parquet(path) if parquet else _read_csv(path)
+    if convert is not None and not cells.empty:
+        cells = convert(cells, path)
     missing = [c for c in required if not cells.columns.isin(c.split(" or ")).any()]
     if missing:
         found = " ".join(", ".join(map(str, cells.columns)).split())
@@ -46,7 +53,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not rows:
         raise TableError(f"{path} is empty")
     first = next(iter(rows))
-    header = [name.strip() for name in rows.pop(first)]
+    header = [as_meant(name.strip()) for name in rows.pop(first)]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise TableError(
@@ -59,7 +66,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             raise TableError(
                 f"{path} line {line} has {len(row)} cells, its header has {len(header)}"
             )
-    body = [[cell.strip() for cell in row] for row in rows.values()]
+    body = [[as_meant(cell.strip()) for cell in row] for row in rows.values()]
     index = pd.Index(list(rows), dtype=np.int64, name="line")
     return pd.DataFrame(body, index=index, columns=header, dtype=str)
 
@@ -143,3 +150,11 @@ def canonical_subnets(cells: pd.DataFrame, space: Space, path: Path) -> pd.Serie
                 reason = str(error)[:LONGEST]
                 raise TableError(f"{place(path, cells, line)}: subnet: {reason}") from None
     return cells["subnet"].map(seen)
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV in which no text is a formula to a spreadsheet; `read_cells` reads it back."""
+    texts = table.select_dtypes(["object", "string"]).columns
+    plain = {c: table[c].map(lambda v: harmless(v) if isinstance(v, str) else v) for c in texts}
+    named = table.assign(**plain).rename(columns=harmless)
+    return named.to_csv(index=False, lineterminator="\n")

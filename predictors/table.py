@@ -16,6 +16,7 @@ from predictors.cells import (
     read_cells,
     whole_numbers,
 )
+from predictors.units import in_our_units
 from search_spaces import (
     ROW_CLOCKS,
     ROW_POSITIVE,
@@ -31,15 +32,16 @@ from search_spaces import (
 MIN_TARGET_ROWS, MIN_TARGET_SUBNETS = 8, 5
 
 
-def read_rows(path: Path | str, space: Space) -> pd.DataFrame:
+def read_rows(path: Path | str, space: Space, *, lines: bool = False) -> pd.DataFrame:
     """Checked rows of a CSV or Parquet file that was measured on `space`.
 
     Needs the columns ROW_REQUIRED; columns that are not ours are kept as text. Numeric columns
     become numbers (NaN where an optional cell is empty), `subnet` gets its canonical spelling.
-    TableError names the first fault by line (CSV, the header is line 1) or row (Parquet).
+    TableError names the first fault by line (CSV, the header is line 1) or row (Parquet); with
+    `lines` these numbers stay in the index.
     """
     path = Path(path)
-    rows = read_cells(path, ROW_REQUIRED)
+    rows = read_cells(path, ROW_REQUIRED, in_our_units)
     _check_space(rows, space, path)
     for line in rows.index[rows["device"] == ""]:
         raise TableError(f"{place(path, rows, line)}: device must be a name, got an empty cell")
@@ -50,7 +52,7 @@ def read_rows(path: Path | str, space: Space) -> pd.DataFrame:
     for line in rows.index[clocks.isna().all(axis=1)]:
         at = place(path, rows, line)
         raise TableError(f"{at}: gpu_mhz or level must be given, got empty cells")
-    return rows.reset_index(drop=True)
+    return rows if lines else rows.reset_index(drop=True)
 
 
 def read_subnets(path: Path | str, space: Space) -> pd.DataFrame:
@@ -59,7 +61,7 @@ def read_subnets(path: Path | str, space: Space) -> pd.DataFrame:
     Checked and spelled as `read_rows` does; costs, if there are some, are not looked at.
     """
     path = Path(path)
-    programs = read_cells(path, ("subnet",))
+    programs = read_cells(path, ("subnet",), in_our_units)
     if "space" in programs:
         _check_space(programs, space, path)
     _check_programs(programs, space, path)

@@ -12,7 +12,7 @@ from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Map, OperatorBuilder, Operators
-from search_spaces.outside import json_object, parse_json, read_json, read_text
+from search_spaces.outside import as_meant, harmless, json_object, parse_json, read_json, read_text
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.rows import (
@@ -61,12 +61,14 @@ __all__ = [
     "StagedSpace",
     "Subnet",
     "adjacency",
+    "as_meant",
     "asked_row",
     "encode",
     "feature_blocks",
     "feature_names",
     "format_heads",
     "get_space",
+    "harmless",
     "ideal_mapping",
     "json_object",
     "new_row",

@@ -11,6 +11,7 @@ from typing import Any
 
 from search_spaces.errors import InputError
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
 MAX_BYTES = 1 << 28  # of a text file: the largest result has some ten megabytes
 
 
@@ -61,3 +62,22 @@ def json_object(text: str | bytes, name: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{name} holds {type(value).__name__}, expected a JSON object")
     return value
+
+
+def harmless(cell: str) -> str:
+    """A cell of a CSV that no spreadsheet takes for a formula: a quote goes in front of one."""
+    return f"'{cell}" if cell.startswith(FORMULA) and not _is_number(cell) else cell
+
+
+def as_meant(cell: str) -> str:
+    """The text that `harmless` was given."""
+    quoted = cell.startswith("'") and cell[1:].startswith(FORMULA)
+    return cell[1:] if quoted else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -34,6 +34,7 @@ def evaluate(
     from nas.report import calibration_svg
     from nas.transfer.quality import COVERAGE, about, predictor_kind, quality, rows_of
     from nas.transfer.saved import load_costs
+    from predictors import csv_text
     from search_spaces import get_space
 
     predictor_kind(quantity)
@@ -51,7 +52,7 @@ def evaluate(
         console().print("it was trained on these rows: they say little about new subnets")
     if out:
         shown = with_predictions(table, quantity, predicted, interval)
-        write_for_user(out, shown.to_csv(index=False, lineterminator="\n"))
+        write_for_user(out, csv_text(shown))
     if plot:
         title = f"{model.name}: MAPE {entry['mape_pct']:.2f} % on {len(y)} rows"
         said = {"quantity": quantity, "source": entry["source"], "title": title}

@@ -40,7 +40,7 @@ def predict(
     from nas.files import write_for_user
     from nas.transfer.quality import predictor_kind
     from nas.transfer.saved import load_costs
-    from predictors import read_subnets
+    from predictors import csv_text, read_subnets
     from search_spaces import InputError, format_heads, get_space, parse_heads
 
     predictor_kind(quantity)
@@ -58,7 +58,7 @@ def predict(
     costs = load_costs(model, quantity, found)
     table = _predicted(table, costs, quantity, level, coverage)
     if out:
-        write_for_user(out, table.to_csv(index=False, lineterminator="\n"))
+        write_for_user(out, csv_text(table))
     if json:
         print_json(_records(table))
     elif not out:

@@ -35,6 +35,7 @@ def transfer(
     from nas.files import write_for_user
     from nas.report import transfer_report_html
     from nas.search import load_proxy
+    from nas.transfer.plausible import check_rows
     from nas.transfer.pooled import judge_proxy
     from nas.transfer.quality import check_has, predictor_kind
     from predictors import check_target_rows, read_rows
@@ -42,7 +43,8 @@ def transfer(
 
     predictor_kind(quantity)
     found, target = get_space(space), get_device(device)
-    measured = read_rows(rows, found)
+    measured = check_rows(rows, read_rows(rows, found, lines=True), found, target)
+    measured = measured.reset_index(drop=True)
     check_target_rows(measured)
     proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
     if len(proxies) > 1:

@@ -8,8 +8,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from search_spaces import InputError, write_bytes
+from search_spaces import InputError, as_meant, harmless, write_bytes
 
 TextRow = dict[str, str]  # a row as a file holds it
 SYNC_S = 1.0  # a power cut may cost the rows of the last second
@@ -30,11 +31,12 @@ class Table:
             whole = data[: data.rfind(b"\n") + 1]
             if len(whole) < len(data):
                 write_bytes(path, whole)
-            reader = csv.DictReader(io.StringIO(whole.decode(), newline=""))
-            self.rows: list[TextRow] = list(reader)
+            reader = csv.DictReader(io.StringIO(whole.decode("utf-8-sig"), newline=""))
+            self.rows: list[TextRow] = [_meant(row) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"cannot read {path}: {error}; choose another `out`") from None
         self.columns = list(reader.fieldnames or [])
+        self._foreign = not _as_written(whole)
         fault = _fault(self.columns, self.rows)
         if fault:
             raise InputError(f"{path} {fault}; choose another `out`")
@@ -44,9 +46,10 @@ class Table:
         text = {k: "" if v is None else str(v) for k, v in row.items()}
         new = [column for column in text if column not in self.columns]
         try:
-            if new:
+            if new or self._foreign:
                 self.columns += new
                 self._rewrite([*self.rows, text])
+                self._foreign = False
             else:
                 with self.path.open("ab") as file:
                     file.write(self._csv([text]))
@@ -79,8 +82,18 @@ class Table:
     def _csv(self, rows: list[TextRow]) -> bytes:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
-        writer.writerows(rows)
+        writer.writerows([{k: harmless(v) for k, v in row.items()} for row in rows])
         return text.getvalue().encode()
+
+
+def _meant(row: dict[str, Any]) -> dict[str, Any]:
+    """Cells as they were given; a row of another length keeps its None."""
+    return {k: as_meant(v) if isinstance(v, str) else v for k, v in row.items()}
+
+
+def _as_written(data: bytes) -> bool:
+    """Whether a file is as this class writes it: an editor may leave a mark, or other line ends."""
+    return not data.startswith(b"\xef\xbb\xbf") and b"\r\n" not in data
 
 
 def _fault(columns: list[str], rows: list[TextRow]) -> str | None:

@@ -126,6 +126,12 @@ def _targets(
     targets = Targets(
         [fit_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
     )
+    for target in targets.targets:
+        for words in target.costs.doubtful:
+            listener.stage(
+                f"warning: a row of {target.name} is not counted: {words}; measure it again "
+                "(`nas measure --of`)"
+            )
     first = [
         check_feasible(target.problem, settings.seed, target.name if settings.others else "")
         for target in targets.targets

@@ -13,8 +13,9 @@ from nas.measure import Job, row_key
 from nas.measure.noise import mixed_processors
 from nas.search.settings import SearchSettings
 from nas.transfer.plan import plan_rows, write_plan
+from nas.transfer.plausible import check_rows
 from nas.transfer.proxy import Proxy
-from predictors import check_target_rows, read_rows
+from predictors import check_target_rows, csv_text, read_rows
 from search_spaces import InputError, Row, Space, parse_heads, write_text
 
 
@@ -100,23 +101,25 @@ def target_rows(
     """The rows of every device: at its path, the user's, measured or simulated, in this order."""
     given = None
     if settings.measurements is not None and not all(p.exists() for p in paths.values()):
-        given = _measured_rows(settings.measurements, space, list(paths))
+        given = _measured_rows(settings.measurements, space, devices, tell)
     for device in devices:
         path = paths[device.name]
         if path.exists():
             continue
         if given is not None and (given["device"] == device.name).any():
             own = given[given["device"] == device.name]
-            write_text(path, own.to_csv(index=False, lineterminator="\n"))
+            write_text(path, csv_text(own))
         else:
             planned = planned_rows(settings, space, device, proxy)
             write_plan(measure_by_nodes(settings, space, device, planned, tell), path)
     return [read_rows(paths[device.name], space) for device in devices]
 
 
-def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataFrame:
-    """The user's rows, enough of every target that they hold."""
-    rows = read_rows(path, space)
+def _measured_rows(
+    path: Path, space: Space, devices: Sequence[Device], tell: Callable[[str], None]
+) -> pd.DataFrame:
+    """The user's rows, enough of every target that they hold, and such as it could give."""
+    rows, targets = read_rows(path, space, lines=True), [device.name for device in devices]
     check_target_rows(rows)
     others = sorted(set(rows["device"]) - set(targets))
     if others:
@@ -127,4 +130,9 @@ def _measured_rows(path: Path, space: Space, targets: Sequence[str]) -> pd.DataF
         )
     for _, own in rows.groupby("device"):
         check_target_rows(own)
-    return rows
+    known = {device.name: device for device in devices}
+    checked = [
+        check_rows(path, own, space, known[str(name)], lambda line: tell(f"warning: {line}"))
+        for name, own in rows.groupby("device", sort=False)
+    ]
+    return pd.concat(checked).sort_index().reset_index(drop=True)

@@ -12,6 +12,7 @@ from nas.devices import Device
 from nas.pareto import farthest, normalised
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
+from predictors import csv_text
 from search_spaces import (
     Bools,
     DvfsLevel,
@@ -77,4 +78,4 @@ def plan_rows(
 
 def write_plan(rows: list[Row], path: Path) -> None:
     """Write planned rows as CSV."""
-    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_text(path, csv_text(pd.DataFrame(rows)))

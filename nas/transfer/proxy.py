@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
+from nas.transfer.plausible import check_rows_alone
 from nas.transfer.programs import Programs
 from nas.transfer.source import MEASURED, SIMULATED
 from predictors import LatencyPredictor, read_rows
@@ -57,7 +58,8 @@ def load_proxy(space: Space, choice: str) -> Proxy:
 
 def _measured(space: Space, path: Path) -> Proxy:
     """XGBoost on the log latency of measured rows."""
-    rows = read_rows(path, space)
+    rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
+    rows = rows.reset_index(drop=True)
     X, y = Programs.of_rows(rows, space).features, rows["latency_ms"].to_numpy()
     predictor = LatencyPredictor(n_folds=0).fit(X, y)
     host = rows["host"].iloc[0] if "host" in rows else ""

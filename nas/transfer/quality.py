@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
+from nas.transfer.plausible import check_rows_alone
 from nas.transfer.source import source_of
 from predictors import (
     EnergyPredictor,
@@ -51,7 +52,8 @@ def rows_of(
     varying: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Rows that hold `quantity`, of one device at one setting but for the columns `varying`."""
-    rows = read_rows(path, space)
+    rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
+    rows = rows.reset_index(drop=True)
     if level is not None:
         known = sorted(rows["level"].dropna().unique()) if "level" in rows else []
         if level not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from predictors.cells import TableError, canonical_subnets, numbers, read_cells
-from search_spaces import Bools, Floats, Genes, InputError, Ints, PolicyGrid, Space
+from predictors.units import in_our_units
+from search_spaces import Bools, Floats, Genes, InputError, Ints, PolicyGrid, Space, json_object
 
 SCHEMA = "nas.accuracy/1"
 SUM_TOLERANCE = 0.01  # rates are stored in half precision
@@ -75,7 +78,8 @@ def read_accuracy_table(path: Path | str, space: Space) -> AccuracyTable:
 
 
 def _read_safetensors(path: Path, space: Space) -> AccuracyTable:
-    arrays, described = _open(path)
+    data = _data(path)
+    arrays, described = _open(path, data)
     try:
         grid = PolicyGrid(int(described["n_exits"]), tuple(described["thresholds"]))
         error, rate = arrays["top1_error_pct"], arrays["exit_rate"].astype(np.float32)
@@ -100,20 +104,42 @@ def _read_safetensors(path: Path, space: Space) -> AccuracyTable:
         raise TableError(f"{path} holds a subnet twice; evaluate the supernet again")
     _check_values(path, error, rate, (len(genes), len(grid)), grid)
     rate = rate / rate.sum(axis=2, keepdims=True)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest()
     return AccuracyTable(genes, grid, error.astype(np.float32), rate, sha256=sha256, **about)
 
 
-def _open(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _data(path: Path) -> bytes:
     try:
-        with safe_open(path, framework="np") as file:
-            described = json.loads((file.metadata() or {}).get("json", "{}"))
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return path.read_bytes()
     except FileNotFoundError:
         raise TableError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        raise TableError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _open(path: Path, data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and description; their checksum is written by `supernets.checkpoint`."""
+    try:
+        arrays = load(data)
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json_object(data[8:start], f"the header of {path}")
+        described = json_object(header.get("__metadata__", {}).get("json", "{}"), path)
+    except (SafetensorError, InputError, ValueError, TypeError, AttributeError) as error:
         raise TableError(f"{path} is no readable safetensors file: {error}") from None
-    schema = described.get("schema") if isinstance(described, dict) else None
+    digest = described.pop("content_sha256", None)
+    found = hashlib.sha256(json.dumps(described).encode() + data[start:]).hexdigest()
+    if digest is None:
+        warnings.warn(
+            f"{path} has no checksum, so damage would not be seen; `nas supernet evaluate` writes "
+            "one",
+            stacklevel=2,
+        )
+    elif digest != found:
+        raise TableError(
+            f"{path} is damaged: its content does not have the checksum that was written with it; "
+            "fetch it again, or evaluate the supernet again"
+        )
+    schema = described.get("schema")
     if schema != SCHEMA:
         raise TableError(f"{path} has schema {schema!r}, expected {SCHEMA!r}")
     return arrays, described
@@ -132,9 +158,25 @@ def _check_values(
         raise TableError(f"{path}: exit_rate holds rows that are negative or do not sum to 1")
 
 
+def _check_size(path: Path, errors: Floats, space: Space) -> None:
+    """TableError where the figures can only be fractions, or accuracies under the error's name."""
+    explicit = "name the column top1_acc_pct (accuracy in percent) or top1_error (a fraction)"
+    if 0 < errors.max() <= 1:
+        raise TableError(
+            f"{path}: top1_error_pct is at most {errors.max():g} in all {len(errors)} rows, which "
+            f"looks like a fraction; it is an error in percent: {explicit}"
+        )
+    chance = 100 * (1 - 1 / space.n_classes)
+    if np.median(errors) > chance:
+        raise TableError(
+            f"{path}: top1_error_pct has a median of {np.median(errors):.4g}, worse than the "
+            f"{chance:g} of guessing among {space.n_classes} classes; is it an accuracy? {explicit}"
+        )
+
+
 def _read_text(path: Path, space: Space) -> AccuracyTable:
     """A CSV or Parquet table `subnet, top1_error_pct[, source]` of a space without exits."""
-    cells = read_cells(path, ("subnet", "top1_error_pct"))
+    cells = read_cells(path, ("subnet", "top1_error_pct"), in_our_units)
     subnets = canonical_subnets(cells, space, path)
     errors = numbers(cells, "top1_error_pct", path, positive=False, required=True)
     first: dict[str, int] = {}
@@ -147,6 +189,7 @@ def _read_text(path: Path, space: Space) -> AccuracyTable:
                 f"{path} line {line}: top1_error_pct of {subnet} is {error:g}, "
                 f"but {errors[seen]:g} on line {seen}"
             )
+    _check_size(path, errors.to_numpy(), space)
     sources = cells["source"].unique().tolist() if "source" in cells else ["measured"]
     if len(sources) > 1:
         raise TableError(f"{path}: source must be one word for all rows, found {sources}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import resource
@@ -21,7 +22,7 @@ from nas.measure import programs, row_key
 from nas.measure.noise import mixed_processors, noise
 from nas.measure.ofa_table import covering_subnets
 from nas.measure.table import Table
-from predictors import LutPredictor, ofa_keys, read_ofa_lut, read_rows, srcc
+from predictors import LutPredictor, csv_text, ofa_keys, read_cells, read_ofa_lut, read_rows, srcc
 from search_spaces import ROW_KEY, InputError, MobileNetV3Space, get_space
 from supernets import SqueezeExcite, build_supernet, extract
 from tests.nas.conftest import nas
@@ -393,3 +394,42 @@ def test_a_table_is_named_by_its_resolution(
     done = nas("measure", *options, "--ofa-lut", tmp_path / name)
     assert done.code == 1
     assert message in done.err
+
+
+# ---- what an editor leaves -----------------------------------------------------------------------
+
+HARMLESS = {"space": "s", "subnet": "d1", "device": "host", "level": "0", "latency_ms": "1.5"}
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_resumed_file_keeps_its_columns(tmp_path: Path, mark: bytes, end: str) -> None:
+    """Excel writes a mark in front and other line ends; the run goes on in the same columns."""
+    path = tmp_path / "rows.csv"
+    text = f"{','.join(HARMLESS)}{end}{','.join(HARMLESS.values())}{end}"
+    path.write_bytes(mark + text.encode())
+    table = Table(path)
+    assert table.columns == list(HARMLESS)
+    table.append({**HARMLESS, "level": 1})
+    table.append({**HARMLESS, "level": 2})
+    kept = Table(path)
+    assert (kept.columns, [row["level"] for row in kept.rows]) == (list(HARMLESS), ["0", "1", "2"])
+    assert b"\r" not in path.read_bytes()
+    assert not path.read_bytes().startswith(b"\xef")
+
+
+@pytest.mark.parametrize("text", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", "\t=1", '=1+1,"x"'])
+def test_no_cell_is_run_by_a_spreadsheet(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.csv"
+    Table(path).append({**HARMLESS, "notes": text, "delta": -1.5})
+    again = Table(path)
+    assert again.rows[0]["notes"] == text
+    assert again.rows[0]["delta"] == "-1.5"
+    cells = list(csv.reader(path.open()))[1]
+    assert not any(cell.startswith(("=", "+", "@", "\t")) for cell in cells)
+    frame = pd.DataFrame([{**HARMLESS, "notes": text, "=head": -1.5}])
+    path.write_text(csv_text(frame))
+    assert not any(c.startswith(("=", "+", "@")) for row in csv.reader(path.open()) for c in row)
+    read = read_cells(path, ("subnet",))
+    assert read["notes"].tolist() == [text]
+    assert "=head" in read

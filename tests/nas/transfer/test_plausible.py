@@ -1,0 +1,211 @@
+"""Rows in another unit, at clocks that no board has, or that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.devices import get_device
+from nas.transfer.costs import target_costs
+from nas.transfer.plan import plan_rows
+from nas.transfer.plausible import check_rows, check_rows_alone
+from nas.transfer.proxy import load_proxy
+from predictors import TableError, read_rows
+from search_spaces import get_space
+
+SPACE, DEVICE = get_space("resnet-cifar"), get_device("xavier-nx")
+PROXY = load_proxy(SPACE, "auto")
+
+
+def _measured() -> pd.DataFrame:
+    """What a careful user would measure: 3 % noise, source measured."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for plan in plan_rows(SPACE, DEVICE, PROXY, 24, rng):
+        heads = tuple(int(h) for h in plan["heads"].split("+"))
+        row = DEVICE.measure(SPACE, SPACE.parse(plan["subnet"]), heads, plan["level"] or 0)
+        noise = 1 + 0.03 * rng.standard_normal()
+        rows.append(
+            {
+                "space": SPACE.name,
+                "subnet": plan["subnet"],
+                "heads": plan["heads"],
+                "device": DEVICE.name,
+                "level": plan["level"],
+                "gpu_mhz": row["gpu_mhz"],
+                "batch": 1,
+                "latency_ms": row["latency_ms"] * noise,
+                "energy_mj": row["energy_mj"] * noise,
+                "source": "measured",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+ROWS = _measured()
+
+
+def checked(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of a file with `frame`, checked, and what was said."""
+    said: list[str] = []
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        frame.to_csv(path, index=False)
+        rows = check_rows(path, read_rows(path, SPACE, lines=True), SPACE, DEVICE, said.append)
+    return rows, said
+
+
+def changed(**columns: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
+    return ROWS.assign(**columns)
+
+
+def test_good_rows_are_taken_without_a_word() -> None:
+    rows, said = checked(ROWS)
+    assert said == []
+    assert rows["gpu_mhz"].tolist() == ROWS["gpu_mhz"].tolist()
+    assert len(target_costs(SPACE, DEVICE, PROXY, rows.reset_index(drop=True)).doubtful) == 0
+
+
+@given(factor=st.sampled_from([1e-3, 1e3, 1e6]), off=st.floats(0.25, 4))
+@settings(max_examples=20)
+def test_latency_in_another_unit_is_refused(factor: float, off: float) -> None:
+    """However far the device's model itself may be off."""
+    unit = {1e-3: "seconds; .* latency_s", 1e3: "microseconds; .* latency_us", 1e6: "nanoseconds"}
+    frame = ROWS.assign(
+        latency_ms=ROWS["latency_ms"] * factor * off, energy_mj=ROWS["energy_mj"] * factor * off
+    )
+    with pytest.raises(TableError, match=f"it looks like {unit[factor]}") as caught:
+        checked(frame)
+    assert "\n" not in str(caught.value)
+
+
+@given(factor=st.sampled_from([1e-3, 1e3]), off=st.floats(0.5, 2))
+@settings(max_examples=20)
+def test_energy_in_another_unit_is_refused(factor: float, off: float) -> None:
+    unit = {1e-3: "joules; .* energy_j", 1e3: "microjoules; .* energy_uj"}
+    frame = ROWS.assign(energy_mj=ROWS["energy_mj"] * factor * off)
+    with pytest.raises(TableError, match=f"energy_mj over .* it looks like {unit[factor]}"):
+        checked(frame)
+
+
+@pytest.mark.parametrize(
+    ("column", "factor", "ours"),
+    [
+        ("latency_s", 1e-3, "latency_ms"),
+        ("latency_us", 1e3, "latency_ms"),
+        ("energy_j", 1e-3, "energy_mj"),
+        ("gpu_khz", 1e3, "gpu_mhz"),
+        ("gpu_hz", 1e6, "gpu_mhz"),
+    ],
+)
+def test_a_unit_in_the_columns_name_is_taken(column: str, factor: float, ours: str) -> None:
+    frame = ROWS.assign(**{column: ROWS[ours] * factor}).drop(columns=ours)
+    rows, said = checked(frame)
+    assert said == []
+    assert rows[ours].to_numpy() == pytest.approx(ROWS[ours].to_numpy())
+    with pytest.raises(TableError, match=f"has {ours} and {column}, one figure in two units"):
+        checked(ROWS.assign(**{column: ROWS[ours] * factor}))
+
+
+def test_power_stands_for_energy() -> None:
+    frame = ROWS.assign(power_w=ROWS["energy_mj"] / ROWS["latency_ms"]).drop(columns="energy_mj")
+    rows, said = checked(frame)
+    assert said == []
+    assert rows["energy_mj"].to_numpy() == pytest.approx(ROWS["energy_mj"].to_numpy())
+
+
+@given(off=st.floats(6, 60), slower=st.booleans())
+@settings(max_examples=20)
+def test_far_off_is_one_marked_line(off: float, slower: bool) -> None:
+    factor = off if slower else 1 / off
+    frame = ROWS.assign(
+        latency_ms=ROWS["latency_ms"] * factor, energy_mj=ROWS["energy_mj"] * factor
+    )
+    (line,) = checked(frame)[1]
+    assert "times off; are unit, batch, backend and precision those" in line
+
+
+def test_the_time_of_one_image_of_a_batch() -> None:
+    device = get_device("xavier-nx", batch=32)
+    said: list[str] = []
+    rows = ROWS.assign(batch=32, latency_ms=ROWS["latency_ms"] / 4).drop(columns="energy_mj")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        rows.to_csv(path, index=False)
+        check_rows(path, read_rows(path, SPACE, lines=True), SPACE, device, said.append)
+    assert "batch is 32, costs are of" in said[0]
+
+
+@given(line=st.integers(0, 23), factor=st.sampled_from([1e-3, 1e3, 1e6]))
+@settings(max_examples=20)
+def test_a_clock_in_another_unit_is_named_by_line(line: int, factor: float) -> None:
+    frame = ROWS.copy()
+    frame.loc[line, "gpu_mhz"] *= factor
+    unit = {1e-3: "GHz", 1e3: "kHz", 1e6: "Hz"}[factor]
+    with pytest.raises(TableError, match=rf"line {line + 2}: gpu_mhz is .*: it looks like {unit};"):
+        checked(frame)
+
+
+def test_a_clock_against_its_level_is_named_by_line() -> None:
+    frame = ROWS.copy()
+    frame.loc[3, "level"] = (frame.loc[3, "level"] + 1) % 15
+    with pytest.raises(TableError, match=r"line 5: gpu_mhz .* is level \d+, the row says level"):
+        checked(frame)
+
+
+@given(share=st.floats(-0.45, 0.45))
+@settings(max_examples=20)
+def test_a_clock_within_half_a_step_snaps_and_says_so(share: float) -> None:
+    table = [level.clock_mhz for level in DEVICE.levels]
+    frame = ROWS.copy()
+    level = int(frame.loc[0, "level"])
+    step = table[level + 1] - table[level] if level + 1 < len(table) else table[1] - table[0]
+    back = table[level] - table[level - 1] if level else step
+    frame.loc[0, "gpu_mhz"] = table[level] + share * (step if share > 0 else back)
+    rows, said = checked(frame)
+    far = abs(share * (step if share > 0 else back)) > 0.01 * table[level]
+    assert len(said) == far
+    assert not far or f"to {table[level]:g}" in said[0]
+    assert not far or rows["gpu_mhz"].iloc[0] == table[level]
+
+
+@given(line=st.integers(0, 23), factor=st.floats(4, 500), slower=st.booleans())
+@settings(max_examples=10)
+def test_a_row_several_times_off_weighs_little(line: int, factor: float, slower: bool) -> None:
+    frame = ROWS.copy()
+    factor = factor if slower else 1 / factor
+    frame.loc[line, ["latency_ms", "energy_mj"]] *= factor
+    rows = checked(frame)[0].reset_index(drop=True)
+    costs = target_costs(SPACE, DEVICE, PROXY, rows)
+    whole = target_costs(SPACE, DEVICE, PROXY, ROWS.drop(index=line).reset_index(drop=True))
+    (words,) = costs.doubtful
+    assert ROWS["subnet"][line] in words
+    genes, every = SPACE.largest, np.ones((1, SPACE.n_exits + 1), dtype=bool)
+    assert costs(genes, every)[0] == pytest.approx(whole(genes, every)[0])
+
+
+def test_rows_that_contradict_each_other_are_named() -> None:
+    frame = ROWS.copy()
+    same = frame[(frame["subnet"] == frame["subnet"][0]) & (frame["heads"] == frame["heads"][0])]
+    top = same["gpu_mhz"].idxmax()
+    frame.loc[top, ["latency_ms", "energy_mj"]] *= 9
+    twice = frame.loc[[0]].assign(latency_ms=lambda rows: rows["latency_ms"] * 1.5)
+    lines = checked(pd.concat([frame, twice], ignore_index=True))[1]
+    assert any("a faster clock is slower" in line and str(top + 2) in line for line in lines)
+    assert any("several values" in line and "26" in line for line in lines)
+
+
+def test_rows_are_held_against_the_device_that_they_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    ROWS.assign(latency_ms=ROWS["latency_ms"] / 1000).to_csv(path, index=False)
+    with pytest.raises(TableError, match="looks like seconds"):
+        check_rows_alone(path, read_rows(path, SPACE, lines=True), SPACE)
+    ROWS.assign(device="my-board").to_csv(path, index=False)
+    assert len(check_rows_alone(path, read_rows(path, SPACE, lines=True), SPACE)) == 24
