@@ -28,7 +28,7 @@ def test_batches_are_weighted_by_their_size() -> None:
     largest = subnets(1)[0]
     mean, var = calibrate(SUPERNET, largest, IMAGES, batch_size=32)["stem_norm"]
     with torch.no_grad():
-        x = SUPERNET.stem(IMAGES, len(mean))
+        x = SUPERNET.stem(IMAGES, 1, len(mean))
     parts = [(len(p) / 50, p.var(dim=(0, 2, 3), correction=0)) for p in x.split(32)]
     torch.testing.assert_close(mean, x.mean(dim=(0, 2, 3)))
     torch.testing.assert_close(var, sum(share * part for share, part in parts))
