@@ -21,7 +21,7 @@ from search_spaces import InputError
 if TYPE_CHECKING:
     from nas.devices import Device
     from nas.runtime import Manifest
-    from nas.search.run import Listener
+    from nas.search.listener import Listener
 
 __all__ = [
     "ParetoTable",
