@@ -60,6 +60,7 @@ def found_here() -> dict[str, Any]:
 def _described(profile: Profile) -> dict[str, Any]:
     levels = {mode.name: profile.levels(mode.name) for mode in profile.modes}
     return profile.model_dump() | {
+        "comments": profile.comments,
         "processor": profile.processor,
         "status": {figure: profile.status(figure) for figure in profile.figures()},
         "levels": {mode: [level.to_dict() for level in of] for mode, of in levels.items()},

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
-import tomlkit
 from pydantic import ValidationError
-from tomlkit import TOMLDocument
-from tomlkit.container import Container
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Array, Table
 
 from nas.devices.profile import Profile
 from search_spaces import InputError
@@ -56,36 +51,13 @@ def load_profile(name: str) -> Profile:
 def _read(path: Path) -> Profile:
     try:
         text = path.read_text(encoding="utf-8")
-        document = tomlkit.parse(text)
-        return Profile.model_validate(document.unwrap() | {"comments": comments(document)})
+        return Profile.model_validate(tomllib.loads(text), context={"text": text})
     except FileNotFoundError:
         raise InputError(f"device profile {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"device profile {path} is no readable TOML: {error}") from None
     except ValidationError as error:
         raise InputError(f"device profile {path}: {_faults(error)}") from None
-
-
-def comments(table: TOMLDocument | Container, within: str = "") -> dict[str, str]:
-    """The comment behind every value and every `[table]`, by dotted name.
-
-    A value of several lines may have it behind its first line: `modes = [ # source`.
-    """
-    found = {}
-    for key, item in table.body:
-        if key is None:
-            continue  # an empty line, or a comment on a line of its own
-        name = f"{within}{key.key}"
-        implied = isinstance(item, Table) and item.is_super_table()  # `a` of `[a.b]`
-        comment = "" if implied else item.trivia.comment
-        if isinstance(item, Array) and not comment:
-            first = re.match(r"\[\s*(#.*)", item.as_string())
-            comment = first[1] if first else ""
-        if comment:
-            found[name] = comment.removeprefix("#").strip()
-        if isinstance(item, Table):
-            found |= comments(item.value, f"{name}.")
-    return found
 
 
 def _faults(error: ValidationError) -> str:

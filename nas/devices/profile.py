@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from nas.devices.tables import (
     Backend,
@@ -67,9 +67,10 @@ class Profile(Part):
     thermal: Thermal | None = None
     sources: dict[str, str] = Field(default_factory=dict)
     provenance: dict[Status, tuple[str, ...]]
-    comments: dict[str, str] = Field(
-        default_factory=dict
-    )  # the source of every figure: the comment on its line
+    _text: str = PrivateAttr("")  # the file, whose comments are the sources of figures
+
+    def model_post_init(self, context: Any) -> None:
+        self._text = (context or {}).get("text", "")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Profile:
@@ -144,6 +145,13 @@ class Profile(Part):
     def figures(self) -> dict[str, Any]:
         """What is known of the device by dotted name, as `provenance` and `comments` name it."""
         return self._figures
+
+    @cached_property
+    def comments(self) -> dict[str, str]:
+        """The source of every figure: the comment on its line."""
+        from nas.devices.comments import read_comments
+
+        return read_comments(self._text)
 
     def status(self, figure: str) -> Status:
         """How well a figure stands: the entry of `provenance` that names it most closely."""

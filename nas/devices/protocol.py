@@ -7,10 +7,12 @@ not inherit from any of them; it is enough to have the named attributes and meth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from predictors import Operator
 from search_spaces import DvfsLevel, Floats, Operators, Row, Space, Subnet
+
+if TYPE_CHECKING:
+    from predictors import Operator  # loads scikit-learn
 
 
 class Device(Protocol):

@@ -1,42 +1,14 @@
-"""Profiles by name, and the sources that stand behind their figures as comments."""
+"""Profiles by name: ours, those of a folder, any TOML file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import tomlkit
 
 from nas.devices import load_profile, profile_names
-from nas.devices.library import FOLDER, comments, profile_paths
+from nas.devices.library import FOLDER, profile_paths
 from search_spaces import InputError
-
-TEXT = """\
-# a remark on a line of its own
-name = "board # 3" # the name
-plain = "no # comment"
-clocks = [1, 2] # a list
-modes = [ # behind the first line
-  { name = "a # b" },
-]
-
-[gpu] # a table
-peak = { fp32 = 4 } # in it
-
-[sysfs.jp5] # below a table without a header
-load = "x"
-"""
-
-
-def test_comments_are_found_and_text_with_a_hash_is_none() -> None:
-    assert comments(tomlkit.parse(TEXT)) == {
-        "name": "the name",
-        "clocks": "a list",
-        "modes": "behind the first line",
-        "gpu": "a table",
-        "gpu.peak": "in it",
-        "sysfs.jp5": "below a table without a header",
-    }
 
 
 def test_a_hash_inside_a_figure_cuts_nothing(tmp_path: Path) -> None:
