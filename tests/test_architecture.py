@@ -88,7 +88,7 @@ def test_tests_lie_where_the_code_lies() -> None:
         folder = ROOT / path.parent.relative_to(ROOT / "tests")
         words = path.stem.removeprefix("test_").split("_")
         names = ["_".join(words[: n + 1]) for n in range(len(words))]
-        code = [folder.name, *(item.stem for item in folder.iterdir())]
+        code = [folder.name, *(item.stem.strip("_") for item in folder.iterdir())]
         return bool(set(names) & set(code))
 
     tests = (path for path in (ROOT / "tests").rglob("test_*.py") if path.parent.name != "tests")

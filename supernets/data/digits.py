@@ -18,7 +18,7 @@ def digits() -> Dataset:
     images = torch.from_numpy((bunch.images * 255 / 16).astype(np.uint8)[:, None])
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
-    train, validation, test = (Split(images[i], labels[i]) for i in order.split([1197, 300, 300]))
+    train, validation, test = (Split(images[i], labels[i]) for i in order.split([1197, 300, 300]))  # type: ignore[no-untyped-call]
     return Dataset(
         name="digits",
         format="scikit-learn's digits",

@@ -204,7 +204,7 @@ def _decode(
     resolution = resolution or nearest_resolution(float(np.median(found.sides)), MAX_RESOLUTION)
     channels = in_channels or (1 if found.grey else 3)
     images = decode(together, resolution, channels, found.bits, listener)
-    parts = images.split([len(paths[split]) for split in SPLITS])
+    parts = images.split([len(paths[split]) for split in SPLITS])  # type: ignore[no-untyped-call]
     return dict(zip(SPLITS, parts, strict=True)), found.remarks
 
 
