@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.files import write_text
 from nas.runtime.compare import Comparison
 from nas.runtime.simulate import Result
-from search_spaces import Floats
+from search_spaces import Floats, write_text
 
 WIDTH, HEIGHT, LEFT, N_BINS, N_SHOWN = 640, 110, 46, 320, 4
 COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8a6d1d")
