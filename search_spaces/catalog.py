@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import partial
+from importlib.metadata import entry_points
 from typing import Any
 
 from search_spaces.errors import InputError
@@ -16,6 +17,8 @@ from search_spaces.ofa import OnceForAllSpace
 from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import Space
+
+GROUP = "nas.spaces"  # of entry points
 
 _SPACES: dict[str, Callable[..., Space]] = {
     "resnet-cifar": resnet_cifar,
@@ -39,6 +42,8 @@ def register_space(
 
     A checkpoint of a space with parameters needs `kind`, the dataclass that `space_from_dict`
     fills: its `to_dict` returns its fields and `"kind": name`. InputError where the name is taken.
+    An installed package may name `make`, or a dataclass that is its own kind, as an entry point of
+    the group `nas.spaces` instead: the command line then knows it too. Names of ours stay ours.
     """
     _add(_SPACES, name, make)
     if kind is not None:
@@ -56,7 +61,18 @@ def _name(make: Callable[..., Space]) -> str:
 
 
 def space_names() -> list[str]:
-    return list(_SPACES)
+    """Ours, then registered ones, then those of installed packages."""
+    installed = [point.name for point in entry_points(group=GROUP)]
+    return list(dict.fromkeys([*_SPACES, *installed]))
+
+
+def _installed(name: str) -> Callable[..., Space] | None:
+    """What an installed package has under `name`."""
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            made: Callable[..., Space] = point.load()
+            return made
+    return None
 
 
 def get_space(space: str | Space) -> Space:
@@ -67,13 +83,13 @@ def get_space(space: str | Space) -> Space:
     """
     if isinstance(space, Space):
         return space
-    if space in _SPACES:
-        return _SPACES[space]()
+    if make := _SPACES.get(space) or _installed(space):
+        return make()
     if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", space):
         return resnet_for(*map(int, images.groups()))
     base, marker, exits = space.partition("-x")
     if not marker or base not in _SPACES:
-        near = difflib.get_close_matches(space, _SPACES, n=3, cutoff=0.3) or list(_SPACES)
+        near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()
         raise InputError(f"unknown space {space!r}; did you mean {', '.join(near)}?")
     found = _SPACES[base]()
     if not isinstance(found, OnceForAllSpace) or not exits.replace(".", "").isdecimal():
@@ -83,10 +99,11 @@ def get_space(space: str | Space) -> Space:
 
 def space_from_dict(values: Mapping[str, Any]) -> Space:
     """The space that `space.to_dict()` described, for example in a checkpoint."""
-    kind = _KINDS.get(values.get("kind", ""))
-    if kind is None:
+    name = values.get("kind", "")
+    kind = _KINDS.get(name) or _installed(name)
+    if not is_dataclass(kind):
         return get_space(values["name"])
-    named = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    named = {field.name for field in fields(kind)}
     return kind(**{k: _tuples(v) for k, v in values.items() if k in named})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 from search_spaces import InputError, MobileNetV3Space, ResNet50Space, ResNetSpace, Space
@@ -11,6 +12,8 @@ from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
+
+GROUP = "nas.supernets"  # of entry points
 
 _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,
@@ -22,7 +25,8 @@ _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
 def register_supernet(space: type[Space], make: Callable[[Any], Supernet]) -> None:
     """Let `make(space)` build the supernet of every space of this type and of types below it.
 
-    InputError where the type has another supernet already.
+    InputError where the type has another supernet already. An installed package may name `make` as
+    an entry point of the group `nas.supernets` instead, under the name or the kind of the space.
     """
     known = _SUPERNETS.setdefault(space, make)
     if known is not make:
@@ -32,13 +36,27 @@ def register_supernet(space: type[Space], make: Callable[[Any], Supernet]) -> No
 
 def build_supernet(space: Space) -> Supernet:
     """The supernet of `space` with its initial weights; InputError where the space has none."""
-    for kind in type(space).__mro__:
-        if kind in _SUPERNETS:
-            return _SUPERNETS[kind](space)
+    if make := _SUPERNETS.get(type(space)) or _installed(space) or _inherited(type(space)):
+        return make(space)
     raise InputError(
         f"the space {space.name} has no supernet, it comes with tables alone; "
         "`supernets.register_supernet` adds one"
     )
+
+
+def _installed(space: Space) -> Callable[[Any], Supernet] | None:
+    """What an installed package has for `space`."""
+    names = {space.name, space.to_dict().get("kind")}
+    for point in entry_points(group=GROUP):
+        if point.name in names:
+            made: Callable[[Any], Supernet] = point.load()
+            return made
+    return None
+
+
+def _inherited(space: type[Space]) -> Callable[[Any], Supernet] | None:
+    """The supernet of the nearest type that `space` inherits from."""
+    return next((_SUPERNETS[kind] for kind in space.__mro__ if kind in _SUPERNETS), None)
 
 
 @cache

@@ -68,3 +68,25 @@ def test_a_clash_names_both():
         InputError, match=r"'nasbench201' is registered already, by .*NASBench201Sp"
     ):
         register_space("nasbench201", mine)
+
+
+def test_an_installed_package_adds_a_space(monkeypatch, tmp_path):
+    about = tmp_path / "my_space-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-space\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        f"[nas.spaces]\nmy-cells = {__name__}:mine\nnasbench201 = {__name__}:mine\n"
+        "my-resnet = my_space:MyResNet\n"
+    )
+    (tmp_path / "my_space.py").write_text(
+        "from dataclasses import dataclass\nfrom search_spaces import ResNetSpace\n"
+        "@dataclass(frozen=True)\nclass MyResNet(ResNetSpace):\n"
+        "    def to_dict(self):\n        return {**super().to_dict(), 'kind': 'my-resnet'}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert get_space("my-cells") == mine()
+    assert get_space("nasbench201").name == "nasbench201"  # ours stay ours
+    assert space_names()[-2:] == ["my-cells", "my-resnet"]
+    described = {**resnet_digits().to_dict(), "kind": "my-resnet"}
+    space = space_from_dict(described)
+    assert (type(space).__name__, space.to_dict()) == ("MyResNet", described)

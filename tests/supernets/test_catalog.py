@@ -1,5 +1,7 @@
 """Which supernet belongs to which space, with those that users add."""
 
+from importlib.metadata import EntryPoint
+
 import pytest
 
 from search_spaces import InputError, NASBench201Space, ResNetSpace, resnet_digits
@@ -44,3 +46,11 @@ def test_a_clash_names_both():
 def test_a_space_with_tables_alone_says_how_to_add_one():
     with pytest.raises(InputError, match=r"nasbench201 has no supernet.*register_supernet"):
         build_supernet(NASBench201Space())
+
+
+def test_an_installed_package_adds_a_supernet(monkeypatch):
+    point = EntryPoint("resnet-digits", f"{__name__}:MySupernet", catalog.GROUP)
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [point] * (group == catalog.GROUP))
+    assert type(build_supernet(my_space())) is MySupernet
+    assert type(build_supernet(resnet_digits())) is ResNetSupernet  # ours stays ours
+    assert catalog._installed(NASBench201Space()) is None
