@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nas.measure.table import Table, TextRow
     from nas.measure.wanted import Asked, Wanted
     from nas.pareto.records import VerifiedCosts
+
+
+Held = TypeVar("Held", str, int)
 
 
 def measure_of(settings: MeasureSettings, log: Console) -> Told:
@@ -66,19 +69,19 @@ def _device(settings: MeasureSettings, wanted: Wanted, log: Console) -> Device:
 
     s = settings
     backend, precision = _chosen(s, wanted, log)
-    kind = (backend, precision, _agreed(wanted, "batch", s.batches[0]))
-    mode, name = _agreed(wanted, "power_mode", s.power_mode), s.device or wanted.device
+    batch = _agreed(wanted, "batch", wanted.about["batch"], s.batches[0])
+    mode = _agreed(wanted, "power_mode", wanted.about["power_mode"], s.power_mode)
+    kind, name = (backend, precision, batch), s.device or wanted.device
     (on,) = open_devices(s, name, [kind], log, power_mode=mode, model=wanted.about["backend"])
     if s.ray is not None and on.name != "host":
         raise InputError(f"`ray` measures on nodes of a cluster; {s.of} is for {on.name}")
     return on
 
 
-def _agreed(wanted: Wanted, name: str, given: Any) -> Any:
-    """What the file says; InputError where an option says something else."""
+def _agreed(wanted: Wanted, name: str, held: Held | None, given: Held | None) -> Held | None:
+    """What the file holds; InputError where an option says something else."""
     from search_spaces import InputError
 
-    held = wanted.about[name]
     if held is not None and given not in (None, held):
         raise InputError(
             f"{wanted.path} is for `{name}` {held}, got {given}; its costs hold for that alone"
@@ -93,7 +96,7 @@ def _chosen(
     from nas.remote.device import RUNNERS
     from search_spaces import InputError
 
-    held = {name: wanted.about[name] for name in ("backend", "precision")}
+    held = {"backend": wanted.about["backend"], "precision": wanted.about["precision"]}
     given = {"backend": settings.backends[0], "precision": settings.precisions[0]}
     kind = {name: given[name] or held[name] for name in held}
     on_board = settings.remote is not None

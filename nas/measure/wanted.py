@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
+
+import pandas as pd
 
 from nas.devices import Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
@@ -15,14 +17,18 @@ from predictors import TableError, read_cells, read_subnets
 from search_spaces import ExitPolicy, InputError, Row, Space, Subnet, get_space, parse_heads
 
 PLAN = ("space", "subnet", "device", "level")  # columns that a plan needs
-ABOUT: tuple[Literal["power_mode", "backend", "precision", "batch"], ...] = (
-    *("power_mode", "backend", "precision", "batch"),
-)  # of the device, in a plan and a result
-OWN: tuple[Literal["cpu_mhz", "emc_mhz"], ...] = (
-    "cpu_mhz",
-    "emc_mhz",
-)  # clocks that a point may have of its own
+OwnClock = Literal["cpu_mhz", "emc_mhz"]
+OWN: tuple[OwnClock, ...] = ("cpu_mhz", "emc_mhz")  # clocks that a point may have of its own
 SAME = 0.01  # relative: clocks of a level
+
+
+class About(TypedDict):
+    """What a plan and a result say of their device; None: the file leaves it open."""
+
+    power_mode: str | None
+    backend: str | None
+    precision: str | None
+    batch: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Wanted:
     path: Path
     space: Space
     device: str
-    about: dict[str, Any]  # ABOUT, as far as the file says it
+    about: About
     asked: tuple[Asked, ...]
     table: ParetoTable | None = None  # of a result, with the chosen points
     points: tuple[Point, ...] = ()
@@ -164,7 +170,12 @@ def _of_result(path: Path, device: str | None, space: str | None, n: int | None)
         asked = dict.fromkeys(a for p in points for a in point_programs(p, table, found))
         if not asked:
             raise InputError(f"{path} has no points")
-        kept: dict[str, Any] = {key: about[key] for key in ABOUT}
+        kept: About = {
+            "power_mode": about["power_mode"],
+            "backend": about["backend"],
+            "precision": about["precision"],
+            "batch": about["batch"],
+        }
     except InputError:
         raise
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as fault:
@@ -201,17 +212,24 @@ def _of_plan(path: Path, device: str | None, space: str | None) -> Wanted:
         Asked(found.parse(row["subnet"]), parse_heads(row.get("heads", ""), found.n_exits), level)
         for (_, row), level in zip(own.iterrows(), own["level"].astype(int).tolist(), strict=True)
     )
-    about: dict[str, Any] = {}
-    for key in ABOUT:
-        values = own[key].unique() if key in own else [""]
-        if len(values) > 1:
-            named = ", ".join(map(repr, values))
-            raise InputError(f"{path} has rows with {key} {named}; `of` measures with one")
-        about[key] = str(values[0]) or None
-    if not (batch := str(about["batch"] or 1)).isdecimal():
+    if not (batch := _one(path, own, "batch") or "1").isdecimal():
         raise InputError(f"{path}: batch must be a whole number, got {batch!r}")
-    about["batch"] = int(batch)
+    about: About = {
+        "power_mode": _one(path, own, "power_mode"),
+        "backend": _one(path, own, "backend"),
+        "precision": _one(path, own, "precision"),
+        "batch": int(batch),
+    }
     return Wanted(path, found, name, about, tuple(asked))
+
+
+def _one(path: Path, rows: pd.DataFrame, column: str) -> str | None:
+    """The one text that a column of a plan holds, None for an empty one."""
+    values = rows[column].unique() if column in rows else [""]
+    if len(values) > 1:
+        named = ", ".join(map(repr, values))
+        raise InputError(f"{path} has rows with {column} {named}; `of` measures with one")
+    return str(values[0]) or None
 
 
 def _space(path: Path, found: Sequence[str], asked: str | None) -> Space:

@@ -6,13 +6,13 @@ import json
 import math
 from typing import Any, TypedDict, cast
 
-from search_spaces import InputError
+from search_spaces import ROW_CLOCKS, InputError
 
 MAX_LINE = 1 << 20  # bytes; a row has some thousand
 MAX_TEXT, MAX_ITEMS, MAX_DEPTH = 2000, 1000, 6
 KINDS = ("found", "waiting", "restored", "row", "error", "fatal", "stopped", "done")
 POSITIVE = ("latency_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms", "n_runs")
-NOT_NEGATIVE = ("energy_mj", "power_w", "idle_w", "gpu_mhz", "cpu_mhz", "emc_mhz", "attempts")
+NOT_NEGATIVE = ("energy_mj", "power_w", "idle_w", *ROW_CLOCKS, "attempts")
 LISTS = ("pinned", "notes", "rejected")
 TEXTS = ("id", "source", "measured_at")
 
