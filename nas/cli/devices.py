@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from nas.devices import Profile
-
-UNITS = {  # a name's ending, longest first where one ends in another
-    "gb_per_s": "GB/s", "k_w_per_ghz": "W/GHz", "w_per_gb_s": "W/(GB/s)", "rise_per_ghz": "1/GHz",
-    "w_per_emc_ghz": "W/GHz",
-    "_mhz": "MHz", "_ghz": "GHz", "_kib": "KiB", "_us": "us", "_ms": "ms", "_w": "W",
-    "peak": "1/clock", "reread_per_mac": "1/MAC",
-}  # fmt: skip
 
 
 def devices(
     name: Annotated[
         str | None, typer.Argument(help="A profile, FILE.toml or host; all without it.")
     ] = None,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Every figure of NAME with where it is from.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """List the devices to search for, or describe one. Example: `nas devices xavier-nx`.
@@ -33,7 +32,10 @@ def devices(
 
     from nas.cli.output import print_json
     from nas.devices import load_profile, profile_names
+    from search_spaces import InputError
 
+    if sources and name in (None, "host"):
+        raise InputError("`sources` are those of one profile: name it")
     out = Console(highlight=False)
     if name == "host":
         print_json(found_here()) if json else _show_found(out)
@@ -42,8 +44,10 @@ def devices(
     if json:
         described = [_described(p) for p in profiles]
         print_json(described[0] if name else {"host": found_here(), "profiles": described})
+    elif sources:
+        _show_sources(out, profiles[0])
     elif name:
-        _show_profile(out, profiles[0])
+        _show_profile(out, profiles[0], name)
     else:
         _show_all(out, profiles)
         _show_found(out)
@@ -67,17 +71,26 @@ def _described(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _show_all(out: Console, profiles: list[Profile]) -> None:
+def _table(*columns: str) -> Table:
+    """A table without lines, whose first column is what a person types: it is never folded."""
     from rich.table import Table
 
-    table = Table("device", "levels", "MHz", "default mode", "backend", "description")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, no_wrap=i == 0)
+    return table
+
+
+def _show_all(out: Console, profiles: list[Profile]) -> None:
+    from rich.markup import escape
+
+    table = _table("device", "what it is")
     for profile in profiles:
         levels = profile.levels()
-        clocks = f"{levels[0].clock_mhz:g} to {levels[-1].clock_mhz:g} {profile.processor}"
-        backend = f"{profile.default_backend} {profile.default_precision}"
-        mode = profile.default_power_mode
-        row = (profile.name, str(len(levels)), clocks, mode, backend, profile.description)
-        table.add_row(*row)
+        span = f"{levels[0].clock_mhz:g} to {levels[-1].clock_mhz:g} MHz ({profile.processor})"
+        runs = f"{profile.default_backend} {profile.default_precision}"
+        usual = f"{len(levels)} levels, {span}, {profile.default_power_mode}, {runs}"
+        table.add_row(profile.name, f"{escape(profile.description)}\n[dim]{usual}[/]")
     out.print(table)
 
 
@@ -97,33 +110,48 @@ def _show_found(out: Console) -> None:
         out.print(f"  not usable: {fault}", soft_wrap=True, markup=False)
 
 
-def _show_profile(out: Console, profile: Profile) -> None:
-    from rich.table import Table
+def _show_profile(out: Console, profile: Profile, name: str) -> None:
+    from collections import Counter
 
-    out.print(f"[bold]{profile.name}[/]: {profile.description}")
-    runs = Table("backend", "processor", "precisions", "latency within", "energy within")
-    for name, backend in profile.backends.items():
-        mark = " (default)" if name == profile.default_backend else ""
-        within = [f"{100 * u:.0f} %" for u in _uncertainty(profile, name)]
-        runs.add_row(name + mark, backend.processor, ", ".join(backend.precision), *within)
+    from rich.markup import escape
+
+    out.print(f"[bold]{profile.name}[/]: {escape(profile.description)}\n")
+    runs = _table("backend", "runs on", "precisions", "latency within", "energy within")
+    for backend, runtime in profile.backends.items():
+        mark = " *" if backend == profile.default_backend else ""
+        within = [f"{100 * u:.0f} %" for u in _uncertainty(profile, backend)]
+        runs.add_row(backend + mark, runtime.processor, ", ".join(runtime.precision), *within)
     out.print(runs)
-    modes = Table("power mode", "cores", "levels", "gpu MHz", "cpu MHz", "emc MHz")
+    modes = _table("power mode", "cores", "levels", "gpu MHz", "cpu MHz", "memory MHz")
     for mode in profile.modes:
         levels = profile.levels(mode.name)
         top = levels[-1]
         shown = [f"{c:g}" if c else "-" for c in (top.gpu_mhz, top.cpu_mhz, top.emc_mhz)]
-        mark = " (default)" if mode.name == profile.default_power_mode else ""
+        mark = " *" if mode.name == profile.default_power_mode else ""
         modes.add_row(mode.name + mark, str(mode.cores), str(len(levels)), *shown)
+    out.print()
     out.print(modes)
-    figures = Table("figure", "value", "unit", "status", "source")
+    out.print(f"\n* used where no other is named; {profile.default_precision} likewise")
+    status = Counter(profile.status(figure) for figure in profile.figures())
+    counts = ", ".join(f"{n} {of}" for of, n in sorted(status.items(), reverse=True))
+    out.print("Latency and energy are those of an analytic model: simulated.")
+    out.print(f"Its figures are {counts}; each with its source:")
+    out.print(f"nas devices {shlex.quote(name)} --sources", soft_wrap=True, markup=False)
+
+
+def _show_sources(out: Console, profile: Profile) -> None:
+    """Figure, value, unit and status on a line, the source below it; then what sources mean."""
+    from nas.devices.units import unit
+
     for figure, value in profile.figures().items():
-        text = "above" if figure == "modes" else _text(value)
-        status, source = profile.status(figure), profile.source(figure)
-        figures.add_row(figure, text, _unit(figure), status, source)
-    out.print(figures)
+        text = f"{_text(value)} {unit(figure)}".rstrip()
+        if "\n" in text:
+            text = "\n" + indent(text, "    ")
+        out.print(f"{figure} ({profile.status(figure)}): {text}", soft_wrap=True, markup=False)
+        out.print(f"    {profile.source(figure)}", soft_wrap=True, markup=False, style="dim")
+    out.print()
     for key, source in profile.sources.items():
         out.print(f"{key}: {source}", soft_wrap=True, markup=False)
-    out.print("Latency and energy of the analytic model are simulated.")
 
 
 def _uncertainty(profile: Profile, backend: str) -> tuple[float, float]:
@@ -133,10 +161,6 @@ def _uncertainty(profile: Profile, backend: str) -> tuple[float, float]:
     return device.uncertainty, device.energy_uncertainty
 
 
-def _unit(figure: str) -> str:
-    return next((unit for end, unit in UNITS.items() if figure.endswith(end)), "")
-
-
 def _text(value: Any) -> str:
     """A value as a person reads it: lists with commas, tables line by line."""
     from pydantic import BaseModel
@@ -144,10 +168,15 @@ def _text(value: Any) -> str:
     if isinstance(value, BaseModel):
         value = value.model_dump(exclude_defaults=True)
     if isinstance(value, dict):
-        lines = [f"{k}: {_text(v)}" for k, v in value.items()]
+        parts = {k: _text(v) for k, v in value.items()}
+        lines = [
+            f"{k}:\n{indent(text, '  ')}" if "\n" in text else f"{k}: {text}"
+            for k, text in parts.items()
+        ]
         return (
             "\n".join(lines) if any("\n" in x or len(x) > 24 for x in lines) else "; ".join(lines)
         )
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(v) for v in value)
+        joint = "\n" if any(isinstance(v, BaseModel) for v in value) else ", "
+        return joint.join(_text(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -30,6 +30,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from nas.devices.names import meant
 from nas.devices.profile import Profile
 from nas.devices.tables import BYTES, Precision, Unit
 from search_spaces import (
@@ -261,4 +262,6 @@ def _known(name: str, choices: Mapping[Key, object], what: str) -> Key:
     for key in choices:
         if key == name:
             return key
-    raise InputError(f"unknown {what} {name!r}; the device has {', '.join(choices)}")
+    raise InputError(
+        f"unknown {what} {name!r}; the device has {', '.join(choices)}{meant(name, choices)}"
+    )

@@ -9,8 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.host import HostDevice
-from nas.devices.library import load_profile, profile_names
-from nas.devices.profile import NAME
+from nas.devices.library import is_profile, load_profile, profile_names, unknown_device
+from nas.devices.names import NAME
 from nas.devices.protocol import Device
 from search_spaces import InputError
 
@@ -72,6 +72,8 @@ def get_device(
     if (factory := _factories().get(name)) is not None:
         return _made(name, factory, given | {"batch": batch})
     if name != "host":
+        if not is_profile(name):
+            raise unknown_device(name, device_names())
         return AnalyticDevice(
             load_profile(name),
             backend=backend,

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from nas.devices.faults import default_faults, plain_fault
+from nas.devices.names import nearest
 from nas.devices.profile import Profile
 from search_spaces import InputError
 
+OURS = Path(str(files("nas.devices"))) / "profiles"
+EXAMPLE = "xavier-nx"  # the profile of ours that faults are shown by: it has every table
 FOLDER = "NAS_DEVICES"  # environment variable: a folder with profiles of your own
 
 
 def profile_paths() -> dict[str, Path]:
     """File of every profile by name; one in your own folder replaces ours of the same name."""
-    folders = [Path(str(files("nas.devices"))) / "profiles"]
+    folders = [OURS]
     if own := os.environ.get(FOLDER):
         if not Path(own).is_dir():
             raise InputError(f"{FOLDER} is {own}, which is no folder; set it to one or unset it")
@@ -32,52 +37,60 @@ def profile_names() -> list[str]:
     return list(profile_paths())
 
 
+def is_profile(name: str) -> bool:
+    """Whether `load_profile` takes `name`: that of a profile, or a `.toml` file."""
+    return name.endswith(".toml") or name in profile_names()
+
+
 def load_profile(name: str) -> Profile:
-    """The profile called `name`, or the one in a `.toml` file. InputError names all its faults."""
-    path = Path(name)
-    if path.suffix == ".toml":
-        return _read(path)
+    """The profile called `name`, or the one in a `.toml` file, which is called as its file.
+
+    InputError names all faults of the file.
+    """
+    if name.endswith(".toml"):
+        return _read(Path(name))
     known = profile_paths()
     if name not in known:
-        raise unknown_device(name)
-    profile = _read(known[name])
-    if profile.name != name:
-        raise InputError(
-            f"device profile {known[name]} has the name {profile.name!r}; name it as the file"
-        )
-    return profile
+        raise unknown_device(name, ["host", *known])
+    return _read(known[name])
 
 
 def _read(path: Path) -> Profile:
+    text, values = _values(path)
+    faults = list(_name_fault(path, values.get("name")))
+    try:
+        profile = Profile.model_validate(values, context={"text": text})
+    except ValidationError as error:
+        _, ours = _values(OURS / f"{EXAMPLE}.toml")
+        found = error.errors()
+        faults += [plain_fault(fault, ours) for fault in found]
+        if any(fault["loc"] for fault in found):  # else the profile as a whole was looked at
+            faults += default_faults(values)
+    if faults:
+        raise InputError(f"device profile {path}: {'; '.join(faults)}")
+    return profile
+
+
+def _values(path: Path) -> tuple[str, dict[str, Any]]:
+    """Text and values of a file."""
     try:
         text = path.read_text(encoding="utf-8")
-        return Profile.model_validate(tomllib.loads(text), context={"text": text})
+        return text, tomllib.loads(text)
     except FileNotFoundError:
         raise InputError(f"device profile {path} does not exist") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"device profile {path} is no readable TOML: {error}") from None
-    except ValidationError as error:
-        raise InputError(f"device profile {path}: {_faults(error)}") from None
 
 
-def _faults(error: ValidationError) -> str:
-    """Every fault as `field: what is wrong`, on one line."""
-    shown = []
-    for fault in error.errors():
-        where = ".".join(map(str, fault["loc"]))
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = "is no known key: remove it or correct its spelling"
-        if fault["type"] == "missing":
-            message = "is missing: add it"
-        shown.append(f"{where}: {message}" if where else message)
-    return "; ".join(shown)
+def _name_fault(path: Path, name: object) -> Iterator[str]:
+    """A name that is not the file's: results would be labelled with another board."""
+    if isinstance(name, str) and name != path.stem:
+        yield f"has the name {name!r}; name it as the file ({path.stem}), or the file as it"
 
 
-def unknown_device(name: str) -> InputError:
+def unknown_device(name: str, known: Sequence[str]) -> InputError:
     """The error that names what could have been meant."""
-    known = ["host", *profile_names()]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+    near = nearest(name, known, n=3) or known
     return InputError(
         f"unknown device {name!r}; did you mean {', '.join(near)}? `nas devices` lists them all, "
         f"`device` FILE.toml takes your own, {FOLDER} a folder of them"

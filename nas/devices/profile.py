@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from nas.devices.checks import profile_faults
+from nas.devices.names import NAME, meant
 from nas.devices.tables import (
+    CLOCKS,
     Backend,
     Clocks,
     Memory,
@@ -23,14 +26,13 @@ from nas.devices.tables import (
     Sysfs,
     Thermal,
     Unit,
+    allowed,
+    within,
 )
 from search_spaces import DvfsLevel, InputError
 
 PARTS = ("gpu", "cpu", "memory", "power")  # tables with one figure on each line
 WHOLE = ("modes", "clusters", "rails", "sysfs", "thermal")  # tables that count as one figure
-
-
-NAME = r"[a-z0-9][a-z0-9-]{0,63}"  # of a device
 
 
 def _plain(name: str) -> str:
@@ -74,58 +76,9 @@ class Profile(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Profile:
-        self._check_clocks()
-        self._check_backends()
-        named = [name for names in self.provenance.values() for name in names]
-        figures = self.figures()
-        unknown = [n for n in named if not any(_within(figure, n) for figure in figures)]
-        unnamed = [figure for figure in figures if not any(_within(figure, n) for n in named)]
-        for faults, problem in (
-            (unknown, "provenance names what the profile does not hold: {}"),
-            (unnamed, "provenance must name every figure; add {}"),
-            ([n for n in named if named.count(n) > 1], "provenance names {} twice"),
-        ):
-            if faults:
-                raise ValueError(problem.format(", ".join(dict.fromkeys(faults))))
+        if faults := profile_faults(self):
+            raise ValueError("; ".join(faults))
         return self
-
-    def _check_clocks(self) -> None:
-        for name in ("gpu_mhz", "cpu_mhz", "emc_mhz"):
-            clocks = getattr(self, name)
-            if list(clocks) != sorted(set(clocks)):
-                raise ValueError(f"{name} must rise")
-        if bool(self.gpu_mhz) != (self.gpu is not None):
-            raise ValueError("gpu_mhz and [gpu] come together: give both or neither")
-        if not self.cpu_mhz:
-            raise ValueError("cpu_mhz needs at least one clock")
-        if len(self.memory.gb_per_s) != max(1, len(self.emc_mhz)):
-            raise ValueError(
-                "memory.gb_per_s needs one value for each of emc_mhz, one without them"
-            )
-        names = [m.name for m in self.modes]
-        if len(set(names)) < len(names):
-            raise ValueError(f"modes must have different names, got {', '.join(names)}")
-        for mode in self.modes:
-            for name in ("gpu_mhz", "cpu_mhz", "emc_mhz"):
-                clocks, cap = getattr(self, name), getattr(mode, name.replace("_", "_max_"))
-                if clocks and not _allowed(clocks, cap):
-                    raise ValueError(f"mode {mode.name} allows no {name}: {cap:g} < {clocks[0]:g}")
-
-    def _check_backends(self) -> None:
-        for name, backend in self.backends.items():
-            unit = getattr(self, backend.processor)
-            if unit is None:
-                raise ValueError(f"backends.{name} runs on a {backend.processor}; add [gpu]")
-            if lacking := set(backend.precision) - set(unit.peak):
-                raise ValueError(f"backends.{name}: {backend.processor}.peak lacks {min(lacking)}")
-        for field, known in (
-            ("default_power_mode", [m.name for m in self.modes]),
-            ("default_backend", list(self.backends)),
-        ):
-            if getattr(self, field) not in known:
-                raise ValueError(f"{field} must be one of {', '.join(known)}")
-        if self.default_precision not in self.backends[self.default_backend].precision:
-            raise ValueError(f"{self.default_backend} lacks default_precision")
 
     @property
     def processor(self) -> Processor:
@@ -134,7 +87,7 @@ class Profile(Part):
 
     @cached_property
     def _figures(self) -> dict[str, Any]:
-        names = ("gpu_mhz", "cpu_mhz", "emc_mhz", "decision_ms")
+        names = (*CLOCKS, "decision_ms")
         found = {name: getattr(self, name) for name in names if getattr(self, name) != ()}
         tables = {part: getattr(self, part) for part in PARTS if getattr(self, part)}
         tables |= {f"backends.{name}": backend for name, backend in self.backends.items()}
@@ -156,13 +109,13 @@ class Profile(Part):
     def status(self, figure: str) -> Status:
         """How well a figure stands: the entry of `provenance` that names it most closely."""
         entries = [
-            (len(n), s) for s, of in self.provenance.items() for n in of if _within(figure, n)
+            (len(n), s) for s, of in self.provenance.items() for n in of if within(figure, n)
         ]
         return max(entries)[1]
 
     def source(self, figure: str) -> str:
         """Where a figure is from: the comment on its line or on its table's first; may be empty."""
-        return next((c for name, c in self.comments.items() if _within(name, figure)), "")
+        return next((c for name, c in self.comments.items() if within(name, figure)), "")
 
     def mode(self, name: str | None) -> PowerMode:
         """The power mode called `name`, the default for None. InputError lists the modes."""
@@ -170,17 +123,20 @@ class Profile(Part):
         for mode in self.modes:
             if mode.name == wanted:
                 return mode
-        known = ", ".join(m.name for m in self.modes)
-        raise InputError(f"{self.name} has no power mode {wanted!r}; it has {known}")
+        known = [m.name for m in self.modes]
+        raise InputError(
+            f"{self.name} has no power mode {wanted!r}; it has {', '.join(known)}"
+            f"{meant(wanted, known)}"
+        )
 
     def levels(
         self, power_mode: str | None = None, processor: Processor | None = None
     ) -> list[DvfsLevel]:
         """The DVFS levels of a mode: each allowed clock, the others at the mode's maximum."""
         mode = self.mode(power_mode)
-        gpu = _allowed(self.gpu_mhz, mode.gpu_max_mhz)
-        cpu = _allowed(self.cpu_mhz, mode.cpu_max_mhz)
-        emc = _top(_allowed(self.emc_mhz, mode.emc_max_mhz))
+        gpu = allowed(self.gpu_mhz, mode.gpu_max_mhz)
+        cpu = allowed(self.cpu_mhz, mode.cpu_max_mhz)
+        emc = _top(allowed(self.emc_mhz, mode.emc_max_mhz))
         if (processor or self.processor) == "cpu":
             return [DvfsLevel(i, None, f, emc, mode.name) for i, f in enumerate(cpu)]
         return [DvfsLevel(i, f, _top(cpu), emc, mode.name) for i, f in enumerate(gpu)]
@@ -190,8 +146,8 @@ class Profile(Part):
     ) -> list[DvfsLevel]:
         """Every level with every other clock that the mode allows; the levels themselves first."""
         levels, mode = self.levels(power_mode, processor), self.mode(power_mode)
-        cpu = _allowed(self.cpu_mhz, mode.cpu_max_mhz)
-        emc: list[float | None] = [*_allowed(self.emc_mhz, mode.emc_max_mhz)] or [None]
+        cpu = allowed(self.cpu_mhz, mode.cpu_max_mhz)
+        emc: list[float | None] = [*allowed(self.emc_mhz, mode.emc_max_mhz)] or [None]
         others = [
             replace(level, cpu_mhz=c, emc_mhz=m)
             for level in levels
@@ -232,16 +188,6 @@ def _values(table: str, part: Part) -> dict[str, Any]:
         inner = _values(f"{table}.{name}", value) if isinstance(value, Part) else {}
         found |= inner or {f"{table}.{name}": value}
     return dict(sorted(found.items()))
-
-
-def _within(figure: str, name: str) -> bool:
-    """Whether `name` is the figure or a table that holds it."""
-    return figure == name or figure.startswith(name + ".")
-
-
-def _allowed(clocks: Clocks, cap: float | None) -> list[float]:
-    """Clocks up to `cap`: a cap between two entries rounds down, as the drivers do."""
-    return [f for f in clocks if cap is None or f <= cap + 1e-6]
 
 
 def _top(clocks: list[float]) -> float | None:

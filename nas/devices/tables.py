@@ -20,6 +20,7 @@ Share = Field(ge=0, le=1)
 Precision = Literal["fp32", "fp16", "int8"]
 Processor = Literal["gpu", "cpu"]
 Status = Literal["published", "derived", "assumed"]
+CLOCKS = ("gpu_mhz", "cpu_mhz", "emc_mhz")  # clock tables of a profile
 BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
@@ -36,7 +37,7 @@ SysPath = Annotated[str, AfterValidator(_below_sys)]
 class Part(BaseModel):
     """A table of a profile: every key is known, nothing changes after reading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PowerMode(Part):
@@ -161,3 +162,13 @@ class Thermal(Part):
 
     zones: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+
+
+def allowed(clocks: Clocks, cap: float | None) -> list[float]:
+    """Clocks up to `cap`: a cap between two entries rounds down, as the drivers do."""
+    return [f for f in clocks if cap is None or f <= cap + 1e-6]
+
+
+def within(figure: str, name: str) -> bool:
+    """Whether `name` is the figure or a table that holds it."""
+    return figure == name or figure.startswith(name + ".")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from nas.devices.backends.onnx_runtime import prepare_onnxruntime
 from nas.devices.backends.pytorch import inference, prepare_compiled, prepare_eager
 from nas.devices.backends.tensorrt import time_tensorrt
+from nas.devices.names import meant
 from nas.devices.timing import Times, pinned, time_calls
 from search_spaces import InputError
 
@@ -61,7 +62,9 @@ BACKENDS = {
 def get_backend(name: str, precision: str) -> Backend:
     """The backend `name`; InputError lists the names, or the precisions it has."""
     if name not in BACKENDS:
-        raise InputError(f"unknown backend {name!r}; host has {', '.join(BACKENDS)}")
+        raise InputError(
+            f"unknown backend {name!r}; host has {', '.join(BACKENDS)}{meant(name, BACKENDS)}"
+        )
     found = BACKENDS[name]
     if precision not in found.precisions:
         raise InputError(

@@ -75,7 +75,7 @@ def test_paths_are_those_of_one_jetpack_or_of_all():
         ("base_w = 3.863", "", "power.base_w: is missing: add it"),
         ("base_w = 3.863", "base_w = 3.863\nbase = 1", "power.base: is no known key"),
         ("base_w = 3.863", "base_w = -1\nknee = 2", "power.base_w.*; power.knee: is no known"),
-        ('precision = "fp16"', 'precision = "int4"', "default_precision: Input should be"),
+        ('precision = "fp16"', 'precision = "int4"', "default_precision: must be 'fp32', 'fp16'"),
         ("fp16 = 32 }", "fp32 = 32 }", "no readable TOML"),
         (", fp16 = 32 }", " }", "backends.ncnn: cpu.peak lacks fp16"),
     ],
@@ -101,7 +101,7 @@ def test_a_folder_of_your_own_adds_and_replaces_profiles(tmp_path, monkeypatch):
     assert load_profile("nano").description.startswith("My Nano")
     assert "my-board" in run("devices").out
     (tmp_path / "other.toml").write_text(text)
-    with pytest.raises(InputError, match=r"other.toml has the name 'nano'; name it as the file"):
+    with pytest.raises(InputError, match=r"other.toml: has the name 'nano'; name it as the file"):
         load_profile("other")
     monkeypatch.setenv("NAS_DEVICES", str(tmp_path / "none"))
     with pytest.raises(InputError, match=r"NAS_DEVICES is .*none, which is no folder"):
@@ -110,7 +110,7 @@ def test_a_folder_of_your_own_adds_and_replaces_profiles(tmp_path, monkeypatch):
 
 @every_profile
 def test_the_screen_shows_every_figure_with_its_source(name):
-    shown, profile = run("devices", name).out, load_profile(name)
+    shown, profile = run("devices", name, "--sources").out, load_profile(name)
     for figure in profile.figures():
         assert figure in shown
     for key, text in profile.sources.items():
