@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,13 +94,26 @@ class StagedSpace(Space):
         parts = np.split(genes.T, ends)
         return {group.letter: part for group, part in zip(self.groups, parts, strict=True)}
 
-    def active(self, genes: Genes) -> Bools:
-        depth = self.by_letter(genes)["d"]
-        slots = [b < depth[s] for s, n in enumerate(self.stage_slots) for b in range(n)]
-        active = np.ones_like(genes, dtype=bool)
+    @cached_property
+    def _places(self) -> tuple[Ints, Ints]:
+        """Of every gene: the column of its stage's depth, and its slot in that stage `(genes,)`.
+
+        The slot of a gene that no depth skips is below any depth.
+        """
         letters = [group.letter for group in self.groups for _ in group.choices]
+        depths = np.flatnonzero([letter == "d" for letter in letters])
+        stage = np.repeat(np.arange(self.n_stages), self.stage_slots)
+        column = np.zeros(len(letters), dtype=np.int64)
+        slot = np.full(len(letters), np.iinfo(np.int64).min)
         for letter in self.block_letters:
-            active[:, [x == letter for x in letters]] = np.stack(slots, axis=1)
+            own = [x == letter for x in letters]
+            column[own] = depths[stage]
+            slot[own] = np.concatenate([np.arange(n) for n in self.stage_slots])
+        return column, slot
+
+    def active(self, genes: Genes) -> Bools:
+        column, slot = self._places
+        active: Bools = genes[:, column] > slot
         return active
 
     # ---- operators -------------------------------------------------------------------------------

@@ -203,6 +203,10 @@ def distinct(draw: Callable[[], Genes], n: int, seen: set[bytes]) -> Genes:
 
 def fresh(candidates: Genes, n: int, seen: set[bytes]) -> Genes:
     """The first `n` distinct rows that are not in `seen`."""
-    found = {row.tobytes(): i for i, row in reversed(list(enumerate(candidates)))}
-    rows = sorted(i for key, i in found.items() if key not in seen)[:n]
-    return candidates[rows]
+    chosen: dict[bytes, int] = {}
+    for i, row in enumerate(candidates):
+        if len(chosen) == n:
+            break
+        if (key := row.tobytes()) not in seen:
+            chosen.setdefault(key, i)
+    return candidates[list(chosen.values())]

@@ -51,13 +51,13 @@ def run(
         if not len(genes):
             break  # the space is exhausted
         recorded = trials[done : done + len(genes)]
-        _check_prefix(genes, domain.genes(recorded))
+        _check_prefix(domain, genes, recorded)
         values, violation = outcomes.add(genes)
         with faults_named(shared or "`out`"), turn():
             if shared:
                 trials = _finished(study, domain, shared)
                 recorded = trials[done : done + len(genes)]
-                _check_prefix(genes, domain.genes(recorded))
+                _check_prefix(domain, genes, recorded)
             new = slice(len(recorded), None)
             params = domain.params(genes[new])
             add_finished(study, domain.distributions, params, values[new], violation[new])
@@ -79,9 +79,9 @@ def _finished(study: optuna.Study, domain: Domain, shared: str | None) -> list[F
     return first_records(domain.genes(trials), trials) if shared else trials
 
 
-def _check_prefix(genes: Genes, recorded: Genes) -> None:
+def _check_prefix(domain: Domain, genes: Genes, recorded: list[FrozenTrial]) -> None:
     """A killed generation leaves its first trials; anything else is not ours to continue."""
-    if not np.array_equal(recorded, genes[: len(recorded)]):
+    if recorded and not np.array_equal(domain.genes(recorded), genes[: len(recorded)]):
         raise InputError(
             "the study holds trials that this search with this seed did not make; "
             "use another `out`, `storage` or `study`, or `overwrite=True`"
