@@ -11,6 +11,7 @@ import optuna
 from nas.devices import Device
 from nas.files import sha256_of
 from nas.pareto import ParetoTable
+from nas.samplers.domain import distributions
 from nas.search.folder import RunFolder, claim
 from nas.search.front.archive import Archive
 from nas.search.front.best_known import best_known
@@ -82,6 +83,7 @@ def search_devices(
             name=settings.study,
             search=search,
             objectives=settings.objectives,
+            parameters=distributions(model.space),
             overwrite=overwrite,
         )
         # a study of another search is refused before the folder changes; its own starts with it

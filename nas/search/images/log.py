@@ -102,7 +102,9 @@ class EvaluationLog:
 
     def add(self, subnet: str, counts: Counts) -> None:
         """Keep one evaluation; it is on the disk when this returns."""
-        self._write({"subnet": subnet, "crc32": _checksum(counts), "counts": counts.tolist()})
+        self._write(
+            {"subnet": subnet, "crc32": _checksum(subnet, counts), "counts": counts.tolist()}
+        )
         self.counts[subnet] = counts
 
     def close(self) -> None:
@@ -141,12 +143,13 @@ class EvaluationLog:
                 counts = np.array(record.get("counts"), dtype=np.int32)
             except (TypeError, ValueError, OverflowError):
                 continue
-            if record.get("crc32") == _checksum(counts):
+            # older files have a checksum of the counts alone
+            if record.get("crc32") in (_checksum(record["subnet"], counts), _checksum("", counts)):
                 yield record["subnet"], counts
 
 
-def _checksum(counts: Counts) -> int:
-    return zlib.crc32(counts.astype("<i4").tobytes())
+def _checksum(subnet: str, counts: Counts) -> int:
+    return zlib.crc32(subnet.encode() + counts.astype("<i4").tobytes())
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

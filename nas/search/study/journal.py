@@ -1,36 +1,89 @@
-"""A journal that a killed run left behind, made readable again."""
+"""Optuna's journal: read so that a damaged line is named, and made whole after a kill."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend
 
 from search_spaces import InputError, write_bytes
+
+BEGINNING = b'{"op_code":'  # of every record, as Optuna writes it
+
+
+class Journal(JournalFileBackend):
+    """A journal whose blank lines count for nothing; `mend` says what to do about damage."""
+
+    def __init__(self, path: Path, lock: Any, mend: str) -> None:
+        if path.exists():
+            check_torn(path, mend)
+        super().__init__(str(path), lock_obj=lock)
+        self.path, self.mend = path, mend
+        self._read = self._line = self._place = 0  # records, lines and bytes that were read
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """The records from `log_number_from` on. InputError: a line that is none."""
+        if log_number_from != self._read:
+            self._read = self._line = self._place = 0
+        with self.path.open("rb") as file:
+            file.seek(self._place)
+            left = os.fstat(file.fileno()).st_size - self._place  # others may go on writing
+            for line in file:
+                left -= len(line)
+                if left < 0 or not line.endswith(b"\n"):
+                    return
+                self._line, self._place = self._line + 1, self._place + len(line)
+                if not line.strip():
+                    continue
+                record = parsed(line)
+                if record is None:
+                    raise self.damaged()
+                self._read += 1
+                if self._read > log_number_from:
+                    yield record
+
+    def damaged(self) -> InputError:
+        """What to raise for the line that was read last."""
+        return _damaged(self.path, self._line, self.mend)
 
 
 def repair(journal: Path) -> None:
     """Make the journal of a killed run readable again; call it while the run's folder is held.
 
     Cuts a torn last line, which would make Optuna's journal unreadable for good once another line
-    joins it, and removes the lock of the dead process, which would cost 30 s. InputError where
-    another line is damaged.
+    joins it, and removes the lock of the dead process, which would cost 30 s.
     """
     for leftover in journal.parent.glob(journal.name + ".lock*"):
         leftover.unlink()
     data = journal.read_bytes()
-    lines = data.splitlines(keepends=True)
-    if lines and not _is_record(lines[-1]):
-        data = data[: len(data) - len(lines.pop())]
-        write_bytes(journal, data)
-    for number, line in enumerate(lines, start=1):
-        if not _is_record(line):
-            raise InputError(
-                f"{journal} is damaged at line {number}; start again with `overwrite=True`"
-            )
+    last = data[data[:-1].rfind(b"\n") + 1 :]
+    if last.strip() and not (last.endswith(b"\n") and parsed(last)):
+        write_bytes(journal, data[: len(data) - len(last)])
 
 
-def _is_record(line: bytes) -> bool:
+def check_torn(journal: Path, mend: str) -> None:
+    """InputError where an unfinished last line is none that a killed search left: it is kept."""
+    with journal.open("rb") as file:
+        lines = file.read().splitlines(keepends=True)
+    last = lines[-1] if lines else b""
+    if not last.endswith(b"\n") and not BEGINNING.startswith(last[: len(BEGINNING)]):
+        raise _damaged(journal, len(lines), mend)
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None: it is no object of JSON."""
     try:
-        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _damaged(journal: Path, line: int, mend: str) -> InputError:
+    return InputError(
+        f"{journal} is damaged at line {line}, or is no journal of an Optuna study; {mend}"
+    )

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from nas.files import without_password
 from nas.pareto import OBJECTIVES
-from nas.search.settings import differing
+from nas.search.study.check import SEARCH, check_search, check_study
 from nas.search.study.storage import faults_named, open_storage
-from search_spaces import InputError
 
 STUDY_NAME = "nas"
-SEARCH = "search"  # user attribute of a study: what decides its trials
-VALUE_LEVELS = "value_levels"  # and at which level of each device their values are
+VALUE_LEVELS = "value_levels"  # user attribute: at which level of each device values are taken
 
 
 def open_study(
@@ -32,18 +31,27 @@ def open_study(
     search: dict[str, Any] | None = None,
     overwrite: bool = False,
     objectives: Sequence[str] = OBJECTIVES,
+    parameters: Mapping[str, BaseDistribution] | None = None,
 ) -> optuna.Study:
     """The study in `journal`, or `name` in `storage`; made where it does not exist yet.
 
-    `search` says what decides its trials. InputError: a study of that name was made with another.
+    `search` says what decides its trials, which have the categorical `parameters`. InputError: a
+    study of that name was made with others; nothing is written then.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend = open_storage(storage, journal)
-    with faults_named(storage or str(journal)):
-        if overwrite and name in optuna.get_all_study_names(backend):
-            optuna.delete_study(study_name=name, storage=backend)
+    where = without_password(storage or str(journal))
+    with faults_named(where):
+        if name in optuna.get_all_study_names(backend):
+            if overwrite:
+                optuna.delete_study(study_name=name, storage=backend)
+            else:
+                found = optuna.load_study(study_name=name, storage=backend, sampler=sampler)
+                check_study(found, where, objectives, parameters, search or {})
         study = _open(backend, name, sampler, objectives)
-        _check_search(study, search or {}, storage or str(journal))
+        check_search(study, where, search or {})  # another search may have made it meanwhile
+        if SEARCH not in study.user_attrs:
+            study.set_user_attr(SEARCH, search or {})
     return study
 
 
@@ -69,15 +77,3 @@ def _open(
             warnings.simplefilter("ignore", ExperimentalWarning)  # names for Optuna's dashboard
             study.set_metric_names(list(objectives))
     return study
-
-
-def _check_search(study: optuna.Study, search: dict[str, Any], where: str) -> None:
-    found = study.user_attrs.get(SEARCH)
-    changed = [] if found is None else differing(found, search)
-    if changed:
-        raise InputError(
-            f"the study {study.study_name} in {without_password(where)} was made with another "
-            f"{', '.join(changed)}; give the same settings, another `study`, or `overwrite=True`"
-        )
-    if found is None:
-        study.set_user_attr(SEARCH, search)

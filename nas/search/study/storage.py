@@ -17,13 +17,13 @@ import numpy as np
 import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileOpenLock
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.files import first_line, without_password
-from nas.search.study.journal import repair
+from nas.search.study.journal import Journal, repair
 from search_spaces import Genes, InputError
 
 JOURNALS = (".journal", ".log")
@@ -31,6 +31,7 @@ N_ATTEMPTS = 5  # two searches may both try to make the tables, and one of them 
 MADE_MEANWHILE = ("already exists", "UNIQUE constraint", "duplicate key")
 SQLITE_WAIT_S = 120  # for the other search's writes
 PG_LOCK = 0x6E6173  # "nas"
+START_AGAIN = "start again with `overwrite=True`"
 KERNEL_LOCKS = os.name == "posix"
 
 
@@ -47,7 +48,9 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
             raise _cannot_open(storage, error) from None
     for attempt in range(N_ATTEMPTS):
         try:
-            return RDBStorage(storage, engine_kwargs=_engine(storage))
+            return _database(storage)
+        except InputError:
+            raise
         except ImportError as error:
             raise InputError(
                 f"cannot open `storage` {without_password(storage)}: {error}; for PostgreSQL: "
@@ -60,9 +63,35 @@ def open_storage(storage: str | None, journal: Path) -> BaseStorage:
     raise AssertionError("unreachable")
 
 
+def _database(url: str) -> RDBStorage:
+    """The database at `url`, which is changed only if it is empty or has Optuna's present tables.
+
+    InputError: its tables are somebody else's, or another Optuna's.
+    """
+    engine = create_engine(url, **_engine(url))
+    try:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    made = "alembic_version" in tables  # the last one that Optuna makes
+    if tables and "studies" not in tables and (made or engine.name == "sqlite"):
+        raise InputError(
+            f"`storage` {without_password(url)} holds no studies of Optuna but the table "
+            f"{min(tables)}; give another database"
+        )
+    try:
+        return RDBStorage(url, engine_kwargs=_engine(url), skip_table_creation=made)
+    except RuntimeError as error:
+        raise InputError(
+            f"`storage` {without_password(url)} was made by another version of Optuna: "
+            f"{first_line(error)}"
+        ) from None
+
+
 def open_journal(path: Path, *, shared: bool = False) -> JournalStorage:
     """The journal at `path`; without the kernel's locks (Windows) it cannot be `shared`."""
     lock: Any = KernelLock(path)  # has the two methods that Optuna calls, and no base class
+    mend = "mend the line or give another `storage`" if shared else START_AGAIN
     if not KERNEL_LOCKS:
         if shared:
             raise InputError(
@@ -70,7 +99,13 @@ def open_journal(path: Path, *, shared: bool = False) -> JournalStorage:
                 "give a database URL such as sqlite:///study.db"
             )
         lock = JournalFileOpenLock(str(path))  # the run's folder is held by this process alone
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    journal = Journal(path, lock, mend)
+    try:
+        return JournalStorage(journal)  # reads all of it
+    except (InputError, OSError):
+        raise
+    except Exception:  # whatever Optuna makes of a record that lacks a key or has a wrong value
+        raise journal.damaged() from None
 
 
 def _engine(url: str) -> dict[str, Any]:

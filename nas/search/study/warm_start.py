@@ -76,7 +76,12 @@ def _recorded(study: optuna.Study, path: Path, space: Space) -> WarmStart:
     """What the study started from, which a resumed run goes on with; noted in a new study."""
     found = study.user_attrs.get(ATTRIBUTE)
     if found is not None:
-        return WarmStart(**found)
+        try:
+            return WarmStart(**found)
+        except TypeError:
+            raise InputError(
+                f"the study's attribute `{ATTRIBUTE}` is none of ours; give another `study`"
+            ) from None
     warm = read_warm_start(path, space)
     study.set_user_attr(ATTRIBUTE, vars(warm))
     return warm

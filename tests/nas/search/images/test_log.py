@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from importlib import import_module
 
@@ -113,6 +114,23 @@ def test_a_damaged_line_costs_one_evaluation(evaluator, tmp_path, damage):
     np.testing.assert_array_equal(
         EvaluationLog(path, evaluator.describe()).counts[SUBNETS[0]], log.counts[SUBNETS[0]]
     )
+
+
+def test_a_changed_name_is_found_and_older_files_are_read(evaluator, tmp_path):
+    """Before, the checksum was of the counts alone."""
+    path = tmp_path / "e.jsonl"
+    log = EvaluationLog(path, evaluator.describe())
+    counts = evaluator(SUBNETS[0])
+    log.add(SUBNETS[0], counts)
+    log.close()
+    whole = path.read_text()
+    path.write_text(whole.replace(f'"{SUBNETS[0]}"', f'"{SUBNETS[1]}"'))
+    assert EvaluationLog(path, evaluator.describe()).counts == {}
+    header, line = whole.splitlines()
+    older = json.loads(line) | {"crc32": zlib.crc32(counts.astype("<i4").tobytes())}
+    path.write_text(f"{header}\n{json.dumps(older)}\n")
+    found = EvaluationLog(path, evaluator.describe()).counts
+    np.testing.assert_array_equal(found[SUBNETS[0]], counts)
 
 
 def test_evaluations_on_other_images_are_refused(evaluator, tmp_path):

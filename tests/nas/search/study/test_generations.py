@@ -15,7 +15,6 @@ from nas.search.problem import Problem
 from nas.search.score.bounds import Bounds
 from nas.search.score.scorer import Scorer
 from nas.search.study.generations import run
-from nas.search.study.journal import repair
 from nas.search.study.open import open_study
 from search_spaces import InputError, PolicyGrid
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
@@ -123,7 +122,7 @@ def test_a_line_damaged_in_the_middle_is_refused(tmp_path, whole):
     lines = whole[0].splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:5], b"garbage\n", *lines[5:]]))
     with pytest.raises(InputError, match="damaged at line 6"):
-        repair(journal)
+        go(journal, 25)
 
 
 def test_one_folder_is_for_one_process_until_it_dies(tmp_path):

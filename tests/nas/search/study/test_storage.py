@@ -5,9 +5,11 @@ import multiprocessing
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
@@ -283,3 +285,50 @@ def test_a_storage_that_cannot_be_opened_is_one_line(storage, said):
         go(storage, name="nas")
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def tables(file):
+    with closing(sqlite3.connect(file)) as database:
+        return {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+
+
+def test_a_database_of_another_program_is_refused_and_kept(tmp_path):
+    file = tmp_path / "bookmarks.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
+    with pytest.raises(InputError, match="holds no studies of Optuna but the table bookmarks"):
+        go(f"sqlite:///{file}", name="nas")
+    assert tables(file) == {"bookmarks"}
+
+
+def test_a_schema_of_another_optuna_is_refused_and_kept(tmp_path):
+    """The oldest that Optuna can name, with a table of today's missing, and one of the future."""
+    file = tmp_path / "study.db"
+    storage = f"sqlite:///{file}"
+    go(storage, 10, name="nas")
+    for revision, said in (("v1.3.0.a", "storage upgrade"), ("v99.0.0.a", "updating optuna")):
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+            database.execute("DROP TABLE IF EXISTS trial_heartbeats")
+        before = file.read_bytes()
+        with pytest.raises(InputError, match=f"by another version of Optuna: .*{said}") as caught:
+            go(storage, 20, name="nas")
+        assert "\n" not in str(caught.value)
+        assert file.read_bytes() == before
+
+
+def test_a_database_that_is_read_only_is_one_line(tmp_path):
+    file = tmp_path / "study.db"
+    go(f"sqlite:///{file}", 10, name="nas")
+    read_only = f"sqlite:///file:{file}?mode=ro&uri=true"
+    for name in ("nas", "new"):
+        with pytest.raises(InputError, match="attempt to write a readonly database") as caught:
+            go(read_only, 20, name=name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_database_is_one_line(tmp_path):
+    file = tmp_path / "study.db"
+    file.write_bytes(b"SQLite format 3\0" + bytes(4096))
+    with pytest.raises(InputError, match=r"cannot open `storage` .*(malformed|not a database)"):
+        go(f"sqlite:///{file}", name="nas")
