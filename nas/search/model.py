@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ def load_model(settings: SearchSettings) -> Model:
     """The supernet's space and accuracies, or a space with a table of the user's."""
     if settings.space is not None and settings.accuracy_table is not None:
         space = get_space(settings.space)
-        table = read_accuracy_table(settings.accuracy_table, space)
+        table = _own_table(settings.accuracy_table, space)
         return Model(space, KnownAccuracy(table, AccuracyPredictor(space).fit(table)), None, None)
     from supernets import load_supernet, sha256
 
@@ -64,3 +64,15 @@ def load_model(settings: SearchSettings) -> Model:
         "space": supernet.space.name,
     }
     return Model(supernet.space, KnownAccuracy(table, predictor), described, folder)
+
+
+def _own_table(given: Path | AccuracyTable, space: Space) -> AccuracyTable:
+    """The user's table, from its file if it is one. InputError: it is of another space."""
+    if not isinstance(given, AccuracyTable):
+        return read_accuracy_table(given, space)
+    if given.grid.n_exits != space.n_exits:
+        raise InputError(
+            f"`accuracy_table` has {given.grid.n_exits} early exits, "
+            f"{space.name} has {space.n_exits}; give a table of this space"
+        )
+    return replace(given, genes=space.check(given.genes))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from nas.devices import Device
+    from predictors import AccuracyTable
 
 SAMPLERS = ("nsga2", "surrogate")
 ALIASES = {"generations": "nsga2"}  # the name that it had
@@ -34,14 +35,15 @@ FREE = {
 class SearchSettings:
     """Inputs of `nas.search.run.search_devices`; paths are read, names are looked up there.
 
-    Where a device, a space or a sampler is named, an own object goes in as well.
+    Where a device, a space or a sampler is named, an own object goes in as well; a table of
+    accuracies is a file or an `AccuracyTable`.
     """
 
     device: str | Device
     out: Path | str
     supernet: str = "auto"
     space: str | Space | None = None
-    accuracy_table: Path | None = None
+    accuracy_table: Path | AccuracyTable | None = None
     power_mode: str | None = None
     backend: str | None = None
     precision: str | None = None
@@ -171,4 +173,7 @@ def _plain(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, Path):
         return str(value)
-    return value.name if hasattr(value, "name") else type(value).__name__  # an object of the user
+    for name in ("name", "digest"):  # of an object of the user
+        if hasattr(value, name):
+            return getattr(value, name)
+    return type(value).__name__

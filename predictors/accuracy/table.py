@@ -55,6 +55,14 @@ class AccuracyTable:
         """Row by the bytes of its genes."""
         return {row.tobytes(): i for i, row in enumerate(self.genes)}
 
+    @property
+    def digest(self) -> str:
+        """Checksum of what the table says of which subnets."""
+        found = hashlib.sha256(repr((self.grid.n_exits, self.grid.thresholds)).encode())
+        for array in (self.genes, self.top1_error_pct, self.exit_rate):
+            found.update(np.ascontiguousarray(array, dtype=float).tobytes())
+        return found.hexdigest()
+
     def rows(self, genes: Genes) -> Ints:
         """The row of each canonical subnet `(n, genes)`, or -1 where it was not evaluated."""
         genes = np.ascontiguousarray(genes, dtype=np.int64)

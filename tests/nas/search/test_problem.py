@@ -1,6 +1,6 @@
 """The search as a library: own objects go in where names go, and a fourth objective with them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -8,7 +8,7 @@ import pytest
 
 from nas.pareto import OBJECTIVES, hypervolume, non_dominated
 from nas.samplers.nsga2 import GenerationSampler
-from nas.search import SearchSettings, run_search
+from nas.search import run_search
 from nas.search.front.archive import Archive
 from nas.search.front.outcomes import Outcomes
 from nas.search.front.shared_set import shared
@@ -17,7 +17,8 @@ from nas.search.score.bounds import Bounds
 from nas.search.score.quantities import objectives_named
 from nas.search.score.scorer import Scorer
 from nas.search.targets import params_of
-from search_spaces import DvfsLevel, InputError, NASBench201Space, PolicyGrid, format_heads
+from search_spaces import InputError, PolicyGrid
+from tests.nas.search.conftest import OWN
 from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
 
 SPACE = digits_space()
@@ -28,50 +29,6 @@ SCORER = Scorer(
 )
 PROBLEM = Problem(SPACE, SCORER, Bounds(), (len(CLOCKS_GHZ),), FOUR)
 GENES = np.unique(SPACE.sample_spread(24, np.random.default_rng(0)), axis=0)
-OWN = NASBench201Space(name="mine")
-
-
-@dataclass(frozen=True)
-class Board:
-    """A device of the user's: two clocks, costs by a formula."""
-
-    name: str = "my-board"
-    processor: str = "gpu"
-    backend: str = "mine"
-    precision: str = "fp32"
-    batch: int = 1
-    threads: int | None = None
-    power_mode: str | None = None
-    source: str = "measured"
-    decision_ms: float = 0.01
-
-    @property
-    def levels(self):
-        return [DvfsLevel(i, mhz, 1000.0, 1600.0) for i, mhz in enumerate((400.0, 900.0))]
-
-    def measure(self, space, subnet, heads, level=-1):
-        at = self.levels[level]
-        asked = np.zeros((1, space.n_exits + 1), dtype=bool)
-        asked[0, list(heads)] = True
-        work = float(space.operators(space.genes([subnet]), asked).macs.sum())
-        ms = (work / 1e3 + 20) / at.gpu_mhz
-        return {
-            "space": space.name, "subnet": str(subnet), "heads": format_heads(list(heads)),
-            "device": self.name, "gpu_mhz": at.gpu_mhz, "level": at.level,
-            "latency_ms": ms, "energy_mj": ms * (1 + at.gpu_mhz / 300), "source": "measured",
-        }  # fmt: skip
-
-
-@pytest.fixture
-def settings(tmp_path):
-    """A search with an own space, an own device and accuracies by a formula."""
-    genes = np.unique(OWN.sample(60, np.random.default_rng(0)), axis=0)
-    lines = [f"{OWN.subnet(row)},{60 - 40 * row.sum() / OWN.largest.sum():.3f}" for row in genes]
-    table = tmp_path / "accuracy.csv"
-    table.write_text("\n".join(["subnet,top1_error_pct", *lines]) + "\n")
-    return SearchSettings(
-        Board(), str(tmp_path / "run"), space=OWN, accuracy_table=table, n_trials=30, population=10
-    )
 
 
 def test_own_space_device_and_sampler_go_in_where_names_go(settings, tmp_path):
