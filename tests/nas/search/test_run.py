@@ -117,7 +117,7 @@ def test_a_model_may_choose_the_subnets(digits, tmp_path):
     assert comparable(tmp_path / "whole")["search"]["n_subnets"] == 60
     refused = nas(*command(digits, tmp_path / "other", "--sampler", "best"))
     assert refused.code == 1
-    assert "--sampler must be generations or surrogate, got 'best'" in refused.err
+    assert "--sampler must be nsga2, surrogate or optuna:NAME, got 'best'" in refused.err
 
 
 def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:

@@ -142,10 +142,10 @@ def test_evaluations_on_other_images_are_refused(evaluator, tmp_path):
 
 def test_a_cluster_without_ray_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    for name in ("nas.cluster", "nas.cluster.trials"):
+    for name in ("nas.cluster.cluster", "nas.cluster.trials"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(InputError, match=r"`ray` needs Ray .* pip install 'nas\[ray\]'"):
-        import_module("nas.cluster")
+        import_module("nas.cluster.cluster")
 
 
 # ---- the command -------------------------------------------------------------------------------
