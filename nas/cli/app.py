@@ -13,6 +13,7 @@ from nas.cli.arguments import running_command, with_options
 from nas.cli.devices import devices
 from nas.cli.export import export
 from nas.cli.govern import govern
+from nas.cli.help import Command, Group
 from nas.cli.measure import measure
 from nas.cli.predictor import predictor
 from nas.cli.report import report
@@ -24,12 +25,15 @@ from search_spaces import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 INTERRUPTED = 130  # the exit code of Ctrl-C
+MAIN = "From a device to its table, and to the board"
+BESIDE = "What that way uses"
 STOPPED = "stopped; what was done so far is kept"
 
 app = typer.Typer(
     name="nas",
+    cls=Group,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -50,10 +54,13 @@ def options(
     """From one set of weights to a table of what to run at every clock of a device."""
 
 
-for command in (search, devices, spaces, measure, export, govern, report):
-    app.command()(command)
-app.add_typer(predictor, name="predictor")
-app.add_typer(supernet, name="supernet")
+for command, title in (
+    *((command, MAIN) for command in (search, report, measure, export, govern)),
+    *((command, BESIDE) for command in (devices, spaces)),
+):
+    app.command(cls=Command, rich_help_panel=title)(command)
+app.add_typer(supernet, name="supernet", rich_help_panel=BESIDE)
+app.add_typer(predictor, name="predictor", rich_help_panel=BESIDE)
 
 
 def main() -> None:

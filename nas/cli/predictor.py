@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from nas.cli.help import Command, Group
 from nas.cli.predictor_evaluate import evaluate
 from nas.cli.predictor_predict import predict
 from nas.cli.predictor_train import train
 from nas.cli.predictor_transfer import transfer
 
 predictor = typer.Typer(
-    help="Train and transfer cost predictors.", no_args_is_help=True, add_completion=False
+    help="Train and transfer cost predictors.",
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
 )
 for command in (train, evaluate, predict, transfer):
-    predictor.command()(command)
+    predictor.command(cls=Command)(command)

@@ -17,93 +17,188 @@ if TYPE_CHECKING:
     from nas.search.front.shared_set import SharedContent
 
 RENAMED = {"samples": "n_target_rows", "trials": "n_trials", "points": "n_points"}
+TARGET = "Target"
+NETWORKS = "What is searched"
+COSTS = "Costs of the target"
+LIMITS = "Limits"
+SEARCH = "Search"
+IMAGES = "Accuracy from images"
+OUTPUT = "Study and output"  # titles of the help
 
 
 def search(
     device: Annotated[
-        list[str], typer.Option(help="Target; give it again for several. `nas devices` lists them.")
+        list[str],
+        typer.Option(
+            help="Target; give it again for several. `nas devices` lists them.",
+            rich_help_panel=TARGET,
+        ),
     ],
-    power_mode: Annotated[str | None, typer.Option(help="Power mode of the target.")] = None,
-    backend: Annotated[str | None, typer.Option(help="Inference backend of the target.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, fp16 or int8.")] = None,
-    batch: Annotated[int, typer.Option(help="Images per inference.")] = 1,
-    supernet: Annotated[str, typer.Option(help="Name from the zoo, or a folder.")] = "auto",
-    space: Annotated[str | None, typer.Option(help="Space without a supernet.")] = None,
-    accuracy_table: Annotated[
-        Path | None, typer.Option(help="CSV `subnet, top1_error_pct` for --space.")
+    power_mode: Annotated[
+        str | None, typer.Option(help="Power mode of the target.", rich_help_panel=TARGET)
     ] = None,
-    proxy: Annotated[str, typer.Option(help="auto, a device name, or a file of rows.")] = "auto",
+    backend: Annotated[
+        str | None, typer.Option(help="Inference backend of the target.", rich_help_panel=TARGET)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16 or int8.", rich_help_panel=TARGET)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images per inference.", rich_help_panel=TARGET)] = 1,
+    supernet: Annotated[
+        str, typer.Option(help="Name from the zoo, or a folder.", rich_help_panel=NETWORKS)
+    ] = "auto",
+    space: Annotated[
+        str | None, typer.Option(help="Space without a supernet.", rich_help_panel=NETWORKS)
+    ] = None,
+    accuracy_table: Annotated[
+        Path | None,
+        typer.Option(help="CSV `subnet, top1_error_pct` for --space.", rich_help_panel=NETWORKS),
+    ] = None,
+    proxy: Annotated[
+        str, typer.Option(help="auto, a device name, or a file of rows.", rich_help_panel=COSTS)
+    ] = "auto",
     measurements: Annotated[
-        Path | None, typer.Option(help="Rows measured on the target (CSV or Parquet).")
+        Path | None,
+        typer.Option(help="Rows measured on the target (CSV or Parquet).", rich_help_panel=COSTS),
     ] = None,
     plan: Annotated[
-        Path | None, typer.Option(help="Only write the rows to measure on the target, then stop.")
+        Path | None,
+        typer.Option(
+            help="Only write the rows to measure on the target, then stop.", rich_help_panel=COSTS
+        ),
     ] = None,
-    samples: Annotated[int, typer.Option(help="Target rows.")] = 24,
-    trials: Annotated[int, typer.Option(help="Subnets to search.")] = 1000,
+    samples: Annotated[int, typer.Option(help="Target rows.", rich_help_panel=COSTS)] = 24,
+    trials: Annotated[int, typer.Option(help="Subnets to search.", rich_help_panel=SEARCH)] = 1000,
     sampler: Annotated[
         str,
-        typer.Option(help="nsga2; surrogate: fewer subnets, chosen by a model; optuna:TPESampler."),
+        typer.Option(
+            help="nsga2; surrogate: fewer subnets, chosen by a model; optuna:TPESampler.",
+            rich_help_panel=SEARCH,
+        ),
     ] = "nsga2",
-    population: Annotated[int, typer.Option(help="Subnets of a generation.")] = 50,
+    population: Annotated[
+        int, typer.Option(help="Subnets of a generation.", rich_help_panel=SEARCH)
+    ] = 50,
     objectives: Annotated[
         list[str] | None,
-        typer.Option("--objective", help="Minimise this as well: latency_worst_ms or params."),
+        typer.Option(
+            "--objective",
+            help="Minimise this as well: latency_worst_ms or params.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     clocks: Annotated[
-        str, typer.Option(help="gpu, or all: CPU and memory clocks are searched too.")
+        str,
+        typer.Option(
+            help="gpu, or all: CPU and memory clocks are searched too.", rich_help_panel=TARGET
+        ),
     ] = "gpu",
-    points: Annotated[int, typer.Option(help="Points kept per level.")] = 24,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Expected latency.")] = None,
-    max_worst_latency_ms: Annotated[float | None, typer.Option(help="No exit taken.")] = None,
-    max_energy_mj: Annotated[float | None, typer.Option(help="Energy per inference.")] = None,
-    max_error_pct: Annotated[float | None, typer.Option(help="Top-1 error.")] = None,
+    seed: Annotated[
+        int, typer.Option(help="The same seed gives the same file.", rich_help_panel=SEARCH)
+    ] = 0,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="Expected latency.", rich_help_panel=LIMITS)
+    ] = None,
+    max_worst_latency_ms: Annotated[
+        float | None, typer.Option(help="No exit taken.", rich_help_panel=LIMITS)
+    ] = None,
+    max_energy_mj: Annotated[
+        float | None, typer.Option(help="Energy per inference.", rich_help_panel=LIMITS)
+    ] = None,
+    max_error_pct: Annotated[
+        float | None, typer.Option(help="Top-1 error.", rich_help_panel=LIMITS)
+    ] = None,
     max_params: Annotated[
-        float | None, typer.Option(help="Weights of the subnet with its exits, as in 250000.")
+        float | None,
+        typer.Option(
+            help="Weights of the subnet with its exits, as in 250000.", rich_help_panel=LIMITS
+        ),
     ] = None,
     levels: Annotated[
         str | None,
         typer.Option(
-            help="DVFS levels that may be used: `0,4,8-14`, `0,3,-1` (-1: fastest) or `all`."
+            help="DVFS levels that may be used: `0,4,8-14`, `0,3,-1` (-1: fastest) or `all`.",
+            rich_help_panel=TARGET,
         ),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop once so many generations add less than 0.1 % of hypervolume."),
+        typer.Option(
+            help="Stop once so many generations add less than 0.1 % of hypervolume.",
+            rich_help_panel=SEARCH,
+        ),
     ] = None,
     warm_start: Annotated[
-        Path | None, typer.Option(help="An earlier pareto.json: its subnets come first.")
+        Path | None,
+        typer.Option(
+            help="An earlier pareto.json: its subnets come first.", rich_help_panel=SEARCH
+        ),
     ] = None,
-    storage: Annotated[
-        str | None, typer.Option(help="Optuna database URL, or a file NAME.journal.")
-    ] = None,
-    study: Annotated[str, typer.Option(help="Name of the study in --storage.")] = "nas",
     instant: Annotated[
-        bool, typer.Option("--instant", help="No search: a trained optimiser proposes subnets.")
+        bool,
+        typer.Option(
+            "--instant",
+            help="No search: a trained optimiser proposes subnets.",
+            rich_help_panel=SEARCH,
+        ),
     ] = False,
     optimiser: Annotated[
-        Path | None, typer.Option(help="Folder of it for --instant; trained there if missing.")
+        Path | None,
+        typer.Option(
+            help="Folder of it for --instant; trained there if missing.", rich_help_panel=SEARCH
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Images: verify the points on the test split.")
+        Path | None,
+        typer.Option(help="Images: verify the points on the test split.", rich_help_panel=IMAGES),
     ] = None,
     evaluate: Annotated[
         bool,
-        typer.Option("--evaluate", help="Run every subnet on validation images of --data."),
+        typer.Option(
+            "--evaluate",
+            help="Run every subnet on validation images of --data.",
+            rich_help_panel=IMAGES,
+        ),
     ] = False,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="auto|HOST:PORT|local", help="--evaluate on a Ray cluster."),
+        typer.Option(
+            metavar="auto|HOST:PORT|local",
+            help="--evaluate on a Ray cluster.",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     ray_async: Annotated[
-        bool, typer.Option("--ray-async", help="Wait for no slow node; not reproducible.")
+        bool,
+        typer.Option(
+            "--ray-async", help="Wait for no slow node; not reproducible.", rich_help_panel=IMAGES
+        ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder; runs/DEVICE without it.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print pareto.json.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Optuna database URL, or a file NAME.journal.", rich_help_panel=OUTPUT),
+    ] = None,
+    study: Annotated[
+        str, typer.Option(help="Name of the study in --storage.", rich_help_panel=OUTPUT)
+    ] = "nas",
+    points: Annotated[
+        int, typer.Option(help="Points kept per level.", rich_help_panel=OUTPUT)
+    ] = 24,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; runs/DEVICE without it.", rich_help_panel=OUTPUT)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out.", rich_help_panel=OUTPUT)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run there.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print pareto.json.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress, no table.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Find subnet, exits and clocks: one Pareto set per DVFS level of a device.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.help import Command, Group
 from nas.cli.options import Data, Quiet
 from nas.cli.supernet_calibrate import calibrate
 from nas.cli.supernet_data import data as describe_data
@@ -14,15 +15,18 @@ from nas.cli.supernet_import import import_
 from nas.cli.supernet_train import train
 
 supernet = typer.Typer(
-    help="Train and evaluate weight-sharing networks.", no_args_is_help=True, add_completion=False
+    help="Train and evaluate weight-sharing networks.",
+    cls=Group,
+    no_args_is_help=True,
+    add_completion=False,
 )
-supernet.command()(train)
-supernet.command("import")(import_)
-supernet.command()(calibrate)
-supernet.command("data")(describe_data)
+supernet.command(cls=Command)(train)
+supernet.command("import", cls=Command)(import_)
+supernet.command(cls=Command)(calibrate)
+supernet.command("data", cls=Command)(describe_data)
 
 
-@supernet.command()
+@supernet.command(cls=Command)
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of `nas supernet train`.")],
     data: Data = None,
@@ -56,7 +60,7 @@ def evaluate(
     console(quiet=quiet).print(f"accuracy table, predictor and card in {folder}")
 
 
-@supernet.command("list")
+@supernet.command("list", cls=Command)
 def list_() -> None:
     """List the supernets that ship with the project."""
     from nas.zoo.folder import zoo_names
@@ -64,7 +68,7 @@ def list_() -> None:
     print("\n".join(zoo_names()))
 
 
-@supernet.command()
+@supernet.command(cls=Command)
 def info(
     name: Annotated[str, typer.Argument(help="Name from the zoo, or a folder.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="The checkpoint's metadata.")] = False,

@@ -1,0 +1,60 @@
+"""Help: whole at any width, options under titles, examples as they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.testing import CliRunner
+
+from nas.cli.app import app
+
+
+def commands(group: TyperGroup, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command, those of groups included."""
+    for name, command in group.commands.items():
+        yield (*before, name)
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *before, name)
+
+
+GROUP = typer.main.get_command(app)
+assert isinstance(GROUP, TyperGroup)
+
+
+def help_of(words: tuple[str, ...], width: int) -> str:
+    done = CliRunner().invoke(app, [*words, "--help"], terminal_width=width)
+    assert done.exit_code == 0
+    return done.output
+
+
+@pytest.mark.parametrize("words", [(), *commands(GROUP)], ids=" ".join)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_nothing_is_cut(words: tuple[str, ...], width: int) -> None:
+    told = help_of(words, width)
+    assert "…" not in told
+    command = GROUP
+    for word in words:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    for parameter in command.params:
+        shown = parameter.param_type_name == "option" and not getattr(parameter, "hidden", False)
+        for name in parameter.opts if shown else ():
+            assert name in told.split() or f"{name}," in told.split()
+    for line in told.splitlines():
+        assert len(line) <= width or "Example: nas " in line
+
+
+def test_options_of_a_search_stand_under_titles() -> None:
+    told = help_of(("search",), 80)
+    titles = [line for line in told.splitlines() if line.endswith(":") and line[0] != " "]
+    assert titles[:3] == ["Target:", "What is searched:", "Costs of the target:"]
+    assert told.index("Limits:") < told.index("--max-latency-ms") < told.index("Study and output:")
+
+
+def test_the_main_way_comes_first() -> None:
+    told = help_of((), 80)
+    names = ("search", "report", "measure", "export", "govern", "devices")
+    at = [told.index(f"\n  {name} ") for name in names]
+    assert at == sorted(at)
