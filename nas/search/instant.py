@@ -90,9 +90,8 @@ def train_optimiser(
     genes = np.unique(np.concatenate(drawn), axis=0)
     accuracy = -model.accuracy(genes)[0].min(axis=1)
     names = [name for name in profile_names() if name not in without]
-    return NeuralOptimizer(space, seed=seed).fit(
-        genes, *_known_costs(space, genes, names), accuracy
-    )
+    optimizer = NeuralOptimizer(space, n_steps=n_steps, seed=seed)
+    return optimizer.fit(genes, *_known_costs(space, genes, names), accuracy)
 
 
 def _known_costs(space: Space, genes: Genes, names: Sequence[str]) -> tuple[Floats, list[str]]:
