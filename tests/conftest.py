@@ -6,16 +6,19 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is loaded, and for every child process
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
+"""Before torch is loaded, and for every child process; a forked one has no pool of threads left."""
 
 settings.register_profile("nas", deadline=None, max_examples=25)  # the first torch call is slow
 settings.load_profile("nas")
 
 RAY = {"tests/nas/cluster/test_cluster.py", "tests/nas/measure/test_nodes.py"}
 """Files that start a Ray cluster on this machine: one after the other."""
-LONG = "tests/test_docs.py"
-"""Few and long tests: they begin, each in a worker, so that no worker waits for them at the end."""
+FIRST = ("tests/nas/search/test_run.py", "tests/test_docs.py", "tests/test_quality.py")
+"""Long ones begin, so that no worker waits for another at the end: one worker makes the digits
+fixture, while the other runs the documents and mypy, which need none."""
+APART = set(FIRST[1:])
+"""Files without fixtures of their own: each of their tests goes to any worker."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parents[1]
     files = {item: item.path.relative_to(root).as_posix() for item in items}
     for item, file in files.items():
-        group = item.nodeid if file == LONG else "ray" if file in RAY else file
+        group = item.nodeid if file in APART else "ray" if file in RAY else file
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: files[item] != LONG)
+    rank = {file: number for number, file in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(files[item], len(FIRST)))

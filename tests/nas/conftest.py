@@ -1,10 +1,14 @@
 """One small supernet for all tests of the command line: trained, evaluated, measured for real."""
 
 import io
+import multiprocessing
 import os
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import patch
 
@@ -49,6 +53,27 @@ def nas(*arguments: object) -> Result:
         except SystemExit as stop:
             code = stop.code or 0
     return Result(int(str(code)), out.getvalue(), err.getvalue())
+
+
+def in_process(target: Callable[..., object], *arguments: object, **options: object) -> BaseProcess:
+    """A process that is really another one; its error is its exit code."""
+    process = multiprocessing.get_context("fork").Process(
+        target=target, args=arguments, kwargs=options
+    )
+    process.start()
+    return process
+
+
+def nas_in_process(*arguments: object) -> BaseProcess:
+    """The command line in a process that can be killed; the libraries are loaded already."""
+    return in_process(lambda: sys.exit(nas(*arguments).code))
+
+
+def kill(process: BaseProcess) -> None:
+    """End it at once, with SIGKILL; it must still have been running."""
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def refused(done: Result, *words: str) -> None:

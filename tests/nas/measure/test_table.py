@@ -6,7 +6,6 @@ import csv
 import json
 import random
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from nas.measure.table import Table
 from predictors import LutPredictor, csv_text, ofa_keys, read_cells, read_ofa_lut, read_rows, srcc
 from search_spaces import ROW_KEY, InputError, MobileNetV3Space, get_space
 from supernets import SqueezeExcite, build_supernet, extract
-from tests.nas.conftest import nas
+from tests.nas.conftest import kill, nas, nas_in_process
 
 DIGITS = get_space("resnet-digits")
 COMMAND = [sys.executable, "-m", "nas.cli.app"]
@@ -76,12 +75,11 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = random.Random(0)
     n = 0
     for _ in range(3):
-        process = subprocess.Popen([*COMMAND, *options, str(killed)])
+        process = nas_in_process(*options, killed)
         aim = n + rng.randrange(20, 100)
-        while process.poll() is None and (n := len(lines(killed)) if killed.exists() else 0) < aim:
+        while process.is_alive() and (n := len(lines(killed)) if killed.exists() else 0) < aim:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        kill(process)
         with killed.open("a") as file:  # as if the kill had hit a write
             file.write(lines(whole)[1][: rng.randrange(1, 60)])
     assert 60 < n < len(lines(whole)) - 1
@@ -92,13 +90,12 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
 
 def test_a_killed_measurement_of_this_machine_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "rows.csv"
-    command = [*map(str, HOST), "--samples", "3", "--repeat", "2", "--quiet", "--out", str(out)]
-    process = subprocess.Popen([*COMMAND, *command])
+    command = [*HOST, "--samples", 3, "--repeat", 2, "--quiet", "--out", out]
+    process = nas_in_process(*command)
     while not out.exists() or out.read_bytes().count(b"\n") < 7:
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.kill()
-    process.wait()
+    kill(process)
     before = lines(out)[:7]
     done = nas(*command)
     assert done.code == 0, done.err

@@ -6,9 +6,6 @@ import json
 import random
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -27,7 +24,7 @@ from nas.remote.session import FailedRowsError
 from nas.search.verify_cost import compared, verify_cost
 from predictors import read_rows
 from search_spaces import ExitPolicy, InputError, get_space
-from tests.nas.conftest import Digits, Result, nas, refused
+from tests.nas.conftest import Digits, Result, kill, nas, nas_in_process, refused
 
 DIGITS = get_space("resnet-digits")
 QUANTITIES = ("latency_ms", "latency_worst_ms", "energy_mj")
@@ -253,13 +250,12 @@ def test_a_killed_verification_goes_on(run: Path, tmp_path: Path) -> None:
     verified = content(run)
     pareto.write_bytes(original)
     options = ["measure", "--of", str(pareto), "--out", str(killed), *repeat]
-    process = subprocess.Popen([sys.executable, "-m", "nas.cli.app", *options])
+    process = nas_in_process(*options)
     aim = random.Random(0).randrange(30, 100)
     while not killed.exists() or killed.read_bytes().count(b"\n") < aim:
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill(process)
     assert killed.read_bytes().count(b"\n") < whole.read_bytes().count(b"\n")
     assert pareto.read_bytes() == original
     assert nas(*options).code == 0

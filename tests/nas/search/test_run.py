@@ -16,7 +16,7 @@ import pytest
 
 from nas.pareto import ParetoTable, hypervolume, read_pareto
 from search_spaces import NASBench201Space, get_space
-from tests.nas.conftest import Digits, nas
+from tests.nas.conftest import Digits, nas, nas_in_process
 
 TRIALS = 250
 
@@ -125,19 +125,17 @@ def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(n_kills):
         resume = ["--resume"] if (out / "run.json").exists() else []
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nas.cli.app", *command(digits, out, "--quiet", *resume)]
-        )
+        process = nas_in_process(*command(digits, out, "--quiet", *resume))
         journal = out / "study.journal"
         size = journal.stat().st_size if journal.exists() else 0
         deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.is_alive() and time.monotonic() < deadline:
             if journal.exists() and journal.stat().st_size > size:
                 break
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         if journal.exists() and rng.random() < 0.5:
             data = journal.read_bytes()
             journal.write_bytes(data[: len(data) - rng.randint(1, 200)])

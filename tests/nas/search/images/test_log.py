@@ -2,8 +2,6 @@
 
 import json
 import resource
-import signal
-import subprocess
 import sys
 import time
 import zlib
@@ -19,7 +17,7 @@ from nas.search.images.log import EvaluatedAccuracy, EvaluationLog
 from predictors import AccuracyTable
 from search_spaces import InputError, PolicyGrid
 from supernets import Evaluation, policy_accuracy
-from tests.nas.conftest import nas
+from tests.nas.conftest import in_process, kill, nas, nas_in_process
 from tests.nas.search.test_run import command, comparable
 from tests.supernets import tiny
 
@@ -157,11 +155,6 @@ def on_images(digits, out, *more):
     return arguments
 
 
-def start(arguments, **options):
-    run = [sys.executable, "-m", "nas.cli.app", *arguments]
-    return subprocess.Popen(run, stderr=subprocess.PIPE, text=True, **options)
-
-
 @pytest.fixture(scope="module")
 def result(digits, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluated") / "run"
@@ -178,12 +171,11 @@ def test_every_point_of_a_search_on_images_is_measured(result):
 def test_a_kill_between_two_images_costs_one_evaluation(digits, result, tmp_path):
     out = tmp_path / "run"
     log = out / "evaluations.jsonl"
-    process = start(on_images(digits, out))
+    process = nas_in_process(*on_images(digits, out))
     while not log.exists() or log.read_bytes().count(b"\n") < 6:
-        assert process.poll() is None, process.stderr.read()
+        assert process.is_alive()
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(process)
     kept = log.read_bytes()
     assert nas(*on_images(digits, out, "--resume")).code == 0
     assert comparable(out) == result
@@ -197,12 +189,17 @@ def test_a_full_disk_is_one_line_and_the_search_goes_on_when_there_is_room(
     digits, result, tmp_path
 ):
     out = tmp_path / "run"
-    process = start(
-        on_images(digits, out),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
-    )
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 1
+
+    def until_full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        done = nas(*on_images(digits, out))
+        (tmp_path / "said").write_text(done.err)
+        sys.exit(done.code)
+
+    process = in_process(until_full)
+    process.join(120)
+    assert process.exitcode == 1
+    said = (tmp_path / "said").read_text()
     assert said.splitlines()[-1] == "error: cannot write: File too large; what was done is kept"
     assert "Traceback" not in said
     assert nas(*on_images(digits, out, "--resume")).code == 0

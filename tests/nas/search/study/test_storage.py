@@ -1,7 +1,6 @@
 """Where a study can live: one search or two, killed servers, deleted files, full disks."""
 
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -23,7 +22,7 @@ from nas.search.study.journal import repair
 from nas.search.study.open import open_study
 from nas.search.study.storage import KernelLock, open_storage
 from search_spaces import InputError
-from tests.nas.conftest import nas
+from tests.nas.conftest import in_process, nas, nas_in_process
 from tests.nas.search.study.postgres import server
 from tests.nas.search.study.test_generations import PROBLEM, SPACE, costs
 from tests.nas.search.test_run import command, comparable
@@ -73,15 +72,6 @@ def whole(tmp_path_factory):
 def same(archive, wanted):
     for found, expected in zip(costs(archive), wanted, strict=True):
         np.testing.assert_array_equal(found, expected)
-
-
-def in_process(target, *arguments, **options):
-    """A process that is really another one; its error is its exit code."""
-    process = multiprocessing.get_context("fork").Process(
-        target=target, args=arguments, kwargs=options
-    )
-    process.start()
-    return process
 
 
 def test_two_searches_on_one_study_find_the_same_and_record_every_trial_once(storage, whole):
@@ -248,11 +238,10 @@ def test_two_commands_on_one_study_write_the_same_file(digits, tmp_path):
     """With the same target rows and settings; a third with others is refused by name."""
     url = f"sqlite:///{tmp_path}/study.db"
     folders = [tmp_path / "one", tmp_path / "two"]
-    others = [
-        subprocess.Popen([sys.executable, "-m", "nas.cli.app", *on_database(digits, out, url)])
-        for out in folders
-    ]
-    assert [process.wait(240) for process in others] == [0, 0]
+    others = [nas_in_process(*on_database(digits, out, url)) for out in folders]
+    for process in others:
+        process.join(240)
+        assert process.exitcode == 0
     assert comparable(folders[0]) == comparable(folders[1])
     assert len(recorded(url, "nas")) == 60
     done = nas(*on_database(digits, tmp_path / "three", url, "--seed", 1))
