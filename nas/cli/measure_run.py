@@ -25,12 +25,12 @@ class Told(TypedDict, total=False):
 
 def cluster_nodes(settings: MeasureSettings, log: Console) -> Run | None:
     """The nodes that measure, of the Ray cluster that `settings` name; None without one."""
-    from functools import partial
-
-    from nas.measure.nodes import run_on_nodes
-
     if settings.ray is None:
         return None
+    from functools import partial
+
+    from nas.measure.nodes import run_on_nodes  # which needs Ray
+
     tell = partial(log.print, markup=False, soft_wrap=True)
     scratch = settings.out.with_name(settings.out.name + ".tune")
     return partial(run_on_nodes, settings.ray, threads=settings.threads, scratch=scratch, tell=tell)

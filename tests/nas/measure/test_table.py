@@ -55,6 +55,14 @@ def test_the_whole_table_in_one_command(tmp_path: Path) -> None:
     assert set(read_rows(tmp_path / "all.csv", DIGITS)["level"]) == set(range(12))
 
 
+def test_a_table_needs_no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for name in ("nas.measure.nodes", "nas.cluster.cluster", "nas.cluster.trials"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    done = nas(*MODEL, "--quiet", "--out", tmp_path / "rows.csv")
+    assert done.code == 0, done.err
+
+
 def test_the_order_is_random_and_follows_from_the_seed(tmp_path: Path) -> None:
     common = (*MODEL, "--samples", 4, "--levels", "all", "--quiet")
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
