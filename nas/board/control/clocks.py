@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Union
 
-from .journal import Journal
+from .journal import FastWrites, Journal
 from .sysfs import BoardError, Sysfs
 
+Changes = Union[Journal, FastWrites]
 TOLERANCE = 0.01  # of a clock read back; neighbouring points are at least 2 % apart
 
 
@@ -60,7 +61,7 @@ class Range:
             raise BoardError(f"{self.name}: {mhz:g} MHz is not a point of {self._table} ({points})")
         return nearest
 
-    def pin(self, journal: Journal, hz: int) -> None:
+    def pin(self, journal: Changes, hz: int) -> None:
         """min = max = `hz`, in the order that keeps min <= max at every step."""
         value = hz // self.unit
         raising = value > self.fs.number(self.high)
@@ -99,7 +100,7 @@ class Emc:
             raise BoardError(f"emc: {mhz:g} MHz is not in {low / 1e6:g} to {high / 1e6:g}")
         return near[0] if near else round(min(max(wanted, low), high))
 
-    def pin(self, journal: Journal, hz: int) -> None:
+    def pin(self, journal: Changes, hz: int) -> None:
         """Lock the rate against requests, set it, switch it on."""
         for file, value in (("mrq_rate_locked", 1), ("rate", hz), ("state", 1)):
             journal.change(f"{self.folder}/{file}", value)

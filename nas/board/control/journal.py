@@ -98,6 +98,17 @@ class Journal:
         Each line leaves the journal once its change is undone, so that a kill on the way leaves
         those still to undo. Returns faults, whose changes stay noted.
         """
+        left = self._undo_since(start)[0]
+        for entry in left:
+            self._note(entry)
+        # a lowest clock may have to wait until the highest is back: once more, the other way round
+        left, faults = self._undo_since(start) if left else ([], [])
+        for entry in left:
+            self._note(entry)
+        return faults
+
+    def _undo_since(self, start: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """Undo and forget, last first; what could not be undone, in that order, and why."""
         left, faults = [], []
         while len(self._noted) > start:
             _, entry = self._noted[-1]
@@ -109,9 +120,7 @@ class Journal:
                 left.append(entry)
                 faults.append(str(error))
             self.drop_last()
-        for entry in reversed(left):
-            self._note(entry)
-        return faults
+        return left, faults
 
     def close(self) -> None:
         """Restore, and give the board free."""
@@ -232,6 +241,23 @@ def _check_path(fs: Sysfs, path: Any, journal: str | None = None) -> None:
     if not (below and os.path.realpath(fs.path(path)).startswith(top)):
         where = f"journal {journal} names" if journal else "asked to write"
         raise BoardError(f"{where} {str(path)[:200]!r}: only files below {SYS} are ever written")
+
+
+class FastWrites:
+    """Changes without a sync: a file's first value is safe on disk once, before its first change.
+
+    The journal puts that value back whatever was written since, after SIGKILL too.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.fs = journal, journal.fs
+        self._known: set[str] = set()
+
+    def change(self, path: str, value: object) -> None:
+        if path not in self._known:
+            self.journal.note_value(path)
+            self._known.add(path)
+        self.fs.write(path, value)
 
 
 def _place(fs: Sysfs) -> str:

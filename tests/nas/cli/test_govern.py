@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from nas.board.control.journal import BusyError, Journal
+from nas.board.control.sysfs import BoardError
+from nas.cli.govern_board import Running, govern_board
+from nas.runtime.live import Live
+from nas.runtime.policies import Demands
+from tests.nas.board.conftest import root
+from tests.nas.board.fake_board import FakeKernel, build, state
 from tests.nas.conftest import Digits, nas, refused
+
+__all__ = ["root"]
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +120,64 @@ def test_a_manifest_without_costs_per_level_is_refused(board: Path, tmp_path: Pa
 
 def test_one_of_manifest_and_table(run: Path, board: Path) -> None:
     refused(nas("govern", "--simulate", "bursts"), "--manifest", "--pareto")
+
+
+# ---- on a board ----------------------------------------------------------------------------------
+
+
+def on_board(board: Path, root: Path, tmp_path: Path, **more: object) -> Live:
+    asked = Demands(target_ms=50.0, floor_error_pct=0.0)
+    running = Running(30.0, None, 2, 1.5, tmp_path / "governor.json", 0, root)
+    fs = FakeKernel(root, **more)  # type: ignore[arg-type]
+    return govern_board(board, asked, running, quiet=True, fs=fs)
+
+
+def test_a_board_is_governed_and_left_as_it_was(board: Path, root: Path, tmp_path: Path) -> None:
+    """Real networks of the export with ONNX Runtime, the clocks of a tree of files."""
+    build("nano-jp4", root)
+    before = state(root)
+    live = on_board(board, root, tmp_path)
+    counters = live.metrics.counters
+    assert counters["frames"] >= 10
+    assert counters["images"] == 2 * counters["frames"]
+    assert counters["joules"] > 0
+    assert live.metrics.switches["idle"] + live.metrics.switches["begin"] >= 1
+    assert {k: v for k, v in counters.items() if k in ("refused_clock", "foreign_writer")} == {
+        "refused_clock": 0,
+        "foreign_writer": 0,
+    }
+    assert state(root) == before
+    assert json.loads((tmp_path / "governor.json").read_text())["frames"] == counters["frames"]
+
+
+def test_a_clock_that_stays_is_noticed_and_the_board_left_as_it_was(
+    board: Path, root: Path, tmp_path: Path
+) -> None:
+    build("nano-jp4", root)
+    before = state(root)
+    live = on_board(board, root, tmp_path, stuck=("57000000.gpu",))
+    assert live.level == 0  # the tree's clock, whatever was asked
+    assert state(root) == before
+
+
+def test_a_board_of_another_kind_is_refused(board: Path, root: Path, tmp_path: Path) -> None:
+    build("raspberry-pi-4", root)
+    with pytest.raises(BoardError, match="no gpu clock that reaches"):
+        on_board(board, root, tmp_path)
+
+
+def test_a_second_governor_is_refused(board: Path, root: Path, tmp_path: Path) -> None:
+    build("nano-jp4", root)
+    with Journal(FakeKernel(root)), pytest.raises(BusyError, match="is measuring on this board"):
+        on_board(board, root, tmp_path)
+
+
+def test_a_target_nobody_meets_is_refused_before_a_clock_is_touched(
+    board: Path, root: Path
+) -> None:
+    build("nano-jp4", root)
+    before = state(root)
+    common = "--manifest", board, "--root", root, "--quiet"
+    refused(nas("govern", *common, "--target-ms", 0.001), "--target-ms 0.001", "the fastest")
+    refused(nas("govern", *common, "--target-ms", 9, "--images", root / "x.npy"), "cannot read")
+    assert state(root) == before
