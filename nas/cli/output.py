@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +30,17 @@ def progress(on: Console) -> Progress:
         console=on,
         disable=on.quiet,
     )
+
+
+def command_text(parts: Sequence[str], width: int) -> str:
+    """A command to copy: where it is too long, lines that end between `parts`, in a backslash."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 3 <= width:  # a space before it, room for a backslash
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    return " \\\n".join(lines)
 
 
 def print_json(values: Mapping[str, Any] | list[Any]) -> None:

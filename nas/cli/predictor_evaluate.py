@@ -29,7 +29,7 @@ def evaluate(
     Example: `nas predictor evaluate --model mypredictor --rows new.csv --space resnet-cifar`
     """
     from nas.cli.output import console, print_json
-    from nas.cli.tables import fitted_quality
+    from nas.cli.quality import fitted_quality
     from nas.files import write_for_user
     from nas.report import calibration_svg
     from nas.transfer.quality import COVERAGE, about, predictor_kind, quality, rows_of

@@ -23,7 +23,7 @@ def train(
     Example: `nas predictor train --rows rows.csv --space resnet-cifar --out mypredictor`
     """
     from nas.cli.output import command_line, print_json
-    from nas.cli.tables import fitted_quality
+    from nas.cli.quality import fitted_quality
     from nas.files import prepare_folder
     from nas.transfer.quality import held_out, predictor_kind, training_data
     from predictors import save_predictor

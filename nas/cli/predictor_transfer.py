@@ -93,7 +93,7 @@ def _show(judged: Any) -> None:
     """A few lines on one quantity: quality, which proxy and why, more rows, what to do."""
     from rich.console import Console
 
-    from nas.cli.tables import quality
+    from nas.cli.quality import quality
 
     log = Console(highlight=False)
     entry = judged.to_dict()

@@ -17,7 +17,6 @@ def report(
 
     Example: `nas report --pareto runs/xavier-nx/pareto.json`
     """
-    from nas.cli.output import console
     from nas.cli.tables import print_result
     from nas.files import prepare_folder
     from nas.pareto import read_pareto
@@ -28,5 +27,4 @@ def report(
     prepare_folder(out.parent)
     write_report(table.content, out, knees=table.knees())
     if not quiet:
-        print_result(table)
-    console(quiet=quiet).print(f"report: {out}")
+        print_result(table, pareto, out)

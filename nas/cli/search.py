@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -205,6 +206,8 @@ def search(
     Example: `nas search --device xavier-nx --out runs/xavier-nx`
     """
     given = dict(locals())
+    if not quiet:  # before libraries are loaded, which takes seconds
+        print(f"nas search for {', '.join(device)}", file=sys.stderr, flush=True)
     from nas.cli.output import console
     from nas.search import search_devices
     from search_spaces import InputError
@@ -222,14 +225,15 @@ def search(
         tables, shared = search_devices(
             settings, resume=resume, overwrite=overwrite, listener=screen
         )
-    if json or not quiet:
-        _print(tables, shared, json=json)
     files = "pareto.json, pareto.csv, report.html"
     journal = "" if instant or storage else ", study.journal"
     if shared is None:
-        log.print(f"files: {settings.folder}/{files}{journal}")
+        log.print(f"files: {settings.folder}/{files}{journal}", soft_wrap=True)
     else:
-        log.print(f"files: {settings.folder}/shared.json{journal}, DEVICE/{{{files}}}")
+        told = f"files: {settings.folder}/shared.json{journal}, DEVICE/{{{files}}}"
+        log.print(told, soft_wrap=True)
+    if json or not quiet:
+        _print(tables, shared, settings.folder, json=json)
 
 
 def _settings(given: dict[str, Any]) -> SearchSettings:
@@ -254,7 +258,9 @@ def _settings(given: dict[str, Any]) -> SearchSettings:
     return SearchSettings(**{f.name: named[f.name] for f in fields(SearchSettings)})
 
 
-def _print(tables: list[ParetoTable], shared: SharedContent | None, *, json: bool) -> None:
+def _print(
+    tables: list[ParetoTable], shared: SharedContent | None, folder: Path, *, json: bool
+) -> None:
     from nas.cli.output import print_json
     from nas.cli.tables import print_result, print_shared
 
@@ -263,10 +269,11 @@ def _print(tables: list[ParetoTable], shared: SharedContent | None, *, json: boo
     elif json:
         print_json({"shared": shared, "devices": [table.content for table in tables]})
     else:
-        for table in tables:
-            print_result(table)
         if shared is not None:
             print_shared(shared)
+        for table in tables:
+            home = folder if shared is None else folder / table.content["device"]["name"]
+            print_result(table, home / "pareto.json", home / "report.html")
 
 
 class _Screen:

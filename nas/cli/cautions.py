@@ -1,0 +1,97 @@
+"""What of a result is not to be trusted as it stands: why, most likely, and what to do."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from nas.cli.answer import digits
+from nas.pareto import ParetoTable, Point
+from nas.pareto.records import PredictorEntry
+
+FEW = 1.0  # points of error; where half a binomial interval is wider, the images are few
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A warning in a sentence or two, and the command it asks for, in parts that stay together."""
+
+    text: str
+    command: tuple[str, ...] = ()
+
+
+def cautions(table: ParetoTable, point: Point) -> list[Caution]:
+    """Warnings of a result whose answer is `point`."""
+    entries = table.content["predictors"].items()
+    found = [_no_go(table, name, x) for name, x in entries if x["decision"] == "no-go"]
+    return found + _infeasible(table) + _wide(point) + _few_images(point)
+
+
+def _no_go(table: ParetoTable, name: str, entry: PredictorEntry) -> Caution:
+    device = table.content["device"]
+    asked = {"--device": device["name"], "--power-mode": device["power_mode"]}
+    asked |= {"--backend": device["backend"], "--precision": device["precision"]}
+    parts = [f"{option} {shlex.quote(value)}" for option, value in asked.items() if value]
+    srcc = entry.get("srcc")
+    ranks = "cannot rank" if srcc is None else f"ranks with only {srcc:.3f}"
+    instead = entry["fallback"]["model"] if "fallback" in entry else "the device's own model"
+    rows = table.content.get("target_rows") or []
+    if any(row.get("source") == "measured" for row in rows):
+        cause = "rows that are noisy, or of other clocks or programs than they say"
+    else:
+        cause = "a proxy too unlike the target; choose another or measure the target"
+    return Caution(
+        f"no-go: the proxy {ranks} the held-out rows in {name}, so {instead} predicts instead. "
+        f"Likely cause: {cause}. Next, the rows to measure:",
+        ("nas search", *parts, "--plan plan.csv"),
+    )
+
+
+def _infeasible(table: ParetoTable) -> list[Caution]:
+    empty = [str(x["level"]) for x in table.searched if not table.at(x["level"])]
+    if not empty:
+        return []
+    bounds = table.content.get("search", {}).get("bounds", {})
+    limits = [f"{k} {v:g}" for k, v in bounds.items() if isinstance(v, int | float)]
+    return [
+        Caution(
+            f"level {', '.join(empty)}: no configuration was found within "
+            f"{' and '.join(limits) or 'the limits'}. Likely cause: clocks too slow for the "
+            "limits. Next: raise a limit, or leave these levels out with --levels."
+        )
+    ]
+
+
+def _wide(point: Point) -> list[Caution]:
+    """Where nine in ten predictions are spread by more than the latency itself."""
+    if point["latency_interval_ms"] is None:
+        return []
+    low, high = point["latency_interval_ms"]
+    if high - low <= point["latency_ms"]:
+        return []
+    return [
+        Caution(
+            f"the latency of {point['id']} is uncertain: {digits(low)} to {digits(high)} ms (90 % "
+            "interval). Likely cause: few or noisy rows of the target. Next: measure it, as below."
+        )
+    ]
+
+
+def _few_images(point: Point) -> list[Caution]:
+    found = point.get("verified")
+    if not found:
+        return []
+    from scipy.stats import binomtest
+
+    n_wrong = round(found["top1_error_pct"] / 100 * found["n_images"])
+    interval = binomtest(n_wrong, found["n_images"]).proportion_ci(method="wilson")
+    low, high = 100 * interval.low, 100 * interval.high
+    if (high - low) / 2 <= FEW:
+        return []
+    return [
+        Caution(
+            f"{found['n_images']} {found['split']} images say little: with "
+            f"{found['top1_error_pct']:.2f} % of them wrong, the error of {point['id']} is "
+            f"{low:.1f} to {high:.1f} % (95 % binomial interval). Next: --data with more images."
+        )
+    ]

@@ -1,0 +1,45 @@
+"""In one line how good a predictor is, and whether its proxy may be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nas.pareto.records import PredictorEntry
+
+
+def quality(entry: PredictorEntry) -> str:
+    """One line on a proxy: what held-out target rows say of it, and what predicts instead."""
+    said = []
+    if "srcc" in entry:
+        interval, srcc = entry["srcc_interval"], "rank correlation unknown"
+        if entry["srcc"] is not None and None not in interval:
+            srcc = f"rank correlation {entry['srcc']:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+        said.append(
+            f"proxy {entry['proxy']}, {entry['n_proxy_rows']} rows: {srcc}, MAPE "
+            f"{entry['mape_pct']:.1f} % on {entry['n_target_rows']} held-out target rows"
+        )
+    colour = "green" if entry["decision"] == "go" else "yellow"
+    meaning = "the proxy predicts" if entry["decision"] == "go" else "the proxy is not used"
+    said.append(f"[{colour}]{entry['decision']}[/]: {meaning}")
+    if "fallback" in entry:
+        said.append(f"{entry['fallback']['model']}, predicts instead")
+    return "; ".join(said)
+
+
+def fitted_quality(entry: dict[str, Any], source: str, *, held_out: bool = False) -> str:
+    """One line on a predictor: rows, error, ranks with their interval, what intervals cover."""
+    on = "; held-out subnets" if held_out else ""
+    low, high = entry["srcc_interval"]
+    rank = "rank correlation unknown"
+    if None not in (entry["srcc"], low, high):
+        rank = f"rank correlation {entry['srcc']:.4f} [{low:.4f}, {high:.4f}]"
+    covered = "too few subnets for intervals"
+    if entry["coverage_pct"] is not None:
+        covered = (
+            f"90 % intervals of +-{entry['interval_half_width_pct']:.1f} % hold "
+            f"{entry['coverage_pct']:.1f} %"
+        )
+    return (
+        f"{entry['n_rows']} {source} rows of {entry['n_subnets']} subnets{on}: "
+        f"MAPE {entry['mape_pct']:.2f} %, {rank}, {covered}"
+    )
