@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from search_spaces import InputError, write_text
 
@@ -23,6 +27,29 @@ def first_line(error: BaseException) -> str:
     """What a library's error says, as part of a line for the user."""
     cause = error.__cause__ or error
     return (str(cause) or type(cause).__name__).strip().splitlines()[0]
+
+
+@contextmanager
+def held(lock: Path, busy: str) -> Iterator[None]:
+    """Hold the file `lock` for this process; the system lets go of it when the process dies.
+
+    InputError: `busy` where another process holds it, or what is there is no plain file of its own:
+    opening a link would empty the file that it leads to.
+    """
+    if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+        kind = "a link" if lock.is_symlink() else "no file"
+        raise InputError(f"{lock} is {kind}; remove it, a run keeps its lock there")
+    own = FileLock(lock)
+    try:
+        own.acquire(blocking=False)
+    except Timeout:
+        raise InputError(busy) from None
+    except OSError as error:
+        raise InputError(f"cannot lock {lock}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        own.release()
 
 
 def write_for_user(path: Path, text: str) -> None:

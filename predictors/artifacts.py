@@ -26,7 +26,15 @@ from predictors.cost.intervals import COVERAGES
 from predictors.cost.work import WorkLaw
 from predictors.transfer.pooled import TransferPredictor
 from predictors.transfer.prior import CostPrior
-from search_spaces import Floats, InputError, Space, feature_names, write_bytes
+from search_spaces import (
+    Floats,
+    InputError,
+    Space,
+    feature_names,
+    json_object,
+    read_text,
+    write_bytes,
+)
 
 SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/1"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
@@ -105,6 +113,8 @@ def _intervals_to_dict(half_widths: Floats) -> dict[str, float | None]:
 
 def _intervals_from_dict(entries: Mapping[str, float | None]) -> Floats:
     known = [entries[f"{c:.2f}"] for c in COVERAGES]
+    if any(w is not None and not 0 <= w < np.inf for w in known):
+        raise ValueError(f"interval widths must be 0 or more, got {known}")
     return np.array([np.inf if w is None else float(w) for w in known])
 
 
@@ -171,6 +181,24 @@ def load_transfer(
         return predictor.fit(arrays["X"], arrays["y"]), described["proxies"]
 
 
+def _check_numbers(value: Any, name: str = "") -> None:
+    """ValueError where a number is not finite, too large for one, or counts less than nothing."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            _check_numbers(part, str(key))
+    elif isinstance(value, list):
+        for part in value:
+            _check_numbers(part, name)
+    elif isinstance(value, int | float) and not _possible(
+        value, count=name in ("n_rows", "n_subnets")
+    ):
+        raise ValueError(f"{name} is {str(value)[:40]}")
+
+
+def _possible(value: float, *, count: bool) -> bool:
+    return abs(value) < 1e300 and (not count or (value >= 0 and value % 1 == 0))
+
+
 def _plain(values: Floats) -> Floats:
     return np.ascontiguousarray(values, dtype=np.float64)
 
@@ -194,12 +222,11 @@ def read_artifact(
     """Files by suffix and the sidecar of `NAME`; ArtifactError unless all fit `space`."""
     sidecar = folder / f"{name}.json"
     try:
-        described = json.loads(sidecar.read_bytes())
-    except OSError as error:
-        raise ArtifactError(f"cannot read {sidecar}: {error.strerror}") from None
-    except ValueError:
-        raise ArtifactError(f"{sidecar} is no JSON; save the predictor again") from None
+        described = json_object(read_text(sidecar), sidecar)
+    except InputError as error:
+        raise ArtifactError(f"{error}; save the predictor again") from None
     with faults_named(sidecar):
+        _check_numbers(described)
         if described["schema"] != schema:
             found = described["schema"]
             raise ArtifactError(f"{sidecar} has schema {found!r}, expected {schema!r}")
@@ -219,7 +246,7 @@ def faults_named(sidecar: Path) -> Iterator[None]:
     except InputError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as fault:
-        reason = f"{type(fault).__name__}: {fault}"
+        reason = f"it lacks {fault}" if isinstance(fault, KeyError) else str(fault)[:200]
         raise ArtifactError(f"{sidecar} is damaged ({reason}); save the predictor again") from None
 
 

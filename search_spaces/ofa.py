@@ -98,12 +98,15 @@ class OnceForAllSpace(StagedSpace):
     def read(self, config: Config, key: str, n: int, *, ratio: bool = False) -> list[float]:
         """The `n` numbers of `key`, whole unless `ratio`; one number stands for all, as in OFA."""
         values: Any = config.get(key)
-        listed = list(values) if isinstance(values, Sequence | np.ndarray) else [values] * n
+        listed: list[Any] = (
+            list(values) if isinstance(values, Sequence | np.ndarray) else [values] * n
+        )
         number = all(isinstance(v, int | float | np.number) for v in listed)
+        number = number and all(-1e9 < v < 1e9 for v in listed)
         if len(listed) != n or not number or not (ratio or all(v == int(v) for v in listed)):
             raise InputError(
                 f"{key} of a configuration of {self.name} must be {n} "
-                f"{'ratios' if ratio else 'whole numbers'} or one for all, got {values!r}"
+                f"{'ratios' if ratio else 'whole numbers'} or one for all, got {repr(values)[:200]}"
             )
         return listed
 

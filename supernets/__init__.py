@@ -21,6 +21,7 @@ from supernets.evaluate import (
     confidence_and_correct,
     exit_logits,
     fit_temperatures,
+    known_temperatures,
     policy_accuracy,
 )
 from supernets.exits import ExitHead, FinalHead
@@ -77,6 +78,7 @@ __all__ = [
     "exit_logits",
     "extract",
     "fit_temperatures",
+    "known_temperatures",
     "load_dataset",
     "load_ofa",
     "load_supernet",

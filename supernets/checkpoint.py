@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from search_spaces import InputError, space_from_dict, write_bytes
+from search_spaces import InputError, json_object, space_from_dict, write_bytes
 from supernets.catalog import build_supernet
 from supernets.static import channels_last
 from supernets.supernet import Supernet
@@ -45,12 +45,12 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
     try:
         data = path.read_bytes()
         tensors = load(data)
-        header = json.loads(data[8 : _start(data)]).get("__metadata__", {})
-        metadata = json.loads(header.get("json", "{}"))
+        header = json_object(data[8 : _start(data)], path).get("__metadata__", {})
+        metadata = json_object(header.get("json", "{}"), path)
         digest = metadata.pop("content_sha256", None)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, InputError) as error:
         raise CheckpointError(f"{path} is no readable safetensors file: {error}") from None
     if metadata.get("schema") != schema:
         raise CheckpointError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from search_spaces import Bools, Floats, PolicyGrid, Subnet
 from supernets.augment import calibration_images
 from supernets.calibrate import calibrate
-from supernets.checkpoint import read_tensors, write_tensors
+from supernets.checkpoint import CheckpointError, read_tensors, write_tensors
 from supernets.data import Dataset, Split
 from supernets.elastic import Statistics, cached_norm
 from supernets.supernet import Supernet, at_resolution
@@ -87,6 +87,27 @@ class Evaluation:
         with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.bf16):
             statistics = calibrate(supernet, subnet, self.bn_images)
             return exit_logits(supernet, subnet, self.images, statistics)
+
+
+def known_temperatures(
+    supernet: Supernet, data: Evaluation, grid: PolicyGrid, out: Path, supernet_sha256: str
+) -> list[float] | None:
+    """Temperatures of the table in `out`, which more subnets extend; None where there is none.
+
+    CheckpointError: it is of other weights, images or policies, and would be lost.
+    """
+    if not out.exists():
+        return None
+    _, metadata = read_tensors(out, SCHEMA)
+    wanted = _described(supernet, data, grid, (), supernet_sha256)
+    del wanted["temperatures"]
+    other = [key for key, value in wanted.items() if metadata.get(key) != value]
+    if other:
+        raise CheckpointError(
+            f"{out} holds {len(metadata.get('subnets', []))} subnets evaluated with another "
+            f"{', '.join(other)}; give `overwrite=True` to replace them, or move the file away"
+        )
+    return list(map(float, metadata["temperatures"]))
 
 
 def accuracy_table(

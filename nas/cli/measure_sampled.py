@@ -24,7 +24,7 @@ def measure_sampled(settings: MeasureSettings, log: Console) -> Told:
     from nas.measure import operator_jobs, program_jobs, programs
     from nas.measure.ofa_table import block_jobs, write_table
     from nas.measure.per_operator import lut_error, machines, operators_and_programs
-    from nas.measure.table import Table
+    from nas.measure.table import Table, held_table
     from search_spaces import get_space
 
     s = settings
@@ -44,8 +44,9 @@ def measure_sampled(settings: MeasureSettings, log: Console) -> Told:
     else:
         levels = level_numbers(devices[0], s.levels)
         jobs = program_jobs(devices, space, sampled, levels=levels, **order)
-    table = Table(s.out)
-    told = described(run_jobs(s, jobs, table, log))
+    with held_table(s.out):
+        table = Table(s.out)
+        told = described(run_jobs(s, jobs, table, log))
     if s.ofa_lut is not None:
         write_table(s.ofa_lut, jobs, table.rows, hosts[0])
         log.print(f"the table is in {s.ofa_lut}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,8 @@ supernet.command("import", cls=Command)(import_)
 supernet.command(cls=Command)(calibrate)
 supernet.command("data", cls=Command)(describe_data)
 
+TELL_S = 60.0  # between two lines of progress where there is no terminal
+
 
 @supernet.command(cls=Command)
 def evaluate(
@@ -32,6 +35,9 @@ def evaluate(
     data: Data = None,
     samples: Annotated[int, typer.Option(help="Subnets to evaluate.")] = 600,
     seed: Annotated[int, typer.Option(help="Which subnets.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a table instead of extending it.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate subnets over all exit policies, fit the accuracy predictor, write the card.
@@ -52,11 +58,16 @@ def evaluate(
             n_subnets=samples,
             seed=seed,
             command=command_line(),
+            overwrite=overwrite,
             listener=reading(bar),
         )
         task = bar.add_task("evaluate", total=samples, note="")
+        told = time.monotonic()
         for done, total in run:
             bar.update(task, completed=done, total=total)
+            if not bar.console.is_terminal and time.monotonic() > told + TELL_S:
+                bar.console.print(f"evaluated {done} of {total} subnets")
+                told = time.monotonic()
     console(quiet=quiet).print(f"accuracy table, predictor and card in {folder}")
 
 

@@ -6,14 +6,28 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nas.files import held, prepare_folder
 from search_spaces import InputError, as_meant, harmless, write_bytes
 
 TextRow = dict[str, str]  # a row as a file holds it
 SYNC_S = 1.0  # a power cut may cost the rows of the last second
+
+
+@contextmanager
+def held_table(path: Path) -> Iterator[None]:
+    """Hold the file of rows: two runs would measure the same rows, and disturb each other."""
+    lock = path.with_name(f".{path.name}.lock")
+    prepare_folder(path.parent)
+    with held(lock, f"another `nas measure` writes to {path}; wait for it or choose another `out`"):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 class Table:

@@ -39,7 +39,7 @@ def read_pareto(path: str | Path) -> ParetoTable:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `nas search --out DIR` writes one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is no readable pareto.json: {error}") from None
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from nas.files import prepare_folder
+from nas.files import held, prepare_folder
 from nas.search.settings import differing
 from search_spaces import InputError, write_text
 
@@ -107,17 +105,9 @@ def claim(
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the system lets go of it when the process dies."""
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(
-            f"another search is running in {folder}; wait for it or choose another `out`"
-        ) from None
-    try:
+    busy = f"another search is running in {folder}; wait for it or choose another `out`"
+    with held(folder / LOCK, busy):
         yield
-    finally:
-        lock.release()
 
 
 def _devices_of(state: Path) -> list[str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "resnet-cifar10"
 
+BLOCK = 128  # subnets that are drawn together
+
 
 def zoo_names() -> list[str]:
     """Names of the supernets that ship with the project."""
@@ -54,18 +56,21 @@ def evaluate_folder(
     n_subnets: int,
     seed: int,
     command: str,
+    overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Evaluate `n_subnets` on the validation split, fit the predictor, write the card.
 
-    Yields (done, all); a rerun goes on where a killed one stopped. `listener` hears how many images
-    were read.
+    Yields (done, all); a rerun goes on where a killed one stopped, and more subnets extend the
+    table. InputError: the table is of other weights or images, and `overwrite` does not say to
+    replace it. `listener` hears how many images were read.
     """
     from predictors import AccuracyPredictor, read_accuracy_table
     from supernets import (
         Evaluation,
         accuracy_table,
         bf16_pays,
+        known_temperatures,
         load_supernet,
         sha256,
     )
@@ -76,8 +81,11 @@ def evaluate_folder(
     space, checksum = supernet.space, sha256(weights)
     subnets = subnets_to_evaluate(space, n_subnets, seed)
     validation = Evaluation.of(dataset, "validation", bf16=bf16_pays())
-    temperatures = pooled_temperatures(supernet, subnets, validation)
     grid = PolicyGrid(space.n_exits)
+    if overwrite:
+        table.unlink(missing_ok=True)
+    temperatures = known_temperatures(supernet, validation, grid, table, checksum)
+    temperatures = temperatures or pooled_temperatures(supernet, subnets, validation)
     arguments = (validation, grid, temperatures, table, checksum)
     for done in accuracy_table(supernet, subnets, *arguments):
         yield done, len(subnets)
@@ -139,12 +147,19 @@ def _sizes(data: dict[str, Any]) -> str:
 
 
 def subnets_to_evaluate(space: Space, n: int, seed: int) -> list[Subnet]:
-    """`n` distinct subnets: both ends, then half spread over sizes and half uniform."""
-    rng = np.random.default_rng(seed)
-    spread = space.sample_spread(4 * n, rng)
-    mixed = np.stack([spread, space.sample(4 * n, rng)], axis=1).reshape(8 * n, -1)
-    ordered = np.concatenate([space.largest, space.smallest, mixed])
-    return space.subnets(np.array(list({row.tobytes(): row for row in ordered}.values())[:n]))
+    """`n` distinct subnets: both ends, then half spread over sizes and half uniform.
+
+    A growing sequence: more of them begin with the same ones. A space with fewer gives all it has.
+    """
+    found = {row.tobytes(): row for row in np.concatenate([space.largest, space.smallest])}
+    for block in range(2 + 8 * n // BLOCK):
+        rng = np.random.default_rng([seed, block])
+        spread = space.sample_spread(BLOCK, rng)
+        mixed = np.stack([spread, space.sample(BLOCK, rng)], axis=1).reshape(2 * BLOCK, -1)
+        found |= {key: row for row in mixed if (key := row.tobytes()) not in found}
+        if len(found) >= n:
+            break
+    return space.subnets(np.array(list(found.values())[:n]))
 
 
 def pooled_temperatures(supernet: Any, subnets: list[Subnet], data: Any) -> list[float]:

@@ -201,7 +201,7 @@ def read_times(path: str) -> list[float]:
             float(r["latencyMs"] if "latencyMs" in r else r["endComputeMs"] - r["startComputeMs"])
             for r in records
         ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise BoardError(
             f"trtexec left no readable times ({type(error).__name__}: {error})"
         ) from None
