@@ -246,7 +246,7 @@ def _device(path: Path, found: Sequence[str], asked: str | None) -> str:
         if len(found) == 1:
             return found[0]
         raise InputError(f"{path} is for {', '.join(found)}; choose one of them with `device`")
-    name = asked if asked == "host" else load_profile(asked).name
+    name = load_profile(asked).name if asked.endswith(".toml") else asked
     if name not in found:
         raise InputError(f"{path} is for {', '.join(found)}, got `device` {asked}")
     return name

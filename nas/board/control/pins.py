@@ -16,6 +16,7 @@ THOR_EMC = "/sys/class/devfreq/bwmgr"  # a devfreq device (jetson_stats 825)
 TEGRA = "/etc/nv_tegra_release"
 EMC_FOLDER = "/sys/kernel/debug/bpmp/debug/clk/emc"
 POLL_S, N_EQUAL, TIMEOUT_S, REST_S = 0.01, 3, 2.0, 0.1
+MIN_POLLS = 8  # of a clock that is late: a computer that stood still for TIMEOUT_S saw too few
 
 
 class Pin(NamedTuple):
@@ -132,11 +133,11 @@ def settle(pins: list[Pin], work: Callable[[], object] | None = None) -> list[Pi
     two seconds (arXiv 2606.16106 saw at most 8 ms on Orin). Returns what the clocks are held at: a
     driver that rounds may hold the next point to the one asked for. BoardError: it never came.
     """
-    equal, end = 0, time.monotonic() + TIMEOUT_S
+    polls, equal, end = 0, 0, time.monotonic() + TIMEOUT_S
     while pins and equal < N_EQUAL:
         late = next(((pin, hz) for pin, hz in _read(pins) if not same(hz, pin.hz)), None)
-        equal = 0 if late else equal + 1
-        if late and time.monotonic() > end:
+        polls, equal = polls + 1, 0 if late else equal + 1
+        if late and polls >= MIN_POLLS and time.monotonic() > end:
             pin, hz = late
             near = _next_point(pin, hz)
             if near is not None:

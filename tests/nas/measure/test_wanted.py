@@ -486,6 +486,15 @@ def test_a_machine_that_cannot_set_clocks_says_so(run: Path, tmp_path: Path) -> 
 ROW = {"space": "resnet-digits", "subnet": str(DIGITS.subnet(DIGITS.smallest)), "device": "nano"}
 
 
+def test_a_plan_may_be_for_a_registered_device(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.csv"
+    row = ROW | {"device": "my-board", "level": 0, "heads": "0"}
+    pd.DataFrame([row]).to_csv(plan, index=False)
+    assert read_wanted(plan, device="my-board", space=None).device == "my-board"
+    with pytest.raises(InputError, match="is for my-board, got `device` nano"):
+        read_wanted(plan, device="nano", space=None)
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [

@@ -14,16 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nas.board.bench import agent as agent_module
-from nas.board.bench.protocol import Bench, Settings, measure
-from nas.board.bench.runners import close_runner, make_runner
-from nas.board.control.sensors import open_sensor
-from nas.board.control.sysfs import BoardError
 from tests.nas.board.control.test_clocks import as_nobody
 from tests.nas.board.fake_board import FakeKernel, build, state
 
@@ -37,7 +33,6 @@ QUICK = {
     "idle_s": 0.05,
     "sample_s": 0.005,
 }
-QUICK |= {"drift": 0.5}
 LONG = {**QUICK, "energy_seconds": 60}
 ECHO = [sys.executable, "-uc", "while 1: input(); import time; time.sleep(.001); print()"]
 ON_FAKE = """
@@ -372,79 +367,6 @@ def test_plans_that_are_none(lines: bytes, words: str, root: Path) -> None:
         assert agent.process.wait(10) == 1
 
 
-class TestRunners:
-    def onnx_file(self, path: Path, side: int, *, batch: object = "batch") -> None:
-        onnx = pytest.importorskip("onnx")
-        h, kind = onnx.helper, onnx.TensorProto.FLOAT
-        value = onnx.numpy_helper.from_array(np.ones((side, side + 1), np.float32), "w")
-        inputs = [h.make_tensor_value_info("input", kind, [batch, side])]
-        outputs = [h.make_tensor_value_info("out", kind, [batch, side + 1])]
-        graph = h.make_graph(
-            [h.make_node("MatMul", ["input", "w"], ["out"])], "g", inputs, outputs, [value]
-        )
-        onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=7), path)
-
-    def test_onnx_files_in_a_row(self, tmp_path: Path) -> None:
-        self.onnx_file(tmp_path / "a.onnx", 3)
-        self.onnx_file(tmp_path / "b.onnx", 4)
-        wanted = {"runner": "onnxruntime", "files": ["a.onnx", "b.onnx"], "batch": 2}
-        run, sync = make_runner(wanted, str(tmp_path))
-        assert run() is None
-        sync()
-        with pytest.raises(BoardError, match=r"a.onnx is not in .*; ship it"):
-            make_runner(wanted, str(tmp_path / "elsewhere"))
-        with pytest.raises(BoardError, match="onnxruntime here has no Tensorrt"):
-            make_runner({**wanted, "providers": ["TensorrtExecutionProvider"]}, str(tmp_path))
-
-    def test_a_file_that_is_no_model(self, tmp_path: Path) -> None:
-        (tmp_path / "a.onnx").write_bytes(b"no")
-        with pytest.raises(BoardError, match=r"onnxruntime refuses a.onnx"):
-            make_runner({"runner": "onnxruntime", "files": ["a.onnx"]}, str(tmp_path))
-
-    def test_a_command_is_no_shell(self, tmp_path: Path) -> None:
-        code = "import sys\nfor line in sys.stdin: print(sys.argv, flush=True)"
-        strange = "$(touch {folder}/made); `id` 'a \"b"
-        run, _ = make_runner(
-            {"runner": "command", "command": [sys.executable, "-c", code, strange]}, str(tmp_path)
-        )
-        run()
-        run()
-        close_runner((run, run))
-        assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.parametrize(
-        ("command", "words"),
-        [
-            (["/no/such"], "cannot start /no/such: No such file"),
-            ([], "needs `command`, a list"),
-            (
-                [sys.executable, "-c", "raise SystemExit('no model')"],
-                r"code 1 without an answer: no model; it must",
-            ),
-        ],
-    )
-    def test_commands_that_fail(self, command: list[str], words: str, tmp_path: Path) -> None:
-        with pytest.raises(BoardError, match=words):
-            make_runner({"runner": "command", "command": command}, str(tmp_path))[0]()
-
-    def test_a_module(self, tmp_path: Path) -> None:
-        """A file of the user's own that makes the pair."""
-        (tmp_path / "mine.py").write_text(
-            "def make(task, folder):\n    return lambda: 'ran', lambda: None\n"
-        )
-        run, _ = make_runner({"runner": "module", "files": ["mine.py"]}, str(tmp_path))
-        assert run() == "ran"
-        (tmp_path / "mine.py").write_text("import nothing_like_it\n")
-        with pytest.raises(BoardError, match=r"mine.py: ModuleNotFoundError: No module named"):
-            make_runner({"runner": "module", "files": ["mine.py"]}, str(tmp_path))
-
-    def test_an_unknown_one(self) -> None:
-        with pytest.raises(
-            BoardError, match="runner 'shell' is unknown; there are onnxruntime, command"
-        ):
-            make_runner({"runner": "shell"}, ".")
-
-
 class TestAlone:
     @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
     def test_the_boards_python_reads_it(self, path: Path) -> None:
@@ -481,84 +403,3 @@ class TestAlone:
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-
-
-TRTEXEC = """#!{python}
-import json, os, sys, time
-given = dict(a.lstrip("-").partition("=")[::2] for a in sys.argv[1:])
-with open(os.path.join(os.path.dirname(sys.argv[0]), "calls"), "a") as file:
-    file.write(" ".join(sorted(given)) + "\\n")
-if "onnx" in given:
-    if open(given["onnx"]).read() == "bad":
-        print("[I] parsing"); print("[E] Failed to parse onnx file"); sys.exit(1)
-    open(given["saveEngine"], "w").write("engine")
-    sys.exit()
-assert open(given["loadEngine"]).read() == "engine"
-time.sleep(.3)
-start = time.perf_counter()
-time.sleep(.5)
-n = {n}
-records = [dict(inMs=0, latencyMs=2.5, startComputeMs=i) for i in range(n)]
-json.dump(records, open(given["exportTimes"], "w"))
-print("[I] Warmup completed 10 queries over 200 ms", flush=True)
-print("[I] Timing trace has %d queries over %g s" % (n, time.perf_counter() - start), flush=True)
-time.sleep(.2)
-"""
-
-
-class TestTrtexec:
-    """A stand-in that keeps to the tool's flags and files; the real one needs a GPU."""
-
-    @pytest.fixture
-    def tool(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        return self.write(tmp_path, 200)
-
-    def write(self, folder: Path, n: int) -> Path:
-        tool = folder / "trtexec"
-        tool.write_text(TRTEXEC.replace("{python}", sys.executable).replace("{n}", str(n)))
-        tool.chmod(0o755)
-        (folder / "net.onnx").write_text("good")
-        return tool
-
-    TASK: ClassVar = {
-        "runner": "trtexec",
-        "files": ["net.onnx"],
-        "precision": "fp16",
-        "shape": [3, 8, 8],
-    }
-
-    def bench(self, root: Path) -> Bench:
-        build("xavier-nx-jp5", root)
-        kernel = FakeKernel(root)
-        return Bench(kernel, {}, [], open_sensor(kernel, {}))
-
-    def test_the_engine_is_built_once_and_timed_by_the_tool(self, tool: Path, root: Path) -> None:
-        bench, here = self.bench(root), Settings(idle_s=0.05, sample_s=0.005)
-        for _ in range(2):
-            run, sync = make_runner(self.TASK, str(tool.parent))
-            row = measure(bench, run, sync, here)
-        assert (row["latency_ms"], row["n_runs"]) == (2.5, 200)
-        assert row["power_w"] == pytest.approx(5, rel=0.01)
-        assert row["energy_mj"] == pytest.approx(5 * 0.5 / 200 * 1e3, rel=0.2)  # not of its start
-        calls = (tool.parent / "calls").read_text().splitlines()
-        assert ["onnx" in call for call in calls] == [True, False, False]
-        assert "fp16" in calls[0]
-        assert "optShapes" in calls[0]
-
-    def test_too_few_times_are_rejected(self, tool: Path, root: Path) -> None:
-        self.write(tool.parent, 50)
-        run, sync = make_runner(self.TASK, str(tool.parent))
-        with pytest.raises(BoardError, match=r"only 50 calls were timed, 100 are needed"):
-            measure(self.bench(root), run, sync, Settings(idle_s=0.05, attempts=1))
-
-    def test_its_own_words_where_it_fails(self, tool: Path) -> None:
-        (tool.parent / "net.onnx").write_text("bad")
-        with pytest.raises(BoardError, match=r"trtexec ended with code 1: \[E\] Failed to parse"):
-            make_runner(self.TASK, str(tool.parent))
-
-    def test_without_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "net.onnx").write_text("good")
-        monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(BoardError, match="trtexec is neither on the PATH nor at /usr/src"):
-            make_runner(self.TASK, str(tmp_path))

@@ -1,0 +1,29 @@
+"""A signal ends the work once, and later ones do not disturb the way back."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from nas.board.control.stop import SIGNALS, stopping
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_ends_the_work_and_later_ones_do_not(number: signal.Signals) -> None:
+    before, restored = signal.getsignal(number), []
+
+    def work() -> None:
+        with stopping():
+            try:
+                os.kill(os.getpid(), number)
+                pytest.fail("the work went on")
+            finally:
+                os.kill(os.getpid(), number)
+                restored.append(True)
+
+    with pytest.raises(KeyboardInterrupt, match=number.name):
+        work()
+    assert restored == [True]
+    assert signal.getsignal(number) is before
