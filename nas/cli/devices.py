@@ -161,7 +161,7 @@ def _uncertainty(profile: Profile, backend: str) -> tuple[float, float]:
     return device.uncertainty, device.energy_uncertainty
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A value as a person reads it: lists with commas, tables line by line."""
     from pydantic import BaseModel
 

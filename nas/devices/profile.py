@@ -86,7 +86,7 @@ class Profile(Part):
         return self.backends[self.default_backend].processor
 
     @cached_property
-    def _figures(self) -> dict[str, Any]:
+    def _figures(self) -> dict[str, object]:
         names = (*CLOCKS, "decision_ms")
         found = {name: getattr(self, name) for name in names if getattr(self, name) != ()}
         tables = {part: getattr(self, part) for part in PARTS if getattr(self, part)}
@@ -95,7 +95,7 @@ class Profile(Part):
             found |= _values(table, part)
         return found | {name: getattr(self, name) for name in WHOLE if getattr(self, name)}
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """What is known of the device by dotted name, as `provenance` and `comments` name it."""
         return self._figures
 
@@ -180,9 +180,9 @@ class Profile(Part):
         return {"name": self.name, "sysfs": sysfs, **plain}
 
 
-def _values(table: str, part: Part) -> dict[str, Any]:
+def _values(table: str, part: Part) -> dict[str, object]:
     """The figures of a table that were given, by dotted name."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name in part.model_fields_set - {"processor"}:
         value = getattr(part, name)
         inner = _values(f"{table}.{name}", value) if isinstance(value, Part) else {}
