@@ -39,7 +39,7 @@ from nas.search import (
     SearchSettings,
     run_search,
 )
-from nas.search.front.best_known import best_known
+from nas.search.front.best_measured import best_measured
 from nas.search.model import Model, load_model
 from nas.search.problem import Problem
 from nas.search.score.clocks import ClockGrid
@@ -150,7 +150,7 @@ def search(
         study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
         n_levels = len(scorer.clocks.device.levels)
         problem = Problem(space, chosen, bound, (n_levels,))
-        sampler.start_from(best_known(known, problem, sampler.population // 2))
+        sampler.start_from(best_measured(known, problem, sampler.population // 2))
         archive = run_study(study, problem, n)
         scored.append(archive.population())
         front = min(

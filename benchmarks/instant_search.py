@@ -26,7 +26,7 @@ from nas.pareto import hypervolume
 from nas.samplers.nsga2 import GenerationSampler
 from nas.search import Bounds, Scorer, SearchSettings, load_proxy, target_costs
 from nas.search.front.archive import Archive
-from nas.search.front.best_known import best_known
+from nas.search.front.best_measured import best_measured
 from nas.search.instant import N_KNOWN, proposals, train_optimiser
 from nas.search.model import Model, load_model
 from nas.search.problem import Problem
@@ -63,7 +63,7 @@ def compare(model: Model, target: str, optimizer: NeuralOptimizer) -> list[dict[
 
     measured = model.accuracy.table.genes
     problem = Problem(space, scorer, Bounds(), (n_levels,))
-    known = best_known(measured, problem, N_KNOWN)  # all but random have them
+    known = best_measured(measured, problem, N_KNOWN)  # all but random have them
 
     def scored(genes: np.ndarray) -> Archive:
         archive = Archive(n_levels, Bounds())

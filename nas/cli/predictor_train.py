@@ -36,6 +36,6 @@ def train(
     prepare_folder(out)
     save_predictor(fitted, out, found, **about, held_out=quality, command=command_line())
     if json:
-        print_json({"quantity": quantity} | about | quality)
+        print_json({"quantity": quantity, **about, **quality})
         return
     print(f"{quantity}: {fitted_quality(quality, about['source'], held_out=True)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nas.pareto.records import PredictorEntry
@@ -26,7 +27,7 @@ def quality(entry: PredictorEntry) -> str:
     return "; ".join(said)
 
 
-def fitted_quality(entry: dict[str, Any], source: str, *, held_out: bool = False) -> str:
+def fitted_quality(entry: Mapping[str, Any], source: str, *, held_out: bool = False) -> str:
     """One line on a predictor: rows, error, ranks with their interval, what intervals cover."""
     on = "; held-out subnets" if held_out else ""
     low, high = entry["srcc_interval"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.devices import AnalyticDevice, Device, load_profile, profile_names
 from nas.search.front.archive import Archive
-from nas.search.front.best_known import best_known
+from nas.search.front.best_measured import best_measured
 from nas.search.listener import Listener
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
@@ -46,7 +46,7 @@ def instant_archive(
     listener.stage(f"{len(genes)} subnets proposed in {seconds:.2f} s ({each})")
     problem, scorer = target.problem, target.problem.scorer
     archive = Archive(problem.n_levels, problem.bounds, problem.objectives)
-    known = best_known(model.accuracy.table.genes, problem, N_KNOWN)
+    known = best_measured(model.accuracy.table.genes, problem, N_KNOWN)
     genes = np.unique(np.concatenate([genes, known]), axis=0)
     for part in scorer.at_all_clocks(genes, scorer(genes)):
         archive.add(*part)

@@ -14,7 +14,7 @@ from nas.pareto import ParetoTable
 from nas.samplers.domain import distributions
 from nas.search.folder import RunFolder, claim
 from nas.search.front.archive import Archive
-from nas.search.front.best_known import best_known
+from nas.search.front.best_measured import best_measured
 from nas.search.front.shared_set import SharedContent, shared, write_shared
 from nas.search.images.verify_accuracy import check_data, verify
 from nas.search.instant import instant_archive
@@ -177,8 +177,8 @@ def _archive(
     note_value_levels(study, targets.middle_levels(), settings.storage)
     problem, batches = targets.problem(), in_batches(study.sampler)
     population = settings.population if batches is None else batches.size(0)
-    known = best_known(model.accuracy.table.genes, problem, population // 2)
-    begin = [*first, *([warm.genes(model.space)] if warm else []), known]
+    best = best_measured(model.accuracy.table.genes, problem, population // 2)
+    begin = [*first, *([warm.genes(model.space)] if warm else []), best]
     return search_study(settings, study, problem, begin, listener), warm
 
 

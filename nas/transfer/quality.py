@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,19 @@ COVERAGE = 0.9
 N_RESAMPLES, LARGE = 1000, 2_000_000  # of the bootstrap; rows times resamples at most
 
 Names = NDArray[np.object_]
+
+
+class Quality(TypedDict):
+    """How good predicted costs are; None where the rows are too few to tell."""
+
+    n_rows: int
+    n_subnets: int
+    mape_pct: float
+    srcc: float | None
+    srcc_interval: list[float | None]
+    kendall_tau: float | None
+    coverage_pct: float | None
+    interval_half_width_pct: float | None
 
 
 def predictor_kind(quantity: str) -> type[LatencyPredictor | EnergyPredictor]:
@@ -98,9 +111,7 @@ def training_data(
     return X, y, rows["subnet"].to_numpy(dtype=object), about(rows)
 
 
-def held_out(
-    fitted: LatencyPredictor | EnergyPredictor, y: Floats, subnets: Names
-) -> dict[str, Any]:
+def held_out(fitted: LatencyPredictor | EnergyPredictor, y: Floats, subnets: Names) -> Quality:
     """Quality on subnets left out while `fitted` learned y (n,); each row by another fold's model.
 
     Intervals are judged the same way: a fold's rows by how wide the other folds would make them.
@@ -123,7 +134,7 @@ def quality(
     interval: Sequence[Floats],
     subnets: Names,
     clock_mhz: Floats | None = None,
-) -> dict[str, Any]:
+) -> Quality:
     """Error, ranks with a bootstrap interval over subnets, and how many rows intervals cover.
 
     Ranks are compared within a clock. None where the rows are too few to tell.

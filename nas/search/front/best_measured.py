@@ -12,16 +12,16 @@ N_LOOKED_AT = 1024  # of a larger table an even part: scoring them must cost lit
 N_PART = 128  # subnets scored at once: bounds the memory
 
 
-def best_known(known: Genes, problem: Problem, n: int) -> Genes:
-    """At most `n` of the `known` subnets: those with the most points on the fronts of all levels.
+def best_measured(measured: Genes, problem: Problem, n: int) -> Genes:
+    """At most `n` of the `measured` subnets: those with most points on the fronts of all levels.
 
     Levels have their own clocks here, also where the search has all of them.
     """
-    known = known[:: -(-len(known) // N_LOOKED_AT)]
+    measured = measured[:: -(-len(measured) // N_LOOKED_AT)]
     archive = Archive(problem.n_levels, problem.bounds, problem.objectives)
-    for part in np.array_split(known, -(-len(known) // N_PART)):
+    for part in np.array_split(measured, -(-len(measured) // N_PART)):
         archive.add(part, problem.scorer(part))
     points = np.concatenate([front.subnet for front in archive.fronts])
-    count = np.bincount(points, minlength=len(known))
+    count = np.bincount(points, minlength=len(measured))
     order = np.argsort(-count, kind="stable")[:n]
-    return known[order[count[order] > 0]]
+    return measured[order[count[order] > 0]]

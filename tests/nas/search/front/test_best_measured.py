@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nas.search import SearchSettings, run_search
-from nas.search.front.best_known import N_LOOKED_AT, best_known
+from nas.search.front.best_measured import N_LOOKED_AT, best_measured
 from nas.search.model import load_model
 from nas.search.problem import Problem
 from nas.search.score.bounds import Bounds
@@ -35,14 +35,14 @@ def points_on_fronts(genes, bounds):
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(max_error_pct=30.0), Bounds(levels=(1,))])
 def test_subnets_with_most_points_on_the_fronts_come_first(bounds):
     count = points_on_fronts(KNOWN, bounds)
-    found = best_known(KNOWN, Problem(SPACE, SCORER, bounds, LEVELS), 5)
+    found = best_measured(KNOWN, Problem(SPACE, SCORER, bounds, LEVELS), 5)
     rows = [np.flatnonzero((genes == KNOWN).all(axis=1))[0] for genes in found]
     assert [count[r] for r in rows] == sorted(count[count > 0], reverse=True)[:5]
 
 
 def test_no_subnet_within_the_bounds_no_beginning():
     bounds = Bounds(max_latency_ms=1e-9)
-    assert not len(best_known(KNOWN, Problem(SPACE, SCORER, bounds, LEVELS), 5))
+    assert not len(best_measured(KNOWN, Problem(SPACE, SCORER, bounds, LEVELS), 5))
 
 
 def test_of_a_large_table_an_even_part_is_looked_at():
@@ -53,7 +53,7 @@ def test_of_a_large_table_an_even_part_is_looked_at():
         return SCORER(genes)
 
     many = SPACE.sample(3 * N_LOOKED_AT, np.random.default_rng(0))
-    best_known(many, Problem(SPACE, score, Bounds(), LEVELS), 5)
+    best_measured(many, Problem(SPACE, score, Bounds(), LEVELS), 5)
     assert N_LOOKED_AT // 2 < sum(asked) <= N_LOOKED_AT
 
 
