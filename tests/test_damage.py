@@ -142,7 +142,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], Path], Reader]] = {
     "trees": ("latency_ms.ubj", predictor, lambda p: load_predictor(p.parent, "latency_ms", SPACE)),
     "weights": ("weights.safetensors", weights, lambda p: load_supernet(p)[1]),
     "profile": (
-        "own.toml",
+        "nano.toml",
         copied("nas/devices/profiles/nano.toml"),
         lambda p: load_profile(str(p)),
     ),
