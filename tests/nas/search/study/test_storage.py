@@ -248,7 +248,8 @@ def test_two_commands_on_one_study_write_the_same_file(digits, tmp_path):
     assert done.code == 1
     assert f"the study nas in {url} was made with another seed" in done.err
     assert not (tmp_path / "three").exists()
-    done = nas(*on_database(digits, tmp_path / "three", url, "--seed", 1, "--study", "b"))
+    other = ("--seed", 1, "--study", "b", "--trials", 20)
+    done = nas(*on_database(digits, tmp_path / "three", url, *other))
     assert done.code == 0, done.err
 
 
