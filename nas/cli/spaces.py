@@ -32,14 +32,16 @@ def spaces(
     from rich.console import Console
 
     out = Console(highlight=False)
-    table = Table("space", "genes", "exits", "MMACs (smallest to largest)", "example")
-    for row in described:
-        size = f"{row['smallest_mmacs']:.2f} to {row['largest_mmacs']:.1f}"
-        genes = str(len(row["genes"]))
-        table.add_row(row["name"], genes, str(row["n_exits"]), size, row["example"])
-    out.print(table)
+    for row in described:  # a subnet is to be copied: on its own line, never folded
+        out.print(
+            f"[bold]{row['name']}[/]: {len(row['genes'])} genes, {row['n_exits']} exits, "
+            f"{row['smallest_mmacs']:.2f} to {row['largest_mmacs']:.1f} MMACs; a subnet:"
+        )
+        out.print(f"  {row['example']}", soft_wrap=True)
     if name:
-        choices = Table("gene", "choices")
+        choices = Table()
+        choices.add_column("gene", no_wrap=True)
+        choices.add_column("choices")
         for gene, values in get_space(name).named_choices().items():
             choices.add_row(gene, ", ".join(map(str, values)))
         out.print(choices)

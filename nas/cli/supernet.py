@@ -85,9 +85,6 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="The checkpoint's metadata.")] = False,
 ) -> None:
     """Show the card of a supernet. Example: `nas supernet info resnet-cifar10`."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-
     from nas.cli.output import print_json
     from nas.zoo.folder import supernet_folder
 
@@ -98,4 +95,4 @@ def info(
 
         print_json(load_supernet(folder / "weights.safetensors")[1])
         return
-    Console().print(Markdown(card.read_text()))
+    print(card.read_text(), end="")  # as it is: drawn tables are cut on a narrow screen
