@@ -1,0 +1,55 @@
+"""One training step: which subnets share it, what they learn from, where gradients go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from supernets.training import TrainSettings
+from supernets.training.sandwich import _drawn, sandwich_step
+from tests.supernets.tiny import SPACE, digits, images, supernet
+
+SETTINGS = TrainSettings(n_random=2, bf16=False)
+IMAGES, LABELS = images(16), digits().train.labels[:16].long()
+LARGEST, SMALLEST = SPACE.subnets(np.concatenate([SPACE.largest, SPACE.smallest]))
+
+
+def test_the_largest_teaches_and_the_smallest_learns() -> None:
+    drawn = _drawn(SPACE, np.random.default_rng(0), SETTINGS, 0.0)
+    assert drawn[:2] == [LARGEST, SMALLEST]
+    assert len(set(drawn)) == len(drawn) == 4
+    alone = _drawn(SPACE, np.random.default_rng(0), replace(SETTINGS, sandwich=False), 0.0)
+    assert alone == drawn[2:]
+
+
+def test_a_step_answers_with_the_loss_of_the_largest() -> None:
+    net = supernet().train()
+    loss = sandwich_step(net, IMAGES, LABELS, np.random.default_rng(0), SETTINGS)
+    with torch.no_grad():
+        wanted = F.cross_entropy(net(IMAGES, LARGEST)[-1], LABELS)
+    assert loss == pytest.approx(float(wanted), rel=1e-5)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_students_learn_from_the_teacher_not_from_labels() -> None:
+    """With the teacher's answer a student's gradient does not depend on the labels."""
+    settings = replace(SETTINGS, n_random=0, exit_weight=0.0, distil="kl")
+
+    def gradient(settings: TrainSettings, labels: torch.Tensor) -> torch.Tensor:
+        net = supernet().train()
+        F.cross_entropy(net(IMAGES, LARGEST)[-1], labels).backward()
+        of_teacher = net.stem.weight.grad.clone()
+        net.zero_grad()
+        sandwich_step(net, IMAGES, labels, np.random.default_rng(0), settings)
+        return net.stem.weight.grad - of_teacher
+
+    labels = [LABELS, LABELS.flip(0)]
+    taught = [gradient(settings, y) for y in labels]
+    torch.testing.assert_close(*taught, atol=1e-4, rtol=1e-3)
+    assert taught[0].abs().max() > 1e-3
+    told = [gradient(replace(settings, distil="labels"), y) for y in labels]
+    assert not torch.allclose(*told, atol=1e-3)
