@@ -1,4 +1,4 @@
-"""MobileNetV3: genes of skipped blocks, sizes that the largest subnet bounds, OFA's configurations."""
+"""MobileNetV3, once-for-all: genes of skipped blocks, sizes, configurations of the public package."""
 
 from __future__ import annotations
 

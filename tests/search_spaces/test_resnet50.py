@@ -1,4 +1,4 @@
-"""ResNet50: genes of skipped blocks, sizes that the largest subnet bounds, OFA's configurations."""
+"""ResNet50, once-for-all: genes of skipped blocks, sizes, configurations of the public package."""
 
 from __future__ import annotations
 
