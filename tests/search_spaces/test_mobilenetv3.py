@@ -1,4 +1,4 @@
-"""MobileNetV3, once-for-all: genes of skipped blocks, sizes, configurations of the public package."""
+"""MobileNetV3: genes of skipped blocks, sizes under those of the largest, configurations."""
 
 from __future__ import annotations
 
