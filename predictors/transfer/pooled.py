@@ -9,22 +9,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from scipy.stats import t as student_t
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from predictors.transfer.posterior import Design, Hypothesis, Link, Posterior
-from predictors.transfer.prior import FREEDOM, SCALE, CostPrior, Rows, learn_prior
+from predictors.transfer.posterior import OUTLIER, Design, Hypothesis, Link, Posterior
+from predictors.transfer.prior import SCALE, CostPrior, Rows, learn_prior
 from search_spaces import Floats
 
 RIDGES = np.logspace(-2, 4, 13)
 NOISE_FACTORS = (1.0, 5.0, 25.0)  # devices whose measurements are noisier than the proxies'
 TWIN_FACTORS = (0.05, 0.3)  # of the usual variances: how far a twin is from its proxy
 REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
+N_FOLDS, FEW_FREEDOM = 5, 2.0  # of held-out errors; rows that "as wide as was said" is worth
 LEAST_WEIGHT = 0.01  # of a hypothesis that takes part in predictions
 MIN_SLOPE = 0.05  # log target cost per log proxy cost: the map between them rises
 
@@ -69,6 +71,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             self.model_ = make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(X, np.log(y))
             return self
         self.prior_ = self.prior or self._usual_prior(X)
+        vars(self).pop("widening_", None)  # of the last fit
         self.X_, self.y_ = X, y  # few rows: a saved predictor is fitted again from them
         self.log_mhz_ = np.log(X[:, list(self.clock_columns)]).mean(axis=0)
         with threadpool_limits(1):  # hundreds of small matrices: threads would only wait
@@ -90,19 +93,17 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         return np.exp(self._mean(design, Link(self.design_, design)))
 
     def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> tuple[Floats, Floats]:
-        """Lower and upper ends (n,) between which a measured cost lies with chance `coverage`."""
+        """Lower and upper ends (n,) between which a measured cost lies with chance `coverage`.
+
+        The first call after `fit` fits five times more, to parts of the rows (`_widening`).
+        """
         check_is_fitted(self)
         X = np.asarray(validate_data(self, X, reset=False, dtype=float))
         if not len(self.proxy_columns):
             raise ValueError("intervals need proxy_columns; none were given")
-        design = self._design(X)
-        link = Link(self.design_, design)
-        mean = self._mean(design, link)
-        variance = sum(
-            w * (p.variance(design, link) + (p.mean(design, link) - mean) ** 2)
-            for w, p in zip(self.weights_, self.posteriors_, strict=True)
-        )
-        half = student_t.ppf((1 + coverage) / 2, FREEDOM + len(self.y_)) * np.sqrt(variance)
+        mean, deviation = self._belief(X)
+        t = student_t.ppf((1 + coverage) / 2, FEW_FREEDOM + len(self.y_))
+        half = t * self._widening() * deviation
         return np.exp(mean - half), np.exp(mean + half)
 
     def __sklearn_tags__(self) -> Tags:
@@ -168,6 +169,36 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         means = [p.mean(design, link) for p in self.posteriors_]
         mean: Floats = self.weights_ @ np.array(means)
         return mean
+
+    def _belief(self, X: Floats) -> tuple[Floats, Floats]:
+        """(n,) expected log cost of X, and the standard deviation of a measured one."""
+        design = self._design(X)
+        link = Link(self.design_, design)
+        mean = self._mean(design, link)
+        variance = sum(
+            w * (p.variance(design, link) + (p.mean(design, link) - mean) ** 2)
+            for w, p in zip(self.weights_, self.posteriors_, strict=True)
+        )
+        return mean, np.sqrt(variance)
+
+    def _widening(self) -> float:
+        """By how much deviations fall short of the errors on rows that a fit did not see.
+
+        At least 1. Variances that were chosen to explain the rows explain them too well: each
+        fifth of the subnets is predicted by a fit, choice included, to the others.
+        """
+        if not hasattr(self, "widening_"):
+            n, column = len(self.y_), self.group_column
+            groups = np.arange(n) if column is None else self.X_[:, column]
+            z2 = 0.0
+            if len(np.unique(groups)) >= N_FOLDS:
+                for train, test in GroupKFold(N_FOLDS).split(self.X_, groups=groups):
+                    part = clone(self).fit(self.X_[train], self.y_[train])
+                    mean, deviation = part._belief(self.X_[test])
+                    z = np.clip((np.log(self.y_[test]) - mean) / deviation, -OUTLIER, OUTLIER)
+                    z2 += float(z @ z)
+            self.widening_ = float(np.sqrt(max(1.0, (FEW_FREEDOM + z2) / (FEW_FREEDOM + n))))
+        return self.widening_
 
     def _slope(self) -> float:
         """Of the log cost in all proxies together over their usual range, all else equal."""
