@@ -71,7 +71,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             self.model_ = make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(X, np.log(y))
             return self
         self.prior_ = self.prior or self._usual_prior(X)
-        vars(self).pop("widening_", None)  # of the last fit
+        self.__dict__.pop("widening_", None)  # of the last fit
         self.X_, self.y_ = X, y  # few rows: a saved predictor is fitted again from them
         self.log_mhz_ = np.log(X[:, list(self.clock_columns)]).mean(axis=0)
         with threadpool_limits(1):  # hundreds of small matrices: threads would only wait
