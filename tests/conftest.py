@@ -21,6 +21,7 @@ APART = set(FIRST[1:])
 """Files without fixtures of their own: each of their tests goes to any worker."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Send a file's tests to one worker, which makes the file's fixtures once."""
     root = Path(__file__).parents[1]

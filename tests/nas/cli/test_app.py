@@ -179,7 +179,7 @@ def test_the_report_command_writes_beside_the_result(tmp_path):
 
 
 def test_ctrl_c_is_ctrl_c_even_where_a_librarys_clean_up_fails(monkeypatch):
-    def stopped(*_):
+    def stopped(**_):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -190,7 +190,7 @@ def test_ctrl_c_is_ctrl_c_even_where_a_librarys_clean_up_fails(monkeypatch):
     assert result.code == 130
     assert result.err == "stopped; what was done so far is kept\n"
 
-    def broken(*_):
+    def broken(**_):
         raise FileNotFoundError("lock")
 
     monkeypatch.setattr("nas.cli.app.app", broken)

@@ -68,7 +68,8 @@ def test_the_commands_that_a_plan_prints_lead_to_the_same_result(
     plan = tmp_path / "plan.csv"
     done = search(digits, tmp_path / "run", "--plan", plan)
     assert done.code == 0, done.err
-    first, *commands = done.err.splitlines()
+    started, first, *commands = done.err.splitlines()
+    assert started == "nas search for nano"
     assert first == f"24 rows to measure in {plan}; measure them and search with them:"
     measuring, searching = (shlex.split(command) for command in commands)
     assert measuring[:6] == ["nas", "measure", "--device", "nano", "--remote", "USER@BOARD"]

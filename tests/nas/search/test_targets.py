@@ -290,7 +290,7 @@ def test_a_warm_start_of_another_space_is_one_line(digits, two, tmp_path):
     out, device = tmp_path / "run", ("--device", "nano", "--warm-start", other)
     refused(search(digits, out, *device), "does not exist")
     other.write_text(json.dumps(content | {"space": "resnet-cifar"}))
-    refused(search(digits, out, *device), "holds subnets of resnet-cifar, the search is in")
+    refused(search(digits, out, *device), "width2 of resnet-cifar must be one of")
     content["points"][0]["subnet"] = "d1-w2"
     other.write_text(json.dumps(content))
     refused(search(digits, out, *device), "d1-w2")

@@ -6,15 +6,14 @@ import numpy as np
 import optuna
 import pytest
 
+pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
+
+from nas.cluster.cluster import Cluster
 from nas.search.images.log import EvaluatedAccuracy, EvaluationLog
 from nas.search.study.asynchronous import AsyncSearch
 from nas.search.study.open import open_study
 from predictors import AccuracyTable
 from tests.nas.search.study.test_generations import PROBLEM, SPACE
-
-pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
-
-from nas.cluster.cluster import Cluster
 
 GRID = PROBLEM.scorer.grid
 N_IMAGES = 100
