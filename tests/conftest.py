@@ -1,9 +1,11 @@
 """Settings shared by all tests: one worker for each core, whole files to a worker."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -16,18 +18,25 @@ RAY = {"tests/nas/cluster/test_cluster.py", "tests/nas/measure/test_nodes.py"}
 """Files that start a Ray cluster on this machine: one after the other."""
 FIRST = ("tests/nas/search/test_run.py", "tests/test_docs.py", "tests/test_quality.py")
 """Long ones begin, so that no worker waits for another at the end: one worker makes the digits
-fixture, while the other runs the documents and mypy, which need none."""
-APART = set(FIRST[1:])
-"""Files without fixtures of their own: each of their tests goes to any worker."""
+fixture, while the other runs the documents, which need none."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def file_of(path: Path) -> str:
+    return path.relative_to(Path(__file__).parents[1]).as_posix()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Send a file's tests to one worker, which makes the file's fixtures once."""
-    root = Path(__file__).parents[1]
-    files = {item: item.path.relative_to(root).as_posix() for item in items}
-    for item, file in files.items():
-        group = item.nodeid if file in APART else "ray" if file in RAY else file
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Long files first; xdist then hands out whole files in this order."""
     rank = {file: number for number, file in enumerate(FIRST)}
-    items.sort(key=lambda item: rank.get(files[item], len(FIRST)))
+    items.sort(key=lambda item: rank.get(file_of(item.path), len(FIRST)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_cluster_at_a_time(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    if file_of(request.path) not in RAY:
+        yield
+        return
+    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
