@@ -44,24 +44,24 @@ def evaluated(folder: Path, n: int, **options: bool) -> list[int]:
 
 def test_more_samples_extend_the_table(tmp_path: Path) -> None:
     save(tmp_path)
-    evaluated(tmp_path, 20)
+    evaluated(tmp_path, 9)
     table = tmp_path / "accuracy.safetensors"
     first = read_accuracy_table(table, SPACE)
-    evaluated(tmp_path, 24)
+    evaluated(tmp_path, 12)
     second = read_accuracy_table(table, SPACE)
-    assert (len(first), len(second)) == (20, 24)
-    np.testing.assert_array_equal(second.genes[:20], first.genes)
-    np.testing.assert_array_equal(second.top1_error_pct[:20], first.top1_error_pct)
+    assert (len(first), len(second)) == (9, 12)
+    np.testing.assert_array_equal(second.genes[:9], first.genes)
+    np.testing.assert_array_equal(second.top1_error_pct[:9], first.top1_error_pct)
     assert second.temperatures == first.temperatures
-    evaluated(tmp_path, 20)
-    assert len(read_accuracy_table(table, SPACE)) == 24
+    evaluated(tmp_path, 9)
+    assert len(read_accuracy_table(table, SPACE)) == 12
 
     save(tmp_path)
     before = table.read_bytes()
     with pytest.raises(
-        InputError, match=r"holds 24 subnets evaluated with another supernet_sha256;"
+        InputError, match=r"holds 12 subnets evaluated with another supernet_sha256;"
     ):
-        evaluated(tmp_path, 20)
+        evaluated(tmp_path, 9)
     assert table.read_bytes() == before
-    evaluated(tmp_path, 20, overwrite=True)
-    assert len(read_accuracy_table(table, SPACE)) == 20
+    evaluated(tmp_path, 9, overwrite=True)
+    assert len(read_accuracy_table(table, SPACE)) == 9
