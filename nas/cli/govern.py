@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from nas.cli.options import Quiet
+
+WIDE = 110  # columns of a terminal that has room for all figures
+LEGEND = (
+    "a: the largest subnet; b: the cheapest single subnet that meets the floor; best fixed: one "
+    "choice in hindsight; bound: knows all frames and switches for free"
+)
 
 
 def govern(
@@ -98,22 +104,27 @@ def show(rows: list[dict[str, object]], *, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="simulated: energy of the whole board per completed frame")
+    log = console(quiet=quiet)
     columns = {
         "agent": "governor",
         "mj_per_frame": "mJ",
-        "mj_above_idle": "above idle",
         "late_pct": "late %",
         "error_pct": "error %",
-        "switches_per_s": "clock/s",
-        "drops_per_s": "drops/s",
-        "changes_per_s": "config/s",
     }
-    for title in columns.values():
-        table.add_column(title, justify="left" if title == "governor" else "right", no_wrap=True)
+    if log.width >= WIDE:
+        columns |= {"mj_above_idle": "above idle", "switches_per_s": "clock/s"}
+        columns |= {"drops_per_s": "drops/s", "changes_per_s": "config/s"}
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, title in columns.items():
+        left = name == "agent"
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(title, justify=justify, no_wrap=not left)
     for row in rows:
         cells = [row.get(name, "") for name in columns]
         table.add_row(*(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells))
-    console(quiet=quiet).print(table)
+    log.print("SIMULATED: energy of the whole board per completed frame, mJ", style="bold")
+    log.print(table)
+    log.print(LEGEND, markup=False)
