@@ -7,6 +7,7 @@ nvhost_podgov. They see how busy the processor was, and know nothing of frames o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Sequence
 
@@ -17,7 +18,7 @@ from .policies import Demands
 from .table import CostTable
 
 
-class Kernel:
+class Kernel(ABC):
     """Chooses the next clock from the share of time that was busy since the last look."""
 
     period_ms = 10.0
@@ -26,9 +27,9 @@ class Kernel:
     def __init__(self, mhz: Sequence[float]) -> None:
         self.mhz = np.asarray(mhz, dtype=float)
 
+    @abstractmethod
     def next(self, busy: float, level: int) -> int:
         """The level for the next period."""
-        raise NotImplementedError
 
     def at_least(self, mhz: float) -> int:
         """The lowest point not below `mhz`, the top where there is none."""
