@@ -86,7 +86,7 @@ def _configuration(device: Modelled, space: Space, same: list[Row]) -> dict[str,
     rates = point.get("exit_rates") or [0.0] * space.n_exits + [1.0]
     asked = np.array([rates[k] for k in (*after, space.n_exits)])
     asked = asked / asked.sum()
-    time_ms = time_ms * _scale(same, "latency_ms", asked @ time_ms)
+    time_ms = _fitted_ms(same, asked, time_ms)
     power_w = power_w * _scale(same, "energy_mj", asked @ (time_ms * power_w))
     return {
         "id": point["id"],
@@ -116,6 +116,21 @@ def _programs(
     latency, energy = device.cost(space.operators(genes, heads))
     decisions = heads[:, : space.n_exits].sum(axis=1)[:, None]
     return latency + decisions * device.decision_ms, energy / latency
+
+
+def _fitted_ms(same: list[Row], asked: Floats, model: Floats) -> Floats:
+    """Milliseconds `(exits asked, L)` with the table's worst and its expected latency.
+
+    The last exit takes the worst; the earlier ones keep what the model says of their ratio, and
+    one factor for all of them makes the expected latency the table's.
+    """
+    last = model[-1] * _scale(same, "latency_worst_ms", model[-1])
+    mean = (asked @ model) * _scale(same, "latency_ms", asked @ model)
+    early = asked[:-1] @ model[:-1]
+    if not early.all():  # no image leaves early
+        return model * (mean / (asked @ model))
+    before = model[:-1] * ((mean - asked[-1] * last) / early)
+    return np.concatenate([np.clip(before, 0, last), last[None]])
 
 
 def _scale(same: list[Row], figure: str, model: Floats) -> Floats:
