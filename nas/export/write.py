@@ -18,6 +18,7 @@ from nas.export.verify import verify_export
 from nas.onnx.graph import OPSET, segment_model
 from nas.pareto import Point
 from nas.pareto.records import OwnClocks
+from nas.runtime.checks import content_sha256
 from nas.runtime.records import (
     Configuration,
     FileEntry,
@@ -124,6 +125,7 @@ def _add_traces(content: ManifestContent, export: Export, folder: Path) -> None:
 
 
 def _dump(content: ManifestContent, folder: Path) -> None:
+    content["content_sha256"] = content_sha256({**content})
     (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .manifest import Manifest
+from .manifest import Manifest, ManifestError
 
 
 class Answers(NamedTuple):
@@ -48,6 +48,7 @@ class Engine:
         waiting = np.arange(n)
         answers = Answers(np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.int64))
         x = np.ascontiguousarray(images, dtype=np.float32)
+        self._check(network["segments"][0], x)
         for i, file in enumerate(network["segments"]):
             *features, logits = self._session(file).run(None, {"input": x})
             confidence, classes = decide(logits, network["temperatures"][i])
@@ -68,6 +69,16 @@ class Engine:
             found.append(logits)
             x = features[0] if features else x
         return found
+
+    def _check(self, first: str, images: np.ndarray) -> None:
+        """ManifestError where these are no images of this network; a sum is finite if all are."""
+        shape = self.manifest.content["files"][first].get("input")
+        if images.ndim != 4 or (shape is not None and list(images.shape[1:]) != shape):
+            raise ManifestError(
+                f"images have shape {images.shape}, the network takes (N, C, H, W) of {shape}"
+            )
+        if not np.isfinite(images.sum()):
+            raise ManifestError("images have values that are not finite (NaN or infinite)")
 
     def _session(self, file: str) -> Any:
         if file not in self._sessions:

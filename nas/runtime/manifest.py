@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import Any
 
 import numpy as np
 
+from .checks import ManifestError, check_manifest
 from .records import Configuration, ManifestContent, NetworkEntry
 
+__all__ = ["SCHEMA", "Manifest", "ManifestError", "read_manifest"]
+
 SCHEMA = "nas.manifest/1"
-NEEDED = ("input", "networks", "configurations", "files")  # to run what the folder holds
-
-
-class ManifestError(ValueError):
-    """An exported folder cannot be used; the message says why and what to do."""
+MAX_BYTES = 1 << 26  # of manifest.json; one of 360 configurations has a megabyte
 
 
 class Manifest:
@@ -69,34 +69,51 @@ class Manifest:
 
 
 def read_manifest(folder: str) -> Manifest:
-    """Read `manifest.json` in `folder` and compare every file with its checksum.
+    """Read `manifest.json` in `folder`, check what it says, compare every file with its checksum.
 
-    ManifestError: no manifest, another schema, a file that is missing or was changed.
+    ManifestError: no manifest, another schema, a value that cannot be, a file that is missing or
+    was changed.
     """
     path = os.path.join(folder, "manifest.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist; `nas export` writes one") from None
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{path} is no readable manifest: {error}") from None
+    content = _read(path)
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise ManifestError(f"{path} has schema {found!r}, expected {SCHEMA!r}")
-    missing = [key for key in NEEDED if key not in content]
-    if missing:
-        raise ManifestError(f"{path} has no {', '.join(missing)}; export again")
+    try:
+        check_manifest(content)
+    except ManifestError as fault:
+        raise ManifestError(f"{path}: {fault}") from None
     for name, described in content["files"].items():
         _check(os.path.join(folder, name), described["sha256"])
     return Manifest(folder, content)
 
 
-def _check(path: str, sha256: str) -> None:
+def _read(path: str) -> Any:
+    """The JSON of `path`; its size is looked at before it is parsed."""
     try:
         with open(path, "rb") as file:
-            found = hashlib.sha256(file.read()).hexdigest()
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
+        return json.loads(data.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist; `nas export` writes one") from None
+    except RecursionError:
+        raise ManifestError(f"{path} is no readable manifest: it is nested too deep") from None
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path} is no readable manifest: {error}") from None
+
+
+def _check(path: str, sha256: str) -> None:
+    """Whether `path` is a file of the folder itself, with this checksum."""
+    if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ManifestError(f"{path} is no file but a link or a folder; copy the exported folder")
+    found = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for part in iter(lambda: file.read(1 << 20), b""):
+                found.update(part)
     except OSError:
         raise ManifestError(f"{path} is missing; copy the whole exported folder") from None
-    if found != sha256:
+    if found.hexdigest() != sha256:
         raise ManifestError(f"{path} was changed since it was exported; copy it again")

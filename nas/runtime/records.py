@@ -100,3 +100,4 @@ class ManifestContent(PlainManifest, total=False):
     not_governed: str  # why nothing can govern it
     traces: dict[str, Any]
     verified: VerifiedEntry
+    content_sha256: str  # of all the rest, `nas.runtime.checks`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,11 @@ def test_times_that_go_back_are_refused(run: Path, tmp_path: Path) -> None:
 
 def test_a_manifest_without_costs_per_level_is_refused(board: Path, tmp_path: Path) -> None:
     content = json.loads((board / "manifest.json").read_text())
-    del content["governing"]
-    content["files"] = {}
-    (tmp_path / "manifest.json").write_text(json.dumps(content))
-    refused(nas("govern", "--manifest", tmp_path, "--simulate", "bursts"), "no costs per level")
+    del content["governing"], content["content_sha256"]
+    older = tmp_path / "older"
+    shutil.copytree(board, older)
+    (older / "manifest.json").write_text(json.dumps(content))
+    refused(nas("govern", "--manifest", older, "--simulate", "bursts"), "no costs per level")
 
 
 def test_one_of_manifest_and_table(run: Path, board: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,10 +97,11 @@ def test_an_export_can_be_governed(board: Path, table: ParetoTable) -> None:
 
 def test_an_older_export_is_read_and_not_governed(board: Path, tmp_path: Path) -> None:
     content = json.loads((board / "manifest.json").read_text())
-    del content["governing"]
-    content["files"] = {}
-    (tmp_path / "manifest.json").write_text(json.dumps(content))
-    manifest = read_manifest(str(tmp_path))
+    del content["governing"], content["content_sha256"]
+    older = tmp_path / "older"
+    shutil.copytree(board, older)
+    (older / "manifest.json").write_text(json.dumps(content))
+    manifest = read_manifest(str(older))
     with pytest.raises(ManifestError, match=r"has no costs per level.*export again: nas export"):
         manifest_table(manifest)
 

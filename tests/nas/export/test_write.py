@@ -320,6 +320,15 @@ def test_a_folder_without_manifest_is_no_export(tmp_path: Path) -> None:
         read_manifest(str(tmp_path))
 
 
+def test_what_is_no_image_is_one_line(board: Manifest) -> None:
+    engine, images = Engine(board), np.zeros((2, 1, 8, 8), np.float32)
+    with pytest.raises(ManifestError, match=r"images have shape \(2, 3, 8, 8\), the network takes"):
+        engine(board.ids[0], np.zeros((2, 3, 8, 8), np.float32))
+    images[1, 0, 3, 3] = np.nan
+    with pytest.raises(ManifestError, match="values that are not finite"):
+        engine(board.ids[0], images)
+
+
 def test_an_unknown_configuration_is_named(board: Manifest) -> None:
     with pytest.raises(ManifestError, match="no configuration 'x' in"):
         Engine(board)("x", np.zeros((1, 1, 8, 8), np.float32))
