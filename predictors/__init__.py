@@ -9,7 +9,7 @@ from predictors.artifacts import (
     save_predictor,
     save_transfer,
 )
-from predictors.cells import TableError, csv_text, read_cells
+from predictors.cells import csv_text, read_cells
 from predictors.cost.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cost.clocks import ClockPredictor
 from predictors.cost.intervals import half_width, half_widths
@@ -19,6 +19,7 @@ from predictors.cost.zero_shot import zero_shot
 from predictors.design.conditioned import DevicePredictor, Embedding
 from predictors.design.optimizer import NeuralOptimizer
 from predictors.design.repair import Pool, Verified, repair, verify
+from predictors.dialect import TableError
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
 from predictors.table import (
     MIN_TARGET_ROWS,
@@ -39,6 +40,7 @@ from predictors.transfer.report import (
     held_out_report,
     transfer_report,
 )
+from predictors.units import in_our_units
 
 __all__ = [
     "GO_SRCC",
@@ -71,6 +73,7 @@ __all__ = [
     "half_width",
     "half_widths",
     "held_out_report",
+    "in_our_units",
     "kendall_tau",
     "learn_prior",
     "load_predictor",

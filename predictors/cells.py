@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from search_spaces import InputError, Space, as_meant, harmless
+from predictors.dialect import TableError, csv_rows
+from search_spaces import InputError, Space, harmless
 
 MOST = 1e9  # of a whole number: levels, batches and runs are counted
 LONGEST = 300  # characters of what was found in a message
-
-
-class TableError(InputError):
-    """A table cannot be used; the message names the file, the line, the column and the value."""
 
 
 def read_cells(
@@ -40,8 +35,10 @@ def read_cells(
     missing = [c for c in required if not cells.columns.isin(c.split(" or ")).any()]
     if missing:
         found = " ".join(", ".join(map(str, cells.columns)).split())
+        turned = set(missing) & set(cells.iloc[:, 0]) if len(cells) else ()
         raise TableError(
             f"{path} lacks the column(s) {', '.join(missing)}; found {found[:LONGEST]}"
+            + ("; its columns are in lines: transpose it" if turned else "")
         )
     if cells.empty:
         raise TableError(f"{path} has a header but no rows")
@@ -49,49 +46,22 @@ def read_cells(
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    rows = _csv_rows(path)
+    rows = csv_rows(path)
     if not rows:
         raise TableError(f"{path} is empty")
     first = next(iter(rows))
-    header = [as_meant(name.strip()) for name in rows.pop(first)]
+    header = rows.pop(first)
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise TableError(
-            f"{path} line {first} repeats a column in its header: {', '.join(map(repr, repeated))}"
-        )
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise TableError(f"{path} line {first}: columns must be separated by commas")
+        found = ", ".join(map(repr, repeated))[:LONGEST]
+        raise TableError(f"{path} line {first} repeats a column in its header: {found}")
     for line, row in rows.items():
         if len(row) != len(header):
             raise TableError(
                 f"{path} line {line} has {len(row)} cells, its header has {len(header)}"
             )
-    body = [[as_meant(cell.strip()) for cell in row] for row in rows.values()]
     index = pd.Index(list(rows), dtype=np.int64, name="line")
-    return pd.DataFrame(body, index=index, columns=header, dtype=str)
-
-
-def _csv_rows(path: Path) -> dict[int, list[str]]:
-    """Cells of every row that is not blank, by the number of its last line."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise TableError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        found = f"byte {data[error.start]:#04x}"
-        raise TableError(f"{path} line {line} is no CSV text in UTF-8: {found}") from None
-    # The csv module knows the line of every row, also behind blank lines and quoted line breaks.
-    reader = csv.reader(io.StringIO(text, newline=""))
-    rows = {}
-    try:
-        for row in reader:
-            if row:
-                rows[reader.line_num] = row
-    except csv.Error as error:
-        raise TableError(f"{path} line {reader.line_num} is no CSV text: {error}") from None
-    return rows
+    return pd.DataFrame(list(rows.values()), index=index, columns=header, dtype=str)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -114,9 +84,16 @@ def place(path: Path, cells: pd.DataFrame | pd.Series, line: object) -> str:
 def numbers(
     cells: pd.DataFrame, column: str, path: Path, *, positive: bool, required: bool
 ) -> pd.Series:
-    """One column as finite float64, positive or at least 0; empty cells become NaN if optional."""
+    """One column as finite float64, positive or at least 0; empty cells become NaN if optional.
+
+    A cell may repeat the unit that the column's name ends in, `0.43 ms` or `7.1 %`.
+    """
     text = cells[column]
     values = pd.to_numeric(text, errors="coerce").astype(float)
+    if values.isna().any():
+        unit = column.rsplit("_", 1)[-1].replace("pct", "(?:pct|%)")
+        plain = text.str.replace(rf"(?i)(?<=[\d.])\s*{unit}$", "", regex=True)
+        values = pd.to_numeric(plain, errors="coerce").astype(float)
     good = np.isfinite(values) & ((values > 0) if positive else (values >= 0))
     empty = text == ""
     for line in text.index[~good & ~(empty & (not required))]:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from predictors.cells import (
-    TableError,
     canonical_subnets,
     numbers,
     place,
     read_cells,
     whole_numbers,
 )
+from predictors.dialect import TableError
 from predictors.units import in_our_units
 from search_spaces import (
     ROW_CLOCKS,

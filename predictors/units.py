@@ -1,37 +1,42 @@
 """Columns in other units than ours: `latency_s` for `latency_ms`, `top1_acc_pct` for its error.
 
-A unit is taken where it stands in the column's name, and guessed nowhere.
+A unit is taken where it stands in the column's name, however that is written (`Latency [us]`), and
+guessed nowhere.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from predictors.cells import TableError, numbers
+from predictors.cells import numbers
+from predictors.dialect import TableError
+from search_spaces import Row
+
+Convert = Callable[[pd.Series], pd.Series]
 
 
-def _times(factor: float) -> Callable[[pd.Series], pd.Series]:
+def _times(factor: float) -> Convert:
     return lambda values: values * factor
 
 
-OTHERS: dict[str, dict[str, Callable[[pd.Series], pd.Series]]] = {
-    "latency_ms": {
-        "latency_s": _times(1e3),
-        "latency_us": _times(1e-3),
-        "latency_ns": _times(1e-6),
-    },
-    "energy_mj": {"energy_j": _times(1e3), "energy_uj": _times(1e-3)},
-    **{
-        f"{part}_mhz": {
-            f"{part}_ghz": _times(1e3),
-            f"{part}_khz": _times(1e-3),
-            f"{part}_hz": _times(1e-6),
-        }
-        for part in ("gpu", "cpu", "emc")
-    },
+def _scaled(stem: str, ours: str, factors: dict[str, float]) -> dict[str, Convert]:
+    """Columns `stem_UNIT` by the factor from UNIT to ours."""
+    return {f"{stem}_{unit}": _times(f) for unit, f in factors.items() if unit != ours}
+
+
+TIMES = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "sec": 1e3, "seconds": 1e3}
+ENERGIES = {"nj": 1e-6, "uj": 1e-3, "mj": 1.0, "j": 1e3, "kj": 1e6, "mwh": 3.6e3, "wh": 3.6e6}
+CLOCKS = {"hz": 1e-6, "khz": 1e-3, "mhz": 1.0, "ghz": 1e3}
+POWERS = {"uw": 1e-6, "mw": 1e-3, "w": 1.0, "kw": 1e3}
+OTHERS: dict[str, dict[str, Convert]] = {
+    **{f"{name}_ms": _scaled(name, "ms", TIMES) for name in ("latency", "latency_p95")},
+    "energy_mj": _scaled("energy", "mj", ENERGIES),
+    "power_w": _scaled("power", "w", POWERS),
+    **{f"{part}_mhz": _scaled(part, "mhz", CLOCKS) for part in ("gpu", "cpu", "emc")},
     "top1_error_pct": {
         "top1_acc_pct": lambda values: 100 - values,
         "top1_error": _times(100),
@@ -39,6 +44,8 @@ OTHERS: dict[str, dict[str, Callable[[pd.Series], pd.Series]]] = {
     },
 }
 MAY_BE_ZERO = ("top1_error_pct",)
+NAMES = {*Row.__annotations__, *OTHERS, *(name for others in OTHERS.values() for name in others)}
+NAMES -= {"source", "notes"}  # words that a column of the user's own may have
 
 
 def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -47,6 +54,7 @@ def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     `power_w` beside a latency stands for `energy_mj` where there is none. TableError: two columns
     for one figure, or a cell that is no number.
     """
+    cells = _named(cells, path)
     for ours, others in OTHERS.items():
         found = [name for name in (ours, *others) if name in cells]
         if len(found) > 1:
@@ -60,6 +68,19 @@ def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
         latency = _column(cells, "latency_ms", path, positive=True)
         cells["energy_mj"] = _text(power * latency)
     return cells
+
+
+def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Columns by our names where theirs mean one: `Latency (ms)` is `latency_ms`."""
+    renamed: dict[str, str] = {}
+    for name in map(str, cells.columns):
+        spelled = re.sub(r"[^a-z0-9]+", "_", name.lower().replace("µ", "u").replace("μ", "u"))
+        spelled = spelled.strip("_")
+        if spelled != name and spelled in NAMES:
+            if spelled in [*cells.columns, *renamed.values()]:
+                raise TableError(f"{path} has two columns for {spelled}, one is {name!r}; keep one")
+            renamed[name] = spelled
+    return cells.rename(columns=renamed)
 
 
 def _column(cells: pd.DataFrame, name: str, path: Path, *, positive: bool) -> pd.Series:

@@ -13,7 +13,7 @@ from nas.devices import Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
 from nas.measure.table import TextRow
 from nas.pareto import ParetoTable, Point, read_pareto, spread
-from predictors import TableError, read_cells, read_subnets
+from predictors import TableError, in_our_units, read_cells, read_subnets
 from search_spaces import ExitPolicy, InputError, Row, Space, Subnet, get_space, parse_heads
 
 PLAN = ("space", "subnet", "device", "level")  # columns that a plan needs
@@ -197,7 +197,7 @@ def _chosen(table: ParetoTable, n: int | None) -> list[Point]:
 
 def _of_plan(path: Path, device: str | None, space: str | None) -> Wanted:
     try:
-        cells = read_cells(path, PLAN)
+        cells = read_cells(path, PLAN, in_our_units)
     except TableError as error:
         raise InputError(
             f"{error}; `of` takes a plan of `nas search --plan`, or a pareto.json"

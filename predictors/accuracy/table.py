@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from predictors.cells import TableError, canonical_subnets, numbers, read_cells
+from predictors.cells import canonical_subnets, numbers, read_cells
+from predictors.dialect import TableError
 from predictors.units import in_our_units
 from search_spaces import Bools, Floats, Genes, InputError, Ints, PolicyGrid, Space, json_object
 

@@ -110,10 +110,10 @@ def test_a_fault_is_named_by_line_and_column(
     [
         ("é,b\n1,2\n".encode("latin-1"), "line 1 is no CSV text in UTF-8: byte 0xe9"),
         (b"a,b\n1,2\n3,\xff\n", "line 3 is no CSV text in UTF-8: byte 0xff"),
-        ("a,b\n".encode("utf-16"), "line 1 is no CSV text in UTF-8"),
+        ("a,b\n".encode("utf-16"), "lacks the column"),
         (bytes(range(256)) * 9, "line 2 is no CSV text in UTF-8"),
-        (b"a;b;c\n1;2;3\n", "line 1: columns must be separated by commas"),
-        (b"a\tb\n1\t2\n", "line 1: columns must be separated by commas"),
+        (b"a;b;c\n1;2;3\n", "lacks the column.* found a, b, c"),
+        (b"a\tb\n1\t2\n", "lacks the column.* found a, b"),
         (b'a,b\n"' + b"x" * 200_000 + b'",2\n', "line 2 is no CSV text: field larger"),
     ],
 )
