@@ -24,10 +24,10 @@ def calibrate(
     sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def record(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
-        var, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        normalised, mean, var = layer.measured(x, channels)
         old = sums.get(layer.key, (torch.zeros_like(mean), torch.zeros_like(var)))
         sums[layer.key] = (old[0] + len(x) * mean, old[1] + len(x) * var)
-        return layer.forward(x, channels, mean, var)
+        return normalised
 
     for batch in torch.split(images, batch_size):
         supernet(at_resolution(batch, supernet.space, subnet), subnet, norm=record)

