@@ -40,15 +40,16 @@ class Engine:
         """Answer normalised images (N, C, H, W), float32, under configuration `id_`.
 
         An image leaves at the first exit whose confidence reaches the threshold; the segments
-        behind are not run for it.
+        behind are not run for it. ManifestError: images of another shape or type.
         """
         network = self.manifest.network(id_)
+        first = self.manifest.content["files"][network["segments"][0]]
+        check_images(images, first.get("input", list(images.shape[1:])))
         thresholds = [*self.manifest.configuration(id_)["thresholds"], 0.0]
         n = len(images)
         waiting = np.arange(n)
         answers = Answers(np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.int64))
         x = np.ascontiguousarray(images, dtype=np.float32)
-        self._check(network["segments"][0], x)
         for i, file in enumerate(network["segments"]):
             *features, logits = self._session(file).run(None, {"input": x})
             confidence, classes = decide(logits, network["temperatures"][i])
@@ -70,16 +71,6 @@ class Engine:
             x = features[0] if features else x
         return found
 
-    def _check(self, first: str, images: np.ndarray) -> None:
-        """ManifestError where these are no images of this network; a sum is finite if all are."""
-        shape = self.manifest.content["files"][first].get("input")
-        if images.ndim != 4 or (shape is not None and list(images.shape[1:]) != shape):
-            raise ManifestError(
-                f"images have shape {images.shape}, the network takes (N, C, H, W) of {shape}"
-            )
-        if not np.isfinite(images.sum()):
-            raise ManifestError("images have values that are not finite (NaN or infinite)")
-
     def _session(self, file: str) -> Any:
         if file not in self._sessions:
             import onnxruntime
@@ -90,6 +81,29 @@ class Engine:
                 self.manifest.path(file), options, providers=self.providers
             )
         return self._sessions[file]
+
+
+def check_images(images: np.ndarray, shape: list[int]) -> None:
+    """ManifestError, which says what to do, for what are no normalised images of `shape` (C, H, W).
+
+    Numbers of 0 to 255 would be answered too, and wrongly; so whole numbers are refused.
+    """
+    wanted, found = f"(N, {', '.join(map(str, shape))})", tuple(np.shape(images))
+    if found[1:] != tuple(shape) or len(found) != 4:
+        advice = "resize them as in training"
+        if found == tuple(shape):
+            advice = "one image is a batch as well: images[None]"
+        elif sorted(found[1:]) == sorted(shape) and len(found) == 4:
+            advice = "channels come first: images.transpose(0, 3, 1, 2)"
+        raise ManifestError(f"images must have the shape {wanted}, got {found}; {advice}")
+    kind = np.asarray(images).dtype
+    if kind.kind != "f":
+        raise ManifestError(
+            f"images must be float32, normalised, got {kind}; manifest.normalise(images) makes "
+            "them of uint8 pixels"
+        )
+    if not np.isfinite(images).all():
+        raise ManifestError("images have values that are not finite: they answer nothing")
 
 
 def decide(logits: np.ndarray, temperature: float) -> Any:

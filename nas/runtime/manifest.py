@@ -63,6 +63,12 @@ class Manifest:
                 f"{self.folder} does not say how images are normalised: its weights were imported; "
                 "normalise them as their authors did"
             )
+        n_channels, found = len(described["mean"]), tuple(np.shape(images))
+        if len(found) != 4 or found[1] != n_channels or images.dtype != np.uint8:
+            raise ManifestError(
+                f"pixels must be uint8 of the shape (N, {n_channels}, height, width), got "
+                f"{images.dtype} of {found}; channels come before height and width"
+            )
         mean = np.asarray(described["mean"], np.float32).reshape(1, -1, 1, 1)
         std = np.asarray(described["std"], np.float32).reshape(1, -1, 1, 1)
         return ((images.astype(np.float32) / np.float32(255) - mean) / std).astype(np.float32)

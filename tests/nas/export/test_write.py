@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nas.onnx.graph import OPSET, segment_model
 from nas.pareto import ParetoTable, read_pareto
@@ -320,13 +322,24 @@ def test_a_folder_without_manifest_is_no_export(tmp_path: Path) -> None:
         read_manifest(str(tmp_path))
 
 
-def test_what_is_no_image_is_one_line(board: Manifest) -> None:
-    engine, images = Engine(board), np.zeros((2, 1, 8, 8), np.float32)
-    with pytest.raises(ManifestError, match=r"images have shape \(2, 3, 8, 8\), the network takes"):
-        engine(board.ids[0], np.zeros((2, 3, 8, 8), np.float32))
-    images[1, 0, 3, 3] = np.nan
-    with pytest.raises(ManifestError, match="values that are not finite"):
-        engine(board.ids[0], images)
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.zeros((2, 8, 8, 1), np.float32), "got (2, 8, 8, 1); channels come first"),
+        (np.zeros((1, 8, 8), np.float32), "got (1, 8, 8); one image is a batch as well"),
+        (np.zeros((2, 3, 32, 32), np.float32), "got (2, 3, 32, 32); resize them"),
+        (np.zeros((2, 1, 8, 8), np.uint8), "got uint8; manifest.normalise(images) makes"),
+        (np.full((1, 1, 8, 8), np.nan, np.float32), "images have values that are not finite"),
+    ],
+)
+def test_other_images_are_refused_in_one_line(
+    board: Manifest, images: NDArray[np.generic], said: str
+) -> None:
+    with pytest.raises(ManifestError, match=re.escape(said)) as refused:
+        Engine(board)(board.ids[0], images)
+    with pytest.raises(ManifestError, match=r"pixels must be uint8 of the shape \(N, 1, height"):
+        board.normalise(images[..., None])
+    assert "\n" not in str(refused.value)
 
 
 def test_an_unknown_configuration_is_named(board: Manifest) -> None:
