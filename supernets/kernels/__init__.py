@@ -1,0 +1,16 @@
+"""Kernels of pruned convolutions on a CPU: generated, translated at first use, kept in a cache."""
+
+from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
+from supernets.kernels.network import pack_network
+from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
+
+__all__ = [
+    "DepthwiseConv2d",
+    "KernelLayer",
+    "PackedConv2d",
+    "PackedWeights",
+    "pack",
+    "pack_network",
+    "read_packed",
+    "write_packed",
+]
