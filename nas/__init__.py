@@ -9,29 +9,38 @@ from nas.version import __version__
 
 if TYPE_CHECKING:
     from nas.api import (
+        Measured,
         ParetoTable,
-        device_names,
-        export_points,
+        devices,
+        export,
         get_device,
+        measure,
         read_pareto,
-        search_pareto,
+        search,
+        search_together,
     )
 
 __all__ = [
+    "Measured",
     "ParetoTable",
     "__version__",
-    "device_names",
-    "export_points",
+    "devices",
+    "export",
     "get_device",
+    "measure",
     "read_pareto",
-    "search_pareto",
+    "search",
+    "search_together",
 ]
+CALLED = ("devices", "export", "measure", "search")  # packages that are called as well
 
 
 def __getattr__(name: str) -> Any:
     """A function of `nas.api` when it is first used (PEP 562): `import nas` loads nothing else."""
     if name not in __all__:
         raise AttributeError(f"module 'nas' has no attribute {name!r}; it has {', '.join(__all__)}")
+    if name in CALLED:
+        return import_module(f"nas.{name}")
     value = getattr(import_module("nas.api"), name)
     globals()[name] = value
     return value

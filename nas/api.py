@@ -1,9 +1,8 @@
-"""What a researcher calls from Python, under `nas.`: search, read, choose, export.
+"""What a researcher calls from Python, under `nas.`: search, read, choose, measure, export.
 
-`import nas` loads none of it; a name is looked up when it is used. `nas.search`, `nas.devices`,
-`nas.measure` and `nas.export` are the packages behind these functions, so that none of the
-functions has such a name: `nas.search` could be a function here and a package there, depending on
-what was imported before.
+The command line calls the same functions. `import nas` loads none of it; a name is looked up when
+it is used. `nas.search`, `nas.devices`, `nas.measure` and `nas.export` are packages too
+(`nas/called.py`).
 """
 
 from __future__ import annotations
@@ -12,32 +11,51 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nas.devices import device_names, get_device
 from nas.pareto import ParetoTable, read_pareto
 from search_spaces import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nas.devices import Device
+    from nas.measure.listener import Listener as MeasureListener
+    from nas.measure.run import Told
     from nas.runtime import Manifest
+    from nas.search import SearchSettings
+    from nas.search.front.shared_set import SharedContent
     from nas.search.listener import Listener
 
 __all__ = [
+    "Measured",
     "ParetoTable",
-    "device_names",
-    "export_points",
+    "devices",
+    "export",
     "get_device",
+    "measure",
     "read_pareto",
-    "search_pareto",
+    "search",
+    "search_together",
 ]
 
 
-def search_pareto(
+def devices() -> list[str]:
+    """The names that `nas.search(device=...)` takes: `host`, the shipped profiles, your own.
+
+    >>> import nas
+    >>> nas.devices()[:3]
+    ['host', 'agx-orin', 'agx-thor']
+    """
+    return device_names()
+
+
+def search(
     device: str | Device,
     *,
+    trials: int = 1000,
     out: str | Path | None = None,
-    n_trials: int = 1000,
     seed: int = 0,
     max_error_pct: float | None = None,
     max_latency_ms: float | None = None,
@@ -51,39 +69,156 @@ def search_pareto(
 ) -> ParetoTable:
     """Search subnets, exits and clocks for `device`: a Pareto set per DVFS level.
 
-    `device` is a name of `device_names()`, a profile's `.toml` file or an own device. `out` keeps
-    what `nas search --out` writes, the study as well; without it nothing stays on the disk. The
-    bounds hold for every point; `levels` are the only ones that may be used. `settings` are the
-    other fields of `nas.search.SearchSettings`, such as `supernet`, `space` or `sampler`.
-    `listener` is told how far the search is. InputError: what cannot be used, in one line.
+    `device` is a name of `nas.devices()`, a profile's `.toml` file or an own device; `trials` are
+    the subnets to search. `out` keeps what `nas search --out` writes, the study as well; without it
+    nothing stays on the disk. The bounds hold for every point; `levels` are the only ones that may
+    be used. `settings` are the other fields of `nas.search.SearchSettings`, such as `supernet`,
+    `space` or `sampler` (a name, or any Optuna sampler). `listener` is told how far the search is.
+    InputError: what cannot be used, in one line.
 
     >>> import nas
-    >>> table = nas.search_pareto("xavier-nx", n_trials=100, out="runs/xavier-nx")
+    >>> table = nas.search(device="xavier-nx", trials=100, out="runs/xavier-nx")
     >>> len(table.levels)
     15
     """
-    from nas.search import Bounds, SearchSettings, run_search
-
-    known = {field.name for field in fields(SearchSettings)}
-    if unknown := sorted(set(settings) - known):
-        raise TypeError(f"search_pareto() has no argument {unknown[0]!r}")
-    allowed = None if levels is None else tuple(levels)
-    bounds = Bounds(
-        max_error_pct, max_latency_ms, max_worst_latency_ms, max_energy_mj, levels=allowed
+    tables, _ = search_together(
+        [device],
+        trials=trials,
+        out=out,
+        seed=seed,
+        max_error_pct=max_error_pct,
+        max_latency_ms=max_latency_ms,
+        max_worst_latency_ms=max_worst_latency_ms,
+        max_energy_mj=max_energy_mj,
+        levels=levels,
+        resume=resume,
+        overwrite=overwrite,
+        listener=listener,
+        **settings,
     )
+    return tables[0]
+
+
+def search_together(
+    devices: Sequence[str | Device],
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> tuple[list[ParetoTable], SharedContent | None]:
+    """One search for several devices: the table of each, and the few subnets that serve them all.
+
+    The arguments are those of `nas.search`. What is shared is None for one device.
+
+    >>> import nas
+    >>> tables, shared = nas.search_together(["xavier-nx", "nano"], trials=60)
+    >>> [table.content["device"]["name"] for table in tables]
+    ['xavier-nx', 'nano']
+    """
+    from nas.search import search_devices
+
     with TemporaryDirectory() as aside:
-        asked = SearchSettings(
-            device=device,
-            out=aside if out is None else out,
-            n_trials=n_trials,
-            seed=seed,
-            bounds=bounds,
-            **settings,
-        )
-        return run_search(asked, resume=resume, overwrite=overwrite, listener=listener)
+        asked = search_settings(devices, out=aside if out is None else out, **settings)
+        return search_devices(asked, resume=resume, overwrite=overwrite, listener=listener)
 
 
-def export_points(
+def search_settings(
+    devices: Sequence[str | Device], *, trials: int = 1000, **named: Any
+) -> SearchSettings:
+    """The arguments of a search as its settings: bounds by their names, the rest by theirs."""
+    from nas.search import Bounds, SearchSettings
+
+    limits = {field.name for field in fields(Bounds)}
+    known = {field.name for field in fields(SearchSettings)} - {"bounds", "device", "others"}
+    if unknown := sorted(set(named) - known - limits):
+        raise TypeError(f"search() has no argument {unknown[0]!r}")
+    bounds = {name: value for name, value in named.items() if name in limits}
+    if bounds.get("levels") is not None:
+        bounds["levels"] = tuple(bounds["levels"])
+    others = {name: value for name, value in named.items() if name not in limits}
+    first, *more = devices
+    return SearchSettings(
+        device=first, others=tuple(more), n_trials=trials, bounds=Bounds(**bounds), **others
+    )
+
+
+class Measured(NamedTuple):
+    """What `nas.measure` gives."""
+
+    rows: pd.DataFrame  # all of the file: the columns are those of docs/reference.md
+    told: Told  # the noise of the rows, which are noisy, how far predicted costs are off
+
+
+def measure(
+    device: str | None = None,
+    *,
+    out: str | Path,
+    space: str | None = None,
+    of: str | Path | None = None,
+    samples: int | None = None,
+    levels: Sequence[int] | Literal["all"] | None = None,
+    remote: str | None = None,
+    seconds: float = 0.3,
+    repeats: int = 1,
+    seed: int = 0,
+    listener: MeasureListener | None = None,
+    **settings: Any,
+) -> Measured:
+    """Measure latency and energy on `device`; the rows go into the file `out` as they come.
+
+    Either `samples` subnets of `space` are measured (320), or what `of` asks for: a plan, or the
+    points of a `pareto.json`, whose measured costs are then written into it. `levels` are DVFS
+    levels, -1 the fastest, or `"all"`; without them a space is measured at the fastest, a file at
+    all of its own. `remote`
+    (`USER@HOST`) measures on a board over ssh. `seconds` times a row, `repeats` times each; a
+    measurement that was stopped goes on from the file. `settings` are the other fields of
+    `nas.measure.settings.MeasureSettings`. InputError: what cannot be used, in one line.
+
+    >>> import nas
+    >>> found = nas.measure("host", space="resnet-digits", samples=2, seconds=0.01, out="rows.csv")
+    >>> len(found.rows), set(found.rows["source"])
+    (10, {'measured'})
+    """
+    import pandas as pd
+
+    from nas.measure.listener import Silent
+    from nas.measure.sampled import measure_sampled
+    from nas.measure.settings import MeasureSettings
+    from nas.search.measure_of import measure_of
+
+    known = {field.name for field in fields(MeasureSettings)}
+    if unknown := sorted(set(settings) - known):
+        raise TypeError(f"measure() has no argument {unknown[0]!r}")
+    paths = {name: Path(x) for name, x in settings.items() if name in {"against", "ofa_lut"} and x}
+    asked = MeasureSettings(
+        out=Path(out),
+        device=device,
+        space=space,
+        of=None if of is None else Path(of),
+        n_subnets=samples,
+        remote=remote,
+        seconds=seconds,
+        n_repeats=repeats,
+        seed=seed,
+        levels=_asked_levels(levels, of),
+        **settings | paths,
+    )
+    told = (measure_sampled if of is None else measure_of)(asked, listener or Silent())
+    return Measured(pd.read_csv(out), told)
+
+
+def _asked_levels(
+    levels: Sequence[int] | Literal["all"] | None, of: str | Path | None
+) -> tuple[int, ...] | None:
+    """As `MeasureSettings` has them: None is all."""
+    if levels is None:
+        return (-1,) if of is None else None
+    return None if levels == "all" else tuple(int(level) for level in levels)
+
+
+def export(
     pareto: ParetoTable | str | Path,
     out: str | Path,
     *,
@@ -105,7 +240,7 @@ def export_points(
     >>> import nas
     >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
     >>> point = table.cheapest(max_error_pct=9)
-    >>> manifest = nas.export_points(table, "board", ids=[point["id"]], bn_cache=BN_CACHE)
+    >>> manifest = nas.export(table, "board", ids=[point["id"]], bn_cache=BN_CACHE)
     >>> manifest.ids == [point["id"]]
     True
     """

@@ -22,6 +22,7 @@ MAY_IMPORT = {
 }
 ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that they may import
     "version": set(),
+    "called": set(),
     "files": set(),
     "board": set(),
     "runtime": set(),
@@ -30,18 +31,18 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "samplers": {"pareto"},
     "cluster": {"files"},
     "zoo": {"files", "pareto"},
-    "devices": {"board", "onnx"},
+    "devices": {"board", "called", "onnx"},
     "remote": {"devices", "onnx"},
     "transfer": {"devices", "files", "pareto"},
-    "measure": {"cluster", "devices", "files", "pareto", "remote"},
+    "measure": {"called", "cluster", "devices", "files", "pareto", "remote"},
     "report": {"files", "pareto", "runtime"},
-    "export": {"devices", "files", "onnx", "pareto", "runtime", "version", "zoo"},
+    "export": {"called", "devices", "files", "onnx", "pareto", "runtime", "version", "zoo"},
     "search": {
-        *{"cluster", "devices", "files", "measure", "pareto"},
-        *{"report", "samplers", "transfer", "version", "zoo"},
+        *{"called", "cluster", "devices", "files", "measure", "pareto"},
+        *{"remote", "report", "samplers", "transfer", "version", "zoo"},
     },
 }
-ROOMS["api"] = {"devices", "export", "pareto", "runtime", "search", "zoo"}
+ROOMS["api"] = {"devices", "export", "measure", "pareto", "runtime", "search", "zoo"}
 ROOMS["cli"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
 SEARCH = ("score", "front", "images", "study")

@@ -36,10 +36,10 @@ def export(
 
     Example: `nas export --pareto run/pareto.json --data cifar-10-batches-bin --out board`
     """
-    from nas.api import export_points
+    from nas.api import export as write_points
     from nas.cli.output import command_line, console, print_json
 
-    manifest = export_points(
+    manifest = write_points(
         pareto,
         out,
         ids=id_ or (),

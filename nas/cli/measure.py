@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def measure(
@@ -88,37 +91,59 @@ def measure(
 
     Example: `nas measure --of runs/nx/pareto.json --remote me@board --points 5 --out rows.csv`
     """
-    from nas.cli.measure_of import measure_of
-    from nas.cli.measure_sampled import measure_sampled
+    from nas.api import measure as measure_rows
     from nas.cli.options import parse_levels, parse_names, parse_numbers
-    from nas.cli.output import console, print_json
-    from nas.measure.settings import MeasureSettings
+    from nas.cli.output import command_line, console, print_json
 
-    settings = MeasureSettings(
-        out=out,
-        device=device,
-        space=space,
-        of=of,
-        n_points=points,
-        n_subnets=samples,
-        levels=parse_levels(levels or ("-1" if of is None else "all")),
-        backends=parse_names(backend),
-        precisions=parse_names(precision),
-        batches=parse_numbers("batch", batch),
-        power_mode=power_mode,
-        remote=remote,
-        sudo=sudo,
-        ray=ray,
-        n_repeats=repeat,
-        per_operator=per_operator,
-        against=against,
-        ofa_lut=ofa_lut,
-        redo_noisy=redo_noisy,
-        seconds=seconds,
-        threads=threads,
-        seed=seed,
-    )
-    run = measure_sampled if of is None else measure_of
-    told = run(settings, console(quiet=quiet))
+    with _Screen(console(quiet=quiet)) as screen:
+        told = measure_rows(
+            device,
+            out=out,
+            space=space,
+            of=of,
+            n_points=points,
+            samples=samples,
+            levels=None if levels is None else parse_levels(levels) or "all",
+            backends=parse_names(backend),
+            precisions=parse_names(precision),
+            batches=parse_numbers("batch", batch),
+            power_mode=power_mode,
+            remote=remote,
+            sudo=sudo,
+            ray=ray,
+            repeats=repeat,
+            per_operator=per_operator,
+            against=against,
+            ofa_lut=ofa_lut,
+            redo_noisy=redo_noisy,
+            seconds=seconds,
+            threads=threads,
+            seed=seed,
+            command=command_line(),
+            listener=screen,
+        ).told
     if json:
         print_json(told)
+
+
+class _Screen:
+    """Draws what measuring reports: remarks, and a bar for the rows."""
+
+    def __init__(self, log: Console) -> None:
+        from nas.cli.output import progress
+
+        self.log, self.bar = log, progress(log)
+        self.task = self.bar.add_task("measure", total=None, note="", visible=False)
+
+    def __enter__(self) -> _Screen:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.bar.stop()
+
+    def say(self, text: str) -> None:
+        self.log.print(text, soft_wrap=True, markup=False)
+
+    def row(self, done: int, total: int, note: str) -> None:
+        self.bar.update(self.task, completed=done, total=total, note=note, visible=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.pareto import ParetoTable
-    from nas.search import SearchSettings
     from nas.search.front.outcomes import Generation
     from nas.search.front.shared_set import SharedContent
 
-RENAMED = {"samples": "n_target_rows", "trials": "n_trials", "points": "n_points"}
+RENAMED = {"samples": "n_target_rows", "points": "n_points"}
+SHOWN = ("device", "plan", "resume", "overwrite", "json", "quiet")  # are no settings of a search
 TARGET = "Target"
 NETWORKS = "What is searched"
 COSTS = "Costs of the target"
@@ -208,54 +207,48 @@ def search(
     given = dict(locals())
     if not quiet:  # before libraries are loaded, which takes seconds
         print(f"nas search for {', '.join(device)}", file=sys.stderr, flush=True)
+    from nas.api import search_settings, search_together
     from nas.cli.output import console
-    from nas.search import search_devices
     from search_spaces import InputError
 
     if resume and overwrite:
         raise InputError("`resume` and `overwrite` exclude each other; give one of them")
-    settings = _settings(given)
-    log = console(quiet=quiet)
+    asked, log = _arguments(given), console(quiet=quiet)
     if plan is not None:
         from nas.cli.plan import print_plan
 
-        print_plan(settings, plan, log)
+        print_plan(search_settings(device, **asked), plan, log)
         return
     with _Screen(log, trials) as screen:
-        tables, shared = search_devices(
-            settings, resume=resume, overwrite=overwrite, listener=screen
+        tables, shared = search_together(
+            device, resume=resume, overwrite=overwrite, listener=screen, **asked
         )
-    files = "pareto.json, pareto.csv, report.html"
+    folder, files = asked["out"], "pareto.json, pareto.csv, report.html"
     journal = "" if instant or storage else ", study.journal"
     if shared is None:
-        log.print(f"files: {settings.folder}/{files}{journal}", soft_wrap=True)
+        log.print(f"files: {folder}/{files}{journal}", soft_wrap=True)
     else:
-        told = f"files: {settings.folder}/shared.json{journal}, DEVICE/{{{files}}}"
+        told = f"files: {folder}/shared.json{journal}, DEVICE/{{{files}}}"
         log.print(told, soft_wrap=True)
     if json or not quiet:
-        _print(tables, shared, settings.folder, json=json)
+        _print(tables, shared, folder, json=json)
 
 
-def _settings(given: dict[str, Any]) -> SearchSettings:
-    """The command's options as settings, which have fields of the same names."""
+def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """The command's options as the arguments of `nas.search`, most of which have their names."""
     from nas.cli.options import parse_levels
     from nas.cli.output import command_line
     from nas.pareto import OBJECTIVES
-    from nas.search import Bounds, SearchSettings
 
-    first, *others = given["device"]
-    levels, out = given["levels"], given["out"]
-    bounds = {f.name: given[f.name] for f in fields(Bounds)}
-    named = {RENAMED.get(name, name): value for name, value in given.items()} | {
-        "device": first,
-        "others": tuple(others),
-        "out": out or Path("runs") / "+".join(Path(name).stem for name in given["device"]),
-        "bounds": Bounds(**bounds | {"levels": None if levels is None else parse_levels(levels)}),
+    levels = given["levels"]
+    changed = {
+        "out": given["out"] or Path("runs") / "+".join(Path(name).stem for name in given["device"]),
+        "levels": None if levels is None else parse_levels(levels),
         "objectives": (*OBJECTIVES, *(given["objectives"] or ())),
         "evaluate": given["evaluate"] or given["ray"] is not None,
         "command": command_line(),
     }
-    return SearchSettings(**{f.name: named[f.name] for f in fields(SearchSettings)})
+    return {str(RENAMED.get(k, k)): v for k, v in (given | changed).items() if k not in SHOWN}
 
 
 def _print(

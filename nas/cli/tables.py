@@ -14,9 +14,9 @@ from nas.cli.answer import Comparison, answer, digits, next_steps, sentence
 from nas.cli.cautions import cautions
 from nas.cli.output import command_text
 from nas.cli.quality import quality
-from nas.cli.verified import verified_cost_lines
 from nas.pareto import Level, ParetoTable, Point
 from nas.pareto.records import DeviceEntry, SearchEntry
+from nas.report.verified import verified_cost_lines
 
 if TYPE_CHECKING:
     from nas.search.front.shared_set import SharedContent

@@ -1,5 +1,6 @@
 """What networks run on: profiles, the analytic model, this machine."""
 
+from nas.called import call_package
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.catalog import device_names, get_device, level_numbers, register_device
 from nas.devices.host import HostDevice
@@ -35,3 +36,5 @@ __all__ = [
     "profile_names",
     "register_device",
 ]
+
+call_package(__name__)

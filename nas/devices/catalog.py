@@ -39,7 +39,7 @@ def device_names() -> list[str]:
     """`host`, every profile, ours or in your own folder, and registered devices.
 
     >>> import nas
-    >>> "xavier-nx" in nas.device_names()
+    >>> "xavier-nx" in nas.devices()
     True
     """
     return ["host", *profile_names(), *_factories()]

@@ -1,5 +1,6 @@
 """Measuring: what to measure, the table it goes into, and how far its rows can be trusted."""
 
+from nas.called import call_package
 from nas.measure.jobs import (
     GIVE_UP,
     Job,
@@ -27,3 +28,5 @@ __all__ = [
     "row_key",
     "unique_operators",
 ]
+
+call_package(__name__)

@@ -40,6 +40,7 @@ class MeasureSettings:
     seconds: float = 0.3
     threads: int = 1
     seed: int = 0
+    command: str = ""  # as typed; empty from Python
 
     def __post_init__(self) -> None:
         for name, value in (("n_subnets", self.n_subnets), ("n_repeats", self.n_repeats)):

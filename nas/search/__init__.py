@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nas.called import call_package
+
 if TYPE_CHECKING:
     from nas.samplers.nsga2 import GenerationSampler
     from nas.samplers.surrogate import SurrogateSampler
@@ -53,3 +55,6 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)
+
+
+call_package(__name__)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import nas
+import nas.api
 from nas.pareto.read import read_pareto
 from search_spaces import InputError
 from tests.nas.pareto.results import small_result
@@ -28,13 +31,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "function",
     [
-        nas.search_pareto,
+        nas.api.search,
+        nas.api.search_together,
+        nas.api.measure,
         read_pareto,
         nas.ParetoTable.at,
         nas.ParetoTable.cheapest,
         nas.ParetoTable.to_pandas,
-        nas.export_points,
-        nas.device_names,
+        nas.api.export,
+        nas.api.devices,
         nas.get_device,
     ],
     ids=lambda function: function.__name__,
@@ -55,15 +60,23 @@ def test_the_example_of_its_documentation_runs(
 def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(nas, name) is not None for name in nas.__all__)
     assert set(nas.__all__) <= set(dir(nas))
-    with pytest.raises(AttributeError, match="has no attribute 'seerch'; it has ParetoTable"):
+    with pytest.raises(AttributeError, match="no attribute 'seerch'; it has Measured, Pareto"):
         _ = nas.seerch
 
 
-def test_no_function_has_the_name_of_a_package() -> None:
-    """`nas.search` would be a function or a package, depending on what was imported before."""
-    packages = {path.name for path in (ROOT / "nas").iterdir() if path.is_dir()}
-    modules = {path.stem for path in (ROOT / "nas").glob("*.py")}
-    assert not set(nas.__all__) & (packages | modules)
+@pytest.mark.parametrize("name", nas.CALLED)
+def test_a_package_is_called_as_the_function_of_its_name(name: str) -> None:
+    """Whatever was imported before: it is one module, which keeps its own names."""
+    package, function = import_module(f"nas.{name}"), getattr(nas.api, name)
+    assert getattr(nas, name) is package
+    assert inspect.signature(package) == inspect.signature(function)
+    assert callable(package)
+    assert package.__all__
+
+
+def test_a_package_that_is_called_gives_what_its_function_does() -> None:
+    assert nas.devices() == nas.api.devices()
+    assert "xavier-nx" in nas.devices()
 
 
 def test_the_import_is_light() -> None:
@@ -77,12 +90,12 @@ def test_the_import_is_light() -> None:
 
 
 def test_a_setting_that_is_none_is_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="has no argument 'trials'"):
-        nas.search_pareto("nano", trials=3)
+    with pytest.raises(TypeError, match="has no argument 'trails'"):
+        nas.search("nano", trails=3)
     with pytest.raises(InputError, match=r"trials`? must be at least 1, got 0"):
-        nas.search_pareto("nano", n_trials=0)
+        nas.search("nano", trials=0)
 
 
 def test_a_table_without_a_supernet_exports_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="comes with tables alone: nothing to export"):
-        nas.export_points(nas.ParetoTable(small_result()), tmp_path / "board")
+        nas.export(nas.ParetoTable(small_result()), tmp_path / "board")

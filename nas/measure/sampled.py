@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
-    from nas.cli.measure_run import Told
+    from nas.measure.listener import Listener
+    from nas.measure.run import Told
     from nas.measure.settings import MeasureSettings
 
 N_SUBNETS = 320
 
 
-def measure_sampled(settings: MeasureSettings, log: Console) -> Told:
+def measure_sampled(settings: MeasureSettings, listener: Listener) -> Told:
     """Measure into `settings.out`; returns what `--json` prints."""
     from dataclasses import asdict
 
-    from nas.cli.measure_devices import open_devices
-    from nas.cli.measure_run import described, run_jobs
     from nas.devices import level_numbers
     from nas.measure import operator_jobs, program_jobs, programs
     from nas.measure.ofa_table import block_jobs, write_table
+    from nas.measure.open_devices import open_devices
     from nas.measure.per_operator import lut_error, machines, operators_and_programs
+    from nas.measure.run import described, run_jobs
     from nas.measure.table import Table, held_table
     from search_spaces import get_space
 
@@ -31,7 +31,7 @@ def measure_sampled(settings: MeasureSettings, log: Console) -> Told:
     assert s.device is not None
     assert s.space is not None
     space = get_space(s.space)
-    devices = open_devices(s, s.device, s.kinds, log, power_mode=s.power_mode)
+    devices = open_devices(s, s.device, s.kinds, listener, power_mode=s.power_mode)
     hosts = machines(devices) if s.per_operator or s.ofa_lut else []
     sampled = [] if s.ofa_lut else programs(space, s.n_subnets or N_SUBNETS, s.seed)
     order: dict[str, int] = {"repeats": s.n_repeats, "seed": s.seed}
@@ -46,12 +46,12 @@ def measure_sampled(settings: MeasureSettings, log: Console) -> Told:
         jobs = program_jobs(devices, space, sampled, levels=levels, **order)
     with held_table(s.out):
         table = Table(s.out)
-        told = described(run_jobs(s, jobs, table, log))
+        told = described(run_jobs(s, jobs, table, listener))
     if s.ofa_lut is not None:
         write_table(s.ofa_lut, jobs, table.rows, hosts[0])
-        log.print(f"the table is in {s.ofa_lut}")
+        listener.say(f"the table is in {s.ofa_lut}")
     for host, rows in zip(hosts, whole, strict=False):
         error = lut_error(space, table.rows, rows, host, seed=s.seed)
         told.setdefault("lut", []).append(asdict(error))
-        log.print(error.line())
+        listener.say(error.line())
     return told

@@ -6,11 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nas.cli.measure_run import Told
     from nas.devices import Device
     from nas.measure import Job
+    from nas.measure.listener import Listener
+    from nas.measure.run import Told
     from nas.measure.settings import MeasureSettings
     from nas.measure.table import Table, TextRow
     from nas.measure.wanted import Asked, Wanted
@@ -20,15 +19,15 @@ if TYPE_CHECKING:
 Held = TypeVar("Held", str, int)
 
 
-def measure_of(settings: MeasureSettings, log: Console) -> Told:
+def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
     """Measure what `settings.of` asks for into `settings.out`; returns what `--json` prints.
 
     Device, space, power mode and batch are those of the file: settings that say otherwise are an
     InputError. Backend and precision may differ, and it is said.
     """
-    from nas.cli.measure_run import described, run_jobs
     from nas.devices import level_numbers
     from nas.files import prepare_folder
+    from nas.measure.run import described, run_jobs
     from nas.measure.table import Table
     from nas.measure.wanted import read_wanted, wanted_jobs
     from nas.remote.session import FailedRowsError
@@ -39,40 +38,38 @@ def measure_of(settings: MeasureSettings, log: Console) -> Told:
     wanted = read_wanted(s.of, device=s.device, space=s.space, n_points=s.n_points)
     if wanted.table is not None:
         prepare_folder(s.of.parent)  # the costs go there: better said before hours than after them
-    on = _device(s, wanted, log)
+    on = _device(s, wanted, listener)
     wanted.check_device(on)
     if s.levels is not None:
         wanted = wanted.only(level_numbers(on, s.levels))
     jobs, of = wanted_jobs(wanted, on, repeats=s.n_repeats, seed=s.seed)
-    log.print(_announced(wanted, on), markup=False)
+    listener.say(_announced(wanted, on))
     table = Table(s.out)
     try:
-        told = described(run_jobs(s, jobs, table, log))
+        told = described(run_jobs(s, jobs, table, listener))
     except FailedRowsError:
         if wanted.table is not None:
             with suppress(InputError):  # what did run is of use; then the failure is said
-                _verify(wanted, on, of, table, log)
+                _verify(wanted, on, of, table, s.command, listener)
         raise
     if wanted.table is not None:
-        return told | {"verified_cost": _verify(wanted, on, of, table, log)}
-    _say_clocks(table.rows, of, on, log)
-    log.print(
-        f"search with them: nas search ... --measurements {s.out}", soft_wrap=True, markup=False
-    )
+        return told | {"verified_cost": _verify(wanted, on, of, table, s.command, listener)}
+    _say_clocks(table.rows, of, on, listener)
+    listener.say(f"search with them: nas search ... --measurements {s.out}")
     return told
 
 
-def _device(settings: MeasureSettings, wanted: Wanted, log: Console) -> Device:
+def _device(settings: MeasureSettings, wanted: Wanted, listener: Listener) -> Device:
     """The one device that the file is for, as the settings reach it."""
-    from nas.cli.measure_devices import open_devices
+    from nas.measure.open_devices import open_devices
     from search_spaces import InputError
 
     s = settings
-    backend, precision = _chosen(s, wanted, log)
+    backend, precision = _chosen(s, wanted, listener)
     batch = _agreed(wanted, "batch", wanted.about["batch"], s.batches[0])
     mode = _agreed(wanted, "power_mode", wanted.about["power_mode"], s.power_mode)
     kind, name = (backend, precision, batch), s.device or wanted.device
-    (on,) = open_devices(s, name, [kind], log, power_mode=mode, model=wanted.about["backend"])
+    (on,) = open_devices(s, name, [kind], listener, power_mode=mode, model=wanted.about["backend"])
     if s.ray is not None and on.name != "host":
         raise InputError(f"`ray` measures on nodes of a cluster; {s.of} is for {on.name}")
     return on
@@ -90,7 +87,7 @@ def _agreed(wanted: Wanted, name: str, held: Held | None, given: Held | None) ->
 
 
 def _chosen(
-    settings: MeasureSettings, wanted: Wanted, log: Console
+    settings: MeasureSettings, wanted: Wanted, listener: Listener
 ) -> tuple[str | None, str | None]:
     """Backend and precision: the file's, or the user's with a remark."""
     from nas.remote.device import RUNNERS
@@ -107,9 +104,8 @@ def _chosen(
         )
     for name in held:
         if held[name] not in (None, kind[name]):
-            log.print(
+            listener.say(
                 f"warning: {wanted.path} is for {name} {held[name]}, measured with {kind[name]}",
-                markup=False,
             )
     return kind["backend"], kind["precision"]
 
@@ -126,27 +122,31 @@ def _announced(wanted: Wanted, device: Device) -> str:
 
 
 def _verify(
-    wanted: Wanted, device: Device, jobs: dict[Asked, list[Job]], table: Table, log: Console
+    wanted: Wanted,
+    device: Device,
+    jobs: dict[Asked, list[Job]],
+    table: Table,
+    command: str,
+    listener: Listener,
 ) -> VerifiedCosts:
     """Costs of the points into the result and its report; on the screen how they compare."""
-    from nas.cli.output import command_line
-    from nas.cli.verified import verified_cost_lines
     from nas.report import write_report
+    from nas.report.verified import verified_cost_lines
     from nas.search.verify_cost import verify_cost
 
     assert wanted.table is not None
-    told = verify_cost(wanted, device, jobs, table.rows, file=table.path, command=command_line())
+    told = verify_cost(wanted, device, jobs, table.rows, file=table.path, command=command)
     wanted.table.write_json(wanted.path)
     report = wanted.path.with_name("report.html")
     write_report(wanted.table.content, report, knees=wanted.table.knees())
     for line in verified_cost_lines(wanted.table.content):
-        log.print(line, markup=False)
-    log.print(f"written into {wanted.path} and {report}", soft_wrap=True, markup=False)
+        listener.say(line)
+    listener.say(f"written into {wanted.path} and {report}")
     return told
 
 
 def _say_clocks(
-    rows: list[TextRow], jobs: dict[Asked, list[Job]], device: Device, log: Console
+    rows: list[TextRow], jobs: dict[Asked, list[Job]], device: Device, listener: Listener
 ) -> None:
     """A remark where a board measured at the clocks it had."""
     from nas.measure import row_key
@@ -155,7 +155,7 @@ def _say_clocks(
     keys = {row_key(job.about): asked for asked, own in jobs.items() for job in own}
     off = [row for row in rows if (a := keys.get(row_key(row))) and off_clock(row, a, device)]
     if off:
-        log.print(
+        listener.say(
             f"warning: {len(off)} rows were measured at the clocks found, not at their level's "
             "(column `notes`; --sudo sets clocks as root)"
         )

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from nas.devices import Device
+    from nas.measure.listener import Listener
     from nas.measure.settings import Kind, MeasureSettings
     from nas.remote.messages import Message
 
@@ -18,7 +17,7 @@ def open_devices(
     settings: MeasureSettings,
     name: str,
     kinds: Sequence[Kind],
-    log: Console,
+    listener: Listener,
     *,
     power_mode: str | None,
     model: str | None = None,
@@ -30,7 +29,7 @@ def open_devices(
     from nas.devices import get_device
 
     if settings.remote is not None:
-        return _boards(settings, name, kinds, log, power_mode=power_mode, model=model)
+        return _boards(settings, name, kinds, listener, power_mode=power_mode, model=model)
     return [
         get_device(
             name,
@@ -49,7 +48,7 @@ def _boards(
     settings: MeasureSettings,
     name: str,
     kinds: Sequence[Kind],
-    log: Console,
+    listener: Listener,
     *,
     power_mode: str | None,
     model: str | None,
@@ -65,7 +64,7 @@ def _boards(
     def say(message: Message) -> None:
         for kind in ("dropped", "waiting", "restored"):
             if text := message.get(kind):
-                log.print(f"{target}: {kind}: {text}", markup=False)
+                listener.say(f"{target}: {kind}: {text}")
 
     return [
         RemoteDevice(
