@@ -46,6 +46,7 @@ def write_report(
         simulated=any("simulat" in source for source in sources(pareto, rows)),
         no_go=[key for key, decision in decisions.items() if decision == "no-go"],
         n_target_rows=len(rows),
+        doubtful=[row["doubtful"] for row in rows if row.get("doubtful")],
         has_exits=any(len(p.get("exit_rates") or ()) > 1 for p in pareto["points"]),
         importance=largest_shares(pareto),
         data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
