@@ -191,8 +191,7 @@ def measure(
     known = {field.name for field in fields(MeasureSettings)}
     if unknown := sorted(set(settings) - known):
         raise TypeError(f"measure() has no argument {unknown[0]!r}")
-    files = ("against", "ofa_lut", "power_log")
-    paths = {name: Path(settings[name]) for name in files if settings.get(name)}
+    paths = {name: Path(x) for name, x in settings.items() if name in {"against", "ofa_lut"} and x}
     asked = MeasureSettings(
         out=Path(out),
         device=device,

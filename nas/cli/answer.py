@@ -6,9 +6,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.pareto import Baseline, Level, ParetoTable, Point
+from nas.pareto import WITHIN, Baseline, Level, ParetoTable, Point
 
-WITHIN = 1.0  # percentage points of accuracy that the answer may lie below the best
 CLOCKS = {"gpu_mhz": "GPU", "cpu_mhz": "CPU", "emc_mhz": "memory"}
 
 

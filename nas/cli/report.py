@@ -1,4 +1,4 @@
-"""`nas report`: look at a result."""
+"""`nas report`: look at one result, or at several together."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import typer
 
 
 def report(
-    pareto: Annotated[Path, typer.Option(help="A pareto.json of `nas search`.")],
-    out: Annotated[Path | None, typer.Option(help="HTML file; default beside it.")] = None,
+    pareto: Annotated[
+        list[Path], typer.Option(help="A pareto.json of `nas search`; again for several.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file; default beside the one result.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write only.")] = False,
 ) -> None:
-    """Print the knee point of every level and write the HTML report.
+    """Print what to run and every level, and write the HTML report.
+
+    Several results become one page: a limit is answered by the cheapest point of them all.
 
     Example: `nas report --pareto runs/xavier-nx/pareto.json`
     """
@@ -21,10 +27,14 @@ def report(
     from nas.files import prepare_folder
     from nas.pareto import read_pareto
     from nas.report import write_report
+    from search_spaces import InputError
 
-    table = read_pareto(pareto)
-    out = out or pareto.with_name("report.html")
+    if out is None and len(pareto) > 1:
+        raise InputError("several `pareto` need `out`, the file of the page about them all")
+    tables = [read_pareto(path) for path in pareto]
+    out = out or pareto[0].with_name("report.html")
     prepare_folder(out.parent)
-    write_report(table.content, out, knees=table.knees())
+    write_report(tables, pareto, out)
     if not quiet:
-        print_result(table, pareto, out)
+        for table, path in zip(tables, pareto, strict=True):
+            print_result(table, path, out)

@@ -228,7 +228,7 @@ def search(
     if shared is None:
         log.print(f"files: {folder}/{files}{journal}", soft_wrap=True)
     else:
-        told = f"files: {folder}/shared.json{journal}, DEVICE/{{{files}}}"
+        told = f"files: {folder}/shared.json, report.html{journal}, DEVICE/{{{files}}}"
         log.print(told, soft_wrap=True)
     if json or not quiet:
         _print(tables, shared, folder, json=json)

@@ -11,11 +11,12 @@ from nas.pareto.fronts import (
 )
 from nas.pareto.read import read_pareto
 from nas.pareto.records import Baseline, Exits, Level, Objective, ParetoContent, Point
-from nas.pareto.table import OBJECTIVES, SCHEMA, ParetoTable, searched_levels
+from nas.pareto.table import OBJECTIVES, SCHEMA, WITHIN, ParetoTable, searched_levels
 
 __all__ = [
     "OBJECTIVES",
     "SCHEMA",
+    "WITHIN",
     "Baseline",
     "Exits",
     "Level",

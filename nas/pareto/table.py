@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA: Final = "nas.pareto/1"
+WITHIN: Final = 1.0  # points of accuracy that what is proposed may lie below the best
 OBJECTIVES: tuple[Objective, ...] = ("top1_error_pct", "latency_ms", "energy_mj")
 CSV_COLUMNS = (
     *("id", "level", "gpu_mhz", "cpu_mhz", "emc_mhz", "subnet", "exits"),

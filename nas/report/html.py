@@ -1,57 +1,80 @@
-"""pareto.json as one HTML file that opens without a network."""
+"""One or more pareto.json as one HTML file that opens without a network."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from nas.pareto import Baseline, Point, searched_levels
-from nas.pareto.records import Quantity
-from nas.pareto.verified import FIELD, verified_points
+from nas.pareto import WITHIN, ParetoTable
+from nas.pareto.verified import verified_points
+from nas.report.levels import level_groups, top_baseline
+from nas.report.provenance import banner, main_sources
 from search_spaces import ExitPolicy, write_text
 
 N_GENES = 8  # shown per objective
 
-SOURCES = {
-    "top1_error_pct": "error_source",
-    "latency_ms": "latency_source",
-    "energy_mj": "energy_source",
-}
 
+def write_report(tables: Sequence[ParetoTable], paths: Sequence[Path], out: Path) -> None:
+    """Write `tables` to `out` as one page; `paths` are their files, named in its commands.
 
-def write_report(
-    pareto: Mapping[str, Any],
-    out: Path,
-    *,
-    knees: Mapping[int, str],
-) -> None:
-    """Write the parsed pareto.json to `out` as a page.
-
-    `knees` maps a level to the id of its knee point.
+    The page holds every table whole: a reader's limits are asked of all points of all tables.
     """
-    rows = pareto.get("target_rows") or []
-    baselines = baselines_by_level(pareto)
-    decisions = {key: p.get("decision") for key, p in (pareto.get("predictors") or {}).items() if p}
-    pareto = {**pareto, "levels": searched_levels(pareto)}
-    template = environment().get_template("report.html")
-    page = template.render(
-        pareto=pareto,
-        levels=level_rows(pareto, knees, baselines),
-        verified=[p for p in pareto["points"] if p.get("verified")],
-        cost_verified=verified_points(pareto),
-        simulated=any("simulat" in source for source in sources(pareto, rows)),
-        no_go=[key for key, decision in decisions.items() if decision == "no-go"],
-        n_target_rows=len(rows),
-        doubtful=[row["doubtful"] for row in rows if row.get("doubtful")],
-        has_exits=any(len(p.get("exit_rates") or ()) > 1 for p in pareto["points"]),
-        importance=largest_shares(pareto),
-        data={"pareto": pareto, "knees": knees, "baselines": baselines, "rows": rows},
+    names = labels(tables)
+    results = [_result(*one) for one in zip(tables, paths, names, strict=True)]
+    data = [
+        {key: one[key] for key in ("label", "file", "shell", "knees", "main", "pareto")}
+        for one in results
+    ]
+    page = environment().get_template("page/report.html")
+    least_pct = min((p["top1_error_pct"] for t in tables for p in t.points), default=100.0)
+    asked = {"accuracy": round(100 - (least_pct + WITHIN), 9)}
+    write_text(
+        out,
+        page.render(
+            results=results,
+            banners=banner(names, [table.content for table in tables]),
+            data={"results": data, "asked": asked},
+        ),
     )
-    write_text(out, page)
+
+
+def labels(tables: Sequence[ParetoTable]) -> list[str]:
+    """The device of every table; where two are of one device, what tells them apart as well."""
+    names = [table.content["device"]["name"] for table in tables]
+    if len(set(names)) < len(names):
+        more = ((t.content["device"]["power_mode"], t.content["space"]) for t in tables)
+        names = [
+            " ".join(filter(None, (name, *words))) for name, words in zip(names, more, strict=True)
+        ]
+    counts = Counter(names)
+    return [f"{name} {i + 1}" if counts[name] > 1 else name for i, name in enumerate(names)]
+
+
+def _result(table: ParetoTable, path: Path, label: str) -> dict[str, Any]:
+    """What the page needs of one table."""
+    pareto = table.content
+    return {
+        "label": label,
+        "file": str(path),
+        "shell": shlex.quote(str(path)),
+        "knees": table.knees(),
+        "main": main_sources(pareto),
+        "pareto": pareto,
+        "levels": table.searched,
+        "groups": level_groups(table),
+        "rival": top_baseline(table),
+        "verified": [p for p in pareto["points"] if p.get("verified")],
+        "cost_verified": verified_points(pareto),
+        "n_target_rows": len(pareto.get("target_rows") or ()),
+        "has_exits": any(p["exits"]["after"] for p in pareto["points"]),
+        "importance": largest_shares(pareto),
+    }
 
 
 def largest_shares(pareto: Mapping[str, Any]) -> dict[str, list[tuple[str, float, float]]]:
@@ -64,56 +87,6 @@ def largest_shares(pareto: Mapping[str, Any]) -> dict[str, list[tuple[str, float
     return found
 
 
-def baselines_by_level(pareto: Mapping[str, Any]) -> dict[int, dict[str, Baseline]]:
-    """The `largest` and the `smallest` baseline of every level that has some."""
-    found: dict[int, dict[str, Baseline]] = {}
-    for point in pareto.get("baselines") or ():
-        found.setdefault(point["level"], {})[point["name"]] = point
-    return found
-
-
-def level_rows(
-    pareto: Mapping[str, Any],
-    knees: Mapping[int, str],
-    baselines: Mapping[int, Mapping[str, Baseline]],
-) -> list[dict[str, Any]]:
-    """One row per level: its clocks, number of points, knee point, savings in percent.
-
-    `saved[key]` is the pair of savings against the largest baseline at the same level and at the
-    top clock; None where a figure is missing.
-    """
-    by_id = {point["id"]: point for point in pareto["points"]}
-    top = max((level["level"] for level in pareto["levels"]), default=0)
-    rows = []
-    for level in pareto["levels"]:
-        number = level["level"]
-        knee = by_id.get(knees.get(number, ""))
-        rivals = [baselines.get(n, {}).get("largest") for n in (number, top)]
-        saved = {
-            "latency_ms": [saving_pct(knee, rival, "latency_ms") for rival in rivals],
-            "energy_mj": [saving_pct(knee, rival, "energy_mj") for rival in rivals],
-        }
-        n_points = sum(point["level"] == number for point in pareto["points"])
-        rows.append({**level, "n_points": n_points, "knee": knee, "saved": saved})
-    return rows
-
-
-def saving_pct(point: Point | None, baseline: Point | None, key: Quantity) -> float | None:
-    """How much less of `key` the point costs than the baseline, in percent; negative is more."""
-    cost, rival = point and point.get(key), baseline and baseline.get(key)
-    if cost is None or not rival:
-        return None
-    return 100 * (1 - cost / rival)
-
-
-def sources(pareto: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The provenance of every figure in the report."""
-    for point in [pareto["device"], *pareto["points"], *(pareto.get("baselines") or ())]:
-        yield from (point.get(name) or "" for name in SOURCES.values())
-    yield from (point[FIELD]["source"] for point in verified_points(pareto))
-    yield from (row.get("source") or "" for row in rows)
-
-
 def short(value: object, digits: int = 3) -> str:
     """`value` with that many significant digits and no exponent; an en dash where it is missing."""
     if not isinstance(value, int | float) or not math.isfinite(value):
@@ -123,10 +96,22 @@ def short(value: object, digits: int = 3) -> str:
 
 
 def environment() -> Environment:
-    """Templates of this folder, with the filters `short` and `exits`."""
+    """Templates of this folder, with the filters `short`, `exits`, `leaving` and `signed`."""
     loader = PackageLoader("nas", "report")
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     made.filters["short"] = short
-    made.filters["rates"] = lambda rates: " · ".join(f"{100 * r:.0f} %" for r in rates or ()) or "–"
     made.filters["exits"] = lambda exits: str(ExitPolicy.from_dict(exits))
+    made.filters["leaving"] = leaving
+    made.filters["signed"] = lambda value, digits=0: f"{value:+.{digits}f}".replace("-", "−")
     return made
+
+
+def leaving(rates: Sequence[float] | None) -> list[tuple[str, float, str]]:
+    """Where images leave: name, percent and colour of every exit at which some do."""
+    rates = rates or ()
+    named = [
+        ("end" if k == len(rates) - 1 else f"exit {k}", 100 * rate) for k, rate in enumerate(rates)
+    ]
+    colours = ["end" if name == "end" else f"x{k % 6}" for k, (name, _) in enumerate(named)]
+    return [(*one, c) for one, c in zip(named, colours, strict=True) if one[1] > 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -77,7 +78,14 @@ def write_result(table: ParetoTable, out: Path) -> None:
 
     table.write_json(out / "pareto.json")
     table.write_csv(out / "pareto.csv")
-    write_report(table.content, out / "report.html", knees=table.knees())
+    write_report([table], [out / "pareto.json"], out / "report.html")
+
+
+def write_overview(tables: Sequence[ParetoTable], homes: Sequence[Path], out: Path) -> None:
+    """`report.html` of several devices in `out`; `homes` are their folders."""
+    from nas.report import write_report
+
+    write_report(tables, [home / "pareto.json" for home in homes], out / "report.html")
 
 
 def _device(device: Device, costs: TargetCosts) -> DeviceEntry:

@@ -20,7 +20,7 @@ from nas.search.images.verify_accuracy import check_data, verify
 from nas.search.instant import instant_archive
 from nas.search.listener import Listener, Silent
 from nas.search.model import Model, load_model
-from nas.search.result import result_table, write_result
+from nas.search.result import result_table, write_overview, write_result
 from nas.search.score.feasibility import check_feasible
 from nas.search.score.scorer import Accuracy
 from nas.search.settings import SearchSettings
@@ -59,7 +59,7 @@ def search_devices(
     """One search for all devices: the result of each, and what they share (None for one device).
 
     The files of one device are in `out`; those of several are in a folder each, beside
-    `shared.json`. Raises InputError for whatever the user can mend.
+    `shared.json` and a `report.html` of them all. Raises InputError for whatever the user can mend.
     """
     listener = listener or Silent()
     devices = find_devices(settings)
@@ -106,6 +106,8 @@ def search_devices(
                 listener.stage("verify on test images")
                 verify(table, model, settings.data)
             write_result(table, folder.homes[target.name])
+        if len(tables) > 1:
+            write_overview(tables, list(folder.homes.values()), settings.folder)
         if content is not None:
             write_shared(content, settings.folder)
     return tables, content
@@ -129,10 +131,10 @@ def _targets(
         [fit_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
     )
     for target in targets.targets:
-        for words in target.costs.doubtful.values():
+        for words in target.costs.doubtful:
             listener.stage(
                 f"warning: a row of {target.name} is not counted: {words}; measure it again "
-                "(`nas measure --of PLAN --out ROWS --redo-noisy`)"
+                "(`nas measure --of`)"
             )
     first = [
         check_feasible(target.problem, settings.seed, target.name if settings.others else "")

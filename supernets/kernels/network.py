@@ -23,7 +23,7 @@ BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
 LEAVES = (GlobalMean, PoolTo, KernelLayer)
 
 
-class _Tracer(fx.Tracer):  # type: ignore[misc]
+class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 

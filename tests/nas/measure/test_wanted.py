@@ -299,7 +299,7 @@ def test_the_report_and_the_screen_show_it(run: Path, tmp_path: Path) -> None:
     assert "worst-case latency, predicted (simulated)" in said
     page = (tmp_path / "report.html").read_text()
     assert page == (run / "report.html").read_text()
-    assert 'id="verified_latency_ms"' in page
+    assert 'data-chart="verified_latency_ms"' in page
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def two(digits, tmp_path_factory):
 
 def test_every_device_has_its_files_and_all_have_one_study(two):
     assert {p.name for p in two.iterdir()} == {
-        *("xavier-nx", "nano", "shared.json", "study.journal", "run.json", "run.lock")
+        *("xavier-nx", "nano", "shared.json", "report.html"),
+        *("study.journal", "run.json", "run.lock"),
     }
     for name in ("xavier-nx", "nano"):
         files = {p.name for p in (two / name).iterdir()}

@@ -1,0 +1,83 @@
+"""What is measured, predicted or simulated: said once for a page, marked only where it differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nas.pareto.records import ParetoContent
+
+FIELDS = {
+    "accuracy": ("top1_error_pct", "error_source"),
+    "latency": ("latency_ms", "latency_source"),
+    "energy": ("energy_mj", "energy_source"),
+}
+MEANING = {
+    "measured": "",
+    "simulated": "from the analytic model of the device",
+    "predicted": "from measured rows",
+    "predicted (simulated)": "by a predictor that learned from an analytic model of the device",
+    "predicted (scaled simulation)": "by an analytic model of the device, scaled to rows",
+}
+
+
+def main_sources(content: ParetoContent) -> dict[str, str | None]:
+    """By name of a source's field what a figure is unless it is marked: `measured` where some
+    are, else what most are."""
+    return {field: _main(counts) for _, field, counts in _counted(content)}
+
+
+def banner(labels: Sequence[str], contents: Sequence[ParetoContent]) -> list[dict[str, Any]]:
+    """What stands at the top of a page, once for all devices of which the same is true."""
+    said: dict[str, dict[str, Any]] = {}
+    for label, content in zip(labels, contents, strict=True):
+        one: dict[str, Any] = {"lines": _lines(content), "no_go": _no_go(content)}
+        one["warn"] = one["no_go"] or any("simulat" in line["source"] for line in one["lines"])
+        said.setdefault(repr(one), {"labels": [], **one})["labels"].append(label)
+    return list(said.values())
+
+
+def _lines(content: ParetoContent) -> list[dict[str, str]]:
+    """`names` of quantities, their `source`, its `meaning`, and `rest`: what is marked."""
+    lines: list[dict[str, str]] = []
+    for name, field, counts in _counted(content):
+        main = _main(counts)
+        if main is None:
+            continue
+        others = {source: n for source, n in counts.items() if source != main}
+        meaning = MEANING.get(main, "")
+        if field == "error_source" and main == "predicted":
+            meaning = "from subnets whose accuracy is known"
+        rest = " and ".join(
+            f"{n} of {counts.total()} {source}, marked" for source, n in others.items()
+        )
+        last = lines[-1] if lines else None
+        if last and (last["source"], last["meaning"], last["rest"]) == (main, meaning, rest):
+            last["names"] += f" and {name}"
+        else:
+            lines.append({"names": name, "source": main, "meaning": meaning, "rest": rest})
+    return lines
+
+
+def _counted(content: ParetoContent) -> Iterator[tuple[str, str, Counter[str]]]:
+    """A quantity, the field of its source, how many points are of each source."""
+    points: list[Mapping[str, Any]] = [*content["points"]]
+    for name, (key, field) in FIELDS.items():
+        yield name, field, Counter(p[field] or "unstated" for p in points if p.get(key) is not None)
+
+
+def _main(counts: Counter[str]) -> str | None:
+    if "measured" in counts:
+        return "measured"
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _no_go(content: ParetoContent) -> dict[str, Any] | None:
+    """Which predictors may not be trusted: their quantities and the first of them."""
+    entries = {key: one for key, one in (content.get("predictors") or {}).items() if one}
+    found = [key for key, one in entries.items() if one.get("decision") == "no-go"]
+    if not found:
+        return None
+    names = [key.rsplit("_", 1)[0] for key in found]
+    return {"names": names, "predictor": entries[found[0]]}
