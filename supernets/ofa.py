@@ -106,7 +106,8 @@ def load_ofa(path: Path) -> Supernet:
     state = _read(path)
     supernet = build_supernet(_space(path, state))
     ours = {_plain(theirs): key for key, theirs in ofa_keys(supernet).items()}
-    wanted = {theirs: supernet.state_dict()[key].shape for theirs, key in ours.items()}
+    tensors = supernet.state_dict()
+    wanted = {theirs: tensors[key].shape for theirs, key in ours.items()}
     faults = {
         "missing": [key for key in wanted if key not in state],
         "unexpected": [key for key in state if key not in wanted],
