@@ -62,6 +62,6 @@ def test_a_level_with_one_row_does_not_void_the_interval() -> None:
 
 
 def test_a_thousand_resamples_take_a_moment() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     srcc_within_interval(Y, NOISY, LEVEL, SUBNET)
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2

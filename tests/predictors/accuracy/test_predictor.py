@@ -97,11 +97,11 @@ def test_a_hundred_subnets_under_729_policies_take_a_moment() -> None:
     genes = space.sample(100, np.random.default_rng(3))
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         error, _, _ = lookup(table, fitted, genes)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert error.shape == (100, 729)
-    assert min(times) < 0.02
+    assert min(times) < 0.1  # 0.01 s of one core alone
 
 
 def test_a_handful_of_rows_is_enough_to_answer() -> None:

@@ -92,9 +92,9 @@ def test_twenty_thousand_rows_take_a_moment() -> None:
     X, y = programs(300, seed=0)
     fitted = LatencyPredictor().fit(X, y)
     many = X[np.random.default_rng(0).integers(0, len(X), 20_000)]
-    start = time.perf_counter()
+    start = time.process_time()
     fitted.predict(many)
-    assert time.perf_counter() - start < 1  # 0.05 s alone; the machine may be busy
+    assert time.process_time() - start < 1  # 0.05 s alone; the machine may be busy
 
 
 @pytest.fixture
