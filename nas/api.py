@@ -228,6 +228,7 @@ def export(
     bn_cache: str | Path | None = None,
     traces: bool = False,
     half: bool = False,
+    standalone: bool = False,
     command: str = "",
 ) -> Manifest:
     """Write points of a table as ONNX segments into the new folder `out`, checked, with a manifest.
@@ -235,7 +236,8 @@ def export(
     `ids` name the points; without them it is the front of all levels. `supernet` is a name of the
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
     training images in `data` or from the file `bn_cache`. `half` is arithmetic in float16; `traces`
-    keeps what every exit says of the validation images. InputError: what cannot be used.
+    keeps what every exit says of the validation images. All networks share one set of weights;
+    `standalone` puts them into every graph, as TensorRT needs it. InputError: what cannot be used.
 
     >>> import nas
     >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
@@ -264,5 +266,6 @@ def export(
         data=None if data is None else Path(data),
         bn_cache=None if bn_cache is None else Path(bn_cache),
         traces=traces,
+        standalone=standalone,
     )
     return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))

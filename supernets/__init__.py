@@ -5,12 +5,20 @@ from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
 from supernets.catalog import build_supernet, random_supernet, register_supernet
-from supernets.checkpoint import CheckpointError, load_supernet, save_supernet, sha256
+from supernets.channels import Slice
+from supernets.checkpoint import (
+    CheckpointError,
+    load_supernet,
+    save_supernet,
+    sha256,
+    write_tensors,
+)
 from supernets.data import DataError, Dataset, load_dataset
 from supernets.elastic import (
     ElasticBatchNorm2d,
     ElasticConv2d,
     ElasticLinear,
+    Statistics,
     bf16_pays,
     cached_norm,
 )
@@ -32,6 +40,7 @@ from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
+from supernets.slices import slices
 from supernets.stages import StagedSupernet
 from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet, Stored
 from supernets.supernet import Supernet
@@ -61,9 +70,11 @@ __all__ = [
     "Residual",
     "Segment",
     "Sized",
+    "Slice",
     "SqueezeExcite",
     "StagedSupernet",
     "StaticNet",
+    "Statistics",
     "Stored",
     "Supernet",
     "accuracy_table",
@@ -89,6 +100,8 @@ __all__ = [
     "register_supernet",
     "save_supernet",
     "sha256",
+    "slices",
     "to_ofa_state_dict",
     "write_bn_cache",
+    "write_tensors",
 ]

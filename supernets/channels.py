@@ -8,11 +8,26 @@ those channels in that order: a copy, through which gradients reach the shared w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 Channels = int | Tensor
+
+
+class Slice(NamedTuple):
+    """How one weight of a plain layer comes from shared tensors, in words instead of values.
+
+    `tensor` at `picks` of its first dimensions (None: whole), every filter then made smaller by the
+    square matrices `through`, a 1x1 filter `flat`. `norm` is the batch norm that is folded in.
+    """
+
+    tensor: str
+    picks: tuple[Channels | None, ...] = ()
+    through: tuple[str, ...] = ()
+    flat: bool = False
+    norm: str = ""
 
 
 def take(weight: Tensor, *channels: Channels | None) -> Tensor:

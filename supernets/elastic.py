@@ -13,13 +13,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.channels import Channels, take
+from search_spaces import InputError
+from supernets.channels import Channels, Slice, take
 
 
 class ElasticLayer(nn.Module):
     """A layer that has a plain twin at every size."""
 
     static: Callable[..., nn.Module]
+
+    def slices(self, *sizes: Channels) -> list[Slice]:
+        """The weights of `static(*sizes)` in their order, as slices of this layer's own.
+
+        InputError: they cannot be said so; an export then gives its networks weights of their own.
+        """
+        raise InputError(f"a layer of type {type(self).__name__} has no slices")
 
 
 class ElasticConv2d(ElasticLayer):
@@ -39,6 +47,10 @@ class ElasticConv2d(ElasticLayer):
     def static(self, c_in: Channels, c_out: Channels) -> nn.Module:
         return plain_conv(take(self.weight, c_out, c_in), self.stride)
 
+    def slices(self, *sizes: Channels) -> list[Slice]:
+        c_in, c_out = sizes
+        return [Slice("weight", (c_out, c_in))]
+
 
 class ElasticPixelConv2d(ElasticConv2d):
     """A 1x1 convolution of a single pixel, (N, c_in) to (N, c_out); its twin is a linear layer."""
@@ -51,6 +63,9 @@ class ElasticPixelConv2d(ElasticConv2d):
 
     def static(self, c_in: Channels, c_out: Channels) -> nn.Module:
         return plain_linear(take(self.weight, c_out, c_in).flatten(1))
+
+    def slices(self, *sizes: Channels) -> list[Slice]:
+        return [part._replace(flat=True) for part in super().slices(*sizes)]
 
 
 class ElasticLinear(ElasticLayer):
@@ -68,6 +83,9 @@ class ElasticLinear(ElasticLayer):
 
     def static(self, c_in: Channels) -> nn.Module:
         return plain_linear(take(self.weight, None, c_in), self.bias)
+
+    def slices(self, *sizes: Channels) -> list[Slice]:
+        return [Slice("weight", (None, *sizes)), Slice("bias")]
 
 
 class ElasticBatchNorm2d(nn.Module):

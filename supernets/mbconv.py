@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.channels import Channels, take
+from supernets.channels import Channels, Slice, take
 from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticLayer, plain_conv
 from supernets.layers import Block, ElasticBlock, Layer, Sized, conv_norm
 
@@ -56,6 +56,12 @@ class ElasticDepthwiseConv2d(ElasticLayer):
         weight = self.filters(channels, kernel)
         return plain_conv(weight, self.stride, groups=len(weight))
 
+    def slices(self, *sizes: Channels) -> list[Slice]:
+        channels, kernel = sizes
+        steps = [(a, b) for a, b in pairwise(self.kernels) if a > kernel]
+        through = tuple(f"transforms.{large}to{small}" for large, small in steps)
+        return [Slice("weight", (channels,), through)]
+
 
 class SqueezeExcite(nn.Module):
     """The plain twin of ElasticSqueezeExcite."""
@@ -88,6 +94,13 @@ class ElasticSqueezeExcite(ElasticLayer):
         reduce = plain_conv(weight, bias=bias)
         weight, bias = _sliced(self.expand, channels, hidden)
         return SqueezeExcite(reduce, plain_conv(weight, bias=bias))
+
+    def slices(self, *sizes: Channels) -> list[Slice]:
+        channels, hidden = sizes
+        return [
+            *(Slice("reduce.weight", (hidden, channels)), Slice("reduce.bias", (hidden,))),
+            *(Slice("expand.weight", (channels, hidden)), Slice("expand.bias", (channels,))),
+        ]
 
 
 def _sliced(conv: nn.Conv2d, c_out: Channels, c_in: Channels) -> tuple[Tensor, Tensor]:

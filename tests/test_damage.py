@@ -13,10 +13,11 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from nas.board.bench.trtexec import read_times
 from nas.board.control.journal import Journal
@@ -25,6 +26,10 @@ from nas.devices import load_profile
 from nas.measure.table import Table
 from nas.pareto.read import read_pareto
 from nas.remote.messages import read_message
+from nas.runtime.manifest import ManifestError
+from nas.runtime.records import SharedEntry
+from nas.runtime.tensors import read_tensors
+from nas.runtime.weights import SharedWeights
 from nas.search.study.journal import repair
 from predictors import (
     LatencyPredictor,
@@ -85,6 +90,21 @@ def labels(path: Path) -> Path:
     return path
 
 
+def slices(path: Path) -> Path:
+    """A list of slices beside the tensors that it cuts."""
+    save_file({"a.weight": np.ones((4, 2), np.float32)}, path.parent / "w.safetensors")
+    save_file({"s": np.ones((2, 4), np.float32)}, path.parent / "b.safetensors")
+    graphs = {"g": {"weight0": {"tensor": "a.weight", "picks": [3, [1, 0]]}}}
+    path.write_text(json.dumps({"schema": "nas.slices/1", "eps": 1e-5, "graphs": graphs}))
+    return path
+
+
+def cut(path: Path) -> Any:
+    names = {"weights": "w.safetensors", "statistics": "b.safetensors", "slices": path.name}
+    shared = SharedWeights(str(path.parent), cast(SharedEntry, names))
+    return [shared.of(graph, "s") for graph in list(shared.graphs)]
+
+
 def copied(source: str) -> Callable[[Path], Path]:
     def make(path: Path) -> Path:
         path.write_bytes((REPO / source).read_bytes())
@@ -141,6 +161,12 @@ FORMATS: dict[str, tuple[str, Callable[[Path], Path], Reader]] = {
     ),
     "trees": ("latency_ms.ubj", predictor, lambda p: load_predictor(p.parent, "latency_ms", SPACE)),
     "weights": ("weights.safetensors", weights, lambda p: load_supernet(p)[1]),
+    "board's weights": (
+        "weights.safetensors",
+        weights,
+        lambda p: sum(a.sum(dtype=float) for a in read_tensors(str(p)).values()),
+    ),
+    "slices": ("slices.json", slices, cut),
     "profile": (
         "nano.toml",
         copied("nas/devices/profiles/nano.toml"),
@@ -209,7 +235,7 @@ def try_damage(name: str, n: int, folder: Path) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 read(path)
-        except (InputError, BoardError) as error:
+        except (InputError, BoardError, ManifestError) as error:
             assert "\n" not in str(error).strip(), (seed, str(error))  # noqa: PT017
         except Exception as error:
             raise AssertionError(f"{name}, seed {seed}: {type(error).__name__}: {error}") from error
@@ -226,7 +252,8 @@ def test_the_files_that_are_damaged_are_good(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_damage_is_one_line(name: str, tmp_path: Path) -> None:
-    slow = name in ("weights", "accuracies", "image", "idx", "trees", "sidecar")
+    large = "weights", "board's weights", "accuracies", "image", "idx", "trees", "sidecar"
+    slow = name in large
     try_damage(name, 40 if slow else 400, tmp_path)
 
 

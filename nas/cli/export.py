@@ -29,6 +29,9 @@ def export(
     traces: Annotated[
         bool, typer.Option("--traces", help="What every exit says of the images in DATA, too.")
     ] = False,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="Weights inside every file, as for TensorRT.")
+    ] = False,
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
@@ -48,6 +51,7 @@ def export(
         bn_cache=bn_cache,
         traces=traces,
         half=fp16,
+        standalone=standalone,
         command=command_line(),
     ).content
     if json:
@@ -61,3 +65,5 @@ def export(
         f"within {checked['max_logit_difference']:g}, {checked['equal_decisions']} of "
         f"{checked['decisions']} decisions equal"
     )
+    if manifest.get("not_shared"):
+        console(quiet=quiet).print(manifest["not_shared"])

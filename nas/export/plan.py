@@ -14,11 +14,13 @@ from nas.runtime.traces import Traces
 from nas.zoo.calibrated import check_weights
 from nas.zoo.folder import matching_dataset
 from predictors import read_accuracy_table
-from search_spaces import InputError
+from search_spaces import InputError, Subnet
 from supernets import (
     Dataset,
     Evaluation,
+    Slice,
     StaticNet,
+    Statistics,
     Supernet,
     calibrate,
     calibration_images,
@@ -26,6 +28,7 @@ from supernets import (
     load_supernet,
     read_bn_cache,
     sha256,
+    slices,
 )
 
 
@@ -38,6 +41,8 @@ class Network:
     net: StaticNet
     temperatures: list[float]  # of its exits
     input_shape: tuple[int, int, int]
+    slices: list[list[Slice]] | None = None  # of the weights of each segment, where they are shared
+    why_apart: str = ""  # why they cannot be
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Export:
     networks: dict[str, Network] = field(default_factory=dict)
     configurations: list[tuple[Point, str]] = field(default_factory=list)
     traces: Traces | None = None  # of real images, where they were asked
+    weights: Path = Path()  # of the supernet
+    statistics: dict[str, Statistics] = field(default_factory=dict)  # of batch norm, by subnet
+    shares: bool = True  # the weights are written once
 
 
 def plan_export(
@@ -61,12 +69,14 @@ def plan_export(
     data: Path | None = None,
     bn_cache: Path | None = None,
     traces: bool = False,
+    standalone: bool = False,
 ) -> Export:
     """The chosen points of `table` (its front without `ids`) as folded networks.
 
     `folder` holds the supernet; statistics are measured on the images in `data` or read from
-    `bn_cache`. `traces` asks what every exit says of the validation images. InputError: neither is
-    given, traces without `data`, an unknown id, other weights than the table's.
+    `bn_cache`. `traces` asks what every exit says of the validation images; `standalone` gives
+    every network weights of its own. InputError: neither is given, traces without `data`, an
+    unknown id, other weights than the table's.
     """
     if traces and data is None:
         raise InputError("`traces` are of real images: give `data` with the images of the supernet")
@@ -85,7 +95,13 @@ def plan_export(
         about = {"supernet_sha256": checksum, "dataset": metadata["dataset"]}
         images, texts = Evaluation.of(dataset, "validation"), [p["subnet"] for p in points]
         seen = evaluate_traces(supernet, texts, images, known.temperatures, about)
-    export = Export(table, described, metadata.get("data"), dataset, traces=seen)
+    export = Export(
+        *(table, described, metadata.get("data"), dataset),
+        traces=seen,
+        weights=weights,
+        statistics=statistics,
+        shares=not standalone,
+    )
     for point in points:
         key = point["subnet"], tuple(point["exits"]["after"])
         name = next((n.name for n in export.networks.values() if _key(n) == key), None)
@@ -96,7 +112,10 @@ def plan_export(
             net = extract(supernet, subnet, heads=heads, statistics=statistics[key[0]]).fold()
             scales = [float(known.temperatures[k]) for k in heads]
             shape = supernet.space.input_shape(subnet)
-            export.networks[name] = Network(name, key[0], net, scales, shape)
+            parts, why = None, ""
+            if export.shares:
+                parts, why = _slices(supernet, subnet, heads)
+            export.networks[name] = Network(name, key[0], net, scales, shape, parts, why)
         export.configurations.append((point, name))
     return export
 
@@ -112,6 +131,16 @@ def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:
             f"{', '.join(list(points)[:3])}"
         )
     return [points[id_] for id_ in wanted]
+
+
+def _slices(
+    supernet: Supernet, subnet: Subnet, heads: Sequence[int]
+) -> tuple[list[list[Slice]] | None, str]:
+    """Where each weight is cut from; None with the reason for layers that do not say it."""
+    try:
+        return slices(supernet, subnet, heads), ""
+    except InputError as why:
+        return None, str(why)
 
 
 def _key(network: Network) -> tuple[str, tuple[int, ...]]:
@@ -133,7 +162,7 @@ def _statistics(
     dataset: Dataset | None,
     bn_cache: Path | None,
     checksum: str,
-) -> dict[str, Any]:
+) -> dict[str, Statistics]:
     texts = list(dict.fromkeys(p["subnet"] for p in points))
     if bn_cache is not None:
         found = read_bn_cache(bn_cache, supernet, checksum)

@@ -13,9 +13,10 @@ import torch
 
 from nas.export.every_level import governing
 from nas.export.plan import Export, Network
+from nas.export.shared import not_shared, write_shared
 from nas.export.traces import export_traces
 from nas.export.verify import verify_export
-from nas.onnx.graph import OPSET, segment_model
+from nas.onnx.graph import OPSET, segment_model, without_weights
 from nas.pareto import Point
 from nas.pareto.records import OwnClocks
 from nas.runtime.checks import content_sha256
@@ -77,6 +78,7 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> Manifes
         "configurations": [_configuration(point, name) for point, name in export.configurations],
         "files": files,
     }
+    _add_shared(content, export, folder)
     _add_governing(content, export)
     _add_traces(content, export, folder)
     _dump(content, folder)  # the check reads the folder as a board does
@@ -108,6 +110,16 @@ def _configuration(point: Point, network: str) -> Configuration:
         "thresholds": point["exits"]["thresholds"],
         "network": network,
     }
+
+
+def _add_shared(content: ManifestContent, export: Export, folder: Path) -> None:
+    """The weights that all networks share, and in words why some do not."""
+    if any(network.slices is not None for network in export.networks.values()):
+        content["shared"] = shared = write_shared(export, folder)
+        for name in (shared["weights"], shared["statistics"], shared["slices"]):
+            content["files"][name] = _described(folder / name)
+    if export.shares and (why := not_shared(export)):
+        content["not_shared"] = why
 
 
 def _add_governing(content: ManifestContent, export: Export) -> None:
@@ -152,14 +164,17 @@ def _network(
         shape = list(value.shape[1:])
         model, value = segment_model(segment, value, last=last, half=half)
         name = f"{network.name}-{i}.onnx"
-        data = model.SerializeToString()
-        (folder / name).write_bytes(data)
+        if network.slices is not None:
+            model = without_weights(model)
+        (folder / name).write_bytes(model.SerializeToString())
         files[name] = {
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
+            **_described(folder / name),
             "input": shape,
             "outputs": ["logits"] if last else ["features", "logits"],
         }
+        if network.slices is not None:
+            weights = segment.state_dict().values()
+            files[name]["weight_bytes"] = sum(w.numel() for w in weights) * (2 if half else 4)
         segments.append(name)
     return {
         "subnet": network.subnet,
@@ -169,10 +184,14 @@ def _network(
     }
 
 
+def _described(path: Path) -> FileEntry:
+    data = path.read_bytes()
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
 def readme(content: ManifestContent) -> str:
     """What a person needs on the board."""
     device, verified = content["device"], content["verified"]
-    fp16 = " --fp16" if content["precision"] == "fp16" else ""
     lines = [
         f"# {content['supernet']['name']} for {device['name']}",
         "",
@@ -201,14 +220,27 @@ def readme(content: ManifestContent) -> str:
         "",
         "## TensorRT",
         "",
+        *_for_tensorrt(content),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _for_tensorrt(content: ManifestContent) -> list[str]:
+    if "shared" in content:
+        return [
+            "It reads graphs with their weights inside: `nas export --standalone` writes those. "
+            "Here they stand once, in `weights.safetensors`; `slices.json` says how every graph "
+            "takes its own from them."
+        ]
+    fp16 = " --fp16" if content["precision"] == "fp16" else ""
+    return [
         "One engine per segment, for batches of 1 to 8 images:",
         "",
         "```sh",
         *(_trtexec(name, f["input"], fp16) for name, f in content["files"].items()),
         "```",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _trtexec(name: str, shape: list[int], fp16: str) -> str:

@@ -143,6 +143,18 @@ def segment_model(
     return _model(build, example, kept), value
 
 
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` itself with its weights declared and left out: whoever runs it brings them.
+
+    ONNX Runtime takes them by name (`SessionOptions.add_external_initializers`).
+    """
+    for weight in model.graph.initializer:
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        weight.external_data.add(key="location", value="shared")
+    return model
+
+
 @torch.inference_mode()
 def program_model(net: nn.Module, example: Tensor, *, half: bool) -> onnx.ModelProto:
     """The ONNX model of all of `net`, for inputs like `example` (1, ...).

@@ -37,6 +37,9 @@ def check_manifest(content: dict[str, Any]) -> None:
             "it was changed since it was exported: its content does not have its checksum; copy it "
             "again or export again"
         )
+    for key in ("weights", "statistics", "slices") if "shared" in content else ():
+        if content["shared"][key] not in content["files"]:
+            _fault(f"shared.{key}", content["shared"][key], "one of `files`")
     for name, network in content["networks"].items():
         _check_network(f"networks.{name}", network, content)
     ids = set()
@@ -238,6 +241,7 @@ _MANIFEST = _object(
                     "bytes": _COUNT,
                     "input": _list(_number(1, whole=True), least=1),
                     "outputs": _list(_WORDS),
+                    "weight_bytes": _COUNT,
                 },
             ),
         ),
@@ -247,6 +251,8 @@ _MANIFEST = _object(
         "device": _map(_WORDS, lambda value, where: None),
         "levels": _list(_map(_WORDS, lambda value, where: None)),
         "traces": _object({"file": _NAME, "sha256": _SHA256}),
+        "precision": _text(re.compile("fp32|fp16"), "fp32 or fp16"),
+        "shared": _object({"weights": _NAME, "statistics": _NAME, "slices": _NAME}),
         "governing": _maybe(
             _object(
                 {

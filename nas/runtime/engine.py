@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from .manifest import Manifest, ManifestError
+from .sessions import Sessions
+from .weights import SharedWeights
+
+RESIDENT = 1.5  # bytes of a session / bytes of its weights: benchmarks/board_memory.py
 
 
 class Answers(NamedTuple):
@@ -21,20 +25,44 @@ class Engine:
     """Runs the configurations of an exported folder.
 
     Sessions are made at first use and shared by all configurations of a network, so that a switch
-    between configurations that have run before costs nothing.
+    between configurations that have run before costs nothing. `memory_mb` (10^6 bytes) bounds
+    them: those used least recently are given up first, the network that runs never.
     """
 
     def __init__(
-        self, manifest: Manifest, threads: int = 1, providers: list[str] | None = None
+        self,
+        manifest: Manifest,
+        threads: int = 1,
+        providers: list[str] | None = None,
+        memory_mb: float | None = None,
     ) -> None:
+        if memory_mb is not None and not memory_mb > 0:
+            raise ManifestError(f"`memory_mb` must be positive, got {memory_mb:g}")
         self.manifest, self.threads = manifest, threads
         self.providers = providers or ["CPUExecutionProvider"]
-        self._sessions: dict[str, Any] = {}
+        content = manifest.content
+        shared, precision = content.get("shared"), content.get("precision", "fp32")
+        self._weights = shared and SharedWeights(manifest.folder, shared, precision)
+        self._subnets = {
+            f: n["subnet"] for n in content["networks"].values() for f in n["segments"]
+        }
+        limit = float("inf") if memory_mb is None else 1e6 * memory_mb
+        self.sessions = Sessions(self._made, self._n_bytes, limit)
 
     def prepare(self, id_: str) -> None:
         """Load all segments of a configuration now instead of at first use."""
-        for file in self.manifest.network(id_)["segments"]:
-            self._session(file)
+        segments = self.manifest.network(id_)["segments"]
+        self.sessions.use(segments)
+        for file in segments:
+            self.sessions(file)
+
+    def foresee(self, ids: Sequence[str]) -> None:
+        """Prepare what may run soon in the background, the likeliest first, while memory lasts."""
+        self.sessions.foresee([self.manifest.network(id_)["segments"] for id_ in ids])
+
+    def prepared(self, id_: str) -> bool:
+        """Whether a configuration can run without making a session first."""
+        return set(self.manifest.network(id_)["segments"]) <= set(self.sessions.files)
 
     def __call__(self, id_: str, images: np.ndarray) -> Answers:
         """Answer normalised images (N, C, H, W), float32, under configuration `id_`.
@@ -45,13 +73,14 @@ class Engine:
         network = self.manifest.network(id_)
         first = self.manifest.content["files"][network["segments"][0]]
         check_images(images, first.get("input", list(images.shape[1:])))
+        self.sessions.use(network["segments"])
         thresholds = [*self.manifest.configuration(id_)["thresholds"], 0.0]
         n = len(images)
         waiting = np.arange(n)
         answers = Answers(np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n, np.int64))
         x = np.ascontiguousarray(images, dtype=np.float32)
         for i, file in enumerate(network["segments"]):
-            *features, logits = self._session(file).run(None, {"input": x})
+            *features, logits = self.sessions(file).run(None, {"input": x})
             confidence, classes = decide(logits, network["temperatures"][i])
             leaves = confidence.astype(np.float64) >= thresholds[i]
             left = waiting[leaves]
@@ -66,21 +95,33 @@ class Engine:
         """Logits of every exit of a network, none left early: for checks."""
         x, found = images, []
         for file in self.manifest.content["networks"][network]["segments"]:
-            *features, logits = self._session(file).run(None, {"input": x})
+            *features, logits = self.sessions(file).run(None, {"input": x})
             found.append(logits)
             x = features[0] if features else x
         return found
 
-    def _session(self, file: str) -> Any:
-        if file not in self._sessions:
-            import onnxruntime
+    def _n_bytes(self, file: str) -> float:
+        """What the session of a graph takes: its weights in the layouts of ONNX Runtime."""
+        described = self.manifest.content["files"][file]
+        return RESIDENT * described.get("weight_bytes", described.get("bytes", 0))
 
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = self.threads
-            self._sessions[file] = onnxruntime.InferenceSession(
-                self.manifest.path(file), options, providers=self.providers
-            )
-        return self._sessions[file]
+    def _made(self, file: str) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        arrays: dict[str, np.ndarray] = {}  # alive until ONNX Runtime has its own copies
+        if self._weights and file in self._weights:
+            arrays = self._weights.of(file, self._subnets[file])
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(a) for a in arrays.values()]
+            if not hasattr(options, "add_external_initializers"):
+                raise ManifestError(
+                    f"ONNX Runtime {onnxruntime.__version__} takes no weights from outside: "
+                    "install a later one, or export with --standalone"
+                )
+            options.add_external_initializers(list(arrays), values)
+        path = self.manifest.path(file)
+        return onnxruntime.InferenceSession(path, options, providers=self.providers)
 
 
 def check_images(images: np.ndarray, shape: list[int]) -> None:

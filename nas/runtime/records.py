@@ -55,13 +55,27 @@ class InputEntry(TypedDict):
     layout: str
 
 
-class FileEntry(TypedDict):
+class PlainFile(TypedDict):
     """A file of the folder."""
 
     sha256: str
     bytes: int
+
+
+class FileEntry(PlainFile, total=False):
+    """A file of the folder; the rest is of graphs."""
+
     input: list[int]  # shape without the batch
     outputs: list[str]
+    weight_bytes: int  # of its weights, where they are outside
+
+
+class SharedEntry(TypedDict):
+    """Files that the graphs take their weights from."""
+
+    weights: str  # the supernet's own file, safetensors
+    statistics: str  # batch norm by subnet, safetensors: (2, C) means and variances of all layers
+    slices: str  # how each weight comes from both, `nas.slices/1`
 
 
 class VerifiedEntry(TypedDict):
@@ -98,6 +112,8 @@ class ManifestContent(PlainManifest, total=False):
 
     governing: dict[str, Any] | None
     not_governed: str  # why nothing can govern it
+    shared: SharedEntry  # absent where every graph has its weights inside
+    not_shared: str  # why some have
     traces: dict[str, Any]
     verified: VerifiedEntry
     content_sha256: str  # of all the rest, `nas.runtime.checks`

@@ -21,6 +21,7 @@ from nas.pareto import ParetoTable, read_pareto
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from search_spaces import MobileNetV3Space, ResNet50Space, Space, resnet_cifar, resnet_digits
 from supernets import extract, load_dataset
+from supernets.elastic import ElasticLinear
 from tests.nas.conftest import Digits, Result, nas
 from tests.supernets.once_for_all import supernet
 
@@ -134,7 +135,8 @@ def test_the_front_is_exported_with_its_figures(board: Manifest, run: Path) -> N
 def test_equal_networks_share_their_files(board: Manifest) -> None:
     networks = board.content["networks"].values()
     assert len({(n["subnet"], tuple(n["exits"])) for n in networks}) == len(networks)
-    assert sum(len(n["segments"]) for n in networks) == len(board.content["files"])
+    graphs = [name for name in board.content["files"] if name.endswith(".onnx")]
+    assert sum(len(n["segments"]) for n in networks) == len(graphs)
     assert len(networks) < len(board.ids)
 
 
@@ -169,7 +171,7 @@ def test_the_engine_stops_and_only_loads_what_it_runs(board: Manifest) -> None:
     answers = engine(chosen["id"], np.zeros((5, 1, 8, 8), np.float32))
     chosen["thresholds"] = kept
     assert set(answers.exits) == {chosen["after"][0]}
-    assert list(engine._sessions) == board.network(chosen["id"])["segments"][:1]
+    assert engine.sessions.files == board.network(chosen["id"])["segments"][:1]
 
 
 def test_a_cache_of_statistics_replaces_the_images(
@@ -190,23 +192,87 @@ def test_half_precision_halves_the_files(
 ) -> None:
     out = tmp_path / "half"
     id_ = board.ids[0]
-    found = export(run, digits, out, "--data", "digits", "--fp16", "--id", id_, "--json")
+    more = "--data", "digits", "--fp16", "--standalone", "--id", id_, "--json"
+    found = export(run, digits, out, *more)
     assert found.code == 0, found.err
     content = json.loads(found.out)
     assert content["precision"] == "fp16"
     assert content["verified"]["max_logit_difference"] < 5e-2
     half = sum(f["bytes"] for f in content["files"].values())
-    whole = sum(board.content["files"][f]["bytes"] for f in board.network(id_)["segments"])
+    whole = sum(board.content["files"][f]["weight_bytes"] for f in board.network(id_)["segments"])
     assert half < 0.7 * whole
-    assert "--fp16" in (out / "README.md").read_text()
-
-
-def test_the_readme_names_every_file(board: Manifest) -> None:
-    text = (Path(board.folder) / "README.md").read_text()
-    for name, described in board.content["files"].items():
+    text = (out / "README.md").read_text()
+    assert "--fp16" in text
+    for name, described in content["files"].items():
         sides = "x".join(map(str, described["input"]))
         assert f"trtexec --onnx={name} " in text
         assert f"--maxShapes=input:8x{sides}" in text
+
+
+# ---- one set of weights ------------------------------------------------------------------------
+
+
+def test_a_folder_holds_the_weights_once(board: Manifest) -> None:
+    content, folder = board.content, Path(board.folder)
+    weights = folder / content["shared"]["weights"]
+    assert content["files"][weights.name]["sha256"] == content["supernet"]["sha256"]
+    assert len(content["networks"]) > 5
+    for network in content["networks"].values():
+        for file in network["segments"]:
+            assert content["files"][file]["bytes"] < 6000
+            for weight in onnx.load(folder / file, load_external_data=False).graph.initializer:
+                assert weight.data_location == onnx.TensorProto.EXTERNAL
+
+
+def test_answers_are_those_of_the_standalone_export(
+    run: Path, digits: Digits, board: Manifest, tmp_path: Path
+) -> None:
+    id_ = next(c["id"] for c in board.content["configurations"] if c["after"])
+    common = "--data", "digits", "--standalone", "--id", id_
+    assert export(run, digits, tmp_path / "b", *common).code == 0
+    alone = read_manifest(str(tmp_path / "b"))
+    assert "shared" not in alone.content
+    x = np.random.default_rng(0).standard_normal((9, 1, 8, 8)).astype(np.float32)
+    mine = Engine(board).logits(board.configuration(id_)["network"], x)
+    theirs = Engine(alone).logits("net00", x)
+    for a, b in zip(mine, theirs, strict=True):
+        assert np.abs(a - b).max() <= 1e-6 * np.abs(b).max()
+
+
+def test_little_memory_changes_no_answer(board: Manifest) -> None:
+    plenty, little = Engine(board), Engine(board, memory_mb=0.2)
+    x = np.random.default_rng(0).standard_normal((3, 1, 8, 8)).astype(np.float32)
+    for id_ in board.ids[:12]:
+        little.foresee(board.ids)
+        np.testing.assert_array_equal(little(id_, x).confidence, plenty(id_, x).confidence)
+    little.sessions.settle()
+    assert len(little.sessions.files) < len(plenty.sessions.files)
+    with pytest.raises(ManifestError, match="`memory_mb` must be positive, got 0"):
+        Engine(board, memory_mb=0)
+
+
+def test_a_layer_without_slices_has_its_weights_inside(
+    run: Path, digits: Digits, board: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(ElasticLinear, "slices")  # as a layer of one's own
+    found = export(run, digits, tmp_path / "b", "--data", "digits", "--id", board.ids[0])
+    assert found.code == 0, found.err
+    assert "networks keep weights of their own: a layer of type ElasticLinear has no" in found.err
+    assert "shared" not in read_manifest(str(tmp_path / "b")).content
+
+
+@pytest.mark.parametrize("file", ["weights", "statistics", "slices"])
+def test_a_damaged_file_is_refused(board: Manifest, tmp_path: Path, file: str) -> None:
+    shutil.copytree(board.folder, tmp_path / "b")
+    path = tmp_path / "b" / board.content["shared"][file]  # type: ignore[literal-required]
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ManifestError, match=f"{path.name} was changed since it was exported"):
+        read_manifest(str(tmp_path / "b"))
+    path.unlink()
+    with pytest.raises(ManifestError, match=f"{path.name} is missing; copy the whole"):
+        read_manifest(str(tmp_path / "b"))
 
 
 # ---- what a person may get wrong -----------------------------------------------------------------
