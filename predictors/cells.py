@@ -15,6 +15,10 @@ MOST = 1e9  # of a whole number: levels, batches and runs are counted
 LONGEST = 300  # characters of what was found in a message
 
 
+class LacksError(TableError):
+    """A table without a column that is needed."""
+
+
 def read_cells(
     path: Path,
     required: Iterable[str],
@@ -36,7 +40,7 @@ def read_cells(
     if missing:
         found = " ".join(", ".join(map(str, cells.columns)).split())
         turned = set(missing) & set(cells.iloc[:, 0]) if len(cells) else ()
-        raise TableError(
+        raise LacksError(
             f"{path} lacks the column(s) {', '.join(missing)}; found {found[:LONGEST]}"
             + ("; its columns are in lines: transpose it" if turned else "")
         )

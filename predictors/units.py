@@ -43,6 +43,8 @@ OTHERS: dict[str, dict[str, Convert]] = {
         "top1_acc": lambda values: 100 - 100 * values,
     },
 }
+SIGNS = {"µ": "u", "μ": "u", "%": " pct", "percent": "pct", "top-1": "top1", "top 1": "top1"}
+SIGNS |= {"top_1": "top1", "accuracy": "acc"}
 MAY_BE_ZERO = ("top1_error_pct",)
 NAMES = {*Row.__annotations__, *OTHERS, *(name for others in OTHERS.values() for name in others)}
 NAMES -= {"source", "notes"}  # words that a column of the user's own may have
@@ -74,13 +76,20 @@ def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Columns by our names where theirs mean one: `Latency (ms)` is `latency_ms`."""
     renamed: dict[str, str] = {}
     for name in map(str, cells.columns):
-        spelled = re.sub(r"[^a-z0-9]+", "_", name.lower().replace("µ", "u").replace("μ", "u"))
-        spelled = spelled.strip("_")
+        spelled = _spelled(name)
         if spelled != name and spelled in NAMES:
             if spelled in [*cells.columns, *renamed.values()]:
                 raise TableError(f"{path} has two columns for {spelled}, one is {name!r}; keep one")
             renamed[name] = spelled
     return cells.rename(columns=renamed)
+
+
+def _spelled(name: str) -> str:
+    """A column's name in our letters: `Top-1 acc. (%)` becomes `top1_acc_pct`."""
+    text = name.lower()
+    for theirs, ours in SIGNS.items():
+        text = text.replace(theirs, ours)
+    return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
 
 
 def _column(cells: pd.DataFrame, name: str, path: Path, *, positive: bool) -> pd.Series:

@@ -3,6 +3,7 @@
 - the benchmark itself: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, the number is the source node;
 - NASLib: `(4, 0, 3, 1, 4, 3)`, indices of its own operations for its own order of edges
   (`naslib/search_spaces/nasbench201/conversions.py`);
+- AutoDL-Projects: `[(("op", 0),), (("op", 0), ("op", 1)), ...]`, node by node (`Structure`);
 - NNI: `{'0_1': 'conv_3x3', ...}` (`nni.nas.benchmarks.nasbench201`).
 """
 
@@ -35,6 +36,10 @@ def read_cell(text: str) -> dict[Edge, str] | None:
         return _naslib(text)
     if text.startswith("{"):
         return _nni(text)
+    if re.match(r"[(\[]\s*[(\[]", text):
+        return _autodl(text)
+    if re.match(r"Genotype\(|.*\bnormal\s*=", text):
+        raise _fault("NAS-Bench-201", text, "it is a genotype of DARTS, another search space")
     return None
 
 
@@ -72,6 +77,21 @@ def _nni(text: str) -> dict[Edge, str]:
             raise _fault("NNI", text, f"an edge is written '0_1', found {key!r}")
         cell[int(edge[1]), int(edge[2])] = NNI.get(str(name), str(name))
     return cell
+
+
+def _autodl(text: str) -> dict[Edge, str]:
+    try:
+        nodes = ast.literal_eval(text)
+        found = [
+            ((int(source), node), str(name))
+            for node, inputs in enumerate(nodes, start=1)
+            for name, source in inputs
+        ]
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        raise _fault("AutoDL-Projects", text, "a node is (('op', 0), ('op', 1))") from None
+    if len(dict(found)) != len(found):
+        raise _fault("AutoDL-Projects", text, "a node has two inputs from one node")
+    return dict(found)
 
 
 def _fault(dialect: str, text: str, why: str) -> InputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -66,7 +67,9 @@ app.add_typer(predictor, name="predictor", rich_help_panel=BESIDE)
 def main() -> None:
     """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C."""
     try:
-        app(prog_name="nas")
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            app(prog_name="nas")
     except InputError as error:
         group = typer.main.get_command(app)
         assert isinstance(group, TyperGroup)
@@ -85,6 +88,11 @@ def main() -> None:
             raise
         print(f"error: cannot write: {error.strerror}; what was done is kept", file=sys.stderr)
         sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line of ours, without the place in the code."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from predictors.cells import canonical_subnets, numbers, read_cells
+from predictors.accuracy.plausible import NAME_IT, check_errors
+from predictors.cells import LacksError, canonical_subnets, numbers, read_cells
 from predictors.dialect import TableError
 from predictors.units import in_our_units
 from search_spaces import Bools, Floats, Genes, InputError, Ints, PolicyGrid, Space, json_object
@@ -167,25 +168,12 @@ def _check_values(
         raise TableError(f"{path}: exit_rate holds rows that are negative or do not sum to 1")
 
 
-def _check_size(path: Path, errors: Floats, space: Space) -> None:
-    """TableError where the figures can only be fractions, or accuracies under the error's name."""
-    explicit = "name the column top1_acc_pct (accuracy in percent) or top1_error (a fraction)"
-    if 0 < errors.max() <= 1:
-        raise TableError(
-            f"{path}: top1_error_pct is at most {errors.max():g} in all {len(errors)} rows, which "
-            f"looks like a fraction; it is an error in percent: {explicit}"
-        )
-    chance = 100 * (1 - 1 / space.n_classes)
-    if np.median(errors) > chance:
-        raise TableError(
-            f"{path}: top1_error_pct has a median of {np.median(errors):.4g}, worse than the "
-            f"{chance:g} of guessing among {space.n_classes} classes; is it an accuracy? {explicit}"
-        )
-
-
 def _read_text(path: Path, space: Space) -> AccuracyTable:
     """A CSV or Parquet table `subnet, top1_error_pct[, source]` of a space without exits."""
-    cells = read_cells(path, ("subnet", "top1_error_pct"), in_our_units)
+    try:
+        cells = read_cells(path, ("subnet", "top1_error_pct"), in_our_units)
+    except LacksError as lacks:
+        raise TableError(f"{lacks}; {NAME_IT}") from None
     subnets = canonical_subnets(cells, space, path)
     errors = numbers(cells, "top1_error_pct", path, positive=False, required=True)
     first: dict[str, int] = {}
@@ -198,11 +186,11 @@ def _read_text(path: Path, space: Space) -> AccuracyTable:
                 f"{path} line {line}: top1_error_pct of {subnet} is {error:g}, "
                 f"but {errors[seen]:g} on line {seen}"
             )
-    _check_size(path, errors.to_numpy(), space)
+    kept = list(first.values())
+    check_errors(path, errors[kept], space, list(first))
     sources = cells["source"].unique().tolist() if "source" in cells else ["measured"]
     if len(sources) > 1:
         raise TableError(f"{path}: source must be one word for all rows, found {sources}")
-    kept = list(first.values())
     return AccuracyTable(
         genes=space.parse_all(list(first)),
         grid=PolicyGrid(0),

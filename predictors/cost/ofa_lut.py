@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from search_spaces import InputError, MobileNetV3Space, Subnet, read_text, write
 HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al., 2019, table 1)
 KINDS = r"(expanded_conv|Conv|Conv_1|Conv_2|AvgPool2D|Logits)(-|$)"
 MAX_BYTES, MAX_DEPTH = 1 << 26, 8
+BLOCK = r"expanded_conv-input:(\d+)x\d+x(\d+)-output:(\d+)x\d+x(\d+)-expand:(\d+)-kernel:(\d+)-.*"
+LEAST_PER_MS, MOST_PER_MS = 2e4, 3e9  # multiplications: of a microcontroller, a server's GPU
 Entry = dict[str, float]
 
 
@@ -61,9 +64,33 @@ def _read(file: Path) -> dict[str, Entry]:
     _check_family(file, [str(key) for key in content])
     for key, entry in content.items():
         mean = entry.get("mean") if isinstance(entry, dict) else None
+        if isinstance(mean, str) and re.fullmatch(r"\d+(\.\d+)?[eE][+-]?\d+", mean):
+            mean = entry["mean"] = float(mean)  # YAML 1.1 takes 5e-05 for a text
         if not isinstance(mean, int | float) or not math.isfinite(mean) or mean < 0:
             raise InputError(f"{file}: {key} needs a mean in ms, got {entry!r}")
+    _check_unit(file, {str(key): entry["mean"] for key, entry in content.items()})
     return {str(key): dict(entry) for key, entry in content.items()}
+
+
+def _check_unit(file: Path, means: Mapping[str, float]) -> None:
+    """InputError where times can only be of another unit than ms, by the middle block."""
+    rates = [_macs(key) / max(mean, 1e-12) for key, mean in means.items() if _macs(key)]
+    rate = statistics.median(rates) if rates else LEAST_PER_MS
+    if not LEAST_PER_MS <= rate <= MOST_PER_MS:
+        raise InputError(
+            f"{file}: the middle block makes {rate:.2g} multiplications in a ms, which no device "
+            f"does ({LEAST_PER_MS:g} to {MOST_PER_MS:g}); `mean` is in ms, it looks like "
+            + ("seconds" if rate > MOST_PER_MS else "microseconds")
+        )
+
+
+def _macs(key: str) -> int:
+    """Multiplications of an `expanded_conv` block; 0 for other keys."""
+    found = re.fullmatch(BLOCK, key)
+    if found is None:
+        return 0
+    side_in, c_in, side, c_out, mid, kernel = map(int, found.groups())
+    return side_in**2 * c_in * mid + side**2 * mid * (kernel**2 + c_out)
 
 
 def _name_family(file: Path) -> None:

@@ -94,6 +94,8 @@ def test_edges_of_a_cell_are_placed_by_their_numbers(data: st.DataObject) -> Non
     assert str(space.parse(str(tuple(naslib)))) == wanted
     names = {new: old for old, new in NNI.items()}
     order = data.draw(st.permutations(EDGES))
+    nodes = [[(cell[a, b], a) for a, b in order if b == node] for node in (1, 2, 3)]
+    assert str(space.parse(str(nodes))) == wanted
     nni = {f"{a}_{b}": names.get(cell[a, b], cell[a, b]) for a, b in order}
     assert str(space.parse(str(nni))) == wanted
 
@@ -111,6 +113,9 @@ def test_edges_of_a_cell_are_placed_by_their_numbers(data: st.DataObject) -> Non
         ("(4, 0, 3, 1, 4, 5)", "as NASLib writes it"),
         ("{'0_1': 'conv_3x3'}", "found edges 0-1; it has"),
         ("{'01': 'conv_3x3'}", "as NNI writes it: an edge is written '0_1'"),
+        ("[(('none', 0), ('none', 0))]", "as AutoDL-Projects writes it: a node has two inputs"),
+        ("[[1]]", "as AutoDL-Projects writes it: a node is"),
+        ("Genotype(normal=[('skip_connect', 0)])", "a genotype of DARTS, another search space"),
         ("{'0_1': }", "as NNI writes it: it is no dictionary"),
         ("{" * 999, "as NNI writes it"),
         ("{'0_1': 'conv_5x5'}", "found 'conv_5x5'"),

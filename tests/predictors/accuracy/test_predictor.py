@@ -322,9 +322,32 @@ def test_a_fraction_and_an_accuracy_are_named(seed: int, accurate: bool) -> None
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: np.where(np.arange(30) < 3, e / 100, e), "line 2: .* a fraction among percents"),
+        (lambda e: 0 * e, "is 0 in all 30 rows"),
+        (lambda e: 100 - e, "is it an accuracy"),  # of a bad space: half of them below guessing
+    ],
+)
+def test_some_fractions_and_empty_columns_are_named(
+    tmp_path: Path, change: Any, message: str
+) -> None:
+    errors = np.random.default_rng(0).uniform(20, 45, 30)
+    with pytest.raises(TableError, match=message):
+        read_accuracy_table(cifar_csv(tmp_path / "a.csv", change(errors)), get_space("nasbench201"))
+
+
+def test_a_row_worse_than_guessing_is_a_warning(tmp_path: Path) -> None:
+    errors = np.linspace(5, 95, 30)
+    with pytest.warns(UserWarning, match=r"line 31: top1_error_pct is 95, worse than guessing"):
+        read_accuracy_table(cifar_csv(tmp_path / "a.csv", errors), get_space("nasbench201"))
+
+
+@pytest.mark.parametrize(
     ("column", "make"),
     [
         ("top1_acc_pct", lambda e: 100 - e),
+        ("Top-1 accuracy (%)", lambda e: 100 - e),
         ("top1_error", lambda e: e / 100),
         ("top1_acc", lambda e: 1 - e / 100),
     ],

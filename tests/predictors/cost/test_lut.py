@@ -7,10 +7,11 @@ import gzip
 import os
 from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -236,3 +237,18 @@ def test_a_published_table_predicts_published_subnets(tmp_path: Path) -> None:
     assert ((y / sums > 1.7) & (y / sums < 2.3)).all()  # eager calls between blocks are not in it
     assert mape_pct(y, model.fit(listed[::2], y[::2]).predict(listed)) < 8
     assert srcc(y, sums) > 0.9
+
+
+@given(factor=st.sampled_from([1e-3, 1e3]), ms=st.floats(0.05, 5))
+@settings(max_examples=10)
+def test_a_table_in_another_unit_is_refused(factor: float, ms: float) -> None:
+    """The block of 8 million multiplications of a fast and of a slow device, in s and in us."""
+    key = "expanded_conv-input:112x112x16-output:112x112x16-expand:16-kernel:3-stride:1-idskip:1"
+    ms = min(ms, 0.8) if factor < 1 else max(ms, 0.5)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "224_lookup_table.yaml"
+        path.write_text(f"{key}-se:0-hs:0: {{mean: {ms!r}}}\n")
+        assert read_ofa_lut(path)
+        path.write_text(f"{key}-se:0-hs:0: {{mean: {ms * factor!r}}}\n")
+        with pytest.raises(InputError, match=r"`mean` is in ms, it looks like (micro)?seconds"):
+            read_ofa_lut(path)
