@@ -36,7 +36,7 @@ from search_spaces import (
     write_bytes,
 )
 
-SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/1"
+SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/2"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
 
 

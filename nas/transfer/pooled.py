@@ -141,13 +141,15 @@ def _asked(pool: Floats, X: Floats, clock: Floats) -> Floats:
 def _weights(
     predictor: TransferPredictor, proxies: Sequence[Proxy], asked: Floats
 ) -> dict[str, float]:
-    """How much the log of the predicted cost rises with the log cost on each proxy alone."""
+    """How much the log of the predicted cost rises with the log cost on each proxy, or its line."""
     start = np.log(predictor.predict(asked))
     weights = {}
-    for proxy, column in zip(proxies, predictor.proxy_columns, strict=True):
+    columns = zip(proxies, predictor.proxy_columns, predictor.line_shares(), strict=True)
+    for proxy, column, line in columns:
         moved = asked.copy()
         moved[:, column] += STEP
-        weights[proxy.name] = float(np.mean(np.log(predictor.predict(moved)) - start) / STEP)
+        rise = np.mean(np.log(predictor.predict(moved)) - start) / STEP
+        weights[proxy.name] = float(rise + line)
     return weights
 
 

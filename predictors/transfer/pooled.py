@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import RidgeCV
@@ -18,6 +18,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from predictors.transfer.mixture import Mixture, stacked
 from predictors.transfer.posterior import OUTLIER, Design, Hypothesis, Link, Posterior
 from predictors.transfer.prior import SCALE, CostPrior, Rows, learn_prior
 from search_spaces import Floats
@@ -27,20 +28,28 @@ NOISE_FACTORS = (1.0, 5.0, 25.0)  # devices whose measurements are noisier than 
 TWIN_FACTORS = (0.05, 0.3)  # of the usual variances: how far a twin is from its proxy
 REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
 N_FOLDS, FEW_FREEDOM = 5, 2.0  # of held-out errors; rows that "as wide as was said" is worth
-LEAST_WEIGHT = 0.01  # of a hypothesis that takes part in predictions
+LINE_SHARES = (0.03, 0.3, 3.0)  # variances of feature weights, of their square
+LINE_NOISE = (1e-4, 1e-3, 1e-2)  # variances of log costs around a line
 MIN_SLOPE = 0.05  # log target cost per log proxy cost: the map between them rises
 
 
 class TransferPredictor(RegressorMixin, BaseEstimator):
     """Target cost of X = [encoded program | log cost on each proxy | clocks], from k rows.
 
-    The log cost is a strictly increasing map of the mean log cost on the proxies, or of the cost on
-    one of them whose twin the target is, plus a residual that few rows leave small: which proxies
-    count more, and what features add. How much a row may move each part comes from `prior`, which
-    `learn_prior` makes from what is known of the proxies; without it usual values stand in. These
-    hypotheses are weighted by how well they explain the rows, and from ten rows on the best two
-    are refined. A row that the others rule out, such as one that is wrong by a factor of ten, loses
-    its weight.
+    Two ways of predicting are mixed in the shares that predict left-out rows best, near halves
+    while rows are few (`mixture.stacked`).
+
+    Costs: the log cost is a strictly increasing map of the mean log cost on the proxies, or of the
+    cost on one of them whose twin the target is, plus a residual that few rows leave small: which
+    proxies count more, and what features add. How much a row may move each part comes from `prior`,
+    which `learn_prior` makes from what is known of the proxies; without it usual values stand in.
+    These hypotheses are weighted by how well they explain the rows, and from ten rows on the best
+    two are refined.
+
+    Lines: the linear predictor that the prior knows of a proxy, with weights of features that the
+    rows adapt, for each proxy (AdaProxy, Lu et al., 2022).
+
+    A row that the others rule out, such as one that is wrong by a factor of ten, loses its weight.
 
     With `clock_columns`, in MHz, the cost falls with each clock, by an elasticity that the rows
     decide. `group_column` names the subnet of a row: half of what stays unexplained is taken to
@@ -90,7 +99,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             cost: Floats = np.exp(self.model_.predict(X))
             return cost
         design = self._design(X)
-        return np.exp(self._mean(design, Link(self.design_, design)))
+        return np.exp(self.mixture_.mean(design, Link(self.design_, design)))
 
     def predict_interval(self, X: ArrayLike, coverage: float = 0.9) -> tuple[Floats, Floats]:
         """Lower and upper ends (n,) between which a measured cost lies with chance `coverage`.
@@ -118,7 +127,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         features = [c for c in range(X.shape[1]) if c not in special]
         kin = ["one family"] * len(self.proxy_columns)  # nothing is learned from the target's rows
         blocks = [features] if features else []
-        return learn_prior(X, proxy_columns=self.proxy_columns, families=kin, blocks=blocks)
+        prior = learn_prior(X, proxy_columns=self.proxy_columns, families=kin, blocks=blocks)
+        return replace(prior, linear=np.zeros_like(prior.linear))  # a line needs more than k rows
 
     def _design(self, X: Floats, still: bool | None = None) -> Design:
         logs = np.log(X[:, list(self.clock_columns)]) - self.log_mhz_
@@ -149,8 +159,19 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
                         hypotheses.append(Hypothesis(_noisier(closer, noise), log_prior, base))
         return hypotheses
 
+    def _lines(self) -> list[Hypothesis]:
+        """The linear predictor of each proxy, with weights of features that the rows adapt."""
+        if not self.prior_.linear.any():
+            return []
+        return [
+            Hypothesis.line(base, weights, share, noise)
+            for base, weights in enumerate(self.prior_.linear)
+            for share in LINE_SHARES
+            for noise in LINE_NOISE
+        ]
+
     def _fit(self, design: Design, log_y: Floats) -> None:
-        """Posterior of every hypothesis that counts, and how much it does."""
+        """What costs on the proxies explain, what their lines do, and how to mix both."""
         self.design_ = design
         link = Link(design, design)
         seen = [Posterior.of(h, design, link, log_y) for h in self._hypotheses()]
@@ -159,27 +180,24 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             for p in sorted(plain, key=lambda p: -p.log_evidence)[:REFINED]:
                 h = p.refined(design, link, log_y)
                 seen.append(Posterior.of(h, design, link, log_y))
-        evidence = np.array([p.log_evidence for p in seen])
-        weights = np.exp(evidence - logsumexp(evidence))
-        kept = weights >= LEAST_WEIGHT
-        self.posteriors_ = [p for p, keep in zip(seen, kept, strict=True) if keep]
-        self.weights_ = weights[kept] / weights[kept].sum()
+        self.costs_ = self.mixture_ = Mixture.of(seen)
+        lines = [Posterior.of(h, design, link, log_y) for h in self._lines()]
+        if lines:
+            self.mixture_ = stacked(self.costs_, Mixture.of(lines), design.groups)
 
-    def _mean(self, design: Design, link: Link) -> Floats:
-        means = [p.mean(design, link) for p in self.posteriors_]
-        mean: Floats = self.weights_ @ np.array(means)
-        return mean
+    def line_shares(self) -> Floats:
+        """(P,) how much the line of every proxy counts in predictions."""
+        check_is_fitted(self)
+        shares = np.zeros(len(self.proxy_columns))
+        for p, weight in zip(self.mixture_.posteriors, self.mixture_.weights, strict=True):
+            if p.hypothesis.weights is not None:
+                shares[p.hypothesis.base] += weight
+        return shares
 
     def _belief(self, X: Floats) -> tuple[Floats, Floats]:
         """(n,) expected log cost of X, and the standard deviation of a measured one."""
         design = self._design(X)
-        link = Link(self.design_, design)
-        mean = self._mean(design, link)
-        variance = sum(
-            w * (p.variance(design, link) + (p.mean(design, link) - mean) ** 2)
-            for w, p in zip(self.weights_, self.posteriors_, strict=True)
-        )
-        return mean, np.sqrt(variance)
+        return self.mixture_.belief(design, Link(self.design_, design))
 
     def _widening(self) -> float:
         """By how much deviations fall short of the errors on rows that a fit did not see.
@@ -209,7 +227,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         n_clocks = self.design_.logs.shape[1]
         groups = None if self.group_column is None else np.full(2, np.nan)  # no subnet of the rows
         probe = Design(alike, np.zeros((2, n_clocks)), groups, self.slope_, self.design_.still)
-        low, high = self._mean(probe, Link(self.design_, probe))
+        low, high = self.costs_.mean(probe, Link(self.design_, probe))
         return float(high - low) / (2 * SCALE)
 
 

@@ -15,7 +15,7 @@ from predictors.transfer.prior import (
     Game,
     Rows,
     covariance,
-    log_likelihood,
+    log_likelihood_of,
     most_likely,
     parts,
 )
@@ -23,20 +23,41 @@ from search_spaces import Floats
 
 OUTLIER = 5.0  # standard deviations from what the other rows say, and
 WRONG = 1.0  # log units, a factor of 2.7: less is no mistake but a device unlike the proxies
+LINE_SLOPE = 0.1  # variance of the slope on a proxy's linear predictor
 CLOCK_VARIANCE = (0.25, 0.04)  # of the elasticity in a clock around -1/2, and of what bends it
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The target is like `base`, up to deviations of the sizes that `theta` says."""
+    """The target is like `base`, up to deviations of the sizes that `theta` says.
 
-    theta: Floats  # log variances, as in `CostPrior.candidates`
+    With `weights` it is like the linear predictor of `base` instead of its costs, and its weight of
+    a feature deviates in proportion to that of the base (AdaProxy, Lu et al., 2022).
+    """
+
+    theta: Floats  # log variances, as in `CostPrior.candidates`; with `weights` see `line`
     log_prior: float
     base: int | None = None  # a proxy whose twin the target is; None: the mean of all proxies
+    weights: Floats | None = None  # (m,) of `Rows.features`
+
+    @classmethod
+    def line(cls, base: int, weights: Floats, share: float, noise: float) -> Self:
+        """Feature weights deviate by the variance `share` of their square."""
+        theta = np.log([LINE_SLOPE, share, 1.0, noise])  # there is no smooth part: length unused
+        return cls(theta, 0.0, base, weights)
 
     def centre(self, rows: Rows) -> Floats:
         """(n,) log cost on what the target is like."""
+        if self.weights is not None:
+            centre: Floats = rows.features @ self.weights
+            return centre
         return rows.mean if self.base is None else rows.z[:, self.base]
+
+    def others(self, rows: Rows) -> tuple[Floats, ...]:
+        """Beside the centre, what enters linearly: each part (n, any) has one variance."""
+        if self.weights is not None:
+            return (rows.features * self.weights,)
+        return (rows.mix, *rows.blocks)
 
 
 @dataclass(frozen=True)
@@ -60,8 +81,8 @@ class Design:
 
     def variance(self, h: Hypothesis) -> Floats:
         """(n,) of the rows, with measurement noise."""
-        scales, n = np.exp(h.theta), 2 + len(self.rows.blocks)
-        others = (self.rows.mix, *self.rows.blocks)
+        scales, others = np.exp(h.theta), h.others(self.rows)
+        n = 1 + len(others)
         squares = [h.centre(self.rows) ** 2, *((b**2).sum(axis=1) for b in others)]
         own: Floats = OFFSET + sum(v * s for v, s in zip(scales[:n], squares, strict=True))
         if self.logs.shape[1]:
@@ -78,6 +99,7 @@ class Link:
         self.linear, self.distances = parts(a.rows, b.rows)
         if a.still:
             self.linear[-1] = self.distances[-1] = 0
+        self._line: dict[int | None, Floats] = {}  # of the last base that was asked for
         self.clock = np.zeros(())
         if a.logs.shape[1]:
             bend = CLOCK_VARIANCE[1] * np.exp(-squared_distance(a.logs, b.logs))
@@ -88,13 +110,20 @@ class Link:
 
     def linear_of(self, h: Hypothesis) -> Floats:
         """`linear` with the products of what the target is like."""
+        if h.weights is not None and h.base in self._line:
+            return self._line[h.base]
         centre = np.outer(h.centre(self.a.rows), h.centre(self.b.rows)) * (not self.a.still)
-        return np.concatenate([centre[None], self.linear[1:]])
+        if h.weights is None:
+            return np.concatenate([centre[None], self.linear[1:]])
+        ((a,), (b,)) = h.others(self.a.rows), h.others(self.b.rows)
+        self._line = {h.base: np.array([centre, a @ b.T])}
+        return self._line[h.base]
 
     def covariance(self, h: Hypothesis) -> Floats:
         """(n, m), without what each row has of its own."""
         shared = (1 - self.a.noise_share()) * np.exp(h.theta[-1]) * self.same
-        total: Floats = covariance(h.theta, self.linear_of(h), self.distances) + self.clock + shared
+        smooth = self.distances if h.weights is None else self.distances[:0]
+        total: Floats = covariance(h.theta, self.linear_of(h), smooth) + self.clock + shared
         return total
 
 
@@ -121,8 +150,9 @@ class Posterior:
         total = K + np.diag(spread)
         factor = cho_factor(total, lower=True)
         alpha = cho_solve(factor, r)
-        amplitude = float((FREEDOM + r @ alpha) / (FREEDOM + len(r)))
-        evidence = h.log_prior + log_likelihood(total, r)
+        square = float(r @ alpha)
+        amplitude = (FREEDOM + square) / (FREEDOM + len(r))
+        evidence = h.log_prior + log_likelihood_of(factor[0], square)
         return cls(h, offset, alpha, factor, spread - noise, amplitude, evidence)
 
     def refined(self, design: Design, link: Link, log_y: Floats) -> Hypothesis:
@@ -138,6 +168,18 @@ class Posterior:
         """(m,) expected log cost of `design`, which `link` ties to the fitted rows."""
         h = self.hypothesis
         return self.offset + design.mean(h) + link.covariance(h).T @ self.alpha
+
+    def left_out(self, groups: Floats | None) -> Floats:
+        """(k,) residuals of the fitted rows, each predicted without its group, or itself alone."""
+        inverse = cho_solve(self.factor, np.eye(len(self.alpha)))
+        if groups is None:
+            alone: Floats = self.alpha / np.diag(inverse)
+            return alone
+        residuals = np.empty(len(groups))
+        for group in np.unique(groups):
+            own = np.flatnonzero(groups == group)
+            residuals[own] = np.linalg.solve(inverse[np.ix_(own, own)], self.alpha[own])
+        return residuals
 
     def variance(self, design: Design, link: Link) -> Floats:
         """(m,) of a measured log cost."""

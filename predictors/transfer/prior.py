@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +45,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.mean)
 
+    @cached_property
+    def features(self) -> Floats:
+        """(n, m) those of all blocks side by side."""
+        return np.concatenate([np.empty((len(self), 0)), *self.blocks[:-1]], axis=1)
+
 
 @dataclass(frozen=True)
 class CostPrior:
@@ -59,6 +65,7 @@ class CostPrior:
     proxy_mean: Floats  # (P,) of log costs
     feature_mean: tuple[Floats, ...]
     feature_scale: tuple[Floats, ...]
+    linear: Floats  # (P, m) weights of every proxy's linear predictor on the features of the blocks
     candidates: Floats
 
     def rows(self, X: ArrayLike, without: Bools | None = None) -> Rows:
@@ -85,6 +92,7 @@ class CostPrior:
             "proxy_columns": np.array(self.proxy_columns, dtype=float),
             "weights": self.weights,
             "proxy_mean": self.proxy_mean,
+            "linear": self.linear,
             "candidates": self.candidates,
         }
         for i, block in enumerate(self.blocks):
@@ -103,6 +111,7 @@ class CostPrior:
             arrays["proxy_mean"],
             tuple(arrays[f"block{i}.mean"] for i in range(n)),
             tuple(arrays[f"block{i}.scale"] for i in range(n)),
+            arrays["linear"],
             arrays["candidates"],
         )
 
@@ -136,7 +145,13 @@ def log_likelihood(K: Floats, r: Floats) -> float:
     """Of residuals `r` (n,) with covariance K (noise included) and an unknown amplitude near 1."""
     lower = cholesky(K, lower=True)
     u = solve_triangular(lower, r, lower=True)
-    return float(-np.log(np.diag(lower)).sum() - (len(r) + FREEDOM) / 2 * np.log1p(u @ u / FREEDOM))
+    return log_likelihood_of(lower, float(u @ u))
+
+
+def log_likelihood_of(lower: Floats, square: float) -> float:
+    """The same from the covariance's Cholesky factor and `square` = r' K^-1 r."""
+    n = len(lower)
+    return float(-np.log(np.diag(lower)).sum() - (n + FREEDOM) / 2 * np.log1p(square / FREEDOM))
 
 
 def learn_prior(
@@ -189,8 +204,9 @@ def _centred(
     """A prior without candidates: how to centre and scale rows."""
     size = np.array([(kin == k).sum() for k in kin], dtype=float)
     weights = 1 / size / max(1, len(np.unique(kin)))
-    means, scales = [], []
-    worth = _relevance(X, columns, blocks, weights)
+    means, scales, linear = [], [], [np.empty((len(columns), 0))]
+    slopes = _linear_weights(X, columns, blocks)
+    worth = _relevance(slopes, blocks, weights)
     for block in blocks:
         part = X[:, list(block)]
         spread = part.std(axis=0)
@@ -199,6 +215,8 @@ def _centred(
         share = share / max(1e-12, np.sqrt((share**2).sum()))
         means.append(part.mean(axis=0))
         scales.append(np.divide(spread, share, out=np.full(len(share), np.inf), where=share > 0))
+        own = slopes[:, list(block)]
+        linear.append(np.divide(own, share, out=np.zeros_like(own), where=share > 0))
     return CostPrior(
         columns,
         blocks,
@@ -206,27 +224,36 @@ def _centred(
         X[:, list(columns)].mean(axis=0),
         tuple(means),
         tuple(scales),
+        np.concatenate(linear, axis=1),
         np.empty((0, 0)),
     )
 
 
-def _relevance(
-    X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...], weights: Floats
+def _linear_weights(
+    X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...]
 ) -> Floats:
-    """How differently proxies weigh each column of X: what a new device may weigh its own way.
-
-    Root mean square, over proxies, of the deviation of standardised ridge weights from their mean.
-    """
-    relevance = np.zeros(X.shape[1])
+    """(P, columns of X) of every proxy's log cost on standardised features, by ridge regression."""
+    weights = np.zeros((len(columns), X.shape[1]))
     used = [c for block in blocks for c in block]
-    if used and len(columns) > 1:
+    if used:
         F, z = X[:, used], X[:, list(columns)]
         spread = F.std(axis=0)
         F = (F - F.mean(axis=0)) / np.where(spread > 0, spread, 1)
         ridge = RIDGE * len(F) * np.eye(len(used))
-        w = np.linalg.solve(F.T @ F + ridge, F.T @ (z - z.mean(axis=0)))
-        deviation = w - (w @ weights)[:, None]
-        relevance[used] = np.sqrt(deviation**2 @ weights)
+        weights[:, used] = np.linalg.solve(F.T @ F + ridge, F.T @ (z - z.mean(axis=0))).T
+    return weights
+
+
+def _relevance(slopes: Floats, blocks: tuple[tuple[int, ...], ...], weights: Floats) -> Floats:
+    """How differently proxies weigh each column of X: what a new device may weigh its own way.
+
+    Root mean square, over proxies, of the deviation of their linear weights from the mean.
+    """
+    relevance = np.zeros(slopes.shape[1])
+    used = [c for block in blocks for c in block]
+    if used and len(slopes) > 1:
+        deviation = slopes - weights @ slopes
+        relevance[used] = np.sqrt(weights @ deviation**2)[used]
         relevance[used] += FLOOR * np.sqrt((relevance[used] ** 2).mean())
     else:
         relevance[used] = 1
