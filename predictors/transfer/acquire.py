@@ -8,22 +8,17 @@ from numpy.typing import ArrayLike
 from predictors.transfer.prior import CostPrior, covariance, parts
 from search_spaces import Ints
 
-OWN_WAY = 1.0  # variance of a feature's weight, of its usual square
-
 
 def choose_rows(prior: CostPrior, candidates: ArrayLike, k: int) -> Ints:
     """Which k of the candidates (n, features) to measure on a target, in order of use.
 
     Each next one lowers the summed posterior variance of all candidates most (Cohn et al., 1996:
     active learning for regression); it depends on no measurement, so all can be named beforehand.
-    The variance is that of a device unlike the proxies too: one that weighs every feature its own
-    way, by as much as proxies usually weigh it.
     """
     rows, theta = prior.rows(candidates), prior.candidates[0]
     if k > len(rows):
         raise ValueError(f"{k} rows were asked for, there are {len(rows)} candidates")
-    own = rows.features * np.sqrt((prior.linear**2).mean(axis=0))
-    K = covariance(theta, *parts(rows, rows)) + OWN_WAY * own @ own.T
+    K = covariance(theta, *parts(rows, rows))
     noise = np.exp(theta[-1])
     chosen: list[int] = []
     for _ in range(k):
