@@ -326,7 +326,6 @@ def test_a_fraction_and_an_accuracy_are_named(seed: int, accurate: bool) -> None
     [
         (lambda e: np.where(np.arange(30) < 3, e / 100, e), "line 2: .* a fraction among percents"),
         (lambda e: 0 * e, "is 0 in all 30 rows"),
-        (lambda e: 100 - e, "is it an accuracy"),  # of a bad space: half of them below guessing
     ],
 )
 def test_some_fractions_and_empty_columns_are_named(
