@@ -144,7 +144,7 @@ def _weights(
     """How much the log of the predicted cost rises with the log cost on each proxy, or its line."""
     start = np.log(predictor.predict(asked))
     weights = {}
-    columns = zip(proxies, predictor.proxy_columns, predictor.line_shares(), strict=True)
+    columns = zip(proxies, predictor.proxy_columns, predictor.line_shares()[:-1], strict=True)
     for proxy, column, line in columns:
         moved = asked.copy()
         moved[:, column] += STEP

@@ -1,4 +1,4 @@
-"""Hypotheses weighed by what they say of the rows, and two ways of predicting mixed into one."""
+"""Hypotheses weighed by what they say of the rows, and ways of predicting mixed into one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy.optimize import nnls
 from scipy.special import logsumexp
 
 from predictors.transfer.posterior import OUTLIER, Design, Link, Posterior
 from search_spaces import Floats
 
 LEAST_WEIGHT = 0.01  # of a hypothesis that takes part in predictions
-DOUBT = 10.0  # rows that "both count alike" is worth
+DOUBT, SURE = 10.0, 1e4  # rows that usual shares are worth; weight of a sum of 1
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,28 @@ class Mixture:
         return left_out
 
 
-def stacked(a: Mixture, b: Mixture, groups: Floats | None) -> Mixture:
-    """Both, with the shares that predict left-out rows best (stacking, Wolpert, 1992).
+def stacked(parts: Sequence[Mixture], usual: Sequence[float], groups: Floats | None) -> Mixture:
+    """All `parts`, with the shares that predict left-out rows best (stacking, Wolpert, 1992).
 
     Evidence cannot choose between them: it compares what was assumed, and few rows make a wrong
-    assumption certain. Shares are drawn to a half as by `DOUBT` rows.
+    assumption certain. Shares are drawn to the `usual` ones as by `DOUBT` rows.
     """
-    errors = np.array([a.left_out(groups), b.left_out(groups)])
-    usual = np.median(np.abs(errors))
-    e, f = np.clip(errors, -OUTLIER * usual, OUTLIER * usual)
-    noise = max(min(float(np.mean(e**2)), float(np.mean(f**2))), np.finfo(float).tiny)
-    gain = float(f @ (f - e)) / noise + DOUBT
-    share = float(np.clip(gain / (float((f - e) @ (f - e)) / noise + 2 * DOUBT), 0, 1))
-    weights = np.concatenate([share * a.weights, (1 - share) * b.weights])
-    return Mixture((*a.posteriors, *b.posteriors), weights)
+    errors = np.array([part.left_out(groups) for part in parts])
+    if groups is not None:  # rows of one subnet are one row
+        own = [errors[:, groups == name].mean(axis=1) for name in np.unique(groups)]
+        errors = np.array(own).T
+    far = OUTLIER * np.median(np.abs(errors))
+    errors = np.clip(errors, -far, far)
+    noise = max(float(np.mean(errors**2, axis=1).min()), np.finfo(float).tiny)
+    # at least 0 and of sum 1, the last as a row that weighs more than all others
+    rows = [
+        errors.T / np.sqrt(noise),
+        np.sqrt(DOUBT) * np.eye(len(parts)),
+        np.full(len(parts), SURE),
+    ]
+    wanted = [np.zeros(errors.shape[1]), np.sqrt(DOUBT) * np.array(usual), [SURE]]
+    shares, _ = nnls(np.vstack(rows), np.concatenate(wanted))
+    weights = [
+        share * part.weights for share, part in zip(shares / shares.sum(), parts, strict=True)
+    ]
+    return Mixture(tuple(p for part in parts for p in part.posteriors), np.concatenate(weights))

@@ -29,15 +29,18 @@ TWIN_FACTORS = (0.05, 0.3)  # of the usual variances: how far a twin is from its
 REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
 N_FOLDS, FEW_FREEDOM = 5, 2.0  # of held-out errors; rows that "as wide as was said" is worth
 LINE_SHARES = (0.03, 0.3, 3.0)  # variances of feature weights, of their square
+USUAL_SHARES = (0.4, 0.4, 0.2)  # of costs, lines and own rows
 LINE_NOISE = (1e-4, 1e-3, 1e-2)  # variances of log costs around a line
+ALONE_SLOPE, ALONE_MIX = np.log(0.1), (0.01, 0.1, 1.0, 10.0)  # of proxies without features
+NOTHING = -30.0  # log variance
 MIN_SLOPE = 0.05  # log target cost per log proxy cost: the map between them rises
 
 
 class TransferPredictor(RegressorMixin, BaseEstimator):
     """Target cost of X = [encoded program | log cost on each proxy | clocks], from k rows.
 
-    Two ways of predicting are mixed in the shares that predict left-out rows best, near halves
-    while rows are few (`mixture.stacked`).
+    Three ways of predicting are mixed in the shares that predict left-out rows best, near usual
+    ones while rows are few (`mixture.stacked`).
 
     Costs: the log cost is a strictly increasing map of the mean log cost on the proxies, or of the
     cost on one of them whose twin the target is, plus a residual that few rows leave small: which
@@ -48,6 +51,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
 
     Lines: the linear predictor that the prior knows of a proxy, with weights of features that the
     rows adapt, for each proxy (AdaProxy, Lu et al., 2022).
+
+    Own rows: a line that is near no proxy's.
 
     A row that the others rule out, such as one that is wrong by a factor of ten, loses its weight.
 
@@ -159,16 +164,18 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
                         hypotheses.append(Hypothesis(_noisier(closer, noise), log_prior, base))
         return hypotheses
 
-    def _lines(self) -> list[Hypothesis]:
-        """The linear predictor of each proxy, with weights of features that the rows adapt."""
-        if not self.prior_.linear.any():
-            return []
-        return [
+    def _lines(self) -> tuple[list[Hypothesis], list[Hypothesis]]:
+        """Linear predictors that the rows adapt: of every proxy, and of nobody's."""
+        lines, usual = self.prior_.linear, np.sqrt((self.prior_.linear**2).mean(axis=0))
+        bases: list[tuple[int | None, Floats]] = [*enumerate(lines), (None, usual)]
+        found = [
             Hypothesis.line(base, weights, share, noise)
-            for base, weights in enumerate(self.prior_.linear)
+            for base, weights in bases
             for share in LINE_SHARES
             for noise in LINE_NOISE
         ]
+        own = len(LINE_SHARES) * len(LINE_NOISE)
+        return found[:-own], found[-own:]
 
     def _fit(self, design: Design, log_y: Floats) -> None:
         """What costs on the proxies explain, what their lines do, and how to mix both."""
@@ -181,18 +188,36 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
                 h = p.refined(design, link, log_y)
                 seen.append(Posterior.of(h, design, link, log_y))
         self.costs_ = self.mixture_ = Mixture.of(seen)
-        lines = [Posterior.of(h, design, link, log_y) for h in self._lines()]
-        if lines:
-            self.mixture_ = stacked(self.costs_, Mixture.of(lines), design.groups)
+        if self.prior_.linear.any():
+            lines = [[Posterior.of(h, design, link, log_y) for h in some] for some in self._lines()]
+            parts = [self.costs_, *map(Mixture.of, lines)]
+            self.mixture_ = stacked(parts, USUAL_SHARES, design.groups)
 
     def line_shares(self) -> Floats:
-        """(P,) how much the line of every proxy counts in predictions."""
+        """(P + 1,) how much the line of every proxy counts in predictions, and nobody's."""
         check_is_fitted(self)
-        shares = np.zeros(len(self.proxy_columns))
+        shares = np.zeros(len(self.proxy_columns) + 1)
         for p, weight in zip(self.mixture_.posteriors, self.mixture_.weights, strict=True):
             if p.hypothesis.weights is not None:
-                shares[p.hypothesis.base] += weight
+                shares[-1 if p.hypothesis.base is None else p.hypothesis.base] += weight
         return shares
+
+    def proxies_alone(self) -> Floats:
+        """Costs (k,) of the fitted rows that the proxies alone say, each subnet from the others.
+
+        The proxies' costs are weighed as the other rows ask, but features say nothing: how well
+        these rank the rows tells whether any proxy, or mix of them, behaves like the target.
+        """
+        check_is_fitted(self)
+        log_y, link = np.log(self.y_), Link(self.design_, self.design_)
+        nothing = np.full(2 * len(self.design_.rows.blocks), NOTHING)
+        hypotheses = [
+            Hypothesis(np.array([ALONE_SLOPE, mix, *nothing, 0.0, noise]), 0.0)
+            for mix in np.log(ALONE_MIX)
+            for noise in np.log(LINE_NOISE)
+        ]
+        seen = [Posterior.of(h, self.design_, link, log_y) for h in hypotheses]
+        return np.exp(log_y - Mixture.of(seen).left_out(self.design_.groups))
 
     def _belief(self, X: Floats) -> tuple[Floats, Floats]:
         """(n,) expected log cost of X, and the standard deviation of a measured one."""

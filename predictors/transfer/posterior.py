@@ -32,7 +32,8 @@ class Hypothesis:
     """The target is like `base`, up to deviations of the sizes that `theta` says.
 
     With `weights` it is like the linear predictor of `base` instead of its costs, and its weight of
-    a feature deviates in proportion to that of the base (AdaProxy, Lu et al., 2022).
+    a feature deviates in proportion to that of the base (AdaProxy, Lu et al., 2022). With `weights`
+    and no base it is like nobody: a feature weighs as much as it usually does, in either direction.
     """
 
     theta: Floats  # log variances, as in `CostPrior.candidates`; with `weights` see `line`
@@ -41,7 +42,7 @@ class Hypothesis:
     weights: Floats | None = None  # (m,) of `Rows.features`
 
     @classmethod
-    def line(cls, base: int, weights: Floats, share: float, noise: float) -> Self:
+    def line(cls, base: int | None, weights: Floats, share: float, noise: float) -> Self:
         """Feature weights deviate by the variance `share` of their square."""
         theta = np.log([LINE_SLOPE, share, 1.0, noise])  # there is no smooth part: length unused
         return cls(theta, 0.0, base, weights)
@@ -49,7 +50,8 @@ class Hypothesis:
     def centre(self, rows: Rows) -> Floats:
         """(n,) log cost on what the target is like."""
         if self.weights is not None:
-            centre: Floats = rows.features @ self.weights
+            known = 0.0 if self.base is None else 1.0
+            centre: Floats = known * rows.features @ self.weights
             return centre
         return rows.mean if self.base is None else rows.z[:, self.base]
 

@@ -48,18 +48,21 @@ def test_it_is_a_scikit_learn_regressor(estimator, check) -> None:
     check(estimator)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_ten_rows_beat_the_best_proxy_and_a_fit_from_scratch(seed: int) -> None:
-    X, y = world(seed)
-    prior = learn_prior(X, proxy_columns=PROXIES)
-    rows = choose_rows(prior, X, 10)
-    rest = np.setdiff1d(np.arange(len(X)), rows)
-    predicted = TransferPredictor(PROXIES, prior=prior).fit(X[rows], y[rows]).predict(X[rest])
-    ours = spearmanr(predicted, y[rest]).statistic
-    scratch = TransferPredictor().fit(X[rows, :N_FEATURES], y[rows]).predict(X[rest, :N_FEATURES])
-    assert ours > 0.97
-    assert ours > spearmanr(scratch, y[rest]).statistic
-    assert ours > spearmanr(X[rest][:, PROXIES].mean(axis=1), y[rest]).statistic - 0.005
+def test_ten_rows_beat_the_best_proxy_and_a_fit_from_scratch() -> None:
+    ranks = []
+    for seed in range(3):
+        X, y = world(seed)
+        prior = learn_prior(X, proxy_columns=PROXIES)
+        rows = choose_rows(prior, X, 10)
+        rest = np.setdiff1d(np.arange(len(X)), rows)
+        predicted = TransferPredictor(PROXIES, prior=prior).fit(X[rows], y[rows]).predict(X[rest])
+        features = X[:, :N_FEATURES]
+        scratch = TransferPredictor().fit(features[rows], y[rows]).predict(features[rest])
+        three = predicted, scratch, X[rest][:, PROXIES].mean(axis=1)
+        ranks.append([spearmanr(p, y[rest]).statistic for p in three])
+        assert ranks[-1][0] > max(0.97, ranks[-1][1])
+    ours, _, mean = np.mean(ranks, axis=0)
+    assert ours > mean - 0.005
 
 
 def test_more_rows_make_it_better_on_average() -> None:
@@ -145,27 +148,37 @@ def test_left_out_rows_are_those_of_a_fit_without_them(grouped: bool) -> None:
             assert_allclose(found[out], expected, atol=2e-3)  # medians of other rows
 
 
-@pytest.mark.parametrize(("good", "share"), [(0, 0.9), (1, 0.1)])
-def test_what_predicts_left_out_rows_better_counts_more(good: int, share: float) -> None:
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_what_predicts_left_out_rows_better_counts_more(good: int) -> None:
     X, y = world(11)
     prior = learn_prior(X, proxy_columns=PROXIES)
-    fitted = TransferPredictor(PROXIES, prior=prior).fit(X[:40], y[:40])
-    n = len(fitted.costs_.posteriors)
-    parts_ = fitted.costs_, Mixture(fitted.mixture_.posteriors[n:], fitted.mixture_.weights[n:])
-    noise = np.random.default_rng(0).normal(0, 1, 40)
+    part = TransferPredictor(PROXIES, prior=prior).fit(X[:40], y[:40]).costs_
+    rng = np.random.default_rng(0)
 
-    class Off(Mixture):
+    class Worse(Mixture):
         def left_out(self, groups: np.ndarray | None) -> np.ndarray:
-            return super().left_out(groups) + noise
+            return super().left_out(groups) + rng.normal(0, 1, 40)
 
-    two = [Mixture(m.posteriors, m.weights / m.weights.sum()) for m in parts_]
-    two[1 - good] = Off(two[1 - good].posteriors, two[1 - good].weights)
-    mixed = stacked(two[0], two[1], None)
-    assert mixed.weights.sum() == pytest.approx(1)
-    found = mixed.weights[:n].sum()
-    assert found > share if good == 0 else found < share
-    alike = stacked(two[good], two[good], None)
-    assert alike.weights[: len(two[good].posteriors)].sum() == pytest.approx(0.5)
+    parts_ = [Worse(part.posteriors, part.weights) for _ in range(3)]
+    parts_[good] = part
+    mixed = stacked(parts_, (0.4, 0.4, 0.2), None).weights.reshape(3, -1).sum(axis=1)
+    assert mixed.sum() == pytest.approx(1)
+    assert mixed[good] > 0.9
+    alike = stacked([part] * 3, (0.4, 0.4, 0.2), None).weights.reshape(3, -1).sum(axis=1)
+    assert_allclose(alike, [0.4, 0.4, 0.2], atol=1e-6)
+
+
+def test_proxies_alone_rank_a_device_of_their_kind_and_no_other() -> None:
+    X, y = world(12)
+    rows = choose_rows(prior := learn_prior(X, proxy_columns=PROXIES), X, 30)
+    fitted = TransferPredictor(PROXIES, prior=prior).fit(X[rows], y[rows])
+    assert spearmanr(fitted.proxies_alone(), y[rows]).statistic > 0.9
+    assert fitted.line_shares().sum() < 1  # costs count too
+    f = X[:, :N_FEATURES]
+    unlike = np.exp(0.3 * (f[:, 0] - f[:, 1] + f[:, 3] - f[:, 4]))
+    fitted.fit(X[rows], unlike[rows])
+    assert spearmanr(fitted.proxies_alone(), unlike[rows]).statistic < 0.6
+    assert spearmanr(fitted.predict(X), unlike).statistic > 0.95  # from its own rows
 
 
 def test_noise_of_proxies_costs_little_where_the_target_is_linear() -> None:
