@@ -130,7 +130,5 @@ class _Kernel:
             both = vector(2 * self.width)
             pair = t.load(both, t.at(line, dx, "float"))
             for odd in range(min(2, self.taps - dx)):
-                which = ", ".join(f"i32 {2 * i + odd}" for i in range(self.width))
-                mask = f"<{self.width} x i32> <{which}>"
-                found.append(t.let(f"shufflevector {both} {pair}, {both} poison, {mask}"))
+                found.append(t.every_second(pair, self.width, odd))
         return found

@@ -20,6 +20,7 @@ from search_spaces import InputError
 from supernets.kernels.depthwise import depthwise_text
 from supernets.kernels.jobs import Job, Jobs
 from supernets.kernels.packed import PackedWeights, check
+from supernets.kernels.padding import padding_text
 from supernets.kernels.sparse import ROTATING, most_pieces, sparse_text
 from supernets.kernels.tiles import Tiles, plane_tiles
 from supernets.kernels.translate import address, llvm, processor
@@ -139,6 +140,7 @@ class _SparsePlan:
             for part, span in _shares(tiles, packed, threads)
         ]
         self.jobs = Jobs(parts, (self._reads, packed))
+        self._moves = self._padding_jobs(shape, image, threads)
 
     def _job(
         self, layer: PackedConv2d, tile: Tiles, span: tuple[int, int], read: int, write: int
@@ -166,12 +168,14 @@ class _SparsePlan:
         """`x` as the kernel reads it: padded, and every `stride`-th row and column apart."""
         if self._is_plain:
             return x
-        (down, across), (height, width) = self._phases, self._plane
-        n, c = x.shape[:2]
+        (down, across), n_c = self._phases, x.shape[:2]
         buffer: Tensor | None = getattr(self._padded, "buffer", None)
         if buffer is None:  # zeros around stay; its inner part is written anew for each input
-            buffer = torch.zeros(n, down * across, c, height, width)
+            buffer = torch.zeros(n_c[0], down * across, n_c[1], *self._plane)
             self._padded.buffer = buffer
+        if self._moves is not None:
+            self._moves.run(x.data_ptr(), buffer.data_ptr(), 0.0, 0.0)
+            return buffer
         s, p = self._stride, self._padding
         for dy in range(down):
             for dx in range(across):
@@ -181,6 +185,39 @@ class _SparsePlan:
                 target = buffer[:, dy * across + dx, :, y0 : y0 + part.shape[2]]
                 target[..., x0 : x0 + part.shape[3]].copy_(part)
         return buffer
+
+    def _padding_jobs(self, shape: tuple[int, ...], image: int, threads: int) -> Jobs | None:
+        """The kernel that pads, where there is one: stride 1, and 2 with an even number of columns."""
+        (n, c, h, w), s, p = shape, self._stride, self._padding
+        if self._is_plain or s > 2 or w % s:
+            return None
+        (down, across), (height, width) = self._phases, self._plane
+        rows = [y for y in range(h) if (y + p) % s < down]
+        phase = across * c * height * width  # from one phase of rows to the next, in floats
+        places = [((y + p) % s) * phase + (y + p) // s * width for y in rows]
+        even, odd = (((i + p) % s) * c * height * width + (i + p) // s for i in range(2))
+        if across == 1 and p % s:  # only odd columns are read; no kernel for this
+            return None
+        tables = np.array([y * w for y in rows], np.int64), np.array(places, np.int64)
+        kernel = address(
+            padding_text(s, _power_of_two(min(processor().vector, w // s)), across == 2)
+        )
+        cuts = [c * i // threads for i in range(threads + 1)]
+        sizes = w, h * w, height * width, even, odd
+        parts = [
+            [
+                Job(
+                    kernel,
+                    _arguments(*(t.ctypes.data for t in tables), len(rows), first, end, *sizes),
+                    4 * i * c * h * w,
+                    i * image,
+                )
+                for i in range(n)
+            ]
+            for first, end in pairwise(cuts)
+            if first < end
+        ]
+        return Jobs(parts, tables)
 
 
 def _ceil(a: int, b: int) -> int:

@@ -20,6 +20,7 @@ BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
     nn.ReLU: (0.0, np.inf),
     nn.ReLU6: (0.0, 6.0),
 }
+STEM_ROWS = 8  # of a block of a layer that keeps all its weights
 LEAVES = (GlobalMean, PoolTo, KernelLayer)
 
 
@@ -32,8 +33,8 @@ def pack_network(net: nn.Module, starts: Mapping[str, Bools], g: int) -> fx.Grap
     """A copy of `net` for inference, with kernels.
 
     `starts` by the convolution's name are those of `select_network`; cells outside the blocks count
-    as zero. Depthwise convolutions get a kernel too, others stay torch's. `net` must be one that
-    `torch.fx` can trace.
+    as zero. Depthwise convolutions and one that reads the image get a kernel too, others stay
+    torch's. `net` must be one that `torch.fx` can trace.
     """
     net = copy.deepcopy(net).eval()
     try:
@@ -60,6 +61,8 @@ def _replace(net: fx.GraphModule, node: fx.Node, starts: Bools | None, g: int) -
         conv = fuse_conv_bn_eval(conv, cast(nn.BatchNorm2d, follower[1]))
         net.set_submodule(name, conv)
         _drop(net, follower[0], node)
+    if starts is None and _is_stem(conv):
+        starts, g = _all_blocks(conv), STEM_ROWS
     if starts is None and not _is_depthwise(conv):
         return
     low, high = -np.inf, np.inf
@@ -105,6 +108,25 @@ def check_packable(name: str, conv: nn.Conv2d) -> None:
             f"{name}: stride {conv.stride} and padding {conv.padding} must be the same for rows "
             "and columns to be packed"
         )
+
+
+def _is_stem(conv: nn.Conv2d) -> bool:
+    """Whether `conv` reads an image: so few columns that the kernel is faster with all of them."""
+    if conv.in_channels > 4 or conv.groups > 1 or conv.out_channels % STEM_ROWS:
+        return False
+    try:
+        check_packable("stem", conv)
+    except InputError:
+        return False
+    return True
+
+
+def _all_blocks(conv: nn.Conv2d) -> Bools:
+    """Where blocks start that hold every weight."""
+    rows, columns = conv.out_channels, conv.weight[0].numel()
+    starts = np.zeros((rows - STEM_ROWS + 1, columns), dtype=bool)
+    starts[::STEM_ROWS] = True
+    return starts
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:

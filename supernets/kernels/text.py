@@ -55,6 +55,15 @@ class Text:
         zeros = f"<{width} x i32> zeroinitializer"
         return self.let(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
 
+    def every_second(self, value: str, width: int, first: int) -> str:
+        """Places `first`, `first` + 2, ... of a vector of twice `width` floats."""
+        both = vector(2 * width)
+        if width == 1:
+            return self.let(f"extractelement {both} {value}, i64 {first}")
+        which = ", ".join(f"i32 {2 * i + first}" for i in range(width))
+        mask = f"<{width} x i32> <{which}>"
+        return self.let(f"shufflevector {both} {value}, {both} poison, {mask}")
+
     def fused(self, a: str, b: str, total: str, width: int) -> str:
         """a x b + total, rounded once where the processor can."""
         product = self.let(f"fmul contract {vector(width)} {a}, {b}")
