@@ -187,7 +187,7 @@ class _SparsePlan:
         return buffer
 
     def _padding_jobs(self, shape: tuple[int, ...], image: int, threads: int) -> Jobs | None:
-        """The kernel that pads, where there is one: stride 1, and 2 with an even number of columns."""
+        """The kernel that pads, where there is one: for stride 1, and 2 with an even row."""
         (n, c, h, w), s, p = shape, self._stride, self._padding
         if self._is_plain or s > 2 or w % s:
             return None
