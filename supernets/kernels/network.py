@@ -24,7 +24,7 @@ STEM_ROWS = 8  # of a block of a layer that keeps all its weights
 LEAVES = (GlobalMean, PoolTo, KernelLayer)
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(fx.Tracer):  # type: ignore[misc]
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 

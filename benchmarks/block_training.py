@@ -1,0 +1,165 @@
+"""Top-1 of CIFAR-10 networks pruned in blocks: exact, BED and aligned beside unstructured.
+
+    python benchmarks/block_training.py --data DIR --work DIR
+
+Each network is trained dense once (MobileNetV1 for 32 pixels here, the zoo's largest ResNet as it
+ships); every run starts from it, with the same epochs, schedule and batches for each seed. A run
+goes on from its last epoch, and finished rows in the results are not run again, so that the command
+can be stopped and repeated. `--summary` prints the table of what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import nn
+
+from benchmarks.mobilenet import mobilenet
+from nas.devices.host import cpu_name
+from supernets import Dataset, extract, load_dataset, load_supernet
+from supernets.pruning.masks import PruneSettings
+from supernets.pruning.training import PruningRun, top1
+from supernets.static import channels_last
+
+RESULTS = Path(__file__).parent / "results" / "block_training.jsonl"
+METHODS = ("unstructured", "exact", "bed", "aligned")
+NETWORKS = ("mobilenet", "resnet")
+BF16 = {"mobilenet": False, "resnet": True}  # what is faster for the network's convolutions
+EPOCHS, DENSE_EPOCHS, DENSE_LR = 5, 12, 0.1
+CASES = (*((8, 0.9, seed) for seed in range(3)), (4, 0.9, 0), (8, 0.8, 0))  # g, sparsity, seed
+
+
+class Run(NamedTuple):
+    network: str
+    method: str
+    g: int
+    sparsity: float
+    seed: int
+
+    def settings(self) -> PruneSettings:
+        return PruneSettings(
+            **{k: v for k, v in self._asdict().items() if k != "network"},
+            epochs=EPOCHS,
+            bf16=BF16[self.network],
+        )
+
+
+def all_runs() -> list[Run]:
+    """Those of the main question first: three seeds at g = 8 and 90 %."""
+    return [
+        Run(network, method, g, sparsity, seed)
+        for g, sparsity, seed in CASES
+        for network in NETWORKS
+        for method in METHODS
+    ]
+
+
+def dense_network(name: str, data: Dataset, work: Path) -> nn.Module:
+    """The trained network that every run starts from."""
+    if name == "resnet":
+        path = Path(str(files("supernets"))) / "zoo/resnet-cifar10/weights.safetensors"
+        supernet, _ = load_supernet(path)
+        space = supernet.space
+        return extract(supernet, space.subnet(space.largest), heads=[space.n_exits])
+    torch.manual_seed(0)
+    net = channels_last(mobilenet(data.n_classes, small=True))
+    settings = PruneSettings(sparsity=0.0, epochs=DENSE_EPOCHS, lr=DENSE_LR, bf16=BF16[name])
+    run = PruningRun(net, data, settings, work / "dense-mobilenet")
+    report(f"dense {name}", run)
+    return net
+
+
+def report(name: str, run: PruningRun) -> None:
+    epoch = -1
+    for progress in run.run():
+        if progress.epoch != epoch:
+            epoch = progress.epoch
+            print(f"{name}: epoch {epoch + 1}, {progress.images_per_s:.0f} images/s", flush=True)
+
+
+def row_of(wanted: Run, data: Dataset, work: Path) -> dict[str, Any]:
+    """The run, trained to its end, and its accuracies in percent."""
+    net = channels_last(dense_network(wanted.network, data, work))
+    dense = top1(net, data.test, data)
+    folder = work / "-".join(map(str, wanted))
+    run = PruningRun(net, data, wanted.settings(), folder)
+    report(" ".join(map(str, wanted)), run)
+    assert run.pruner is not None
+    convolutions = run.pruner.convolutions.values()
+    zeros = sum(int((conv.weight == 0).sum()) for conv in convolutions)
+    cells = sum(conv.weight.numel() for conv in convolutions)
+    return {
+        **wanted._asdict(),
+        "epochs": EPOCHS,
+        "dense_top1_pct": round(dense, 2),
+        "validation_top1_pct": round(top1(net, data.validation, data), 2),
+        "test_top1_pct": round(top1(net, data.test, data), 2),
+        "zeros": round(zeros / cells, 5),
+        "seconds": round(run.seconds),
+        "mask_share": round(run.mask_share, 5),
+        "threads": torch.get_num_threads(),
+        "cpu": cpu_name(),
+    }
+
+
+def read_rows() -> list[dict[str, Any]]:
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Means, and exact against the others in pairs of equal seeds with a 90 % t interval."""
+    for network in NETWORKS:
+        for g, sparsity in dict.fromkeys((g, s) for g, s, _ in CASES):
+            top = {
+                m: {
+                    r["seed"]: r["test_top1_pct"]
+                    for r in rows
+                    if (r["network"], r["method"], r["g"], r["sparsity"])
+                    == (network, m, g, sparsity)
+                }
+                for m in METHODS
+            }
+            means = "  ".join(f"{m} {np.mean(list(t.values())):.2f}" for m, t in top.items() if t)
+            yield f"{network} g={g} {sparsity:.0%}: {means or 'no run yet'}"
+            for other in ("aligned", "bed"):
+                pairs = sorted(set(top["exact"]) & set(top[other]))
+                gain = np.array([top["exact"][s] - top[other][s] for s in pairs])
+                if len(gain) > 1:
+                    half = stats.t.ppf(0.95, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5
+                    low, high = gain.mean() - half, gain.mean() + half
+                    yield f"  exact - {other}: {gain.mean():+.2f} [{low:+.2f}, {high:+.2f}] point"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of CIFAR-10 in its binary version")
+    parser.add_argument("--work", type=Path, help="folder for checkpoints")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--summary", action="store_true", help="print the table of what there is")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    if not asked.summary:
+        data = load_dataset(asked.data)
+        for run in all_runs():
+            known = [tuple(row[k] for k in Run._fields) for row in read_rows()]
+            if run not in known and run.network in asked.networks:
+                row = row_of(run, data, asked.work)
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row), flush=True)
+    print("\n".join(summary(read_rows())))
+
+
+if __name__ == "__main__":
+    main()
