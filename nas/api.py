@@ -191,7 +191,8 @@ def measure(
     known = {field.name for field in fields(MeasureSettings)}
     if unknown := sorted(set(settings) - known):
         raise TypeError(f"measure() has no argument {unknown[0]!r}")
-    paths = {name: Path(x) for name, x in settings.items() if name in {"against", "ofa_lut"} and x}
+    files = ("against", "ofa_lut", "power_log")
+    paths = {name: Path(settings[name]) for name in files if settings.get(name)}
     asked = MeasureSettings(
         out=Path(out),
         device=device,

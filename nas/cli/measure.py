@@ -72,7 +72,13 @@ def measure(
     redo_noisy: Annotated[
         bool, typer.Option("--redo-noisy", help="Measure noisy rows of the file again.")
     ] = False,
-    seconds: Annotated[float, typer.Option(help="Timed seconds per row (host).")] = 0.3,
+    power_log: Annotated[
+        Path | None,
+        typer.Option(help="Log of tegrastats, jtop or nvidia-smi: energy for rows without it."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="Timed seconds per row; boards take 2 at least.")
+    ] = 0.3,
     threads: Annotated[int, typer.Option(help="CPU threads (host).")] = 1,
     seed: Annotated[int, typer.Option(help="Which subnets are drawn, in which order.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -86,6 +92,9 @@ def measure(
     With `--of` the programs are those of a file, on its device: of a plan (`nas search --plan`),
     for `nas search --measurements`; or what the points of a pareto.json run, whose costs are then
     put beside the predicted ones, on the screen, in the file and in its report.html.
+
+    `--power-log` adds energy to rows that were measured without a sensor: start the tool, measure
+    with `--seconds 6` or more, then give the same command with its log.
 
     Example: `nas measure --device host --space resnet-cifar --repeat 2 --out rows.csv`
 
@@ -116,6 +125,7 @@ def measure(
             against=against,
             ofa_lut=ofa_lut,
             redo_noisy=redo_noisy,
+            power_log=power_log,
             seconds=seconds,
             threads=threads,
             seed=seed,

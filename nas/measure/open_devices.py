@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from nas.measure.settings import Kind, MeasureSettings
     from nas.remote.messages import Message
 
+LEAST_S = 2.0  # that a board times a row for
+
 
 def open_devices(
     settings: MeasureSettings,
@@ -72,6 +74,7 @@ def _boards(
             AnalyticDevice(profile, backend=model, batch=batch or 1, power_mode=power_mode),
             backend=backend,
             precision=precision,
+            settings={"seconds": settings.seconds} if settings.seconds > LEAST_S else None,
             say=say,
         )
         for backend, precision, batch in kinds

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nas.measure import Job, Run
     from nas.measure.listener import Listener
     from nas.measure.noise import Noise
@@ -57,6 +59,8 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
     for done, row in measure_rows(jobs, table, nodes or one_by_one):
         listener.row(done, len(jobs), f"{row['latency_ms']:.4g} ms {row['source']}")
     listener.say(f"{len(jobs)} rows in {table.path}")
+    if settings.power_log is not None:
+        listener.say(import_energy(table, settings.power_log))
     rows = [row for row in table.rows if row_key(row) in wanted]
     found = noise(rows)
     for line in (*found.lines(), *mixed_processors(rows)):
@@ -68,6 +72,21 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
         listener.say(f"{len(found.noisy)} rows are noisy; to measure them again:")
         listener.say(told)
     return found
+
+
+def import_energy(table: Table, path: Path) -> str:
+    """Energy from the power log at `path` into the rows that lack it; says how many."""
+    from nas.devices import load_profile, profile_names
+    from nas.measure.power_log import read_power_log, with_energy
+
+    names = {row["device"] for row in table.rows if row.get("device") in profile_names()}
+    rails = load_profile(names.pop()).rails if len(names) == 1 else None
+    log = read_power_log(path, rails.total if rails else ())
+    rows, told = with_energy(table.rows, log)
+    table.replace(rows)
+    left = f"; {told.n_left} are too short, or outside the log" if told.n_left else ""
+    zone = f", whose clock is {told.shift_s / 3600:+g} h from UTC" if told.shift_s else ""
+    return f"energy of {told.n_rows} rows from {path} ({log.kind}{zone}){left}"
 
 
 def described(found: Noise) -> Told:

@@ -37,6 +37,7 @@ class MeasureSettings:
     against: Path | None = None
     ofa_lut: Path | None = None
     redo_noisy: bool = False
+    power_log: Path | None = None  # of a tool that ran beside: energy for rows without it
     seconds: float = 0.3
     threads: int = 1
     seed: int = 0

@@ -88,6 +88,13 @@ class Table:
             self.rows = kept
         return dropped
 
+    def replace(self, rows: list[TextRow]) -> None:
+        """Write the file anew with `rows`, which may have more columns."""
+        known = dict.fromkeys((*self.columns, *(name for row in rows for name in row)))
+        self.columns = list(known)
+        self._rewrite(rows)
+        self.rows, self._foreign = rows, False
+
     def _rewrite(self, rows: list[TextRow]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         header = dict(zip(self.columns, self.columns, strict=True))
