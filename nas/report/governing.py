@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nas.report.html import environment
 from nas.runtime.compare import Comparison
 from nas.runtime.simulate import Result
 from search_spaces import Floats, write_text
 
 WIDTH, HEIGHT, LEFT, N_BINS, N_SHOWN = 640, 110, 46, 320, 4
-COLOURS = ("#0b6e4f", "#c8553d", "#3d5a98", "#8a6d1d")
-STYLE = """
-body{font:16px/1.45 system-ui,sans-serif;margin:1rem auto;max-width:60rem;padding:0 .8rem;
-color:#1c1c1c;background:#fff}svg{width:100%;height:auto;display:block;margin:.2rem 0 .9rem}
-h2{font-size:1rem;margin:.4rem 0 0}table{border-collapse:collapse;font-size:.9rem}
-td,th{padding:.2rem .5rem;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left}.wide{overflow-x:auto}
-@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}svg text{fill:#ccc}}
-"""
+COLUMNS = {
+    "error_pct": "Error, %",
+    "late_pct": "Late, %",
+    "mj_per_frame": "Energy, mJ per frame",
+    "mj_above_idle": "Above idle, mJ",
+    "switches_per_s": "Clock changes per second",
+}
 
 
 def write_governing(
@@ -33,16 +31,19 @@ def write_governing(
     shown = [name for name in names if name in compared.events][:N_SHOWN]
     runs = {name: compared.result(name) for name in shown}
     lines = {name: _lines(compared, run) for name, run in runs.items()}
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        "<meta name=viewport content='width=device-width,initial-scale=1'>",
-        f"<title>Governor</title><style>{STYLE}</style><h1>Governor: {_e(rows[0]['scenario'])}, ",
-        f"{_e(rows[0]['device'])} (simulated)</h1>",
-        _table(rows),
-        _legend(shown),
-        *(_panel(title, lines, compared.seconds) for title in PANELS),
-    ]
-    write_text(out, "\n".join(parts) + "\n")
+    page = environment().get_template("governing.html")
+    write_text(
+        out,
+        page.render(
+            about=rows[0],
+            columns=COLUMNS,
+            rows=rows,
+            shown=shown,
+            panels=[_panel(title, lines, compared.seconds) for title in PANELS],
+            size={"width": WIDTH, "height": HEIGHT, "left": LEFT},
+            seconds=compared.seconds,
+        ),
+    )
 
 
 PANELS = (
@@ -84,57 +85,27 @@ def _lines(compared: Comparison, run: Result) -> dict[str, Floats]:
     return dict(zip(PANELS, values, strict=True))
 
 
-def _panel(title: str, lines: dict[str, dict[str, Floats]], seconds: float) -> str:
+def _panel(title: str, lines: dict[str, dict[str, Floats]], seconds: float) -> dict[str, Any]:
+    """What the template draws of a quantity: ends of its axis, a line per governor, the target."""
     values = np.concatenate([line[title] for line in lines.values()])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if title.startswith("latency"):
         low, high = 0.0, max(high, 110.0)
     high = high if high > low else low + 1
-    drawn = []
 
     def y(value: Any) -> Any:
-        return HEIGHT - 8 - (value - low) / (high - low) * (HEIGHT - 22)
+        return HEIGHT - 14 - (value - low) / (high - low) * (HEIGHT - 28)
 
-    for colour, line in zip(COLOURS, lines.values(), strict=False):
-        x = LEFT + (np.arange(N_BINS) + 0.5) / N_BINS * (WIDTH - LEFT - 4)
+    x = LEFT + (np.arange(N_BINS) + 0.5) / N_BINS * (WIDTH - LEFT - 4)
+    drawn = []
+    for line in lines.values():
         seen = np.isfinite(line[title])
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[seen], y(line[title][seen])))  # noqa: B905
-        drawn.append(f"<polyline points='{points}' fill=none stroke='{colour}' stroke-width=1.6 />")
-    if title.startswith("latency"):
-        drawn.append(
-            f"<line x1={LEFT} x2={WIDTH} y1={y(100.0):.1f} y2={y(100.0):.1f} stroke='#888' "
-            "stroke-dasharray='4 3' />"
-        )
-    ticks = "".join(
-        f"<text x={LEFT - 4} y={y(value) + 4:.1f} text-anchor=end font-size=12>{value:.4g}</text>"
-        for value in (low, high)
-    )
-    end = f"<text x={WIDTH - 4} y={HEIGHT - 1} text-anchor=end font-size=11>{seconds:g} s</text>"
-    box = f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role=img aria-label='{_e(title)}'>"
-    return f"<h2>{_e(title)}</h2>{box}{ticks}{end}{''.join(drawn)}</svg>"
-
-
-def _legend(names: Sequence[str]) -> str:
-    marks = (
-        f"<span style='color:{colour}'>&#9632;</span> {_e(name)}"
-        for colour, name in zip(COLOURS, names, strict=False)
-    )
-    return "<p>" + " &nbsp; ".join(marks) + "</p>"
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    heads = ("mj_per_frame", "mj_above_idle", "late_pct", "error_pct", "switches_per_s")
-    words = ("mJ per frame", "above idle", "late %", "error %", "clock changes/s")
-    cells = [
-        f"<tr><td>{_e(row['agent'])}</td>"
-        + "".join(f"<td>{row[h]:.2f}</td>" if h in row else "<td></td>" for h in heads)
-        + "</tr>"
-        for row in rows
-    ]
-    top = "".join(f"<th>{word}</th>" for word in ("governor", *words))
-    return f"<div class=wide><table><tr>{top}</tr>{''.join(cells)}</table></div>"
-
-
-def _e(text: object) -> str:
-    return html.escape(str(text), quote=True)
+        pairs = zip(x[seen], y(line[title][seen]), strict=True)
+        drawn.append(" ".join(f"{a:.1f},{b:.1f}" for a, b in pairs))
+    return {
+        "title": title,
+        "lines": drawn,
+        "ticks": [(f"{value:.4g}", float(y(value)) + 4) for value in (low, high)],
+        "target": float(y(100.0)) if title.startswith("latency") else None,
+    }

@@ -52,13 +52,14 @@ const shapeOf = p => p.exits.after.length ? ["diamond", "early"] : ["circle", "p
 /** A name beside (x, y), where it covers no mark of `taken`, with a line to it if that is far. */
 function label(plot, x, y, text) {
   const node = el(plot.svg, "text", {class: "name"}, text), {width} = node.getBBox(), height = 13;
+  const {left, right, top, bottom} = plot.box;
   let best = null;
   for (const away of [14, 24, 38, 56, 80, 110]) for (let turn = 0; turn < 16; turn++) {
-    const angle = turn * Math.PI / 8, cx = x + Math.cos(angle) * (away + width / 2);
+    const angle = turn * Math.PI / 8, wide = x + Math.cos(angle) * (away + width / 2);
+    const cx = Math.max(left + width / 2, Math.min(right - width / 2, wide));
     const cy = y + Math.sin(angle) * away;
     const at = {l: cx - width / 2, r: cx + width / 2, t: cy - height / 2, b: cy + height / 2};
-    const {left, right, top, bottom} = plot.box;
-    if (at.l < left || at.r > right || at.t < top || at.b > bottom) continue;
+    if (at.t < top || at.b > bottom) continue;
     const hits = plot.taken.reduce((sum, m) => sum + (at.l < m.x + m.r && at.r > m.x - m.r
       && at.t < m.y + m.r && at.b > m.y - m.r ? m.weight : 0), 0);
     const price = hits + away / 100;
