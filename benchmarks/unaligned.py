@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from benchmarks.mobilenet import BLOCKS, LAST, mobilenet
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from benchmarks.dense import Run, block_formats, dense_runs, onnx_run, peak_run
+from benchmarks.mobilenet import BLOCKS, LAST, mobilenet
 from nas.devices.host import cpu_name
 from supernets import GlobalMean, Segment, StaticNet, extract, load_supernet
 from supernets.kernels import PackedConv2d, jobs, pack, pack_network, translate
