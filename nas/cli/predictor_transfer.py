@@ -59,6 +59,8 @@ def transfer(
     if json:
         print_json({name: one.to_dict() for name, one in judged.items()})
         return
+    for words in dict.fromkeys(w for one in judged.values() for w in one.doubtful):
+        print(f"warning: a row is not counted: {words}; measure it again")
     for one in judged.values():
         _show(one)
 

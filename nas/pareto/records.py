@@ -212,6 +212,7 @@ class TargetRow(TypedDict, total=False):
     source: str | None
     predicted_latency_ms: Finite | None
     predicted_energy_mj: Finite | None
+    doubtful: str  # why the row does not count in the fit
 
 
 class ProgressEntry(TypedDict):

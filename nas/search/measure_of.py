@@ -45,6 +45,8 @@ def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
     jobs, of = wanted_jobs(wanted, on, repeats=s.n_repeats, seed=s.seed)
     listener.say(_announced(wanted, on))
     table = Table(s.out)
+    if s.redo_noisy:
+        _drop_doubtful(wanted, on, table, listener)
     try:
         told = described(run_jobs(s, jobs, table, listener))
     except FailedRowsError:
@@ -57,6 +59,23 @@ def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
     _say_clocks(table.rows, of, on, listener)
     listener.say(f"search with them: nas search ... --measurements {s.out}")
     return told
+
+
+def _drop_doubtful(wanted: Wanted, device: Device, table: Table, listener: Listener) -> None:
+    """Take rows that contradict the others out of the file, so that they are measured again."""
+    from nas.transfer.doubtful import doubtful_rows
+    from nas.transfer.levels import with_clock
+    from nas.transfer.proxy import load_proxy
+    from predictors import read_rows
+
+    if not table.rows:
+        return
+    rows = with_clock(read_rows(table.path, wanted.space), device.levels)
+    found = doubtful_rows(wanted.space, load_proxy(wanted.space, "auto"), rows)
+    bad = [row for row, out in zip(table.rows, found.rows, strict=True) if out]
+    for words in found.words:
+        listener.say(f"measured again: {words}")
+    table.keep(lambda row: row not in bad)
 
 
 def _device(settings: MeasureSettings, wanted: Wanted, listener: Listener) -> Device:

@@ -131,10 +131,10 @@ def _targets(
         [fit_target(settings, model, *pair, proxy) for pair in zip(devices, rows, strict=True)]
     )
     for target in targets.targets:
-        for words in target.costs.doubtful:
+        for words in target.costs.doubtful.values():
             listener.stage(
                 f"warning: a row of {target.name} is not counted: {words}; measure it again "
-                "(`nas measure --of`)"
+                "(`nas measure --of PLAN --out ROWS --redo-noisy`)"
             )
     first = [
         check_feasible(target.problem, settings.seed, target.name if settings.others else "")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -13,13 +13,12 @@ import pandas as pd
 
 from nas.devices import Device, Simulates, VoltageKnown
 from nas.pareto.records import PredictorEntry, TargetRow
+from nas.transfer.doubtful import doubtful_rows
 from nas.transfer.levels import clocks_mhz, own_level, with_clock
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
 from nas.transfer.source import ON_SIMULATED, SCALED, predicted_from, source_of
 from predictors import (
-    MIN_TARGET_ROWS,
-    MIN_TARGET_SUBNETS,
     MonotoneTransfer,
     ScaledModel,
     TransferReport,
@@ -28,7 +27,6 @@ from predictors import (
 )
 from search_spaces import Bools, DvfsLevel, Floats, Genes, Space
 
-DOUBTFUL = 2.5  # times off the fit: a row that does not count
 COMPARED = ("subnet", "heads", "gpu_mhz", "cpu_mhz", "latency_ms", "energy_mj", "source")
 
 
@@ -44,7 +42,8 @@ class TargetCosts:
     reports: dict[str, TransferReport]  # what the target rows say of the proxy
     fallbacks: dict[str, TransferReport]  # and of the model, where it predicts in its place
     latency_interval_log: tuple[float, float]  # 90 %, of log(true / predicted)
-    doubtful: tuple[str, ...] = ()  # rows that contradict the others and do not count, in words
+    doubtful: Mapping[int, str] = field(default_factory=dict)
+    """Numbers of the rows that contradict the others and do not count, and why."""
 
     def entries(self) -> dict[str, PredictorEntry]:
         """The `predictors` of `pareto.json`."""
@@ -77,6 +76,8 @@ class TargetCosts:
         if energy is not None:
             kept["predicted_energy_mj"] = energy[index]
         found: list[TargetRow] = json.loads(kept.to_json(orient="records", double_precision=6))
+        for number, words in self.doubtful.items():
+            found[number]["doubtful"] = words
         return found
 
 
@@ -137,8 +138,9 @@ class _Fit:
 
     def __init__(self, space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame) -> None:
         self.device = device
-        self.rows, self.doubtful = _without_doubtful(space, device, proxy, rows)
-        rows = self.rows
+        doubted = doubtful_rows(space, proxy, rows)
+        self.doubtful = dict(zip(np.flatnonzero(doubted.rows).tolist(), doubted.words, strict=True))
+        self.rows = rows = rows[~doubted.rows]
         self.clock, self.clocks = rows["clock_mhz"].to_numpy(), clocks_mhz(device.levels)
         self.source = predicted_from(source_of(rows))
         self.model = device if isinstance(device, Simulates) else None
@@ -232,33 +234,6 @@ class _Fit:
             off = float(np.log1p(self.model.uncertainty))
             low, high = min(low, -off), max(high, off)
         return low, high
-
-
-def _without_doubtful(
-    space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Rows without those several times off a fit to all of them, and words about these.
-
-    They are few, and far out against the scatter of the others; what is left must be enough.
-    """
-    programs = Programs.of_rows(rows, space)
-    h, clock, kernels = proxy.latency_ms(programs), rows["clock_mhz"].to_numpy(), programs.kernels
-    latency = rows["latency_ms"].to_numpy(dtype=float)
-    fit = MonotoneTransfer().fit(h, clock, latency, kernels=kernels)
-    off = np.log(latency / fit.predict(h, clock, kernels))
-    off -= np.median(off)
-    scatter = 1.4826 * np.median(np.abs(off))
-    out = np.abs(off) > max(np.log(DOUBTFUL), 6 * scatter)
-    kept = rows[~out]
-    enough = len(kept) >= MIN_TARGET_ROWS and kept["subnet"].nunique() >= MIN_TARGET_SUBNETS
-    if not out.any() or out.mean() > 0.25 or not enough:
-        return rows, ()
-    words = [
-        f"{row.subnet} at {row.clock_mhz:g} MHz: {row.latency_ms:.4g} ms, "
-        f"{np.exp(abs(o)):.1f} times off the other rows"
-        for row, o in zip(rows[out].itertuples(), off[out], strict=True)
-    ]
-    return kept, tuple(words)
 
 
 def _power_of_model(seen: _Seen, latency_ms: Floats) -> Floats:

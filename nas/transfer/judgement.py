@@ -23,6 +23,7 @@ class Judgement:
     proxy_weight: dict[str, float]  # percent of the predicted cost per percent of the proxy's
     width_pct: dict[int, float]  # half a 90 % interval, by rows more than now; predicted
     fallback: Fallback | None = None  # the model that predicts instead of a no-go
+    doubtful: tuple[str, ...] = ()  # rows that contradict the others and do not count
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`; NaN becomes None."""
@@ -32,6 +33,7 @@ class Judgement:
             "proxy_weights": {k: round(v, 3) for k, v in self.proxy_weight.items()},
             "interval_half_width_pct": {str(k): round(v, 2) for k, v in self.width_pct.items()},
             "advice": self.advice,
+            "doubtful_rows": list(self.doubtful),
         }
         return entry | ({} if self.fallback is None else {"fallback": self.fallback})
 

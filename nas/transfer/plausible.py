@@ -2,33 +2,36 @@
 
 A figure in another unit ranks programs as well as the right one: only its size gives it away. So
 latency is compared with the device's model, energy over latency with the power that the board can
-draw, and clocks with the board's table.
+draw, and clocks with the board's table. Figures of a whole table are judged by their middle row,
+then every row against the others.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nas.devices import AnalyticDevice, Device, Simulates, load_profile, profile_names
-from nas.transfer.levels import clocks_mhz, own_level, with_clock
-from nas.transfer.programs import Programs
+from nas.devices import Device
+from nas.transfer.board_clocks import Say, with_board_clocks
+from nas.transfer.contradictions import program_numbers, throttled, twice
+from nas.transfer.known import Known, device_of_rows, known_of, the_one
+from nas.transfer.levels import with_clock
 from predictors import TableError
-from search_spaces import Floats, InputError, Space
+from search_spaces import Bools, Floats, InputError, Space
 
 REFUSED, WARNED = 100.0, 5.0  # times off the model; no model here is off by as much as the first
-SAME_CLOCK = 0.01
-OTHER_CLOCKS = {1e-3: "GHz", 1e3: "kHz", 1e6: "Hz"}  # how a clock of 1 MHz is then written
+REFUSED_OF_ITS_LIKE = 10.0  # times faster than the fastest device known
 OTHER_TIMES = {1e-3: "seconds", 1e3: "microseconds", 1e6: "nanoseconds"}
 OTHER_ENERGIES = {1e-3: "joules", 1e3: "microjoules", 1e6: "nanojoules"}
 COLUMNS = {"seconds": "latency_s", "microseconds": "latency_us", "nanoseconds": "latency_ns"}
-COLUMNS |= {"joules": "energy_j", "microjoules": "energy_uj"}
-NOISE = 1.05  # a faster clock that is slower by less says nothing
-Say = Callable[[str], None]
+COLUMNS |= {"joules": "energy_j", "microjoules": "energy_uj", "nanojoules": "energy_nj"}
+SETTING = ("batch", "backend", "precision")  # what costs hold for, besides device and clocks
+UNIT = 0.35  # in log: how near to 1,000 two groups of rows lie apart whose unit differs
+AGREE = 3.0  # times that power and energy over latency of one row may differ
 
 
 def warn(line: str) -> None:
@@ -41,43 +44,34 @@ def check_rows(
 ) -> pd.DataFrame:
     """Checked `rows` of one device, whose index are lines of `path`; clocks as the board has them.
 
-    TableError: a clock that the board does not have, figures that can only be in another unit.
-    `say` gets a line for what is merely odd. Without a device that is known there is no check.
+    TableError: a clock that the board does not have, figures that can only be in another unit, rows
+    of several settings. `say` gets a line for what is merely odd. Without a `device` rows are held
+    against all that are known.
     """
-    if device is None:
-        return rows
-    rows = _snapped(path, rows, device, say)
-    clocked = with_clock(rows, device.levels)
-    if isinstance(device, Simulates):
-        model = device.cost(Programs.of_rows(rows, space).operators)
-        own = own_level(clocked["clock_mhz"].to_numpy(), clocks_mhz(device.levels))
-        _check_latency(path, rows, model[0][own], device, say)
-    if isinstance(device, AnalyticDevice):
-        _check_power(path, rows, device, say)
-    _say_contradictions(path, clocked, say)
+    if device is not None:
+        _check_setting(path, rows, device, say)
+        _check_levels(path, rows, device)
+        rows = with_board_clocks(path, rows, device, say)
+    known = known_of(rows, space, device)
+    _check_latency(path, rows, known, say)
+    _check_power(path, rows, known, say)
+    clock = rows["clock_mhz"] if device is None else with_clock(rows, device.levels)["clock_mhz"]
+    _say_contradictions(path, rows.assign(clock_mhz=clock), say)
     return rows
 
 
-def device_of_rows(rows: pd.DataFrame) -> Device | None:
-    """The model of the device that `rows` name, with their backend and batch, if one is known."""
-    names = rows["device"].unique()
-    if len(names) != 1 or names[0] not in profile_names():
-        return None
-    profile = load_profile(names[0])
-    asked = {}
-    backends = rows["backend"].unique() if "backend" in rows else np.array([])
-    if len(backends) == 1:
-        asked["backend"] = str(backends[0])
-    batches = _batches(rows)
-    try:
-        return AnalyticDevice(profile, **asked, batch=batches[0] if len(batches) == 1 else 1)
-    except InputError:  # a backend that the profile does not model
-        return AnalyticDevice(profile)
-
-
 def check_rows_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say = warn) -> pd.DataFrame:
-    """`check_rows` against the device that the rows themselves name."""
+    """`check_rows` against the devices that the rows themselves name."""
+    parts = [_checked_alone(path, own, space, say) for _, own in rows.groupby("device", sort=False)]
+    return pd.concat(parts).sort_index(kind="stable")
+
+
+def _checked_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say) -> pd.DataFrame:
     device = device_of_rows(rows)
+    if device is None or any(len(rows[c].unique()) > 1 for c in SETTING if c in rows):
+        clock = rows["gpu_mhz"] if "gpu_mhz" in rows else rows["level"]
+        check_rows(path, rows.assign(clock_mhz=clock), space, None, say)
+        return rows
     try:
         return check_rows(path, rows, space, device, say)
     except TableError:
@@ -86,106 +80,129 @@ def check_rows_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say = wa
         return rows
 
 
-def _snapped(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> pd.DataFrame:
-    """Rows with the clock of the board's table that theirs means; by line where it means none."""
-    column = "gpu_mhz" if device.levels[0].gpu_mhz is not None else "cpu_mhz"
-    if column not in rows:
-        return rows
-    table = clocks_mhz(device.levels)
-    if isinstance(device, AnalyticDevice):  # of every power mode
-        table = np.array(getattr(device.profile, column))
-    elif len(table) < 2:  # a machine whose clock nobody lists
-        return rows
-    found = rows[column].copy()
-    moved = []
-    for line, mhz in rows[column].dropna().items():
-        near = int(np.abs(table - mhz).argmin())
-        if abs(table[near] - mhz) > SAME_CLOCK * table[near]:
-            if not _within_half_a_step(table, near, mhz):
-                raise TableError(
-                    f"{path} line {line}: {column} {_strange(mhz, table, device.name)}"
-                )
-            moved.append(f"{mhz:g} to {table[near]:g}")
-            found = found.mask(found.index == line, table[near])
-        _check_level(path, rows, line, near, table, column)
-    if moved:
-        shown = ", ".join(dict.fromkeys(moved))
-        say(f"{path}: {column} is set to the board's own clocks: {shown[:200]}")
-    return rows.assign(**{column: found})
+def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> None:
+    """Whether all rows are of one batch, backend and precision, and those the device's."""
+    for column in SETTING:
+        cells = rows[column].replace("", np.nan) if column in rows else pd.Series(dtype=object)
+        values = cells.dropna().unique()
+        if len(values) > 1:
+            found = ", ".join(map(str, values[:4]))
+            raise TableError(
+                f"{path} mixes {len(values)} values of {column} ({found}); costs hold for one: "
+                "split the file"
+            )
+        own, asked = the_one(rows, column), str(getattr(device, column))
+        if own not in (None, asked):
+            say(f"{path}: rows are of {column} {own}, asked is {asked}: costs are those of {own}")
 
 
-def _within_half_a_step(table: Floats, near: int, mhz: float) -> bool:
-    """Whether `mhz` lies between two points of the table, or as far beyond its ends."""
-    steps = np.diff(table) if len(table) > 1 else np.array([0.0])
-    above = mhz > table[near]
-    step = steps[min(near, len(steps) - 1) if above else max(near - 1, 0)]
-    return bool(abs(table[near] - mhz) <= step / 2)
+def _check_levels(path: Path, rows: pd.DataFrame, device: Device) -> None:
+    top = len(device.levels) - 1
+    for line, level in rows["level"].dropna().items() if "level" in rows else ():
+        if level > top:
+            raise InputError(
+                f"{path} line {line}: level {level:g}; {device.name} has levels 0 to {top} in this "
+                "power mode, 0 is the slowest clock; are they counted from 1?"
+            )
 
 
-def _strange(mhz: float, table: Floats, device: str) -> str:
-    """What a clock that is not in the table is, and in which unit it would be one."""
-    words = f"is {mhz:.10g}; the clocks of {device} are {table[0]:g} to {table[-1]:g} MHz"
-    for factor, unit in OTHER_CLOCKS.items():
-        if (np.abs(table * factor - mhz) <= 0.05 * table * factor).any():
-            return f"{words}: it looks like {unit}; write MHz"
-    return words
-
-
-def _check_level(
-    path: Path, rows: pd.DataFrame, line: object, near: int, table: Floats, column: str
-) -> None:
-    level = rows["level"].get(line) if "level" in rows else None
-    if level is None or pd.isna(level) or int(level) == near:
-        return
-    own = f"{table[int(level)]:g} MHz" if int(level) < len(table) else "no clock"
-    raise TableError(
-        f"{path} line {line}: {column} {table[near]:g} is level {near}, the row says level "
-        f"{int(level)}, which is {own}; remove one of the columns"
+def _check_latency(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> None:
+    """Whether the rows could be what is known of the same programs."""
+    latency = rows["latency_ms"].to_numpy(dtype=float)
+    off = known.times_off(latency)
+    _check_mixed(path, rows, off, "latency_ms", OTHER_TIMES)
+    ratio = float(np.median(off))
+    low, high = np.median(known.low_ms), np.median(known.high_ms)
+    span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    words = (
+        f"{path}: latency_ms has a median of {np.median(latency):.3g} ms, {span} ms by "
+        f"{known.whose} for the same programs"
     )
-
-
-def _check_latency(
-    path: Path, rows: pd.DataFrame, model_ms: Floats, device: Device, say: Say
-) -> None:
-    """Whether the rows could be what the model of the device says of the same programs."""
-    latency = rows["latency_ms"].to_numpy()
-    ratio = float(np.median(latency / model_ms))
-    middle = f"a median of {np.median(latency):.3g} ms, {np.median(model_ms):.3g} ms by the model"
-    words = f"{path}: latency_ms has {middle} of {device.name} for the same programs"
-    if not 1 / REFUSED < ratio < REFUSED:
+    least = 1 / (REFUSED if low == high else REFUSED_OF_ITS_LIKE)
+    if not least < ratio < REFUSED:
         raise TableError(f"{words}{_likely(ratio, OTHER_TIMES)}")
     if not 1 / WARNED < ratio < WARNED:
         say(f"{words}: {max(ratio, 1 / ratio):.1f} times off{_of_batch(rows, ratio)}")
 
 
 def _of_batch(rows: pd.DataFrame, ratio: float) -> str:
-    batches = _batches(rows)
-    if len(batches) == 1 and batches[0] > 1:
-        if 0.5 < ratio * batches[0] < 2:
-            return f"; is it the time of one image? batch is {batches[0]:g}, costs are of all of it"
-        return f"; batch is {batches[0]:g}, costs are of the whole batch"
+    batch = float(the_one(rows, "batch") or 1)
+    if batch > 1:
+        if 0.5 < ratio * batch < 2:
+            return f"; is it the time of one image? batch is {batch:g}, costs are of all of it"
+        return f"; batch is {batch:g}, costs are of the whole batch"
     return "; are unit, batch, backend and precision those that were measured?"
 
 
-def _batches(rows: pd.DataFrame) -> list[int]:
-    return [int(b) for b in rows["batch"].dropna().unique()] if "batch" in rows else []
-
-
-def _check_power(path: Path, rows: pd.DataFrame, device: AnalyticDevice, say: Say) -> None:
-    """Whether energy over latency is a power that the board can draw."""
+def _check_power(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> None:
+    """Whether energy over latency is a power that the device can draw, and the one it says."""
     if "energy_mj" not in rows or rows["energy_mj"].isna().all():
         return
-    power = (rows["energy_mj"] / rows["latency_ms"]).dropna()
-    middle, limits = float(power.median()), device.profile.power
-    words = (
-        f"{path}: energy_mj over latency_ms is {middle:.3g} W in the middle row, {device.name} "
-        f"draws {limits.idle_w:g} to {limits.max_w:g} W"
-    )
-    expected = (limits.idle_w * limits.max_w) ** 0.5
-    if not limits.idle_w / 30 < middle < limits.max_w * 10:
-        raise TableError(f"{words}{_likely(middle / expected, OTHER_ENERGIES)}")
-    if not limits.idle_w / WARNED < middle < limits.max_w * 2:
+    seen = rows["energy_mj"].notna().to_numpy()
+    own = rows[seen]
+    power = own["energy_mj"] / own["latency_ms"]
+    off = power.to_numpy(dtype=float) / known.row_w[seen]
+    _check_mixed(path, own, off, "energy_mj", OTHER_ENERGIES)
+    _check_stated(path, own, power, say)
+    low, high = known.power_w
+    middle = float(power.median())
+    whose = known.whose.removeprefix("the model of ") if known.is_this_device else "a computer"
+    draws = f"{whose} draws {low:g} to {high:g} W"
+    words = f"{path}: energy_mj over latency_ms is {middle:.3g} W in the middle row, {draws}"
+    slack = 30.0 if known.is_this_device else 1.0
+    if not low / slack < middle < high * min(slack, 10.0):
+        raise TableError(f"{words}{_likely(middle / (low * high) ** 0.5, OTHER_ENERGIES)}")
+    if not known.is_this_device:
+        return
+    if not low / WARNED < middle < high * 2:
         say(f"{words}; is it the energy of the whole board, in mJ?")
+        return
+    odd = (power < low / WARNED) | (power > high * 2)
+    if odd.any():
+        say(
+            f"{path}: {_lines(list(own.index[odd]))}: energy_mj over latency_ms is "
+            f"{power[odd].iloc[0]:.3g} W, {draws}; they count for little: measure again"
+        )
+
+
+def _check_stated(path: Path, rows: pd.DataFrame, power: pd.Series, say: Say) -> None:
+    """Whether the power that rows state is their energy over their latency."""
+    if "power_w" not in rows:
+        return
+    ratio = (power / rows["power_w"]).dropna()
+    odd = ratio.index[(ratio > AGREE) | (ratio < 1 / AGREE)]
+    if not len(odd):
+        return
+    words = (
+        f"{path} {_lines(list(odd))}: energy_mj over latency_ms is {power[odd[0]]:.3g} W, power_w "
+        f"says {rows['power_w'][odd[0]]:.3g}"
+    )
+    if len(odd) > len(ratio) / 2:
+        raise TableError(f"{words}; one of the three is in another unit")
+    say(f"{words}; measure again")
+
+
+def _check_mixed(
+    path: Path, rows: pd.DataFrame, off: Floats, column: str, units: dict[float, str]
+) -> None:
+    """TableError where some rows are a unit's factor off the others."""
+    logs = np.log(off)
+    order = np.sort(logs)
+    if len(order) < 2 or np.diff(order).max() < np.log(30):
+        return
+    cut = order[np.diff(order).argmax()] + 1e-9
+    below: Bools = logs <= cut
+    apart = float(np.median(logs[~below]) - np.median(logs[below]))
+    few = below if below.sum() <= (~below).sum() else ~below
+    factor = next((f for f in units if abs(apart - abs(np.log(f))) < UNIT), None)
+    if factor is None:
+        return  # several times off, by no unit: such rows count for little
+    larger = {1e-3: 1e3}.get(factor, factor)
+    raise TableError(
+        f"{path} {_lines(list(rows.index[few]))}: {column} is {np.exp(apart):.3g} times "
+        f"{'below' if few is below else 'above'} that of the other rows: the units are mixed "
+        f"(a factor of {larger:g})"
+    )
 
 
 def _likely(ratio: float, units: dict[float, str]) -> str:
@@ -194,28 +211,24 @@ def _likely(ratio: float, units: dict[float, str]) -> str:
     off = f": {max(ratio, 1 / ratio):.2g} times off"
     if abs(np.log(ratio / factor)) > np.log(30):
         return f"{off}, which no unit explains; look at the file"
-    unit = units[factor]
-    column = f"; name the column {COLUMNS[unit]}" if unit in COLUMNS else ""
-    return f"{off}, it looks like {unit}{column}"
+    return f"{off}, it looks like {units[factor]}; name the column {COLUMNS[units[factor]]}"
 
 
 def _say_contradictions(path: Path, rows: pd.DataFrame, say: Say) -> None:
-    """Name rows of one program that a faster clock slows down, and those measured twice."""
-    program = ["subnet", *(["heads"] if "heads" in rows else [])]
-    throttled: list[object] = []
-    twice: list[object] = []
-    for _, same in rows.groupby(program, sort=False):
-        at_clock = same.sort_values("clock_mhz", kind="stable").groupby("clock_mhz")["latency_ms"]
-        for clock, values in at_clock:
-            if values.max() > 1.2 * values.min():
-                twice += list(same.index[same["clock_mhz"] == clock])
-        best = at_clock.min()
-        slower = best[1:].to_numpy() > NOISE * np.minimum.accumulate(best.to_numpy())[:-1]
-        for clock in best.index[1:][slower]:
-            throttled += list(same.index[same["clock_mhz"] == clock])
+    """Name rows of one program that a faster clock slows down, and those measured twice.
+
+    TableError where that is so for nearly all of them: the levels are counted the other way.
+    """
+    slower, several = throttled(rows), twice(rows)
+    n_compared = len(rows) - program_numbers(rows).nunique()
+    if n_compared >= 4 and len(slower) >= 0.8 * n_compared:
+        raise TableError(
+            f"{path}: programs are slower at every faster clock; level 0 is the slowest clock: are "
+            "levels counted from the fastest, or clocks of other rows?"
+        )
     for lines, what in (
-        (throttled, "a faster clock is slower: the board was throttled, or the clock was not held"),
-        (twice, "the same measurement has several values"),
+        (slower, "a faster clock is slower: the board was throttled, or the clock was not held"),
+        (several, "the same measurement has several values"),
     ):
         if lines:
             say(f"{path}: {_lines(lines)}: {what}; measure again (`nas measure --of`)")

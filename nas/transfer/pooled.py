@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from nas.devices import Device
 from nas.transfer.costs import target_costs
+from nas.transfer.doubtful import doubtful_rows
 from nas.transfer.judgement import Judgement
 from nas.transfer.levels import with_clock
 from nas.transfer.programs import Programs
@@ -58,6 +59,7 @@ def judge_proxy(
             proxy_weight=alone.proxy_weight,
             width_pct=alone.width_pct,
             fallback=entry.get("fallback"),
+            doubtful=tuple(costs.doubtful.values()),
         )
     return judged
 
@@ -73,6 +75,8 @@ def pooled_transfer(
     """Fit and judge `quantity` of the checked target `rows` from all `proxies` together."""
     rows = with_clock(rows, levels)
     rows = rows[rows[quantity].notna()]
+    doubted = doubtful_rows(space, proxies[0], rows)
+    rows = rows[~doubted.rows]
     clock, y = rows["clock_mhz"].to_numpy(float), rows[quantity].to_numpy(float)
     names, group = np.unique(rows["subnet"].to_numpy(str), return_inverse=True)
     columns = program_columns(Programs.of_rows(rows, space), proxies)
@@ -102,6 +106,7 @@ def pooled_transfer(
         proxy_srcc={p.name: rank for p, rank in zip(proxies, own, strict=True)},
         proxy_weight=_weights(predictor, proxies, asked),
         width_pct=_widths(predictor, X, y, pool, asked),
+        doubtful=doubted.words,
     )
     return PooledTransfer(judged, predictor)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
+
 from nas.devices import AnalyticDevice, load_profile, profile_names
 from nas.transfer.plausible import check_rows_alone
 from nas.transfer.programs import Programs
@@ -45,21 +47,20 @@ def load_proxy(space: Space, choice: str) -> Proxy:
     `auto` takes the bundled rows of the space, and the analytic host where there are none.
     """
     bundled = files("nas.devices") / "proxies" / f"{space.name}-host.csv"
-    if choice == "auto" and bundled.is_file():
-        return _measured(space, Path(str(bundled)))
+    if choice in ("auto", "host") and bundled.is_file():
+        path = Path(str(bundled))
+        return _measured(space, read_rows(path, space))
     if choice == "auto":
         return _analytic(ANALYTIC_HOST)
     if choice in profile_names():
         return _analytic(choice)
-    if choice == "host" and bundled.is_file():
-        return _measured(space, Path(str(bundled)))
-    return _measured(space, Path(choice))
-
-
-def _measured(space: Space, path: Path) -> Proxy:
-    """XGBoost on the log latency of measured rows."""
+    path = Path(choice)
     rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
-    rows = rows.reset_index(drop=True)
+    return _measured(space, rows.reset_index(drop=True))
+
+
+def _measured(space: Space, rows: pd.DataFrame) -> Proxy:
+    """XGBoost on the log latency of measured rows."""
     X, y = Programs.of_rows(rows, space).features, rows["latency_ms"].to_numpy()
     predictor = LatencyPredictor(n_folds=0).fit(X, y)
     host = rows["host"].iloc[0] if "host" in rows else ""

@@ -12,7 +12,7 @@ import pytest
 from nas.devices import get_device
 from nas.search import load_proxy
 from nas.search.target_rows import measure_plan
-from nas.transfer.plan import plan_rows
+from nas.transfer.plan import plan_rows, write_plan
 from nas.transfer.programs import Programs
 from predictors import load_transfer
 from search_spaces import encode, get_space
@@ -155,3 +155,24 @@ def test_what_cannot_be_pooled_is_one_line(rows: Path, options: tuple, message: 
     assert done.code == 1
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+def test_a_row_that_contradicts_the_others_is_named_and_measured_again(tmp_path: Path) -> None:
+    """From the plan over a throttled row to a file without it, by the commands that are printed."""
+    device, proxy = get_device("nano"), load_proxy(SPACE, "x86-cpu")
+    plan, out = tmp_path / "plan.csv", tmp_path / "rows.csv"
+    write_plan(plan_rows(SPACE, device, proxy, 24, np.random.default_rng(0)), plan)
+    again = ("measure", "--of", plan, "--out", out, "--quiet")
+    assert nas(*again).code == 0
+    good = pd.read_csv(out, dtype=str)
+    bad = good.copy()
+    bad.loc[5, "latency_ms"] = str(500 * float(good.loc[5, "latency_ms"]))
+    bad.to_csv(out, index=False)
+    judge = ("predictor", "transfer", "--rows", out, "--space", SPACE.name, "--device", "nano")
+    shown = nas(*judge, "--proxy", "x86-cpu", "--report", tmp_path / "t.html")
+    assert f"a row is not counted: {good['subnet'][5]} at" in shown.out
+    assert "A row that does not count" in (tmp_path / "t.html").read_text()
+    assert nas(*again, "--redo-noisy").code == 0
+    measured = pd.read_csv(out, dtype=str)
+    assert sorted(measured["latency_ms"]) == sorted(good["latency_ms"])
+    assert "not counted" not in nas(*judge, "--proxy", "x86-cpu").out
