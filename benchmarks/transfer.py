@@ -171,14 +171,23 @@ def complete(table: Table, names: list[str]) -> Floats:
     return cost
 
 
-def ada_proxy(F: Floats, proxy: Floats, rows: NDArray, log_y: Floats) -> Floats:
+def ada_proxy(
+    F: Floats,
+    proxy: Floats,
+    rows: NDArray,
+    log_y: Floats,
+    lines: dict[int, Floats] | None = None,
+) -> Floats:
     """AdaProxy (Lu et al., 2022): the proxy's linear predictor w, adapted as w * (a 1 + b).
 
     Squared norm of b, its weight by leave-one-out cross-validation; the proxy is the one that ranks
-    the rows best.
+    the rows best. `lines` keeps linear predictors of proxies from call to call.
     """
     ranks = [srcc(proxy[rows, j], log_y) for j in range(proxy.shape[1])]
-    w = RidgeCV(RIDGES).fit(F, proxy[:, int(np.nanargmax(ranks))]).coef_
+    lines, best_proxy = {} if lines is None else lines, int(np.nanargmax(ranks))
+    if best_proxy not in lines:
+        lines[best_proxy] = RidgeCV(RIDGES).fit(F, proxy[:, best_proxy]).coef_
+    w = lines[best_proxy]
     U = (F - F.mean(axis=0)) * w
     main, offset = U.sum(axis=1), np.ones(len(U))
     base = np.column_stack([main, offset])

@@ -39,7 +39,9 @@ def _no_go(table: ParetoTable, name: str, entry: PredictorEntry) -> Caution:
     if any(row.get("source") == "measured" for row in rows):
         cause = "rows that are noisy, or of other clocks or programs than they say"
     else:
-        cause = "a proxy too unlike the target; choose another or measure the target"
+        cause = (
+            "a proxy that does not behave like this device; choose another or measure the target"
+        )
     return Caution(
         f"no-go: the proxy {ranks} the held-out rows in {name}, so {instead} predicts instead. "
         f"Likely cause: {cause}. Next, the rows to measure:",

@@ -60,6 +60,8 @@ def judge_proxy(
             width_pct=alone.width_pct,
             fallback=entry.get("fallback"),
             doubtful=tuple(costs.doubtful.values()),
+            pool_srcc=alone.pool_srcc,
+            n_subnets=alone.n_subnets,
         )
     return judged
 
@@ -107,6 +109,8 @@ def pooled_transfer(
         proxy_weight=_weights(predictor, proxies, asked),
         width_pct=_widths(predictor, X, y, pool, asked),
         doubtful=doubted.words,
+        pool_srcc=srcc_within(y, predictor.proxies_alone(), clock),
+        n_subnets=len(names),
     )
     return PooledTransfer(judged, predictor)
 

@@ -52,11 +52,23 @@ class Mixture:
         return left_out
 
 
-def stacked(parts: Sequence[Mixture], usual: Sequence[float], groups: Floats | None) -> Mixture:
-    """All `parts`, with the shares that predict left-out rows best (stacking, Wolpert, 1992).
+def stacked(parts: Sequence[Mixture], shares: Floats) -> Mixture:
+    """All `parts`, each with its share (parts,) of the weights."""
+    weights = [share * part.weights for share, part in zip(shares, parts, strict=True)]
+    return Mixture(tuple(p for part in parts for p in part.posteriors), np.concatenate(weights))
+
+
+def shares_of(
+    parts: Sequence[Mixture],
+    usual: Sequence[float],
+    groups: Floats | None,
+    *,
+    doubt: float = DOUBT,
+) -> Floats:
+    """(parts,) shares that predict left-out rows best (stacking, Wolpert, 1992), sum 1.
 
     Evidence cannot choose between them: it compares what was assumed, and few rows make a wrong
-    assumption certain. Shares are drawn to the `usual` ones as by `DOUBT` rows.
+    assumption certain. Shares are drawn to the `usual` ones as by `doubt` rows.
     """
     errors = np.array([part.left_out(groups) for part in parts])
     if groups is not None:  # rows of one subnet are one row
@@ -66,14 +78,9 @@ def stacked(parts: Sequence[Mixture], usual: Sequence[float], groups: Floats | N
     errors = np.clip(errors, -far, far)
     noise = max(float(np.mean(errors**2, axis=1).min()), np.finfo(float).tiny)
     # at least 0 and of sum 1, the last as a row that weighs more than all others
-    rows = [
-        errors.T / np.sqrt(noise),
-        np.sqrt(DOUBT) * np.eye(len(parts)),
-        np.full(len(parts), SURE),
-    ]
-    wanted = [np.zeros(errors.shape[1]), np.sqrt(DOUBT) * np.array(usual), [SURE]]
-    shares, _ = nnls(np.vstack(rows), np.concatenate(wanted))
-    weights = [
-        share * part.weights for share, part in zip(shares / shares.sum(), parts, strict=True)
-    ]
-    return Mixture(tuple(p for part in parts for p in part.posteriors), np.concatenate(weights))
+    one = np.full(len(parts), SURE)
+    rows = [errors.T / np.sqrt(noise), np.sqrt(doubt) * np.eye(len(parts)), one]
+    wanted = [np.zeros(errors.shape[1]), np.sqrt(doubt) * np.array(usual), [SURE]]
+    shares: Floats = nnls(np.vstack(rows), np.concatenate(wanted))[0]
+    total: Floats = shares / shares.sum()
+    return total

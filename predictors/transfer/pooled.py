@@ -18,7 +18,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from predictors.transfer.mixture import Mixture, stacked
+from predictors.transfer.mixture import Mixture, shares_of, stacked
 from predictors.transfer.posterior import OUTLIER, Design, Hypothesis, Link, Posterior
 from predictors.transfer.prior import SCALE, CostPrior, Rows, learn_prior
 from search_spaces import Floats
@@ -188,10 +188,12 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
                 h = p.refined(design, link, log_y)
                 seen.append(Posterior.of(h, design, link, log_y))
         self.costs_ = self.mixture_ = Mixture.of(seen)
+        self.parts_ = [self.costs_]
         if self.prior_.linear.any():
             lines = [[Posterior.of(h, design, link, log_y) for h in some] for some in self._lines()]
-            parts = [self.costs_, *map(Mixture.of, lines)]
-            self.mixture_ = stacked(parts, USUAL_SHARES, design.groups)
+            self.parts_ += map(Mixture.of, lines)
+            shares = shares_of(self.parts_, USUAL_SHARES, design.groups)
+            self.mixture_ = stacked(self.parts_, shares)
 
     def line_shares(self) -> Floats:
         """(P + 1,) how much the line of every proxy counts in predictions, and nobody's."""
@@ -217,7 +219,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
             for noise in np.log(LINE_NOISE)
         ]
         seen = [Posterior.of(h, self.design_, link, log_y) for h in hypotheses]
-        return np.exp(log_y - Mixture.of(seen).left_out(self.design_.groups))
+        cost: Floats = np.exp(log_y - Mixture.of(seen).left_out(self.design_.groups))
+        return cost
 
     def _belief(self, X: Floats) -> tuple[Floats, Floats]:
         """(n,) expected log cost of X, and the standard deviation of a measured one."""

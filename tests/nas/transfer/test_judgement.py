@@ -21,6 +21,7 @@ def judged(
     decision: str = "go",
     widths: tuple[float, ...] = (20, 15, 10),
     ranks: tuple[float, ...] = (0.9,),
+    pool: tuple[float, int] = (0.9, 24),
 ) -> Judgement:
     report = TransferReport(
         quantity="latency_ms",
@@ -42,6 +43,8 @@ def judged(
         proxy_srcc=proxies,
         proxy_weight=dict.fromkeys(proxies, 0.5),
         width_pct=dict(zip((0, 8, 24), widths, strict=True)),
+        pool_srcc=pool[0],
+        n_subnets=pool[1],
     )
 
 
@@ -49,6 +52,18 @@ def judged(
     ("one", "advice"),
     [
         (judged(), r"use it; 24 rows more would narrow intervals from \+-20 % to \+-10 %$"),
+        (
+            judged(0.9, 0.7, "no-go", ranks=(0.4, 0.3), pool=(0.41, 10)),
+            r"no proxy behaves like this device \(ranks of 0.41 where 0.8 is asked for\); "
+            r"predicted from its own rows within \+-20 %; 24 rows more would give \+-10 %$",
+        ),
+        (
+            judged(0.5, 0.2, "no-go", pool=(0.41, 10)),
+            r"the proxy does not behave like this device \(.*\); the proxy's map predicts; with "
+            r"its own rows within \+-20 %; 24 rows more would give \+-10 %$",
+        ),
+        (judged(pool=(0.41, 10)), "use it; 24 rows more"),
+        (judged(ranks=(0.9, 0.9), pool=(0.41, 9)), "use it; 24 rows more"),
         (judged(widths=(20, 19, 18)), "use it; more rows would change little"),
         (judged(0.9, 0.7, "no-go"), "measure 24 programs more: ranks agree, .* low as 0.70"),
         (judged(0.9, 0.85, "no-go"), "see latency: energy is latency times power"),
@@ -60,6 +75,14 @@ def judged(
 )
 def test_the_advice_fits_the_figures(one: Judgement, advice: str) -> None:
     assert re.match(advice, one.to_dict()["advice"]), one.advice
+
+
+def test_few_rows_do_not_tell_whether_the_pool_fits() -> None:
+    assert judged(pool=(0.9, 10)).to_dict()["pool_fits"] is True
+    assert judged(pool=(0.4, 10)).to_dict()["pool_fits"] is False
+    few = judged(pool=(float("nan"), 9)).to_dict()
+    assert few["pool_fits"] is None
+    assert few["pool_srcc"] is None
 
 
 def test_proxies_without_ranks_come_last() -> None:

@@ -20,7 +20,7 @@ from predictors import (
     save_transfer,
     zero_shot,
 )
-from predictors.transfer.mixture import Mixture, stacked
+from predictors.transfer.mixture import Mixture, shares_of, stacked
 from predictors.transfer.posterior import Link, Posterior
 from predictors.transfer.prior import FREEDOM, Game, covariance, log_likelihood, loss_of, parts
 from search_spaces import encode, get_space
@@ -161,11 +161,12 @@ def test_what_predicts_left_out_rows_better_counts_more(good: int) -> None:
 
     parts_ = [Worse(part.posteriors, part.weights) for _ in range(3)]
     parts_[good] = part
-    mixed = stacked(parts_, (0.4, 0.4, 0.2), None).weights.reshape(3, -1).sum(axis=1)
-    assert mixed.sum() == pytest.approx(1)
-    assert mixed[good] > 0.9
-    alike = stacked([part] * 3, (0.4, 0.4, 0.2), None).weights.reshape(3, -1).sum(axis=1)
-    assert_allclose(alike, [0.4, 0.4, 0.2], atol=1e-6)
+    shares = shares_of(parts_, (0.4, 0.4, 0.2), None)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[good] > 0.9
+    assert_allclose(shares_of([part] * 3, (0.4, 0.4, 0.2), None), [0.4, 0.4, 0.2], atol=1e-6)
+    mixed = stacked(parts_, shares)
+    assert_allclose(mixed.weights.reshape(3, -1).sum(axis=1), shares)
 
 
 def test_proxies_alone_rank_a_device_of_their_kind_and_no_other() -> None:
