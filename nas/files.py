@@ -15,7 +15,8 @@ from search_spaces import InputError, write_text
 
 def sha256_of(path: Path) -> str:
     """The checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def without_password(text: str) -> str:

@@ -32,11 +32,15 @@ from search_spaces import (
     Space,
     feature_names,
     json_object,
+    read_bytes,
     read_text,
     write_bytes,
 )
 
 SCHEMA, TRANSFER_SCHEMA = "nas.predictor/2", "nas.transfer/2"
+MAX_BYTES = 1 << 28  # of a file that a sidecar vouches for
+MAX_JSON = 1 << 24  # of a sidecar
+DIGEST = "content_sha256"
 UNITS = {"latency_ms": "ms", "energy_mj": "mJ"}
 
 
@@ -181,6 +185,11 @@ def load_transfer(
         return predictor.fit(arrays["X"], arrays["y"]), described["proxies"]
 
 
+def _digest(described: Mapping[str, Any]) -> str:
+    """The checksum of a sidecar: of all that it says besides the checksum."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
 def _check_numbers(value: Any, name: str = "") -> None:
     """ValueError where a number is not finite, too large for one, or counts less than nothing."""
     if isinstance(value, Mapping):
@@ -212,7 +221,8 @@ def write_artifact(
     for suffix, data in files.items():
         write_bytes(folder / f"{name}.{suffix}", data)
         checksums[suffix] = hashlib.sha256(data).hexdigest()
-    text = json.dumps({**described, "sha256": checksums}, indent=1)
+    told = {**described, "sha256": checksums}
+    text = json.dumps({**told, DIGEST: _digest(told)}, indent=1)
     write_bytes(folder / f"{name}.json", text.encode())
 
 
@@ -222,7 +232,10 @@ def read_artifact(
     """Files by suffix and the sidecar of `NAME`; ArtifactError unless all fit `space`."""
     sidecar = folder / f"{name}.json"
     try:
-        described = json_object(read_text(sidecar), sidecar)
+        described = json_object(read_text(sidecar, limit=MAX_JSON), sidecar)
+        digest = described.pop(DIGEST, None)  # older versions wrote none
+        if digest not in (None, _digest(described)):
+            raise InputError(f"{sidecar} was changed since it was written")
     except InputError as error:
         raise ArtifactError(f"{error}; save the predictor again") from None
     with faults_named(sidecar):
@@ -267,7 +280,7 @@ def load_trees(data: bytes) -> XGBRegressor:
 
 def _checked(path: Path, sha256: str) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, limit=MAX_BYTES)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
     if hashlib.sha256(data).hexdigest() != sha256:

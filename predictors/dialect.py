@@ -11,8 +11,9 @@ import io
 import re
 from pathlib import Path
 
-from search_spaces import InputError, as_meant
+from search_spaces import InputError, as_meant, read_bytes
 
+MAX_BYTES = 1 << 26  # of a table: its cells take ten times as much memory
 SEPARATORS = ",;\t|"
 FOREIGN = {  # how a file begins that is no text
     b"PK\x03\x04": "a zip archive or an Excel workbook: save the sheet as CSV",
@@ -64,7 +65,7 @@ def csv_rows(path: Path) -> dict[int, list[str]]:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, limit=MAX_BYTES)
     except OSError as error:
         raise TableError(f"cannot read {path}: {error.strerror}") from None
     for start, what in FOREIGN.items():

@@ -12,7 +12,16 @@ from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
 from search_spaces.operators import Map, OperatorBuilder, Operators
-from search_spaces.outside import as_meant, harmless, json_object, parse_json, read_json, read_text
+from search_spaces.outside import (
+    as_meant,
+    harmless,
+    json_object,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_tensor_file,
+    read_text,
+)
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.rows import (
@@ -77,7 +86,9 @@ __all__ = [
     "parse_json",
     "program_columns",
     "program_graphs",
+    "read_bytes",
     "read_json",
+    "read_tensor_file",
     "read_text",
     "register_space",
     "resnet_cifar",

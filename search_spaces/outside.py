@@ -6,24 +6,67 @@ A byte-order mark, as Excel and Notepad write it, is no part of a text.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import InputError
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
-MAX_BYTES = 1 << 28  # of a text file: the largest result has some ten megabytes
+MAX_BYTES = 1 << 28  # of a file that is read line by line
+MAX_JSON = 1 << 25  # parsed at once, into 20 times as much memory; the largest results have a tenth
+MAX_TENSORS = 1 << 33  # of a file of tensors
+MAX_HEADER = 100 << 20  # what safetensors itself takes
+
+
+def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
+    """The content of a plain file of at most `limit` bytes, InputError for another; OSError.
+
+    A pipe or a device is read where the user names one (`/dev/stdin`), and never waited for
+    elsewhere: a named pipe in a folder of somebody else may have no writer.
+    """
+    found = path.stat()
+    named = path.is_relative_to("/dev")
+    if not stat.S_ISREG(found.st_mode) and not (named and not stat.S_ISDIR(found.st_mode)):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+        raise InputError(f"{path} is {kind}, expected a file")
+    size, data = found.st_size, b""
+    if size <= limit:
+        with path.open("rb") as file:
+            while len(data) <= limit and (more := file.read(max(size + 1, 1 << 16))):
+                data = data + more if data else more
+    if max(len(data), size) > limit:
+        raise InputError(f"{path} is larger than {limit >> 20} MiB, which no such file is")
+    return data
+
+
+def read_tensor_file(path: Path) -> bytes:
+    """A safetensors file whose header accounts for its size, before the tensors are read.
+
+    InputError for another; OSError.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            fits = size >= 8 and 0 < length <= min(size - 8, MAX_HEADER)
+            header = json_object(file.read(length), f"the header of {path}") if fits else {}
+        ends = [v.get("data_offsets") for v in header.values() if isinstance(v, dict)]
+        last = [e[1] for e in ends if isinstance(e, list) and len(e) == 2 and type(e[1]) is int]
+        if not fits or size != 8 + length + max(last, default=0):
+            raise InputError(
+                f"{path} is no readable safetensors file: its header does not account for its size"
+            )
+    return read_bytes(path, limit=MAX_TENSORS)
 
 
 def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     """The text of a file in UTF-8; InputError says why there is none."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = read_bytes(path, limit=limit)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    if len(data) > limit:
-        raise InputError(f"{path} is larger than {limit >> 20} MiB, which no such file is")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,7 +94,7 @@ def parse_json(text: str | bytes, name: object) -> Any:
         raise InputError(f"{name} is no JSON of ours: it has a number of too many digits") from None
 
 
-def read_json(path: Path, *, limit: int = MAX_BYTES) -> Any:
+def read_json(path: Path, *, limit: int = MAX_JSON) -> Any:
     """The value of a JSON file; InputError for anything else."""
     return parse_json(read_text(path, limit=limit), path)
 

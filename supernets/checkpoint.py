@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from search_spaces import InputError, json_object, space_from_dict, write_bytes
+from search_spaces import InputError, json_object, read_tensor_file, space_from_dict, write_bytes
 from supernets.catalog import build_supernet
 from supernets.static import channels_last
 from supernets.supernet import Supernet
@@ -43,7 +43,7 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
     A truncated file, one with a flipped bit and a file of another kind are refused by name.
     """
     try:
-        data = path.read_bytes()
+        data = read_tensor_file(path)
         tensors = load(data)
         header = json_object(data[8 : _start(data)], path).get("__metadata__", {})
         metadata = json_object(header.get("json", "{}"), path)
@@ -100,4 +100,5 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
 
 def sha256(path: Path) -> str:
     """The checksum by which weights, tables and predictors know each other."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,15 +6,22 @@ Read strictly: upstream's own loader leaves layers at their initial values where
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
-from search_spaces import InputError, MobileNetV3Space, OnceForAllSpace, ResNet50Space
+from search_spaces import (
+    InputError,
+    MobileNetV3Space,
+    OnceForAllSpace,
+    ResNet50Space,
+    read_tensor_file,
+)
 from supernets.catalog import build_supernet
 from supernets.checkpoint import CheckpointError
 from supernets.static import channels_last
@@ -34,6 +41,7 @@ WRAPPERS = (  # what training scripts save weights under; averaged ones first, a
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
     *("state_dict", "model_state_dict", "model", "net", "network", "module"),
 )
+MAX_BYTES = 1 << 32
 MAX_WRAPS = 4
 PREFIXES = ("module.", "model.")
 COUNTERS = ("num_batches_tracked", "n_averaged")  # no weights
@@ -153,9 +161,11 @@ def to_ofa_state_dict(supernet: Supernet) -> dict[str, Tensor]:
 def _read(path: Path) -> dict[str, Tensor]:
     """The tensors of a foreign file as float32 under plain keys, batch counters left out."""
     try:
+        _check_plain(path)
         if _is_safetensors(path):
-            found: Any = load_file(path)
+            found: Any = load(read_tensor_file(path))
         else:
+            _check_archive(path)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
@@ -172,6 +182,20 @@ def _read(path: Path) -> dict[str, Tensor]:
     if len(plain) != len(state):
         raise CheckpointError(f"{path} has the same layer under two keys")
     return plain
+
+
+def _check_plain(path: Path) -> None:
+    """InputError where nothing can be read, or too much."""
+    if path.exists() and (not path.is_file() or path.stat().st_size > MAX_BYTES):
+        raise InputError(f"it is no plain file, or larger than {MAX_BYTES >> 30} GiB")
+
+
+def _check_archive(path: Path) -> None:
+    """InputError where a file of torch is packed: torch stores tensors as they are."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise InputError("its parts are compressed, as torch never writes them")
 
 
 def _unwrapped(found: Any) -> Any:

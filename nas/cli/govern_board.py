@@ -16,6 +16,7 @@ from nas.board.control.sensors import open_sensor
 from nas.board.control.stop import stopping
 from nas.board.control.sysfs import BoardError, Sysfs
 from nas.runtime import Engine, Manifest, read_manifest
+from nas.runtime.files import plain_size
 from nas.runtime.governor import Governor
 from nas.runtime.live import Live
 from nas.runtime.metrics import serve
@@ -23,6 +24,8 @@ from nas.runtime.policies import Demands, check_demands
 from nas.runtime.scenarios import delays
 from nas.runtime.table import manifest_table
 from search_spaces import InputError
+
+MAX_IMAGES = 1 << 32  # bytes; mapped, not read
 
 
 class Running(NamedTuple):
@@ -113,9 +116,13 @@ def _frames(manifest: Manifest, id_: str, running: Running) -> Iterator[np.ndarr
 
 def _read_images(path: Path) -> np.ndarray:
     try:
-        images = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as fault:
-        raise InputError(f"cannot read images from {path}: {fault}") from None
+        plain_size(str(path), MAX_IMAGES)
+        images: Any = np.load(path, allow_pickle=False, mmap_mode="r")  # its size is checked
+    except Exception as fault:  # NumPy parses the header as Python: the faults are of many kinds
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+        raise InputError(f"cannot read images from {path}: {reason[:200]}") from None
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"{path} holds several arrays, expected one: an .npy file")
     if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
         raise InputError(
             f"{path} holds {images.dtype} {images.shape}; expected uint8 images (N, C, H, W)"

@@ -95,4 +95,8 @@ def info(
 
         print_json(load_supernet(folder / "weights.safetensors")[1])
         return
-    print(card.read_text(), end="")  # as it is: drawn tables are cut on a narrow screen
+    from search_spaces import read_text
+
+    text = read_text(card)
+    text = "".join(c for c in text if c.isprintable() or c == "\n")  # a card may be anybody's
+    print(text, end="")  # as it is: drawn tables are cut on a narrow screen

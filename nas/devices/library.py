@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from nas.devices.faults import default_faults, plain_fault
 from nas.devices.names import nearest
 from nas.devices.profile import Profile
-from search_spaces import InputError
+from search_spaces import InputError, read_text
 
 OURS = Path(str(files("nas.devices"))) / "profiles"
 EXAMPLE = "xavier-nx"  # the profile of ours that faults are shown by: it has every table
+MAX_BYTES = 1 << 20  # of a profile; ours have some thousand
 FOLDER = "NAS_DEVICES"  # environment variable: a folder with profiles of your own
 
 
@@ -73,12 +74,12 @@ def _read(path: Path) -> Profile:
 
 def _values(path: Path) -> tuple[str, dict[str, Any]]:
     """Text and values of a file."""
+    if not path.exists():
+        raise InputError(f"device profile {path} does not exist")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, limit=MAX_BYTES)
         return text, tomllib.loads(text)
-    except FileNotFoundError:
-        raise InputError(f"device profile {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (InputError, ValueError, RecursionError) as error:
         raise InputError(f"device profile {path} is no readable TOML: {error}") from None
 
 

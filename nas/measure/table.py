@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import held, prepare_folder
-from search_spaces import InputError, as_meant, harmless, write_bytes
+from search_spaces import InputError, as_meant, harmless, read_bytes, write_bytes
 
 TextRow = dict[str, str]  # a row as a file holds it
+MAX_BYTES = 1 << 26  # of a file of rows
 SYNC_S = 1.0  # a power cut may cost the rows of the last second
 
 
@@ -41,7 +42,7 @@ class Table:
     def __init__(self, path: Path) -> None:
         self.path, self._synced = path, 0.0
         try:
-            data = path.read_bytes() if path.is_file() else b""
+            data = read_bytes(path, limit=MAX_BYTES) if path.exists() else b""
             whole = data[: data.rfind(b"\n") + 1]
             if len(whole) < len(data):
                 write_bytes(path, whole)

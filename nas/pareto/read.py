@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, cast
 
 from nas.pareto.records import ParetoContent, Subnets
 from nas.pareto.table import SCHEMA, ParetoTable
-from search_spaces import InputError, get_space
+from search_spaces import InputError, get_space, read_json
 
 SHOWN = 40  # characters of a value
 EXPECTED = {  # by pydantic's name of the fault
@@ -35,11 +34,11 @@ def read_pareto(path: str | Path) -> ParetoTable:
     'xavier-nx'
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; `nas search --out DIR` writes one")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `nas search --out DIR` writes one") from None
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path)
+    except InputError as error:
         raise InputError(f"{path} is no readable pareto.json: {error}") from None
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .files import plain_size
 from .manifest import ManifestError
+
+MAX_BYTES = 1 << 25  # two million arrivals
 
 
 class Frames(NamedTuple):
@@ -45,13 +48,14 @@ def bursts(
 def read_arrivals(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Lines `milliseconds, images` as arrays; ManifestError where times go back."""
     try:
+        plain_size(path, MAX_BYTES)
         with open(path, encoding="utf-8") as file:
             rows = [line.split(",") for line in file if line.strip() and line[0] != "#"]
         at_ms = np.array([float(row[0]) for row in rows])
         n = np.array([int(row[1]) if len(row) > 1 else 1 for row in rows])
     except OSError as error:
         raise ManifestError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ManifestError(
             f"{path} is no trace of arrivals ({error}); expected `ms,images` lines"
         ) from None

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from .checks import ManifestError, check_manifest
+from .files import plain_size
 from .records import Configuration, ManifestContent, NetworkEntry
 
 __all__ = ["SCHEMA", "Manifest", "ManifestError", "read_manifest"]
 
 SCHEMA = "nas.manifest/1"
-MAX_BYTES = 1 << 26  # of manifest.json; one of 360 configurations has a megabyte
+MAX_SEGMENT = (1 << 31) - 1  # bytes of an ONNX file, as its format has it
+MAX_BYTES = 1 << 25  # of manifest.json; one of 360 configurations has a megabyte
 
 
 class Manifest:
@@ -97,11 +99,9 @@ def read_manifest(folder: str) -> Manifest:
 def _read(path: str) -> Any:
     """The JSON of `path`; its size is looked at before it is parsed."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES >> 20} MiB")
-        return json.loads(data.decode("utf-8-sig"))
+        plain_size(path, MAX_BYTES)
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist; `nas export` writes one") from None
     except RecursionError:
@@ -112,14 +112,17 @@ def _read(path: str) -> Any:
 
 def _check(path: str, sha256: str) -> None:
     """Whether `path` is a file of the folder itself, with this checksum."""
-    if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
-        raise ManifestError(f"{path} is no file but a link or a folder; copy the exported folder")
+    if os.path.islink(path):
+        raise ManifestError(f"{path} is no file but a link; copy the exported folder itself")
     found = hashlib.sha256()
     try:
+        plain_size(path, MAX_SEGMENT)
         with open(path, "rb") as file:
             for part in iter(lambda: file.read(1 << 20), b""):
                 found.update(part)
     except OSError:
         raise ManifestError(f"{path} is missing; copy the whole exported folder") from None
+    except ValueError as fault:
+        raise ManifestError(f"{path} is none of an export: {fault}") from None
     if found.hexdigest() != sha256:
         raise ManifestError(f"{path} was changed since it was exported; copy it again")

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from .checks import ManifestError
+from .files import plain_size
 
 TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 MAX_HEADER = 1 << 26  # bytes
+MAX_BYTES = 1 << 33  # mapped, not read
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:
@@ -24,6 +26,7 @@ def read_tensors(path: str) -> dict[str, np.ndarray]:
     ManifestError: no such file, a header or a tensor that cannot be.
     """
     try:
+        plain_size(path, MAX_BYTES)
         data = np.memmap(path, np.uint8, "r")
         start = 8 + int.from_bytes(data[:8].tobytes(), "little")
         if not 8 < start <= min(len(data), MAX_HEADER):

@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .files import plain_size
 from .manifest import ManifestError
 
 SCHEMA = "nas.traces/1"
+MAX_BYTES = 1 << 28  # unpacked; 50 subnets with 10,000 images have 10 MB
 
 
 class Traces(NamedTuple):
@@ -55,18 +58,31 @@ def write_traces(path: str, traces: Traces) -> str:
 def read_traces(path: str) -> Traces:
     """ManifestError: not there, another schema, arrays that were changed."""
     try:
+        _check_size(path)
         with np.load(path, allow_pickle=False) as found:
             about = json.loads(str(found["about"]))
             confidence, correct = found["confidence"], found["correct"]
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist; `nas export --traces` writes one") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise ManifestError(f"{path} is no readable file of exit traces: {error}") from None
+    except Exception as error:  # the file can be wrong in any way: zip, zlib, arrays, JSON
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ManifestError(f"{path} is no readable file of exit traces: {reason}") from None
+    if not isinstance(about, dict):
+        raise ManifestError(f"{path} is no readable file of exit traces: {str(about)[:40]}")
     if about.get("schema") != SCHEMA:
         raise ManifestError(f"{path} has schema {about.get('schema')!r}, expected {SCHEMA!r}")
     if about.get("sha256") != _sha256(confidence, correct):
         raise ManifestError(f"{path} was changed since it was written; export it again")
     return Traces(about, list(about["subnets"]), confidence, correct)
+
+
+def _check_size(path: str) -> None:
+    """ValueError before anything too large is unpacked."""
+    plain_size(path, MAX_BYTES)
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MAX_BYTES:
+        raise ValueError(f"it holds {size} bytes, over {MAX_BYTES >> 20} MiB")
 
 
 def _sha256(confidence: np.ndarray, correct: np.ndarray) -> str:

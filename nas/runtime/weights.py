@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from .checks import ManifestError
+from .files import plain_size
 from .records import SharedEntry
 from .tensors import read_tensors
 
 SCHEMA = "nas.slices/1"
+MAX_BYTES = 1 << 25
 
 
 class SharedWeights:
@@ -29,6 +31,7 @@ class SharedWeights:
         self.statistics = read_tensors(f"{folder}/{described['statistics']}")
         self.dtype = np.float16 if precision == "fp16" else np.float32
         try:
+            plain_size(self.path, MAX_BYTES)
             with open(self.path, encoding="utf-8") as file:
                 content = json.load(file)
             if content["schema"] != SCHEMA:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.files import held, prepare_folder
 from nas.search.settings import differing
-from search_spaces import InputError, write_text
+from search_spaces import InputError, json_object, read_json, read_text, write_text
 
 STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
 EVALUATIONS = "evaluations.jsonl"
@@ -113,17 +113,17 @@ def exclusive(folder: Path) -> Iterator[None]:
 def _devices_of(state: Path) -> list[str]:
     """The devices of the run that `state` tells of, if each had a folder of its own."""
     try:
-        found = json.loads(state.read_text())
+        found = read_json(state)
         names = [found["device"], *found["others"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         return []
     return [Path(name).stem for name in names] if len(names) > 1 else []
 
 
 def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:
     try:
-        found = json.loads(state.read_text())
-    except (OSError, ValueError):
+        found = json_object(read_text(state), state)
+    except InputError:
         raise InputError(f"{state} is damaged; start again with `overwrite=True`") from None
     changed = differing(found, fingerprint)
     if changed:

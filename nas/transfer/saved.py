@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from predictors import (
     save_predictor,
     save_transfer,
 )
-from search_spaces import DvfsLevel, Floats, InputError, Space
+from search_spaces import DvfsLevel, Floats, InputError, Space, read_json
 
 Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
 
@@ -125,7 +124,7 @@ def load_costs(folder: Path, quantity: str, space: Space) -> TrainedCosts | Pool
     if (folder / f"transfer_{quantity}.json").is_file():
         return _load_pool(folder, quantity, space)
     predictor = load_predictor(folder, quantity, space)
-    about = json.loads((folder / f"{quantity}.json").read_bytes())
+    about = read_json(folder / f"{quantity}.json")
     level = about.get("level")
     return TrainedCosts(space, predictor, predicted_from(str(about.get("source"))), level)
 
@@ -169,7 +168,7 @@ def save_pool(
 def _load_pool(folder: Path, quantity: str, space: Space) -> PooledCosts:
     predictor, names = load_transfer(folder, quantity, space)
     sidecar = folder / f"transfer_{quantity}.json"
-    about = json.loads(sidecar.read_bytes())
+    about = read_json(sidecar)
     try:
         levels = [DvfsLevel(**level) for level in about["levels"]]
         pairs = zip(names, about["proxy_models"], strict=True)

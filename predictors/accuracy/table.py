@@ -19,7 +19,17 @@ from predictors.accuracy.plausible import NAME_IT, check_errors
 from predictors.cells import LacksError, canonical_subnets, numbers, read_cells
 from predictors.dialect import TableError
 from predictors.units import in_our_units
-from search_spaces import Bools, Floats, Genes, InputError, Ints, PolicyGrid, Space, json_object
+from search_spaces import (
+    Bools,
+    Floats,
+    Genes,
+    InputError,
+    Ints,
+    PolicyGrid,
+    Space,
+    json_object,
+    read_tensor_file,
+)
 
 SCHEMA = "nas.accuracy/1"
 SUM_TOLERANCE = 0.01  # rates are stored in half precision
@@ -120,9 +130,11 @@ def _read_safetensors(path: Path, space: Space) -> AccuracyTable:
 
 def _data(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_tensor_file(path)
     except FileNotFoundError:
         raise TableError(f"{path} does not exist") from None
+    except InputError as error:
+        raise TableError(str(error)) from None
     except OSError as error:
         raise TableError(f"cannot read {path}: {error.strerror or error}") from None
 

@@ -20,7 +20,7 @@ from search_spaces import InputError, MobileNetV3Space, Subnet, read_text, write
 
 HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al., 2019, table 1)
 KINDS = r"(expanded_conv|Conv|Conv_1|Conv_2|AvgPool2D|Logits)(-|$)"
-MAX_BYTES, MAX_DEPTH = 1 << 26, 8
+MAX_BYTES, MAX_DEPTH = 1 << 23, 8
 BLOCK = r"expanded_conv-input:(\d+)x\d+x(\d+)-output:(\d+)x\d+x(\d+)-expand:(\d+)-kernel:(\d+)-.*"
 LEAST_PER_MS, MOST_PER_MS = 2e4, 3e9  # multiplications: of a microcontroller, a server's GPU
 Entry = dict[str, float]

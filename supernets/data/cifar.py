@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from search_spaces import read_text
 from supernets.data.dataset import DataError, Dataset, Split
 
 N_VALIDATION = 5000
@@ -61,7 +62,7 @@ def cifar100(folder: Path) -> Dataset:
     """
     train, validation = _hold_out(_read(folder / "train.bin", "CIFAR-100", 2, 100))
     names = folder / "fine_label_names.txt"
-    known = names.read_text(errors="replace").split() if names.is_file() else []
+    known = read_text(names).split() if names.is_file() else []
     return Dataset(
         name="cifar100",
         format="CIFAR-100 binary version",

@@ -148,7 +148,7 @@ def _read_notes(engine: str) -> list[str]:
     try:
         with open(f"{engine}.notes", encoding="utf-8") as file:
             return [str(note) for note in json.load(file)]
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return []
 
 

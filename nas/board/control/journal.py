@@ -217,6 +217,9 @@ def _open_own(path: str) -> Any:
         number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise BoardError(f"cannot open journal {path}: {error.strerror or error}") from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise BoardError(f"journal {path} is no file")
     file = os.fdopen(number, "a+b")
     for name, found in ((path, os.fstat(number)), (folder, os.stat(folder))):
         whose = found.st_uid in (0, os.geteuid())
@@ -227,9 +230,6 @@ def _open_own(path: str) -> Any:
                 f"{found.st_uid}), so its journal is not trusted: remove the journal if it is not "
                 f"yours, and `chmod go-w {name}`"
             )
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        file.close()
-        raise BoardError(f"journal {path} is no file")
     return file
 
 

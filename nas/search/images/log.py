@@ -23,7 +23,7 @@ from nas.search.listener import Listener
 from nas.search.model import Model
 from nas.search.settings import SearchSettings
 from predictors import AccuracyTable
-from search_spaces import Bools, Floats, Genes, InputError, PolicyGrid, Space
+from search_spaces import Bools, Floats, Genes, InputError, PolicyGrid, Space, read_bytes
 
 SCHEMA = "nas.evaluations/1"
 
@@ -119,7 +119,7 @@ class EvaluationLog:
         """The lines of the file, without one that a kill left unfinished."""
         if not self.path.exists():
             return []
-        data = self.path.read_bytes()
+        data = read_bytes(self.path)
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
@@ -155,7 +155,7 @@ def _checksum(subnet: str, counts: Counts) -> int:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

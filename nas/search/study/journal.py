@@ -10,8 +10,10 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 
-from search_spaces import InputError, write_bytes
+from search_spaces import InputError, read_bytes, write_bytes
 
+MAX_JOURNAL = 1 << 29  # bytes
+MAX_LINE = 1 << 25  # bytes of a record; one has some hundred
 BEGINNING = b'{"op_code":'  # of every record, as Optuna writes it
 
 
@@ -32,8 +34,11 @@ class Journal(JournalFileBackend):
         with self.path.open("rb") as file:
             file.seek(self._place)
             left = os.fstat(file.fileno()).st_size - self._place  # others may go on writing
-            for line in file:
+            while line := file.readline(MAX_LINE):
                 left -= len(line)
+                if len(line) == MAX_LINE:
+                    self._line += 1
+                    raise self.damaged()
                 if left < 0 or not line.endswith(b"\n"):
                     return
                 self._line, self._place = self._line + 1, self._place + len(line)
@@ -59,19 +64,31 @@ def repair(journal: Path) -> None:
     """
     for leftover in journal.parent.glob(journal.name + ".lock*"):
         leftover.unlink()
-    data = journal.read_bytes()
-    last = data[data[:-1].rfind(b"\n") + 1 :]
+    last = _last_line(journal)
     if last.strip() and not (last.endswith(b"\n") and parsed(last)):
-        write_bytes(journal, data[: len(data) - len(last)])
+        write_bytes(journal, read_bytes(journal, limit=MAX_JOURNAL)[: -len(last)])
 
 
 def check_torn(journal: Path, mend: str) -> None:
     """InputError where an unfinished last line is none that a killed search left: it is kept."""
-    with journal.open("rb") as file:
-        lines = file.read().splitlines(keepends=True)
-    last = lines[-1] if lines else b""
+    last = _last_line(journal)
     if not last.endswith(b"\n") and not BEGINNING.startswith(last[: len(BEGINNING)]):
-        raise _damaged(journal, len(lines), mend)
+        lines = read_bytes(journal, limit=MAX_JOURNAL).count(b"\n")
+        raise _damaged(journal, lines + 1, mend)
+
+
+def _last_line(journal: Path) -> bytes:
+    """With its end if it has one; InputError where it is longer than any record."""
+    if not journal.is_file():
+        raise InputError(f"{journal} is no file, expected the journal of an Optuna study")
+    with journal.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - MAX_LINE))
+        end = file.read()
+    start = end[:-1].rfind(b"\n") + 1
+    if not start and size > MAX_LINE:
+        raise InputError(f"{journal} ends in a line of over {MAX_LINE >> 20} MiB: no journal")
+    return end[start:]
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
