@@ -31,7 +31,7 @@ from predictors.transfer.pooled import USUAL_SHARES
 from predictors.transfer.posterior import Link
 
 RESULTS = Path(__file__).parent / "results" / "transfer_halves.csv"
-KS, INTERVAL_KS, N_CANDIDATES, N_JUDGED = (5, 10, 30, 50), (10, 50), 700, 1000
+KS, INTERVAL_KS, N_CANDIDATES, N_JUDGED = (5, 10, 30, 50), (10,), 700, 1000
 HALF_B = ("edge tpu", "jetson", "phone cpu", "xeon")
 PLAIN = ("ridge from scratch", "XGBoost from scratch", "nearest proxy", "mean of proxies")
 NEVER_WORSE, MAPE_FACTOR = 0.005, 1.05

@@ -52,15 +52,17 @@ def fit_power_law(
     knee_ghz: float | None = None,
     rise_per_ghz: float | None = None,
     usual: PowerShape = USUAL,
+    spread: PowerShape = SPREAD,
 ) -> PowerLaw:
     """Robust fit on log residuals of (n,) rows; a knee or a rise that is given stays as it is.
 
-    Weak priors around the `usual` shape decide only what the rows leave open, for example base
-    against dynamic power when all rows have one level, or the knee between three clocks.
+    Weak priors around the `usual` shape, as wide as `spread`, decide only what the rows leave open,
+    for example base against dynamic power when all rows have one level, or the knee between three
+    clocks.
     """
     scale, top = float(np.max(power_w)), float(np.max(f_ghz))
     start = np.array([usual.base_share, 0.5, usual.knee_share, usual.voltage_ratio])
-    spread = np.array([SPREAD.base_share, np.inf, SPREAD.knee_share, SPREAD.voltage_ratio])
+    widths = np.array([spread.base_share, np.inf, spread.knee_share, spread.voltage_ratio])
     lower, upper = np.array([1e-6, 0, 0.3, 1]), np.array([np.inf, np.inf, 0.95, 3])
 
     def law(theta: Floats) -> PowerLaw:
@@ -70,7 +72,7 @@ def fit_power_law(
         return PowerLaw(base * scale, k * scale / top, knee, rise)
 
     def residuals(theta: Floats) -> Floats:
-        prior = NOISE * ((theta - start) / spread)
+        prior = NOISE * ((theta - start) / widths)
         return np.concatenate([np.log(law(theta).power_w(f_ghz, share) / power_w), prior])
 
     fit = least_squares(residuals, start, bounds=(lower, upper), loss="soft_l1", f_scale=OUTLIER)
