@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nas.devices import Device
+    from nas.export.plan import Step
     from nas.measure.listener import Listener as MeasureListener
     from nas.measure.run import Told
     from nas.runtime import Manifest
@@ -231,6 +232,7 @@ def export(
     half: bool = False,
     standalone: bool = False,
     command: str = "",
+    step: Step | None = None,
 ) -> Manifest:
     """Write points of a table as ONNX segments into the new folder `out`, checked, with a manifest.
 
@@ -238,7 +240,8 @@ def export(
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
     training images in `data` or from the file `bn_cache`. `half` is arithmetic in float16; `traces`
     keeps what every exit says of the validation images. All networks share one set of weights;
-    `standalone` puts them into every graph, as TensorRT needs it. InputError: what cannot be used.
+    `standalone` puts them into every graph, as TensorRT needs it. `step(what, done, total)` is told
+    how far it is. InputError: what cannot be used.
 
     >>> import nas
     >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
@@ -251,7 +254,8 @@ def export(
     from nas.zoo.folder import supernet_folder
 
     try:
-        from nas.export import plan_export, write_export
+        from nas.export.plan import no_step, plan_export
+        from nas.export.write import write_export
     except ModuleNotFoundError as error:
         raise InputError(
             f"an export needs {error.name}, which is not installed: pip install 'nas[export]'"
@@ -268,5 +272,6 @@ def export(
         bn_cache=None if bn_cache is None else Path(bn_cache),
         traces=traces,
         standalone=standalone,
+        step=step or no_step,
     )
     return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))

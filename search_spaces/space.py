@@ -136,7 +136,7 @@ class Space(ABC):
             )
         active = self.active(genes)
         for i, (name, choices) in enumerate(zip(self.gene_names, self.choices, strict=True)):
-            bad = active[:, i] & ~np.isin(genes[:, i], choices)
+            bad = active[:, i] & ~(genes[:, i, None] == np.array(choices)).any(axis=1)
             if bad.any():
                 value = genes[bad.argmax(), i]
                 raise InputError(f"{name} of {self.name} must be one of {choices}, got {value}")

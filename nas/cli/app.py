@@ -19,6 +19,7 @@ from nas.cli.measure import measure
 from nas.cli.predictor import predictor
 from nas.cli.report import report
 from nas.cli.search import search
+from nas.cli.slow import SlowCommand
 from nas.cli.spaces import spaces
 from nas.cli.supernet import supernet
 from nas.version import __version__
@@ -49,17 +50,19 @@ def _print_version(asked: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show it.", callback=_print_version, is_eager=True),
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """From one set of weights to a table of what to run at every clock of a device."""
 
 
-for command, title in (
-    *((command, MAIN) for command in (search, report, measure, export, govern)),
-    *((command, BESIDE) for command in (devices, spaces)),
+for kind, command in (
+    *((Command, command) for command in (search, report)),
+    *((SlowCommand, command) for command in (measure, export, govern)),
 ):
-    app.command(cls=Command, rich_help_panel=title)(command)
+    app.command(cls=kind, rich_help_panel=MAIN)(command)
+app.command(cls=Command, rich_help_panel=BESIDE)(devices)
+app.command(cls=Command, rich_help_panel=BESIDE)(spaces)
 app.add_typer(supernet, name="supernet", rich_help_panel=BESIDE)
 app.add_typer(predictor, name="predictor", rich_help_panel=BESIDE)
 

@@ -40,20 +40,22 @@ def export(
     Example: `nas export --pareto run/pareto.json --data cifar-10-batches-bin --out board`
     """
     from nas.api import export as write_points
-    from nas.cli.output import command_line, console, print_json
+    from nas.cli.output import Steps, command_line, console, print_json
 
-    manifest = write_points(
-        pareto,
-        out,
-        ids=id_ or (),
-        supernet=supernet,
-        data=data,
-        bn_cache=bn_cache,
-        traces=traces,
-        half=fp16,
-        standalone=standalone,
-        command=command_line(),
-    ).content
+    with Steps(console(quiet=quiet)) as steps:
+        manifest = write_points(
+            pareto,
+            out,
+            ids=id_ or (),
+            supernet=supernet,
+            data=data,
+            bn_cache=bn_cache,
+            traces=traces,
+            half=fp16,
+            standalone=standalone,
+            command=command_line(),
+            step=steps,
+        ).content
     if json:
         print_json(manifest)
         return

@@ -80,9 +80,13 @@ def govern(
     try:
         if simulate is not None or arrivals is not None:
             from nas.cli.govern_simulate import Asked, simulate_governor
+            from nas.cli.output import Steps, console
 
             load = Asked(simulate or "constant", arrivals, traces, seconds, seed)
-            found = simulate_governor(manifest, pareto, load, asked, baseline or [], report)
+            with Steps(console(quiet=quiet)) as steps:
+                found = simulate_governor(
+                    manifest, pareto, load, asked, baseline or [], report, steps
+                )
             show(found, quiet=quiet, as_json=json)
             return
         if manifest is None or target_ms is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ def simulate_governor(
     demands: Demands,
     baselines: list[str],
     report: Path | None,
+    step: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
     """A row for the governor and for each baseline. 0 in `demands` is the load's own."""
     table, device, processor = _table(manifest, pareto)
@@ -72,7 +74,11 @@ def simulate_governor(
         names += [row for row in compared.named(name) if row not in names]
     drawn_from = "exit traces" if traces else "exit rates"
     about = {"scenario": scenario.name, "device": device, "exits": drawn_from}
-    rows = [{"agent": name, **about, **compared.runs[name]()} for name in names]
+    rows = []
+    for done, name in enumerate(names):
+        step("simulate", done, len(names))
+        rows.append({"agent": name, **about, **compared.runs[name]()})
+    step("simulate", len(names), len(names))
     if report is not None:
         from nas.report.governing import write_governing
 

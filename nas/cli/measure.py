@@ -140,20 +140,21 @@ class _Screen:
     """Draws what measuring reports: remarks, and a bar for the rows."""
 
     def __init__(self, log: Console) -> None:
-        from nas.cli.output import progress
+        from nas.cli.output import end, progress
 
-        self.log, self.bar = log, progress(log)
+        self.end, self.log, self.bar = end, log, progress(log)
         self.task = self.bar.add_task("measure", total=None, note="", visible=False)
 
     def __enter__(self) -> _Screen:
-        self.bar.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.bar.stop()
+        self.end(self.bar)
 
     def say(self, text: str) -> None:
+        self.end(self.bar)
         self.log.print(text, soft_wrap=True, markup=False)
 
     def row(self, done: int, total: int, note: str) -> None:
+        self.bar.start()
         self.bar.update(self.task, completed=done, total=total, note=note, visible=True)

@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from nas.files import without_password
 
@@ -30,6 +39,43 @@ def progress(on: Console) -> Progress:
         console=on,
         disable=on.quiet,
     )
+
+
+def end(bar: Progress) -> None:
+    """Stop a bar that was drawn; stopping another one leaves an empty line in files."""
+    if bar.live.is_started:
+        bar.stop()
+
+
+class Steps:
+    """Draws work of several kinds: a bar with time left for each, `steps(what, done, total)`."""
+
+    def __init__(self, on: Console) -> None:
+        self._bar, self._tasks = progress(on), dict[str, TaskID]()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        end(self._bar)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self._bar.start()  # with the first step: an empty bar leaves a line in files
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, note="")
+        self._bar.update(self._tasks[what], completed=done, total=total)
+
+
+def waiting(on: Console, what: str) -> Progress:
+    """For work whose end is not known: what it is, and for how long it has run; then it is gone."""
+    shown = Progress(
+        *(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()),
+        console=on,
+        disable=on.quiet or not on.is_terminal,
+        transient=True,
+    )
+    shown.add_task(what, total=None)
+    return shown
 
 
 def command_text(parts: Sequence[str], width: int) -> str:

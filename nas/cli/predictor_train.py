@@ -22,7 +22,7 @@ def train(
 
     Example: `nas predictor train --rows rows.csv --space resnet-cifar --out mypredictor`
     """
-    from nas.cli.output import command_line, print_json
+    from nas.cli.output import command_line, console, print_json, waiting
     from nas.cli.quality import fitted_quality
     from nas.files import prepare_folder
     from nas.transfer.quality import held_out, predictor_kind, training_data
@@ -31,8 +31,9 @@ def train(
 
     kind, found = predictor_kind(quantity), get_space(space)
     X, y, subnets, about = training_data(rows, found, quantity, level)
-    fitted = kind().fit(X, y, subnets)
-    quality = held_out(fitted, y, subnets)
+    with waiting(console(), f"training on {len(y)} rows, and without a part of them"):
+        fitted = kind().fit(X, y, subnets)
+        quality = held_out(fitted, y, subnets)
     prepare_folder(out)
     save_predictor(fitted, out, found, **about, held_out=quality, command=command_line())
     if json:

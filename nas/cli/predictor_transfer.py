@@ -30,7 +30,7 @@ def transfer(
     Example: `nas predictor transfer --rows target.csv --space resnet-cifar --device xavier-nx`
     Several `--proxy` are pooled: each row then corrects what all of them say together.
     """
-    from nas.cli.output import print_json
+    from nas.cli.output import console, print_json, waiting
     from nas.devices import get_device
     from nas.files import write_for_user
     from nas.report import transfer_report_html
@@ -46,14 +46,17 @@ def transfer(
     measured = check_rows(rows, read_rows(rows, found, lines=True), found, target)
     measured = measured.reset_index(drop=True)
     check_target_rows(measured)
-    proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
-    if len(proxies) > 1:
-        check_has(measured, quantity, str(rows))
-        judged = {quantity: _pooled(found, device, target.levels, proxies, measured, quantity, out)}
-    elif out:
-        raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
-    else:
-        judged = judge_proxy(found, target, proxies[0], measured)
+    with waiting(console(), "judging by held-out rows"):
+        proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
+        if len(proxies) > 1:
+            check_has(measured, quantity, str(rows))
+            judged = {
+                quantity: _pooled(found, device, target.levels, proxies, measured, quantity, out)
+            }
+        elif out:
+            raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
+        else:
+            judged = judge_proxy(found, target, proxies[0], measured)
     if report:
         write_for_user(report, transfer_report_html(judged, device=target.name, space=found.name))
     if json:

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from nas.pareto import ParetoTable
     from nas.search.front.outcomes import Generation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 RENAMED = {"samples": "n_target_rows", "points": "n_points"}
 SHOWN = ("device", "plan", "resume", "overwrite", "json", "quiet")  # are no settings of a search
+STAGES = ("search", "result", "verify on test images", "shared subnets")  # that begin
 TARGET = "Target"
 NETWORKS = "What is searched"
 COSTS = "Costs of the target"
@@ -207,19 +209,24 @@ def search(
     given = dict(locals())
     if not quiet:  # before libraries are loaded, which takes seconds
         print(f"nas search for {', '.join(device)}", file=sys.stderr, flush=True)
-    from nas.api import search_settings, search_together
-    from nas.cli.output import console
+    from nas.cli.output import console, waiting
     from search_spaces import InputError
 
     if resume and overwrite:
         raise InputError("`resume` and `overwrite` exclude each other; give one of them")
-    asked, log = _arguments(given), console(quiet=quiet)
+    log = console(quiet=quiet)
     if plan is not None:
-        from nas.cli.plan import print_plan
+        with waiting(log, "choosing the rows to measure"):
+            from nas.api import search_settings
+            from nas.cli.plan import print_plan
 
-        print_plan(search_settings(device, **asked), plan, log)
+            asked = _arguments(given)
+            print_plan(search_settings(device, **asked), plan, log)
         return
     with _Screen(log, trials) as screen:
+        from nas.api import search_together
+
+        asked = _arguments(given)
         tables, shared = search_together(
             device, resume=resume, overwrite=overwrite, listener=screen, **asked
         )
@@ -270,27 +277,43 @@ def _print(
 
 
 class _Screen:
-    """Draws what a search reports: a line per stage, a bar for the generations."""
+    """Draws what a search reports: a line per finding, what it is at, a bar for the generations."""
 
     def __init__(self, log: Console, n_trials: int) -> None:
-        from nas.cli.output import progress
+        from nas.cli.output import end, progress, waiting
 
-        self.log, self.bar = log, progress(log)
-        self.task = self.bar.add_task("search", total=n_trials, note="", visible=False)
+        self.end, self.log, self.bar = end, log, progress(log)
+        self.stages = waiting(log, "loading libraries")
+        self.task = self.bar.add_task("search", total=n_trials, note="")
+        self.drawn = self.stages
 
     def __enter__(self) -> _Screen:
-        self.bar.start()
+        self.drawn.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.bar.stop()
+        self.end(self.drawn)
 
     def stage(self, text: str) -> None:
-        self.log.print(text)
+        """What was found is a line that stays; what begins is shown while it lasts."""
+        if self.drawn is self.bar:
+            self._draw(self.stages)
+        name = text if text in STAGES else "preparing"
+        self.stages.reset(self.stages.task_ids[0], description=name)
+        if text not in STAGES or not self.log.is_terminal:
+            self.log.print(text)
 
     def evaluation(self, n_evaluated: int) -> None:
-        self.bar.update(self.task, note=f"{n_evaluated:,} evaluated on images", visible=True)
+        self._draw(self.bar)
+        self.bar.update(self.task, note=f"{n_evaluated:,} evaluated on images")
 
     def generation(self, generation: Generation) -> None:
+        self._draw(self.bar)
         note = f"hypervolume {generation.hypervolume:.4f}, {generation.n_points:,} on fronts"
-        self.bar.update(self.task, completed=generation.n_trials, note=note, visible=True)
+        self.bar.update(self.task, completed=generation.n_trials, note=note)
+
+    def _draw(self, wanted: Progress) -> None:
+        if self.drawn is not wanted:
+            self.end(self.drawn)
+            self.drawn = wanted
+            self.drawn.start()

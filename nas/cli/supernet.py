@@ -10,6 +10,7 @@ import typer
 
 from nas.cli.help import Command, Group
 from nas.cli.options import Data, Quiet
+from nas.cli.slow import SlowCommand
 from nas.cli.supernet_calibrate import calibrate
 from nas.cli.supernet_data import data as describe_data
 from nas.cli.supernet_import import import_
@@ -21,15 +22,15 @@ supernet = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-supernet.command(cls=Command)(train)
-supernet.command("import", cls=Command)(import_)
-supernet.command(cls=Command)(calibrate)
-supernet.command("data", cls=Command)(describe_data)
+supernet.command(cls=SlowCommand)(train)
+supernet.command("import", cls=SlowCommand)(import_)
+supernet.command(cls=SlowCommand)(calibrate)
+supernet.command("data", cls=SlowCommand)(describe_data)
 
 TELL_S = 60.0  # between two lines of progress where there is no terminal
 
 
-@supernet.command(cls=Command)
+@supernet.command(cls=SlowCommand)
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of `nas supernet train`.")],
     data: Data = None,

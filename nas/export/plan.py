@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ from supernets import (
     sha256,
     slices,
 )
+
+Step = Callable[[str, int, int], None]
+"""Told what is done, how much of it, and how much there is."""
+
+
+def no_step(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Export:
     weights: Path = Path()  # of the supernet
     statistics: dict[str, Statistics] = field(default_factory=dict)  # of batch norm, by subnet
     shares: bool = True  # the weights are written once
+    step: Step = no_step
 
 
 def plan_export(
@@ -70,6 +78,7 @@ def plan_export(
     bn_cache: Path | None = None,
     traces: bool = False,
     standalone: bool = False,
+    step: Step = no_step,
 ) -> Export:
     """The chosen points of `table` (its front without `ids`) as folded networks.
 
@@ -88,7 +97,7 @@ def plan_export(
     if data is None and bn_cache is None:
         raise InputError(_without_statistics(folder))
     dataset = matching_dataset(metadata, data) if data is not None else None
-    statistics = _statistics(supernet, points, dataset, bn_cache, checksum)
+    statistics = _statistics(supernet, points, dataset, bn_cache, checksum, step)
     known = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
     seen = None
     if traces and dataset is not None:
@@ -101,6 +110,7 @@ def plan_export(
         weights=weights,
         statistics=statistics,
         shares=not standalone,
+        step=step,
     )
     for point in points:
         key = point["subnet"], tuple(point["exits"]["after"])
@@ -162,6 +172,7 @@ def _statistics(
     dataset: Dataset | None,
     bn_cache: Path | None,
     checksum: str,
+    step: Step,
 ) -> dict[str, Statistics]:
     texts = list(dict.fromkeys(p["subnet"] for p in points))
     if bn_cache is not None:
@@ -175,4 +186,8 @@ def _statistics(
         return found
     assert dataset is not None
     images = calibration_images(dataset)
-    return {t: calibrate(supernet, supernet.space.parse(t), images) for t in texts}
+    measured = {}
+    for done, text in enumerate(texts, start=1):
+        measured[text] = calibrate(supernet, supernet.space.parse(text), images)
+        step("batch norm", done, len(texts))
+    return measured

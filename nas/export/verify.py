@@ -30,12 +30,13 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedEn
     inputs = {name: _images(export, network) for name, network in export.networks.items()}
     for name, network in export.networks.items():
         worst = max(worst, _difference(engine, network, inputs[name]))
-    for point, name in export.configurations:
+    for done, (point, name) in enumerate(export.configurations, start=1):
         network, x = export.networks[name], inputs[name]
         mine = EarlyExitEngine(network.net, point["exits"]["thresholds"], network.temperatures)(x)
         theirs = engine(point["id"], x.numpy())
         agree = (mine.exits.numpy() == theirs.exits) & (mine.classes.numpy() == theirs.classes)
         same, total = same + int(agree.sum()), total + len(agree)
+        export.step("check", done, len(export.configurations))
     if not worst <= TOLERANCE[precision] or same < DECISIONS[precision] * total:
         raise InputError(
             f"ONNX Runtime answers differently: logits by {worst:.2g} (at most "
