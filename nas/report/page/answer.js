@@ -72,6 +72,8 @@ function fillForm() {
 function drawAnswer() {
   const box = $("answer"), found = cheapest(ask), best = found ?? nearest(ask);
   box.replaceChildren();
+  delete box.dataset.point;
+  delete box.dataset.met;
   const head = el(box, "div", {role: "status"});
   if (!best) {
     el(head, "h2", {}, "No level is allowed");

@@ -14,7 +14,7 @@ function changed(state, {address = true} = {}) {
   fillForm();
   const best = drawAnswer();
   for (const one of views) one.answer = best && best.result === one.result ? best.p : null;
-  if (!best) return;
+  if (!best) return drawLevel();
   const next = views[results.indexOf(best.result)];
   next.level = levelOf(next.result, best.p);
   show(next);
