@@ -265,9 +265,11 @@ def test_the_embedded_data_is_pareto_json(tmp_path: Path) -> None:
 
 def test_what_is_asked_first_is_what_the_search_proposes(tmp_path: Path) -> None:
     pareto = synthetic_pareto()
-    limit = 100 - embedded(Page(written(tmp_path, pareto)))["asked"]["accuracy"]
+    page = Page(written(tmp_path, pareto))
+    limit = 100 - embedded(page)["asked"]["accuracy"]
     table = ParetoTable(cast(Any, pareto))
     assert table.cheapest(max_error_pct=limit + 1e-9) == answer(table)
+    assert f"{answer(table)['id']} is the cheapest point within" in page.text  # without scripts
 
 
 def test_two_results_of_one_device_have_names_of_their_own() -> None:
