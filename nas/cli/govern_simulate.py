@@ -68,7 +68,7 @@ def simulate_governor(
     for model in models:
         for _, wanted in model.demands:
             check_demands(table, wanted, int(np.median(model.frames.n)))
-    compared = Comparison(models, board_of(table, processor), processor, largest, seconds)
+    compared = Comparison(models, board_of(table, processor, device), processor, largest, seconds)
     names = ["governor"]
     for name in baselines or [*DEFAULTS[processor], "best fixed", "bound"]:
         names += [row for row in compared.named(name) if row not in names]

@@ -9,12 +9,17 @@ from .governor import Governor, Job
 from .policies import Demands
 
 PERIOD_MS = 100.0  # of control: heat
+# microseconds on one x86 core, for each model (`python benchmarks/governor.py --times`: measured)
+DECIDE_US, MORE_US, HOLDS_US = 32.0, 18.0, 4.0
+ARRIVED_US, PLAN_US, REST_US = 5.0, 30.0, 8.0
+CHANGE_US = 100.0  # the first image of another prepared configuration, assumed
 
 
 class Agent:
     """Runs one configuration for each model at one clock."""
 
     period_ms = math.inf
+    thought_us = 0.0  # since somebody looked, on one x86 core; a kernel's formulas are free
 
     def __init__(self, rows: Sequence[int], level: int, rest: int | None = None) -> None:
         """`rest`: the clock to wait at; None stays."""
@@ -53,26 +58,38 @@ class Governed(Agent):
 
     period_ms = PERIOD_MS
 
-    def __init__(self, governor: Governor, *, check_ms: float = 3.0) -> None:
-        super().__init__([], 0)
+    def __init__(
+        self, governor: Governor, rows: Sequence[int] | None = None, *, check_ms: float = 3.0
+    ) -> None:
+        """`rows`: numbers of the governor's rows in the simulated table; None: the same."""
+        super().__init__(rows or range(len(governor.models[0].table.ids)), 0)
         self.governor, self.check_ms = governor, check_ms
 
     def want(self, model: int, demands: Demands) -> None:
         self.governor.models[model].want(demands)
 
     def arrived(self, model: int, n: int, now_ms: float) -> None:
-        self.governor.models[model].arrived(n, now_ms)
+        controller = self.governor.models[model]
+        before = controller.n_plans
+        self.governor.arrived(model, n, now_ms)
+        self.thought_us += ARRIVED_US + PLAN_US * (controller.n_plans - before)
 
     def decide(
         self, jobs: Sequence[Job], level: int, now_ms: float, running: bool
     ) -> tuple[int | None, list[int], float]:
+        if running and len(jobs) == 1 and self.governor.holds(jobs[0], level):
+            self.thought_us += HOLDS_US
+            return None, [self.rows[self.governor.models[jobs[0].model].row]], self.check_ms
+        ran = [model.row for model in self.governor.models]
         found = self.governor.decide(jobs, level, now_ms)
+        changed = sum(model.row != row >= 0 for model, row in zip(self.governor.models, ran))
+        self.thought_us += DECIDE_US + MORE_US * (len(jobs) - 1) + CHANGE_US * changed
         wanted = max(found.level, level) if running and found.fits else found.level
-        return wanted, found.rows, self.check_ms
+        return wanted, [self.rows[row] for row in found.rows], self.check_ms
 
     def idle(self, level: int, now_ms: float) -> int | None:
-        self.governor.plan()
-        return self.governor.rest(level)
+        self.thought_us += REST_US
+        return self.governor.rest(level, now_ms)
 
     def tick(self, busy: float, level: int, now_ms: float, temperature_c: float) -> int | None:
         self.governor.heat(temperature_c)

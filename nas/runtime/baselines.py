@@ -232,6 +232,6 @@ def cheapest(table: CostTable, floor_pct: float, *, exits: bool) -> int:
     return int(np.where(allowed, cost, np.inf).argmin())
 
 
-def fixed(rows: Sequence[int], level: int, *, drop: bool) -> Agent:
-    """One configuration for each model at one clock, or at the lowest while nothing runs."""
-    return Agent(rows, level, 0 if drop else None)
+def fixed(rows: Sequence[int], level: int, rest: int | None) -> Agent:
+    """One configuration for each model at one clock, or at `rest` while nothing runs."""
+    return Agent(rows, level, rest)

@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from .agents import Agent, Governed
+from .agents import DECIDE_US, PLAN_US, Agent, Governed
 from .baselines import Clocked, DynamicOfa, cheapest, kernels_of, largest_first
 from .governor import Governor
 from .manifest import ManifestError
@@ -66,11 +66,11 @@ class Comparison:
     def governor(self, rows: Sequence[int] | None = None) -> Agent:
         """The governor over all rows of the table, or over some."""
         demands = [model.demands[0][1] for model in self.models]
-        if rows is None:
-            tables = [model.table for model in self.models]
-            return Governed(Governor(tables, demands, self.board.delay_ms))
-        tables = [model.table.take(rows) for model in self.models]
-        return OnlyRows(Governed(Governor(tables, demands, self.board.delay_ms)), rows)
+        tables = [model.table if rows is None else model.table.take(rows) for model in self.models]
+        made = Governor(tables, demands, self.board.delay_ms)
+        if self.board.thinking is not None:
+            made.thought_ms = self.board.thinking.ms_per_us * (DECIDE_US + PLAN_US)
+        return Governed(made, rows)
 
     @property
     def events(self) -> list[str]:
@@ -93,8 +93,8 @@ class Comparison:
         return Clocked([row] * len(self.models), kind(self.table.mhz))
 
     def _fixed(self, rows: list[int], drop: bool) -> dict[str, Any]:
-        run, chosen, level = best_fixed(self.models, self.board, rows, self.seconds, drop=drop)
-        return {**run.row(), "rows": chosen, "level": level}
+        found = best_fixed(self.models, self.board, rows, self.seconds, drop=drop)
+        return {**found.run.row(), "rows": found.rows, "level": found.level, "rest": found.rest}
 
     def _clairvoyant(self) -> dict[str, Any]:
         return self._joules(clairvoyant(self.models[0], self.board, self.seconds))
@@ -107,30 +107,3 @@ class Comparison:
         idle = float(self.board.idle_w[0]) * self.seconds
         per_frame = {"mj_per_frame": 1e3 * joules / n, "mj_above_idle": 1e3 * (joules - idle) / n}
         return {**per_frame, "frames": n, "late_pct": 0.0, "source": "simulated"}
-
-
-class OnlyRows(Agent):
-    """A governor over some rows of a table, which answers in the table's own numbers."""
-
-    def __init__(self, inner: Governed, rows: Sequence[int]) -> None:
-        super().__init__([], 0)
-        self.inner, self.numbers, self.period_ms = inner, rows, inner.period_ms
-
-    def want(self, model: int, demands: Any) -> None:
-        self.inner.want(model, demands)
-
-    def arrived(self, model: int, n: int, now_ms: float) -> None:
-        self.inner.arrived(model, n, now_ms)
-
-    def decide(self, jobs: Any, level: int, now_ms: float, running: bool) -> Any:
-        wanted, rows, check = self.inner.decide(jobs, level, now_ms, running)
-        return wanted, [self.numbers[row] for row in rows], check
-
-    def idle(self, level: int, now_ms: float) -> int | None:
-        return self.inner.idle(level, now_ms)
-
-    def tick(self, busy: float, level: int, now_ms: float, temperature_c: float) -> int | None:
-        return self.inner.tick(busy, level, now_ms, temperature_c)
-
-    def observe(self, model: int, level: int, table_ms: float, took_ms: float) -> None:
-        self.inner.observe(model, level, table_ms, took_ms)

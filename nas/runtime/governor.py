@@ -29,8 +29,9 @@ GAIN = 0.03  # a change of configuration must save this much
 DWELL_MS = 200.0  # and comes no sooner after the last one
 RISE, FALL, OWN = 0.6, 0.2, 0.1  # weight of one measurement in the ratios
 COOL_C = 3.0  # below the cap, the next level is allowed again
-RECENT, LONG = 12, 256  # frames that the next one is like; and one of which may come any time
-QUANTILES = (0.15, 0.5, 0.85)  # of the sizes of the recent
+RECENT, LONG = 12, 256  # gaps and frames that are remembered
+LIKE, OFTEN = 24, 32  # frames whose next ones say what comes next, asked again after so many
+LATE = 3.0  # times the dearest choice: what a late frame is planned to cost
 
 
 class Job(NamedTuple):
@@ -56,10 +57,10 @@ class Controller:
     def __init__(self, table: CostTable, demands: Demands, delay_ms: np.ndarray) -> None:
         self.table, self.delay_ms = table, delay_ms
         self.now, self.board = 1.0, np.ones(table.n_levels)  # ratios measured / table
-        self.frames: deque[int] = deque(maxlen=LONG)
+        self._sizes, self.n_plans = np.ones((2, LONG)), 0  # images of a frame and of its next
         self.gaps_ms: deque[float] = deque(maxlen=RECENT)
         self.row, self.changed_ms = -1, -np.inf  # what runs, and since when
-        self._arrived_ms = -1.0
+        self._arrived_ms, self._size, self._n_frames = -1.0, 0, 0
         self._watts = table.mean_mj / table.mean_ms
         self._planned = 0.0
         self.want(demands)
@@ -87,54 +88,71 @@ class Controller:
         """A frame of `n` images came: known from now on, not before."""
         if self._arrived_ms >= 0:
             self.gaps_ms.append(now_ms - self._arrived_ms)
-        self._arrived_ms = now_ms
-        self.frames.append(n)
+            self._sizes[:, (self._n_frames - 1) % LONG] = self._size, n
+        self._arrived_ms, self._size = now_ms, n
+        self._n_frames += 1
+
+    @property
+    def due_ms(self) -> float:
+        """When the next frame is likely to come."""
+        gaps = sorted(self.gaps_ms)
+        return self._arrived_ms + (gaps[len(gaps) // 2] if gaps else 0.0)
 
     def costs(self, n: int, level: int, *, first: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Finish (ms, with room for the exits' spread) and cost (mJ above idle), both (C, L).
+        """Finish (ms) and cost (mJ above idle), both (C, L).
 
         Only the first of several jobs pays for the switch.
         """
         if not first:
-            finish = n * self._ms + n**0.5 * self._spread
-            return finish, n * self._mj
+            return n * self._ms, n * self._mj
         late, extra, fastest = self._switch(level)
         finish = np.maximum(n * self._ms + late, n * fastest)
-        cost = finish * self._above + extra
-        finish += n**0.5 * self._spread
-        return finish, cost
+        return finish, finish * self._above + extra
 
-    def ahead(self, cap: int, idle_w: np.ndarray) -> np.ndarray:
-        """mJ of a pause at each clock and the frame behind it, (L,); infinite if it can be late."""
-        frames, gaps = list(self.frames) or [1], sorted(self.gaps_ms) or [0.0]
-        sizes, gap = sorted(frames[-RECENT:]), gaps[len(gaps) // 2]
-        above_idle, cost = idle_w - idle_w[0], np.zeros(len(idle_w))
-        for share in QUANTILES:
-            finish, mj = self._from_all(sizes[round(share * (len(sizes) - 1))], cap)
-            best = mj.argmin(axis=1)
-            levels = np.arange(len(best))
-            cost += mj[levels, best] + above_idle * np.maximum(gap - finish[levels, best], 0)
-        _, worst = self._from_all(max(frames), cap)
-        return np.where(np.isinf(worst.min(axis=1)), np.inf, cost / len(QUANTILES))
+    def expected(self, cap: int) -> np.ndarray:
+        """mJ of the next frame from each clock (L,): the mean over those that followed its like.
 
-    def _from_all(self, n: int, cap: int) -> tuple[np.ndarray, np.ndarray]:
-        """Finish and cost (from level, configurations x levels), infinite if not in time."""
-        allowed, _, _ = self.steps[0]
-        rows = np.flatnonzero(allowed.any(axis=1))
-        there, here = self._ms[rows], self._ms[rows].T[:, :, None]
-        watts, delay = self._watts[rows], self.delay_ms[:, None, :]
-        high = np.maximum(watts, watts.T[:, :, None])
-        finish = np.maximum(n * there + delay * (1 - there / here), n * np.minimum(there, here))
-        cost = finish * self._above[rows] + delay * (high - watts)
-        usable = allowed[rows] & (finish <= SAFETY * self.demands.target_ms)
-        usable[:, :, cap + 1 :] = False
-        n_levels = len(cost)
-        return finish.reshape(n_levels, -1), np.where(usable, cost, np.inf).reshape(n_levels, -1)
+        What was found for a size serves for the next `OFTEN` frames.
+        """
+        n = min(self._n_frames - 1, LONG)
+        if n < 1:
+            return np.zeros(self.table.n_levels)
+        since, mean = self._expected.get((self._size, cap), (-OFTEN, self._ms[0]))
+        if self._n_frames >= since + OFTEN:
+            before, after = self._sizes[:, :n]
+            like = after[np.abs(np.log(before / self._size)).argsort(kind="stable")[:LIKE]]
+            mean = np.mean([self._from_all(k, cap) for k in like.tolist()], axis=0)
+            self._expected[self._size, cap] = self._n_frames, mean
+            self.n_plans += 1
+        return mean
 
-    def prefer(self, cost: np.ndarray, now_ms: float) -> None:
-        """Keep the configuration that runs unless another saves `GAIN`, or its dwell is over."""
-        if self.row >= 0:
-            cost[self.row] *= 0.5 if now_ms - self.changed_ms < DWELL_MS else 1 - GAIN
+    def _from_all(self, n: int, cap: int) -> np.ndarray:
+        """Least mJ of `n` images from each clock (L,); a late frame costs `LATE` of the dearest."""
+        if (n, cap) not in self._frames:
+            allowed, _, _ = self.steps[0]
+            rows = np.flatnonzero(allowed.any(axis=1))
+            there, here = self._ms[rows], self._ms[rows].T[:, :, None]
+            watts, delay = self._watts[rows], self.delay_ms[:, None, :]
+            high = np.maximum(watts, watts.T[:, :, None])
+            finish = np.maximum(n * there + delay * (1 - there / here), n * np.minimum(there, here))
+            cost = finish * self._above[rows] + delay * (high - watts)
+            late = finish + n**0.5 * self.spread[rows] > SAFETY * self.demands.target_ms
+            cost = np.where(late, LATE * cost.max(), cost)
+            cost = np.where(allowed[rows], cost, np.inf)[:, :, : cap + 1]
+            self._frames[n, cap] = cost.reshape(len(cost), -1).min(axis=1)
+        return self._frames[n, cap]
+
+    def finish_ms(self, n: int, level: int) -> float:
+        """Milliseconds of `n` images of what runs, with room for the exits' spread."""
+        return float(n * self._ms[self.row, level] + n**0.5 * self.spread[self.row, level])
+
+    def prefer(self, cost: np.ndarray, now_ms: float) -> np.ndarray:
+        """`cost` in favour of what runs: others must save `GAIN`, or half within the dwell time."""
+        if self.row < 0:
+            return cost
+        cost = cost.copy()
+        cost[self.row] *= 0.5 if now_ms - self.changed_ms < DWELL_MS else 1 - GAIN
+        return cost
 
     def take(self, row: int, now_ms: float) -> None:
         """Run `row` from now on."""
@@ -144,10 +162,12 @@ class Controller:
     def _refresh(self) -> None:
         self._planned = self.now
         self._ms = self.table.mean_ms * self.ratio
-        self._spread = SPREADS * self.table.std_ms * self.ratio
         self._above = self._watts - self.table.idle_w[0]
         self._mj = self._ms * self._above
+        self.spread = SPREADS * self.table.std_ms * self.ratio
         self._switches: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._frames: dict[tuple[int, int], np.ndarray] = {}
+        self._expected: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
 
     def _switch(self, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What beginning at `level` adds: ms, mJ, and the ms of an image at the faster clock."""
@@ -172,10 +192,12 @@ class Governor:
         self.delay_ms = delay_ms
         self.models = [Controller(t, d, delay_ms) for t, d in zip(tables, demands)]
         self.n_levels = tables[0].n_levels
+        self.thought_ms = np.zeros(self.n_levels)  # what a decision takes at each clock
         self.cap = self.n_levels - 1  # the fastest clock that heat allows
         self.idle_w = tables[0].idle_w
         self._way = delay_ms * np.maximum(self.idle_w[:, None] - self.idle_w, 0)  # mJ, (L, L)
-        self._rest, self._after = np.arange(self.n_levels), np.zeros(self.n_levels)
+        self._ahead, self._due_ms = np.zeros((len(tables), self.n_levels)), 0.0
+        self._next = self._ahead.sum(axis=0)
 
     def decide(self, jobs: Sequence[Job], level: int, now_ms: float = 0.0) -> Decision:
         """The cheapest way to answer `jobs`, the most urgent first, from clock `level`."""
@@ -185,23 +207,31 @@ class Governor:
                 return found
         return self._fastest(jobs, level, now_ms)
 
-    def plan(self) -> None:
-        """What a pause at each clock costs, the next frame included; when nothing runs.
+    def holds(self, job: Job, level: int) -> bool:
+        """Whether what runs still ends in time at `level`: then no new decision is needed."""
+        finish = self.models[job.model].finish_ms(job.n, level)
+        return finish <= SAFETY * (job.left_ms - self.thought_ms[level])
 
-        Idle power x the usual gap, and what frames like the last ones cost from that clock. Of the
-        clocks from which the largest frame of a while is in time, if there are any.
+    def arrived(self, model: int, n: int, now_ms: float) -> None:
+        """A frame of `n` images came: known from now on; it says what the next one may cost."""
+        self.models[model].arrived(n, now_ms)
+        self._ahead[model] = self.models[model].expected(self.cap)
+        self._next = self._ahead.sum(axis=0)
+        self._due_ms = min(m.due_ms for m in self.models)
+
+    def rest(self, level: int, now_ms: float) -> int:
+        """The clock to wait at, now that nothing runs at `level`."""
+        return int(self._pauses(np.full(self.n_levels, now_ms))[level].argmin())
+
+    def _pauses(self, from_ms: np.ndarray) -> np.ndarray:
+        """mJ from a frame's end at each clock (L,) by way of each clock to wait at, (L, L).
+
+        The way there, the wait above the lowest idle power, and the next frame from there; infinite
+        where the clock would not be there in time.
         """
-        waiting = sum(model.ahead(self.cap, self.idle_w) for model in self.models)
-        waiting = np.array(waiting)[: self.cap + 1]
-        if np.isinf(waiting).all():
-            waiting[self.cap] = 0.0
-        pauses = waiting + self._way[:, : self.cap + 1]  # from one clock to another
-        self._rest, self._after = pauses.argmin(axis=1), pauses.min(axis=1)
-        self._after = self._after - self._after.min()
-
-    def rest(self, level: int) -> int:
-        """The clock to wait at, now that nothing runs at `level`: the way there is paid as well."""
-        return int(self._rest[level])
+        wait = np.maximum(self._due_ms - from_ms, 0.0)[:, None]
+        there = self._way + wait * (self.idle_w - self.idle_w[0]) + self._next
+        return np.where(self.delay_ms <= wait, there, np.inf)
 
     def heat(self, temperature_c: float) -> None:
         """Once per control period: a level less above the cap, one more well below it."""
@@ -216,26 +246,28 @@ class Governor:
     ) -> Decision | None:
         """The best level of those at which every job has a configuration in time, or None."""
         begin = np.zeros(self.n_levels)
-        total = self._after.copy()
+        total = np.zeros(self.n_levels)
         total[self.cap + 1 :] = np.inf
         rows, yielded = [], ""
         for i, job in enumerate(jobs):
             model = self.models[job.model]
             allowed, timed, gone = model.steps[min(step, len(model.steps) - 1)]
             finish, cost = model.costs(job.n, level, first=i == 0)
-            model.prefer(cost, now_ms)
             if timed:
-                allowed = allowed & (finish + begin <= SAFETY * job.left_ms)
+                left = job.left_ms - self.thought_ms[level]
+                room = job.n**0.5 * model.spread
+                allowed = allowed & (finish + room + begin <= SAFETY * left)
             if "accuracy" in gone:  # as accurate as can be, whatever it costs
                 cost = model.table.error_pct[:, None] * 1e6 + cost
             if not timed:  # as soon as can be
                 cost = finish
             cost = np.where(allowed, cost, np.inf)
-            row = cost.argmin(axis=0)
+            row = (cost if gone else model.prefer(cost, now_ms)).argmin(axis=0)
             total += cost[row, np.arange(self.n_levels)]
             begin += finish[row, np.arange(self.n_levels)]
             rows.append(row)
             yielded = yielded or gone
+        total += self._pauses(now_ms + begin).min(axis=1)
         at = int(total.argmin())
         if total[at] == np.inf:
             return None

@@ -11,7 +11,7 @@ from .baselines import fixed
 from .simulate import Board, Model, Result, Simulation
 
 LATE = 0.02  # of the frames, at most: what a fixed choice may miss
-TRIED = 4  # of the cheapest by the sums, simulated
+TRIED, AT_MOST = 4, 12  # of the cheapest by the sums, simulated; until one keeps the target
 PARTNERS = 2  # rows of each model that are tried together where there are several
 
 
@@ -37,38 +37,61 @@ def frame_work(model: Model, rows: Sequence[int]) -> Work:
     return Work(np.stack(ms, 1), np.stack(mj, 1))
 
 
+class Fixed(NamedTuple):
+    """A fixed choice: a configuration for each model, a clock to work at, a clock to wait at."""
+
+    run: Result
+    rows: list[int]
+    level: int
+    rest: int | None  # None: it waits at the clock it works at
+
+
 def best_fixed(
     models: Sequence[Model], board: Board, rows: Sequence[int], seconds: float, *, drop: bool
-) -> tuple[Result, list[int], int]:
-    """The cheapest fixed rows and level of all with at most 2 % late frames: (run, rows, level).
+) -> Fixed:
+    """The cheapest fixed rows and level of all with at most 2 % late frames.
 
-    All are ranked by sums of work; of those that keep the target, the cheapest are simulated.
-    Where none does, the one with the fewest late frames.
+    With `drop` the board waits at the lowest clock, or where that keeps nobody in time, at the
+    lowest one that does. All are ranked by sums of work; of those that keep the target, the
+    cheapest are simulated. Where none does, the one with the fewest late frames.
     """
-    ranked = _ranked(models, board, rows, seconds, drop=drop)
+    found = None
+    for rest in range(len(board.idle_w)) if drop else (None,):
+        found = _best_at_rest(models, board, rows, seconds, rest)
+        if found.run.late.mean() <= LATE:
+            break
+    assert found is not None
+    return found
+
+
+def _best_at_rest(
+    models: Sequence[Model], board: Board, rows: Sequence[int], seconds: float, rest: int | None
+) -> Fixed:
     best = None
-    for chosen, level in ranked[:TRIED]:
-        run = Simulation(models, board, fixed(chosen, level, drop=drop)).run(seconds)
+    for i, (chosen, level) in enumerate(_ranked(models, board, rows, seconds, rest)[:AT_MOST]):
+        if i >= TRIED and best is not None and best[0][0] == 0:
+            break
+        run = Simulation(models, board, fixed(chosen, level, rest)).run(seconds)
         key = max(run.late.mean() - LATE, 0.0), run.joules
         if best is None or key < best[0]:
-            best = key, (run, chosen, level)
+            best = key, Fixed(run, chosen, level, rest)
     assert best is not None
     return best[1]
 
 
 def _ranked(
-    models: Sequence[Model], board: Board, rows: Sequence[int], seconds: float, *, drop: bool
+    models: Sequence[Model], board: Board, rows: Sequence[int], seconds: float, rest: int | None
 ) -> list[tuple[list[int], int]]:
     """Rows and levels: those that keep the target first, the cheapest of them first."""
     works = [frame_work(model, rows) for model in models]
     choices = _combined(works, board, len(rows))
-    ends_ms, late = _queue(models, works, choices, board, drop=drop)
+    ends_ms, late = _queue(models, works, choices, board, rest)
     cost = np.zeros(late.shape)  # mJ above the lowest idle power
     for m, work in enumerate(works):
         above = (work.mj - board.idle_w[0] * work.ms).sum(axis=0)
         cost += above[choices[:, m]]
-    if not drop:
-        cost += (seconds * 1e3 - ends_ms) * (board.idle_w - board.idle_w[0])
+    waits_w = board.idle_w if rest is None else board.idle_w[rest]
+    cost += (seconds * 1e3 - ends_ms) * (waits_w - board.idle_w[0])
     order = np.lexsort((cost.ravel(), np.maximum(late.ravel() - LATE, 0)))
     found = []
     for flat in order:
@@ -93,8 +116,7 @@ def _queue(
     works: Sequence[Work],
     choices: np.ndarray,
     board: Board,
-    *,
-    drop: bool,
+    rest: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Busy milliseconds and the share of late frames, (choices, L), first come first served."""
     events = sorted(
@@ -105,8 +127,8 @@ def _queue(
     for at, m, i in events:
         ms = works[m].ms[i][choices[:, m]]
         begin = np.maximum(free, at)
-        if drop:
-            lowest, delay = ms[:, :1], board.delay_ms[0]
+        if rest is not None:
+            lowest, delay = ms[:, rest : rest + 1], board.delay_ms[rest]
             slow = np.maximum(ms + delay * (1 - ms / lowest), np.minimum(ms, lowest))
             ms = np.where(free <= at, slow, ms)
         free = begin + ms

@@ -9,13 +9,16 @@ import numpy as np
 from .arrivals import Frames, bursts, drawn, periodic
 from .manifest import ManifestError
 from .policies import Demands, unknown
-from .simulate import Board, Model
+from .simulate import Board, Model, Thinking
 from .table import CostTable
 from .traces import Traces
 
 CALM_MS, BUSY_MS = 4000.0, 2000.0  # mean lengths of the two states of bursts
 CPU_MS = 1.0  # a CPU clock acts after (arXiv 2606.16106)
 GPU_MS, GPU_LOWEST_MS = 7.5, 20.0  # a GPU clock: 5 to 10 ms, 20 and more from the lowest
+SLOWER = {"odroid-xu3": 6.0, "raspberry-pi-4": 6.0, "xavier-nx": 4.0}  # than x86: assumed
+ANY_SLOWER = 5.0
+CORE, CORE_W = 0.35, 1.3  # assumed: of what a network adds; of one Carmel core at 1.42 GHz
 ANY, LOAD = "any", 0.35
 CHANGE_MS = 5000.0  # changing demands: how long each holds
 
@@ -97,8 +100,25 @@ def delays(n_levels: int, processor: str, switch_ms: float | None = None) -> np.
     return found
 
 
-def board_of(table: CostTable, processor: str, switch_ms: float | None = None) -> Board:
-    return Board(table.idle_w, delays(table.n_levels, processor, switch_ms))
+def thinking(table: CostTable, processor: str, device: str) -> Thinking:
+    """What a decision takes: assumed factors on what was measured on one x86 core.
+
+    A CPU decides at its present clock, one core of the four that a network uses; beside a GPU it
+    has a clock of its own.
+    """
+    factor = SLOWER.get(device, ANY_SLOWER) / 1e3
+    if processor == "gpu":
+        return Thinking(np.full(table.n_levels, factor), table.idle_w + CORE_W)
+    watts = table.idle_w + CORE * ((table.mean_mj / table.mean_ms).max(axis=0) - table.idle_w)
+    return Thinking(factor * table.mhz[-1] / table.mhz, watts)
+
+
+def board_of(
+    table: CostTable, processor: str, device: str, switch_ms: float | None = None
+) -> Board:
+    """A board whose governor's decisions are paid for."""
+    delay_ms = delays(table.n_levels, processor, switch_ms)
+    return Board(table.idle_w, delay_ms, thinking=thinking(table, processor, device))
 
 
 def answers(table: CostTable, traces: Traces) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,13 @@ class Heat(NamedTuple):
     cool_c: float = 5.0  # below the trip: one level more
 
 
+class Thinking(NamedTuple):
+    """What an agent's own decisions take on the board, from their microseconds on one x86 core."""
+
+    ms_per_us: np.ndarray  # (L,)
+    watts: np.ndarray  # (L,) of the whole board meanwhile
+
+
 class Board(NamedTuple):
     """What besides the networks decides a run."""
 
@@ -53,6 +60,7 @@ class Board(NamedTuple):
     heat: Heat | None = None
     shares: Sequence[tuple[float, float]] = ()  # (from ms, share of time a co-runner takes)
     caps: Sequence[tuple[float, int]] = ()  # (from ms, fastest level allowed)
+    thinking: Thinking | None = None  # None: what an agent thinks is free
 
 
 class Span(NamedTuple):
@@ -134,6 +142,7 @@ class Simulation:
         self._next_frame = [0] * len(models)
         self._events = self._changes()
         self._look, self._check_ms = False, NEVER
+        self._owed_ms = 0.0  # of thinking, before the work goes on
         tops = [(m.table.mean_mj / m.table.mean_ms).max(axis=0) for m in models]
         self._neighbour_w = np.max(tops, axis=0).tolist()
 
@@ -220,28 +229,32 @@ class Simulation:
         """When the running frame ends, or its next image where somebody wants to look."""
         if not self.queue or self.queue[0].row < 0:
             return NEVER
-        return self.now + self.work.remaining_ms(
+        work_ms = self.work.remaining_ms(
             self.queue[0],
             self.level,
             soon=self._look,
-            after_ms=(self._check_ms - self.now) * (1 - self.share),
-        ) / (1 - self.share)
+            after_ms=(self._check_ms - self.now) * (1 - self.share) - self._owed_ms,
+        )
+        return self.now + (self._owed_ms + work_ms) / (1 - self.share)
 
     def _advance(self, until: float) -> None:
         """Let time pass: work, energy, heat."""
         passed, high = until - self.now, max(self.level, self.asked)
         model = row = -1
-        watts = self.idle_w[high]
+        watts, own = self.idle_w[high], passed * (1 - self.share)
+        thought = min(self._owed_ms, own)
+        self._owed_ms -= thought
         if self.queue and self.queue[0].row >= 0:
             task = self.queue[0]
             model, row = task.model, task.row
-            if passed > 0:
-                mj = self.work.advance(task, self.level, high, passed * (1 - self.share))
-                watts = mj / (passed * (1 - self.share))
-            task.took_ms += passed
+            if own > thought:
+                watts = self.work.advance(task, self.level, high, own - thought) / (own - thought)
+                task.took_ms += passed - thought / (1 - self.share)
             self.busy_ms += passed
         else:
-            self.busy_ms += passed * self.share
+            self.busy_ms += passed * self.share + thought
+        if thought > 0 and self.board.thinking:
+            watts += (self.board.thinking.watts[high] - watts) * thought / own
         if self.share:
             watts += self.share * (self._neighbour_w[high] - watts)
         self.joules += watts * passed / 1e3
@@ -277,7 +290,9 @@ class Simulation:
             return
         checked, self._look, self._check_ms = not self._look, False, NEVER
         if not self.queue:
-            self._ask(self.agent.idle(self.level, self.now), "idle")
+            level = self.agent.idle(self.level, self.now)
+            self._think()
+            self._ask(level, "idle")
             return
         if running:
             self._word()
@@ -287,12 +302,20 @@ class Simulation:
         self.queue.sort(key=lambda task: task.due_ms)
         jobs = [Job(t.model, t.n - round(t.done), t.due_ms - self.now) for t in self.queue]
         level, rows, check = self.agent.decide(jobs, self.level, self.now, running)
+        self._think()
         begun = any(task.row >= 0 for task in self.queue)
         for task, row in zip(self.queue, rows):
             if task is self.queue[0] or task.row >= 0:
                 self._set_row(task, row)
         self._ask(level, "within" if begun else "begin")
         self._check_ms = self.now + check
+
+    def _think(self) -> None:
+        """Owe the time of the agent's last words: what they asked for comes after it."""
+        if self.board.thinking is not None:
+            ms_per_us = float(self.board.thinking.ms_per_us[self.level])
+            self._owed_ms += self.agent.thought_us * ms_per_us
+        self.agent.thought_us = 0.0
 
     def _set_row(self, task: Task, row: int) -> None:
         if row != task.row:
@@ -323,7 +346,9 @@ class Simulation:
         if level == self.level:
             self.asked, self.acts_ms = -1, NEVER
             return
-        self.asked, self.acts_ms = level, self.now + self.delay_ms[self.level][level]
+        thought_ms = self._owed_ms / (1 - self.share)
+        self.asked = level
+        self.acts_ms = self.now + thought_ms + self.delay_ms[self.level][level]
 
     def _result(self, seconds: float) -> Result:
         at, latency, target = np.array(self.done).reshape(-1, 3).T

@@ -28,7 +28,7 @@ def test_sums_of_work_are_those_of_the_images() -> None:
 @pytest.mark.parametrize("drop", [False, True])
 def test_the_best_fixed_choice_is_the_best_of_all_simulated(drop: bool) -> None:
     model, board = load(TABLE, n=8, period_ms=60, varied=True, seconds=5), small_board(TABLE)
-    found, rows, level = best_fixed([model], board, [0, 1, 2], 5, drop=drop)
+    found, rows, level, rest = best_fixed([model], board, [0, 1, 2], 5, drop=drop)
     runs = {}
     for row, at in product(range(3), range(3)):
         run = Simulation([model], board, Agent([row], at, 0 if drop else None)).run(5)
@@ -75,7 +75,7 @@ def test_nobody_goes_below_the_bound(n: int) -> None:
     paid = clairvoyant(model, board, 10)
     governor = Governor([TABLE], [Demands(90, 10)], board.delay_ms)
     mine = Simulation([model], board, Governed(governor)).run(10)
-    fixed, _, _ = best_fixed([model], board, [0, 1, 2], 10, drop=True)
+    fixed = best_fixed([model], board, [0, 1, 2], 10, drop=True).run
     assert bound <= paid * 1.0005
     assert bound <= mine.joules * (1 + 1e-9)
     assert paid <= fixed.joules * 1.002
