@@ -164,7 +164,9 @@ def _show_savings(name: str, mean: dict[str, dict[str, float]]) -> None:
         min(both, key=lambda agent: mean[agent]["mj_per_frame"]),
     )
     ours, bound = mean["governor"], mean["bound"]
-    print("\n| saving against | asked % | whole board % | bound % | above idle % | late %, theirs |")
+    print(
+        "\n| saving against | asked % | whole board % | bound % | above idle % | late %, theirs |"
+    )
     print("|---|---|---|---|---|---|")
     for other, asked in zip(against, ASKED[name], strict=True):
         saved, possible, above = (
@@ -329,7 +331,10 @@ def _device_table(path: Path, traces: Traces) -> dict[str, Any]:
 
     table = read_pareto(path)
     about, space = table.content["device"], get_space(str(table.content["space"]))
-    device, grid = AnalyticDevice(load_profile(str(about["name"]))), PolicyGrid(space.n_exits, THRESHOLDS)
+    device, grid = (
+        AnalyticDevice(load_profile(str(about["name"]))),
+        PolicyGrid(space.n_exits, THRESHOLDS),
+    )
     seen = [grid.response(c, r) for c, r in zip(traces.confidence, traces.correct, strict=True)]
     error, rates = (np.array(values) for values in zip(*seen, strict=True))
     genes, n = space.parse_all(traces.subnets), len(grid.programs)

@@ -18,7 +18,7 @@ from nas.board.control.sysfs import BoardError, Sysfs
 from nas.runtime import Engine, Manifest, read_manifest
 from nas.runtime.files import plain_size
 from nas.runtime.governor import Governor
-from nas.runtime.live import Live
+from nas.runtime.live import Live, every
 from nas.runtime.metrics import serve
 from nas.runtime.policies import Demands, check_demands
 from nas.runtime.scenarios import delays
@@ -70,13 +70,13 @@ def govern_board(
         sensors = BoardSensors(fs, _sensor(fs, journal))
         for id_ in table.ids:
             engine.prepare(id_)
-        live = Live(governor, _runner(engine, table.ids), clocks, sensors, str(running.state))
+        run_image, state = _runner(engine, table.ids), str(running.state)
+        live = Live(governor, run_image, clocks, sensors, state, screen.print)
         server = serve(live.metrics, running.port) if running.port else None
         screen.print(f"governing {described['name']}: state in {running.state}; Ctrl-C ends it")
         try:
-            live.run(
-                _frames(manifest, table.ids[0], running), running.period_ms / 1e3, running.seconds
-            )
+            frames = _frames(manifest, table.ids[0], running)
+            live.run(every(running.period_ms / 1e3, frames, running.seconds))
         finally:
             if server is not None:
                 server.shutdown()

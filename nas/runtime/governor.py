@@ -93,10 +93,15 @@ class Controller:
         self._n_frames += 1
 
     @property
+    def gap_ms(self) -> float:
+        """The usual time between two frames."""
+        gaps = sorted(self.gaps_ms)
+        return gaps[len(gaps) // 2] if gaps else 0.0
+
+    @property
     def due_ms(self) -> float:
         """When the next frame is likely to come."""
-        gaps = sorted(self.gaps_ms)
-        return self._arrived_ms + (gaps[len(gaps) // 2] if gaps else 0.0)
+        return self._arrived_ms + self.gap_ms
 
     def costs(self, n: int, level: int, *, first: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Finish (ms) and cost (mJ above idle), both (C, L).

@@ -10,7 +10,8 @@ What goes wrong has a stated answer and a counter:
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterable, Protocol
+from collections import deque
+from typing import Any, Callable, Iterable, Iterator, Protocol, Tuple
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from .governor import Governor, Job
 from .metrics import Metrics
 
 PERIOD_S, STATE_S, HANDS_OFF_S, CHECK_S = 0.1, 1.0, 10.0, 0.003
+SILENCE_S = 1.0  # without the frame that was due: wait at the lowest clock
+AHEAD = 3  # waiting frames that a decision looks at
+
+Arrival = Tuple[float, np.ndarray]  # second, images
 
 
 class Clocks(Protocol):
@@ -37,8 +42,19 @@ class Sensors(Protocol):
     def temperature_c(self) -> float | None: ...
 
 
+def every(period_s: float, frames: Iterable[np.ndarray], seconds: float = 0.0) -> Iterator[Arrival]:
+    """A frame every `period_s`, from now until they end, or for `seconds` if that is not 0."""
+    for i, images in enumerate(frames):
+        if seconds and i * period_s >= seconds:
+            return
+        yield i * period_s, images
+
+
 class Live:
-    """Runs frames of one model; `run_image(row, image)` answers one image."""
+    """Runs frames of one model; `run_image(row, image)` answers one image with its exit.
+
+    `say` gets a line when a demand has to yield, and when all are met again.
+    """
 
     def __init__(
         self,
@@ -47,61 +63,91 @@ class Live:
         clocks: Clocks,
         sensors: Sensors,
         state: str = "",
+        say: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.governor, self.run_image, self.clocks = governor, run_image, clocks
-        self.sensors, self.state, self.metrics = sensors, state, Metrics()
+        self.sensors, self.state, self.say, self.metrics = sensors, state, say, Metrics()
         self.model = governor.models[0]
         self.level, self.hands_off, self.slowed = clocks.level, -np.inf, False
+        self.waiting: deque[Arrival] = deque()
+        self._source: Iterator[Arrival] = iter(())
+        self._next: Arrival | None = None
         self._begin = time.monotonic()
         self._period = self._written = self._now()
         self._watts = float(governor.idle_w[self.level])
 
-    def run(self, frames: Iterable[np.ndarray], period_s: float, seconds: float = 0.0) -> None:
-        """Answer a frame every `period_s` until they end, or for `seconds` if that is not 0."""
-        due = self._now()
+    def run(self, arrivals: Iterable[Arrival]) -> None:
+        """Answer frames in order of arrival; one that comes while another runs waits its turn."""
+        self._begin = time.monotonic()
+        self._period = self._written = 0.0
+        self._source = iter(arrivals)
+        self._next = next(self._source, None)
         try:
-            for images in frames:
-                if seconds and due >= seconds:
-                    break
-                self._wait(due)
-                self.frame(images, due)
-                due = max(due + period_s, self._now())
+            while self.waiting or self._next is not None:
+                if not self.waiting:
+                    assert self._next is not None
+                    self._wait(self._next[0])
+                    self._come()
+                at_s, images = self.waiting.popleft()
+                self.frame(images, at_s)
         finally:
             self._write()
 
     def frame(self, images: np.ndarray, arrived_s: float) -> list[Any]:
         """Answer one frame that arrived then, and go to the clock to wait at."""
-        model, n = self.model, len(images)
-        model.arrived(n, arrived_s * 1e3)
-        target = model.demands.target_ms
         answers: list[Any] = []
-        row, looked, cause = -1, -np.inf, "begin"
+        row, looked, seen_ms, took_ms = -1, -np.inf, 0.0, 0.0
+        target = self.model.demands.target_ms
         for i, image in enumerate(images):
-            now = self._now()
+            now = self._come()
+            job = Job(0, len(images) - i, target - (now - arrived_s) * 1e3)
             if now - looked >= CHECK_S:
-                left = target - (now - arrived_s) * 1e3
-                found = self.governor.decide([Job(0, n - i, left)], self.level, now * 1e3)
-                row, looked = found.rows[0], now
-                self._say(found.yielded)
-                wanted = max(found.level, self.level) if i and found.fits else found.level
-                self._set(wanted, cause)
-                cause = "within"
-            start = self._now()
+                if seen_ms:
+                    self.model.observe(self.level, seen_ms, took_ms)
+                    seen_ms = took_ms = 0.0
+                if not i or self.waiting or not self.governor.holds(job, self.level):
+                    row = self._decide(job, now, running=i > 0)
+                looked = now
+            start, level = self._now(), self.level
             answers.append(self.run_image(row, image))
-            self._observe(row, answers[-1], (self._now() - start) * 1e3)
+            took_ms += (self._now() - start) * 1e3
+            seen_ms += self._table_ms(row, answers[-1], level)
             self._control(row)
-        self.metrics.frame((self._now() - arrived_s) * 1e3, target, n)
-        self.governor.plan()
-        self._set(self.governor.rest(self.level), "idle")
+        if seen_ms:
+            self.model.observe(self.level, seen_ms, took_ms)
+        self.metrics.frame((self._now() - arrived_s) * 1e3, target, len(images))
+        if not self.waiting:
+            self._set(self.governor.rest(self.level, self._now() * 1e3), "idle")
         return answers
 
-    def _observe(self, row: int, answer: Any, took_ms: float) -> None:
-        """Compare with the table's time for the exit that answered."""
+    def _come(self) -> float:
+        """Take in the frames that have arrived; returns now."""
+        now = self._now()
+        while self._next is not None and self._next[0] <= now:
+            at_s, images = self._next
+            self.governor.arrived(0, len(images), at_s * 1e3)
+            self.waiting.append(self._next)
+            self._next = next(self._source, None)
+        return now
+
+    def _decide(self, job: Job, now: float, *, running: bool) -> int:
+        """A configuration for the frame that runs; the clock is asked for."""
+        target = self.model.demands.target_ms
+        queue = [(at, images) for at, images in self.waiting][:AHEAD]
+        jobs = [job, *(Job(0, len(x), target - (now - at) * 1e3) for at, x in queue)]
+        found = self.governor.decide(jobs, self.level, now * 1e3)
+        thought_ms = (self._now() - now) * 1e3
+        self.governor.thought_ms += 0.1 * (thought_ms - self.governor.thought_ms)
+        self._say(found.yielded)
+        wanted = max(found.level, self.level) if running and found.fits else found.level
+        self._set(wanted, "within" if running else "begin")
+        return found.rows[0]
+
+    def _table_ms(self, row: int, answer: Any, level: int) -> float:
+        """The table's time for the exit that answered."""
         exits = self.model.table.exits[row]
         at = exits.index(answer) if answer in exits else len(exits) - 1
-        self.model.observe(
-            self.level, float(self.model.table.time_ms[row, at, self.level]), took_ms
-        )
+        return float(self.model.table.time_ms[row, at, level])
 
     def _set(self, level: int, cause: str) -> None:
         if level == self.level or self._now() < self.hands_off:
@@ -155,13 +201,19 @@ class Live:
         self.slowed = slower
 
     def _wait(self, due: float) -> None:
+        since = self._now()
         while self._now() < due:
             time.sleep(min(PERIOD_S, max(due - self._now(), 0.0)))
             self._control(-1)
+            if self._now() - since > SILENCE_S + self.model.gap_ms / 1e3:
+                self._set(0, "idle")
 
     def _say(self, yielded: str) -> None:
         self.metrics.counters["unmet"] += bool(yielded)
-        self.metrics.said = f"{yielded} had to yield" if yielded else ""
+        said = f"{yielded} had to yield: not all demands can be met" if yielded else ""
+        if said != self.metrics.said:
+            self.say(said or "all demands are met again")
+        self.metrics.said = said
 
     def _write(self) -> None:
         self._written = self._now()

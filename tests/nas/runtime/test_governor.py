@@ -147,16 +147,28 @@ def test_heat_takes_levels_one_by_one_and_gives_them_back() -> None:
 
 def test_the_clock_to_wait_at_is_as_low_as_the_next_frame_allows() -> None:
     """Slow switches leave the lowest clock where a large frame has to start fast."""
-    slow = small_board(TABLE, 1000.0).delay_ms
+    slow = small_board(TABLE, 40.0).delay_ms
     target = 9 * float(TABLE.mean_ms[0, 1]) / SAFETY + 0.1
     one = Governor([TABLE], [Demands(target, 6.0)], slow)
     for at in range(5):
-        one.models[0].arrived(9, 100.0 * at)
-    one.plan()
-    assert one.rest(0) == 1
+        one.arrived(0, 9, 100.0 * at)
+    assert one.rest(2, 450.0) == 1
+    assert one.rest(2, 470.0) == 2  # the clock would not be there when the next frame comes
     one.models[0].want(Demands(10 * target, 6.0))
-    one.plan()
-    assert one.rest(0) == 0
+    one.arrived(0, 9, 500.0)
+    assert one.rest(2, 550.0) == 0
+
+
+def test_frames_like_the_last_one_say_what_comes_next() -> None:
+    """A large frame comes after each small one: behind the small one the clock stays up."""
+    target = 9 * float(TABLE.mean_ms[0, 1]) / SAFETY + 0.1
+    one = Governor([TABLE], [Demands(target, 6.0)], small_board(TABLE, 40.0).delay_ms)
+    rests = {}
+    for at in range(80):
+        n = 9 if at % 2 else 1
+        one.arrived(0, n, 100.0 * at)
+        rests[n] = one.rest(2, 100.0 * at + 50.0)
+    assert rests[1] > rests[9] == 0
 
 
 @pytest.mark.parametrize(

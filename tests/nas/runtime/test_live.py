@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from pathlib import Path
 
@@ -11,13 +10,34 @@ import numpy as np
 import pytest
 
 from nas.runtime.governor import Governor
-from nas.runtime.live import Live
+from nas.runtime.live import Live, every
 from nas.runtime.metrics import Metrics, serve
 from nas.runtime.policies import Demands
 from tests.nas.runtime.tables import small_board, small_table
 
 TABLE = small_table()
 IMAGES = np.zeros((4, 1, 8, 8), np.float32)
+
+
+class Time:
+    """Passes when somebody sleeps, so that no test hangs on how busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(seconds, 1e-6)
+
+
+TIME = Time()
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.runtime.live.time", TIME)
 
 
 class Clocks:
@@ -60,7 +80,7 @@ def live(
     governor = Governor([TABLE], [asked], small_board(TABLE).delay_ms)
 
     def run_image(row: int, image: np.ndarray) -> int:
-        time.sleep(slow * float(TABLE.time_ms[row, -1, clocks.read()]) / 1e3)
+        TIME.sleep(slow * float(TABLE.time_ms[row, -1, clocks.read()]) / 1e3)
         return TABLE.exits[row][-1]
 
     return Live(governor, run_image, clocks, sensors, str(state or ""))
@@ -69,12 +89,12 @@ def live(
 def test_frames_are_answered_in_time_at_a_low_clock(tmp_path: Path) -> None:
     clocks = Clocks()
     made = live(clocks, Sensors(), tmp_path / "state.json")
-    made.run([IMAGES] * 12, 0.07)
+    made.run(every(0.07, [IMAGES] * 12))
     counters = made.metrics.counters
     assert (counters["frames"], counters["images"]) == (12, 48)
-    assert counters["late_frames"] <= 4  # the machine that tests may be busy
+    assert counters["late_frames"] == 0
     assert min(clocks.asked) < 3
-    assert counters["joules"] == pytest.approx(5.0 * 0.84, rel=0.4)
+    assert counters["joules"] == pytest.approx(5.0 * 0.84, rel=0.2)
     written = json.loads((tmp_path / "state.json").read_text())
     assert written["schema"] == "nas.governor/1"
     assert written["frames"] == 12
@@ -83,7 +103,7 @@ def test_frames_are_answered_in_time_at_a_low_clock(tmp_path: Path) -> None:
 
 def test_a_lost_sensor_is_counted_and_the_table_stands_in() -> None:
     made = live(Clocks(), Sensors(None, None))
-    made.run([IMAGES] * 5, 0.1)
+    made.run(every(0.1, [IMAGES] * 5))
     assert made.metrics.counters["lost_sensor"] >= 3
     assert made.metrics.counters["joules"] > 0
     assert made.metrics.gauges["power_measured"] == 0
@@ -94,7 +114,7 @@ def test_a_refused_clock_is_reckoned_with() -> None:
     clocks = Clocks()
     clocks.answer = "refused"
     made = live(clocks, Sensors())
-    made.run([IMAGES] * 3, 0.07)
+    made.run(every(0.07, [IMAGES] * 3))
     assert made.metrics.counters["refused_clock"] >= 1
     assert made.level == clocks.read() == 3
     assert sum(made.metrics.switches.values()) == 0
@@ -105,10 +125,10 @@ def test_hands_off_while_another_program_writes(monkeypatch: pytest.MonkeyPatch)
     clocks = Clocks()
     clocks.answer = "foreign"
     made = live(clocks, Sensors())
-    made.run([IMAGES] * 2, 0.07)
+    made.run(every(0.07, [IMAGES] * 2))
     asked = len(clocks.asked)
     assert (asked, made.metrics.counters["foreign_writer"]) == (1, 1)
-    made.run([IMAGES] * 4, 0.1)
+    made.run(every(0.1, [IMAGES] * 4))
     assert clocks.taken == 1
     assert len(clocks.asked) > asked
 
@@ -118,28 +138,56 @@ def test_throttling_lowers_what_is_planned_with() -> None:
     made = live(clocks, Sensors())
     clocks.stuck_at = 0
     made.governor.models[0].want(Demands(20.0, 10.0))
-    made.run([IMAGES] * 6, 0.1)
+    made.run(every(0.1, [IMAGES] * 6))
     assert made.metrics.counters["throttled"] >= 1
 
 
 def test_heat_lowers_the_clock() -> None:
     made = live(Clocks(), Sensors(temperature=90.0), temperature_c=70.0)
-    made.run([IMAGES] * 6, 0.1)
+    made.run(every(0.1, [IMAGES] * 6))
     assert made.governor.cap == 0
+
+
+def test_a_frame_that_waits_is_late_by_its_arrival() -> None:
+    """Frames come faster than they are answered: each waits longer, and counts from its arrival."""
+    made = live(Clocks(), Sensors(), slow=4.0)
+    made.run(every(0.02, [IMAGES] * 8))
+    counters = made.metrics.counters
+    assert (counters["frames"], counters["images"]) == (8, 32)
+    assert counters["late_frames"] >= 4
+    assert made.metrics.latency_ms / 8 > 60
+
+
+def test_without_frames_the_lowest_clock_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.runtime.live.SILENCE_S", 0.1)
+    clocks = Clocks()
+    made = live(clocks, Sensors())
+    made.governor._way[:] = 1e9  # so that no pause is worth a change of the clock
+    made.run([(0.0, IMAGES), (0.4, IMAGES)])
+    assert 0 in clocks.asked
+
+
+def test_what_yields_is_said_once_aloud() -> None:
+    lines: list[str] = []
+    made = live(Clocks(), Sensors())
+    made.say = lines.append
+    made.governor.models[0].want(Demands(3.0, 10.0))
+    made.run(every(0.05, [IMAGES] * 3))
+    assert lines == ["time had to yield: not all demands can be met"]
 
 
 def test_a_slow_machine_is_learnt() -> None:
     made = live(Clocks(), Sensors(), slow=1.6)
-    made.run([IMAGES] * 10, 0.1)
-    assert 1.3 < made.metrics.gauges["time_ratio"] < 2.5
+    made.run(every(0.1, [IMAGES] * 10))
+    assert made.metrics.gauges["time_ratio"] == pytest.approx(1.6, rel=0.05)
 
 
 def test_what_cannot_be_had_is_said() -> None:
     made = live(Clocks(), Sensors())
     made.governor.models[0].want(Demands(3.0, 10.0))
-    made.run([IMAGES] * 2, 0.07)
+    made.run(every(0.07, [IMAGES] * 2))
     assert made.metrics.counters["unmet"] > 0
-    assert made.metrics.said == "time had to yield"
+    assert made.metrics.said == "time had to yield: not all demands can be met"
 
 
 def test_prometheus_reads_it() -> None:
