@@ -28,7 +28,7 @@ def test_sums_of_work_are_those_of_the_images() -> None:
 @pytest.mark.parametrize("drop", [False, True])
 def test_the_best_fixed_choice_is_the_best_of_all_simulated(drop: bool) -> None:
     model, board = load(TABLE, n=8, period_ms=60, varied=True, seconds=5), small_board(TABLE)
-    found, rows, level, rest = best_fixed([model], board, [0, 1, 2], 5, drop=drop)
+    found, rows, level, _ = best_fixed([model], board, [0, 1, 2], 5, drop=drop)
     runs = {}
     for row, at in product(range(3), range(3)):
         run = Simulation([model], board, Agent([row], at, 0 if drop else None)).run(5)
