@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,13 @@ from supernets.data.tree import Tree
 
 MAX_RESOLUTION = 64  # unless the user asks for more
 _SPLIT_NAMES = {  # in any case
-    "train": ("train", "training", "trainset"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "testset"),
+    "train": "train|training",
+    "validation": "val|valid|validation|dev",
+    "test": "test|testing",
 }
+_BEHIND = r"(?:[-_ ]?(?:set|split|images?|imgs?|data|\d+))*"  # `training_set`, `val2017`
+_NO_CLASSES = ("images", "imgs", "labels", "annotations", "data", "jpegimages")
+LABELS = "; labels in files (metadata.csv, COCO, YOLO) are not read: one folder for each class"
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,18 @@ def _split_folders(tree: Tree) -> dict[str, Path]:
     A folder that holds images itself, in no folders of classes, is no split whatever its name:
     `valid` may be a class, and `test` may hold images that nobody labelled.
     """
+    candidates = [
+        path
+        for path in tree.folders(tree.root)
+        if not any(_is_image(below) for below in tree.visible(path))
+    ]
+    named = {path: _split_of(path.name) for path in candidates}
+    if not any(named.values()):  # `seg_train` beside `seg_test`, where they are not one class each
+        behind = {path: _split_of(re.sub(r"^[^-_ ]+[-_ ]", "", path.name)) for path in candidates}
+        named = behind if len(set(filter(None, behind.values()))) > 1 else {}
     found: dict[str, Path] = {}
-    for path in tree.folders(tree.root):
-        split = next((s for s, names in _SPLIT_NAMES.items() if path.name.lower() in names), None)
-        if split is None or any(_is_image(below) for below in tree.visible(path)):
+    for path, split in named.items():
+        if split is None:
             continue
         if split in found:
             raise DataError(
@@ -104,6 +116,14 @@ def _split_folders(tree: Tree) -> dict[str, Path]:
             )
         found[split] = path
     return {split: found[split] for split in _SPLIT_NAMES if split in found}
+
+
+def _split_of(name: str) -> str | None:
+    """The split that a folder's name means."""
+    for split, names in _SPLIT_NAMES.items():
+        if re.fullmatch(f"({names}){_BEHIND}", name.lower()):
+            return split
+    return None
 
 
 def _is_image(path: Path) -> bool:
@@ -161,6 +181,7 @@ def _class_names(folder: Path, listings: dict[str, Listing]) -> list[str]:
         raise DataError(
             f"{folder} holds one class ({names[0]!r}), at least two are needed, one folder each; "
             f"if {names[0]!r} is the data set itself, name that folder"
+            + (LABELS if names[0].lower() in _NO_CLASSES or _split_of(names[0]) else "")
         )
     for split, found in listings.items():
         strange = sorted(set(found.classes) - set(names))

@@ -24,7 +24,7 @@ from supernets.data.dataset import DataError, Listener
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jpe", ".jp2", ".tga", ".avif"),
 )
 MAX_PIXELS = 1 << 26  # of one image: 200 MB in colour
 LARGE = 1 << 22  # pixels; such images are decoded one after the other

@@ -162,7 +162,7 @@ def turns(storage: str | None) -> Callable[[], AbstractContextManager[Any]]:
     url = make_url(storage)
     if url.get_backend_name() == "postgresql":
         return partial(_server_turn, create_engine(url, **_engine(storage)))
-    if url.get_backend_name() == "sqlite" and url.database:
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
         return partial(_file_turn, Path(url.database))
     return nullcontext
 

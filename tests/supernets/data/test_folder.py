@@ -105,8 +105,11 @@ def test_images_lie_at_any_depth_and_hidden_files_are_ignored(tmp_path: Path) ->
 # ---- folders as people have them -----------------------------------------------------------------
 
 
-@given(names=st.tuples(*(st.sampled_from(n) for n in _SPLIT_NAMES.values())), data=st.data())
-@settings(max_examples=20)
+@given(
+    names=st.tuples(*(st.sampled_from(n.split("|")) for n in _SPLIT_NAMES.values())),
+    data=st.data(),
+)
+@settings(max_examples=10)
 def test_splits_in_any_case_are_splits(names: tuple[str, ...], data: st.DataObject) -> None:
     upper = [data.draw(st.lists(st.booleans(), min_size=len(n), max_size=len(n))) for n in names]
     with TemporaryDirectory() as folder:
@@ -438,3 +441,34 @@ def test_a_resolution_that_no_space_takes(tmp_path: Path) -> None:
 def test_the_picture_of_every_class_differs() -> None:
     means = [np.asarray(picture(kind, RNG)).mean() for kind in CLASSES]
     assert len({round(mean / 5) for mean in means}) == 3
+
+
+@given(
+    train=st.sampled_from(["Train", "TRAINING", "training_set", "train2017", "train-images"]),
+    test=st.sampled_from(["Test", "testing", "test_set", "test2017", "testset", "Test Images"]),
+    before=st.sampled_from(["", "seg_", "cifar-"]),
+)
+@settings(max_examples=6)
+def test_splits_by_the_names_that_people_give_them(train: str, test: str, before: str) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_classes(folder / f"{before}{train}", {"bars": 6, "dots": 6})
+        write_classes(folder / f"{before}{test}", {"bars": 2, "dots": 2})
+        data = load_dataset(folder)
+    assert data.class_names == ("bars", "dots")
+    assert len(data.test) == 4
+    assert data.drawn == ("validation",)
+
+
+def test_classes_that_are_called_like_splits_stay_classes(tmp_path: Path) -> None:
+    """Steam trains and freight trains: no folder of them is a split."""
+    for name in ("steam-train", "freight-train"):
+        write_classes(tmp_path / name, {"a": 4})
+    assert load_dataset(tmp_path).class_names == ("freight-train", "steam-train")
+
+
+def test_labels_in_a_file_are_not_read(tmp_path: Path) -> None:
+    """As Hugging Face's `metadata.csv`, COCO and YOLO keep them."""
+    write_classes(tmp_path, {"train": 6})
+    with pytest.raises(DataError, match=r"labels in files .* are not read: one folder for each"):
+        load_dataset(tmp_path)
