@@ -71,8 +71,8 @@ function label(plot, x, y, text) {
   if (best.away > 14) {
     const end = Math.max(best.at.l, Math.min(best.at.r, x));
     const foot = best.cy < y ? best.at.b : best.at.t;
-    const line = el(plot.svg, "line", {class: "leader", x1: x, y1: y, x2: end, y2: foot});
-    plot.svg.insertBefore(line, node);
+    plot.svg.insertBefore(
+      el(plot.svg, "line", {class: "leader", x1: x, y1: y, x2: end, y2: foot}), node);
   }
   for (let at = best.at.l; at <= best.at.r + 8; at += 8)
     plot.taken.push({x: at, y: best.cy, r: 8, weight: 10});
@@ -81,6 +81,15 @@ function label(plot, x, y, text) {
 function mark(plot, kind, r, x, y, cls, weight = 10) {
   plot.taken.push({x, y, r: r + 3, weight});
   return shape(plot.svg, kind, r, x, y, cls);
+}
+
+/** A line through points, remembered as marks are. */
+function line(plot, xy, cls) {
+  el(plot.svg, "path", {class: `line ${cls}`, d: "M" + xy.join("L")});
+  xy.slice(1).forEach(([x, y], i) => {
+    for (let t = 0; t < 1; t += .1)
+      plot.taken.push({x: x + (xy[i][0] - x) * t, y: y + (xy[i][1] - y) * t, r: 3, weight: 5});
+  });
 }
 
 // ---- what a mark says: lines of [name, text, source] ------------------------------------------
@@ -104,10 +113,10 @@ function read(svg, {lines, subnet}) {
   const box = svg.parentElement.querySelector("[data-said]");
   box.replaceChildren();
   for (const [name, text, source] of lines) {
-    const line = el(box, "span");
-    el(line, "b", {}, name + " ");
-    line.append(text + " ");
-    if (source !== undefined) badge(line, source);
+    const words = el(box, "span");
+    el(words, "b", {}, name + " ");
+    words.append(text + " ");
+    if (source !== undefined) badge(words, source);
   }
   if (subnet) el(box, "code", {}, subnet);
 }

@@ -43,7 +43,7 @@ function drawProgress(view) {
   const plot = axes(svg, steps.map(s => s.n_subnets), steps.map(s => s.hypervolume),
     {x: "subnets searched", y: "hypervolume, share of the box", fromZero: true});
   const xy = steps.map(s => [plot.px(s.n_subnets), plot.py(s.hypervolume)]);
-  el(svg, "path", {class: "line largest", d: "M" + xy.join("L")});
+  line(plot, xy, "largest");
   walkable(steps.map((s, i) => speaking(mark(plot, "circle", 4, ...xy[i], "mark plain"), {
     lines: [["subnets", s.n_subnets.toLocaleString("en")],
       ["hypervolume", short(s.hypervolume, 4)],

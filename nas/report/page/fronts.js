@@ -14,23 +14,24 @@ function drawFront(view, key) {
   for (const p of all) if (p.level !== level.level) mark(plot, shapeOf(p)[0], 2.2, ...at(p), "faint", .3);
   const knee = strong.find(p => p.id === result.knees[level.level]);
   const answer = strong.find(p => p === view.answer);
+  const called = $("answer").dataset.met === "true" ? "answer" : "nearest";
   const nodes = strong.map(p => {
     const [kind, cls] = shapeOf(p);
-    const title = p.id + (p === answer ? ", the answer" : "") + (p === knee ? ", knee" : "");
+    const title = p.id + (p === answer ? `, the ${called}` : "") + (p === knee ? ", knee" : "");
     return speaking(mark(plot, kind, 5, ...at(p), `mark ${cls}`), about(p, title));
   });
   for (const [role, p] of rivals)
     nodes.push(speaking(mark(plot, "square", 5, ...at(p), "mark rival"), about(p, `${role} baseline`)));
   for (const [p, cls] of [[knee, "knee"], [answer, "chosen"]])
     if (p) mark(plot, "circle", 10, ...at(p), cls);
-  if (answer) label(plot, ...at(answer), "answer");
+  if (answer) label(plot, ...at(answer), called);
   if (knee && knee !== answer) label(plot, ...at(knee), "knee");
   for (const [role, p] of rivals) label(plot, ...at(p), role);
   svg.setAttribute("aria-label",
     `Accuracy against ${quantity.toLowerCase()}, level ${level.level}, ${strong.length} points`);
   walkable(nodes);
   const told = answer ?? knee;
-  if (told && key === "latency_ms") read(svg, about(told, told.id + (told === answer ? ", the answer" : ", knee")));
+  if (told && key === "latency_ms") read(svg, about(told, told.id + (told === answer ? `, the ${called}` : ", knee")));
 }
 /** What the limits forbid, as lines. */
 function drawLimits(plot, key) {
@@ -95,23 +96,19 @@ function drawOver(view) {
   const drawable = ([l, p]) => p && known(p.energy_mj) && known(clock(l));
   const lines = ["largest", "smallest"].map(role =>
     [role, result.levels.map(l => [l, result.baselines[l.level]?.[role]]).filter(drawable)]);
-  const all = lines.flatMap(([, line]) => line);
+  const all = lines.flatMap(([, pairs]) => pairs);
   if (!all.length) return empty(svg, "There are no energy figures.");
   const energy = all.map(([, p]) => p.energy_mj), low = Math.min(...energy);
   const logY = Math.max(...energy) > 4 * low;
   const plot = axes(svg, all.map(([l]) => clock(l)), [...energy, low * (logY ? .65 : .9)],
     {x: `${known(result.levels[0].gpu_mhz) ? "GPU" : "CPU"} clock, MHz`, y: "energy, mJ", logY});
   const nodes = [], names = [];
-  for (const [role, line] of lines.filter(([, line]) => line.length)) {
-    const xy = line.map(([l, p]) => [plot.px(clock(l)), plot.py(p.energy_mj)]);
-    el(svg, "path", {class: `line ${role}`, d: "M" + xy.join("L")});
-    xy.slice(1).forEach(([x, y], i) => { // the line itself is not to be covered
-      for (let t = 0; t < 1; t += .1)
-        plot.taken.push({x: x + (xy[i][0] - x) * t, y: y + (xy[i][1] - y) * t, r: 3, weight: 5});
-    });
-    const [best, p] = line.reduce((a, b) => b[1].energy_mj < a[1].energy_mj ? b : a);
+  for (const [role, pairs] of lines.filter(([, pairs]) => pairs.length)) {
+    const xy = pairs.map(([l, p]) => [plot.px(clock(l)), plot.py(p.energy_mj)]);
+    line(plot, xy, role);
+    const [best, p] = pairs.reduce((a, b) => b[1].energy_mj < a[1].energy_mj ? b : a);
     const cls = role === "largest" ? "mark plain" : "mark early";
-    line.forEach(([l, q], i) => {
+    pairs.forEach(([l, q], i) => {
       const [kind, r] = q === p ? ["diamond", 6] : ["circle", 4];
       nodes.push(speaking(mark(plot, kind, r, ...xy[i], cls), about(q, `${role} at ${mhz(clock(l))}`)));
     });

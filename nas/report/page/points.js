@@ -1,16 +1,19 @@
 // All points of the level that is shown, sorted by a column. Text and, where it is not a number, fill.
 const COLUMNS = [
-  ["Accuracy (%)", "accuracy", accuracy, p => percent2(accuracy(p)), "error_source"],
-  ["Latency (ms)", "expected", p => p.latency_ms,
-    p => short(p.latency_ms) + interval(p.latency_interval_ms), "latency_source"],
-  ["Worst (ms)", "worst", p => p.latency_worst_ms, p => short(p.latency_worst_ms), "latency_source"],
-  ["Energy (mJ)", "energy", p => p.energy_mj, p => short(p.energy_mj), "energy_source"],
+  ["Accuracy (%)", "accuracy, %", accuracy, p => percent2(accuracy(p)), "error_source"],
+  ["Latency (ms)", "expected, ms", p => p.latency_ms, fillLatency, "latency_source"],
+  ["Worst (ms)", "worst, ms", p => p.latency_worst_ms, p => short(p.latency_worst_ms), "latency_source"],
+  ["Energy (mJ)", "energy, mJ", p => p.energy_mj, p => short(p.energy_mj), "energy_source"],
   ["Images leave at", "images leave at", p => 1 - (p.exit_rates ?? [1]).at(-1), strip],
   ["MMACs", "MMACs", p => p.macs, p => short(p.macs / 1e6)],
   ["Point", "point", p => p.id, fillPoint],
 ];
 const sorted = {column: 1, ascending: true};
 
+function fillLatency(cell, p) {
+  el(cell, "b", {}, short(p.latency_ms));
+  el(cell, "small", {}, interval(p.latency_interval_ms));
+}
 function fillPoint(cell, p, result) {
   el(cell, "span", {}, p.id + (result.front.has(p.id) ? " ★" : "") + `, exits ${exits(p)}`);
   const own = Object.entries(CLOCKS).filter(([key]) => known(p[key]));
