@@ -24,6 +24,7 @@ class Times:
 
     ms: Sequence[float]
     drift_pct: float | None = None  # change between the last two windows; None where unknown
+    notes: tuple[str, ...] = ()  # what the tool that timed says besides
 
     @property
     def median_ms(self) -> float:
@@ -32,7 +33,8 @@ class Times:
     def columns(self) -> Row:
         """The columns of a measurement row."""
         p90, p95, p99 = np.percentile(self.ms, (90, 95, 99))
-        return {
+        said: Row = {"notes": "; ".join(self.notes)} if self.notes else {}
+        return said | {
             "latency_ms": round(self.median_ms, 5),
             "latency_p90_ms": round(float(p90), 5),
             "latency_p95_ms": round(float(p95), 5),

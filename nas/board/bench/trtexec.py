@@ -83,16 +83,16 @@ class Trtexec:
         asked = [] if self._precision == "fp32" else [flag]
         try:
             said = list(_lines([self._program, f"--onnx={self._model}", *command, *asked]))
-            check_built(said, self._precision)
+            built = check_built(said, self._precision)
         except BoardError as error:
             if not (asked and option_refused(str(error), flag)):
                 raise
             said = list(_lines([self._program, f"--onnx={self._typed_model()}", *command]))
-            self._note(f"{self._precision} by the types of the network: trtexec has no {flag}")
+            built = [f"{self._precision} by the types of the network: trtexec has no {flag}"]
         if not os.path.exists(aside):
             raise BoardError("trtexec ended well and left no engine; try a newer TensorRT")
-        for warning in builder_warnings(said):
-            self._note(warning)
+        for note in (*built, *builder_warnings(said)):
+            self._note(note)
         _write_notes(self._engine, self.notes)
         os.replace(aside, self._engine)
 
@@ -125,12 +125,13 @@ def option_refused(text: str, flag: str) -> bool:
     return bool(re.search(rf"\b{name}\b", text) and re.search(words, text, re.IGNORECASE))
 
 
-def check_built(said: list[str], precision: str) -> None:
-    """BoardError where the tool says that it builds in other precisions than the one asked for."""
+def check_built(said: list[str], precision: str) -> list[str]:
+    """Words about what the tool says that it builds in; BoardError: not in what was asked for."""
     told = [re.search(r"\bPrecision: ([\w+]+)", line) for line in said]
-    built = [match.group(1) for match in told if match]
-    if built and precision.upper() not in built[-1].upper().split("+"):
-        raise BoardError(f"trtexec was asked for {precision} and builds {built[-1].lower()}")
+    built = [match.group(1).lower() for match in told if match]
+    if built and precision not in built[-1].split("+"):
+        raise BoardError(f"trtexec was asked for {precision} and builds {built[-1]}")
+    return [f"trtexec builds in {built[-1]}"] if built else []
 
 
 def builder_warnings(said: list[str]) -> list[str]:

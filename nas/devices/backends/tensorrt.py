@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from nas.board.bench.trtexec import (
     COMFORTS,
+    builder_warnings,
     check_built,
     find_trtexec,
     no_such_precision,
@@ -83,23 +84,27 @@ def time_tensorrt(
         program = find_trtexec()
         model, times = Path(folder) / "net.onnx", Path(folder) / "times.json"
 
+        notes: list[str] = []
+
         def build(kind: str, *, half: bool) -> str:
             model.write_bytes(onnx_model(net, x, half=half).SerializeToString())
             command = trtexec_command(
                 program, model, times, shape=x.shape, precision=kind, seconds=seconds
             )
-            return _run_without_refused(command, timeout_s=BUILD_S + seconds)
+            return _run_without_refused(command, notes, timeout_s=BUILD_S + seconds)
 
         try:
             text = build(precision, half=False)
-            check_built(text.splitlines(), precision)
+            notes += check_built(text.splitlines(), precision)
         except InputError as error:
             if precision == "fp32" or not option_refused(str(error), f"--{precision}"):
                 raise
             if precision != "fp16":
                 raise InputError(no_such_precision(precision)) from None
             text = build("fp32", half=True)  # TensorRT 11: by the types of the network
-        found = Times(read_times(str(times)))
+            notes.append(f"{precision} by the types of the network: trtexec has no --{precision}")
+        notes += builder_warnings(text.splitlines())
+        found = Times(read_times(str(times)), notes=tuple(dict.fromkeys(notes)))
     told = read_summary(text).get("median")
     if told is not None and abs(told - found.median_ms) > 0.05 * told + 0.01:
         raise InputError(
@@ -109,8 +114,8 @@ def time_tensorrt(
     return found
 
 
-def _run_without_refused(command: list[str], *, timeout_s: float) -> str:
-    """As `run_trtexec`, without the flags for comfort that this release does not know."""
+def _run_without_refused(command: list[str], notes: list[str], *, timeout_s: float) -> str:
+    """As `run_trtexec`, without the flags for comfort that this release does not know: noted."""
     try:
         return run_trtexec(command, timeout_s=timeout_s)
     except InputError as error:
@@ -118,7 +123,8 @@ def _run_without_refused(command: list[str], *, timeout_s: float) -> str:
         left = [part for part in command if part not in refused]
         if left == command:
             raise
-    return _run_without_refused(left, timeout_s=timeout_s)
+    notes.append(f"trtexec has no {', '.join(refused)}: timed without")
+    return _run_without_refused(left, notes, timeout_s=timeout_s)
 
 
 @contextmanager

@@ -280,6 +280,7 @@ class TestPrecisionsOfTensorRT11:
             (release, precision) == ("11", "fp16")
         )
         assert ("trtexec has no --useSpinWait: timed without" in notes) == (release == "11")
+        assert ("trtexec builds in fp32+fp16" in notes) == ((release, precision) == ("8", "fp16"))
         again = Trtexec(self.task(tmp_path, precision), str(tmp_path), 1.0)
         assert set(again.notes) <= set(run.notes)
         assert again.notes[:1] == run.notes[:1]
@@ -297,6 +298,8 @@ class TestPrecisionsOfTensorRT11:
         device = HostDevice(backend="tensorrt", precision="fp16")
         row = device.measure(DIGITS, DIGITS.subnet(DIGITS.smallest), (0,))
         assert row["latency_ms"] < 0.4  # twice as fast as fp32: half was built
+        assert "fp16 by the types of the network: trtexec has no --fp16" in row["notes"]
+        assert "trtexec has no --useSpinWait: timed without" in row["notes"]
 
     def test_another_precision_than_the_one_asked_for_is_no_row(
         self, trtexec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
