@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nas.clash import check_packages
 from nas.version import __version__
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ __all__ = [
     "search_together",
 ]
 CALLED = ("devices", "export", "measure", "search")  # packages that are called as well
+
+check_packages()
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ MAY_IMPORT = {
 ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that they may import
     "version": set(),
     "called": set(),
+    "clash": set(),
     "files": set(),
     "board": set(),
     "runtime": set(),

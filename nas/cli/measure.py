@@ -42,7 +42,9 @@ def measure(
         str | None,
         typer.Option(help="On host pytorch, pytorch-compiled, onnxruntime, tensorrt; `a,b`: both."),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, fp16, int8; `a,b`: both.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="fp32|fp16|int8", help="`a,b`: both.")
+    ] = None,
     batch: Annotated[
         str | None, typer.Option(help="Images per call; `1,8`: both.", show_default="1")
     ] = None,

@@ -8,20 +8,27 @@ from typing import Any
 from nas.pareto.records import PredictorEntry
 
 
+def proxies(entries: Mapping[str, PredictorEntry]) -> str:
+    """Which rows predict the target, said once for all quantities; what `go` means."""
+    named = {(x["proxy"], x["n_proxy_rows"]) for x in entries.values() if x.get("proxy")}
+    told = " and ".join(f"{name}, {n_rows} rows" for name, n_rows in sorted(named))
+    return f"predicted from {told}; go: that proxy ranks the target's own rows well enough"
+
+
 def quality(entry: PredictorEntry) -> str:
     """One line on a proxy: what held-out target rows say of it, and what predicts instead."""
     said = []
     if "srcc" in entry:
         interval, srcc = entry["srcc_interval"], "rank correlation unknown"
         if entry["srcc"] is not None and None not in interval:
-            srcc = f"rank correlation {entry['srcc']:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+            low, high = interval
+            srcc = f"rank correlation {entry['srcc']:.3f} ({low:.3f} to {high:.3f})"
         said.append(
-            f"proxy {entry['proxy']}, {entry['n_proxy_rows']} rows: {srcc}, MAPE "
-            f"{entry['mape_pct']:.1f} % on {entry['n_target_rows']} held-out target rows"
+            f"{srcc}, mean error {entry['mape_pct']:.1f} % on {entry['n_target_rows']} "
+            "held-out rows of the target"
         )
     colour = "green" if entry["decision"] == "go" else "yellow"
-    meaning = "the proxy predicts" if entry["decision"] == "go" else "the proxy is not used"
-    said.append(f"[{colour}]{entry['decision']}[/]: {meaning}")
+    said.append(f"[{colour}]{entry['decision']}[/]")
     if "fallback" in entry:
         said.append(f"{entry['fallback']['model']}, predicts instead")
     return "; ".join(said)

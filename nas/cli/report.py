@@ -36,5 +36,5 @@ def report(
     prepare_folder(out.parent)
     write_report(tables, pareto, out)
     if not quiet:
-        for table, path in zip(tables, pareto, strict=True):
-            print_result(table, path, out)
+        for number, (table, path) in enumerate(zip(tables, pareto, strict=True)):
+            print_result(table, path, out, legend=number == 0)

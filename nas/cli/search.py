@@ -37,13 +37,25 @@ def search(
         ),
     ],
     power_mode: Annotated[
-        str | None, typer.Option(help="Power mode of the target.", rich_help_panel=TARGET)
+        str | None,
+        typer.Option(
+            help="One that `nas devices NAME` lists; its usual one.", rich_help_panel=TARGET
+        ),
     ] = None,
     backend: Annotated[
-        str | None, typer.Option(help="Inference backend of the target.", rich_help_panel=TARGET)
+        str | None,
+        typer.Option(
+            help="tensorrt, pytorch, onnxruntime, ncnn, ...: one that `nas devices NAME` lists.",
+            rich_help_panel=TARGET,
+        ),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, fp16 or int8.", rich_help_panel=TARGET)
+        str | None,
+        typer.Option(
+            metavar="fp32|fp16|int8",
+            help="Arithmetic; the usual one of the device.",
+            rich_help_panel=TARGET,
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Images per inference.", rich_help_panel=TARGET)] = 1,
     supernet: Annotated[
@@ -57,7 +69,11 @@ def search(
         typer.Option(help="CSV `subnet, top1_error_pct` for --space.", rich_help_panel=NETWORKS),
     ] = None,
     proxy: Annotated[
-        str, typer.Option(help="auto, a device name, or a file of rows.", rich_help_panel=COSTS)
+        str,
+        typer.Option(
+            help="Whose rows predict the target: auto (those shipped), a device, a file.",
+            rich_help_panel=COSTS,
+        ),
     ] = "auto",
     measurements: Annotated[
         Path | None,
@@ -69,12 +85,18 @@ def search(
             help="Only write the rows to measure on the target, then stop.", rich_help_panel=COSTS
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(help="Target rows.", rich_help_panel=COSTS)] = 24,
+    samples: Annotated[
+        int,
+        typer.Option(
+            help="Rows of the target that correct the proxy, 8 or more.", rich_help_panel=COSTS
+        ),
+    ] = 24,
     trials: Annotated[int, typer.Option(help="Subnets to search.", rich_help_panel=SEARCH)] = 1000,
     sampler: Annotated[
         str,
         typer.Option(
-            help="nsga2; surrogate: fewer subnets, chosen by a model; optuna:TPESampler.",
+            metavar="nsga2|surrogate|optuna:NAME",
+            help="surrogate: fewer subnets, chosen by a model; NAME as in optuna:TPESampler.",
             rich_help_panel=SEARCH,
         ),
     ] = "nsga2",
@@ -85,30 +107,33 @@ def search(
         list[str] | None,
         typer.Option(
             "--objective",
-            help="Minimise this as well: latency_worst_ms or params.",
+            metavar="latency_worst_ms|params",
+            help="Minimise this as well as error, latency and energy.",
             rich_help_panel=SEARCH,
         ),
     ] = None,
     clocks: Annotated[
         str,
         typer.Option(
-            help="gpu, or all: CPU and memory clocks are searched too.", rich_help_panel=TARGET
+            metavar="gpu|all",
+            help="all: CPU and memory clocks are searched too.",
+            rich_help_panel=TARGET,
         ),
     ] = "gpu",
     seed: Annotated[
         int, typer.Option(help="The same seed gives the same file.", rich_help_panel=SEARCH)
     ] = 0,
     max_latency_ms: Annotated[
-        float | None, typer.Option(help="Expected latency.", rich_help_panel=LIMITS)
+        float | None, typer.Option(help="Mean over the images.", rich_help_panel=LIMITS)
     ] = None,
     max_worst_latency_ms: Annotated[
-        float | None, typer.Option(help="No exit taken.", rich_help_panel=LIMITS)
+        float | None, typer.Option(help="Of an image that takes no exit.", rich_help_panel=LIMITS)
     ] = None,
     max_energy_mj: Annotated[
-        float | None, typer.Option(help="Energy per inference.", rich_help_panel=LIMITS)
+        float | None, typer.Option(help="Mean over the images.", rich_help_panel=LIMITS)
     ] = None,
     max_error_pct: Annotated[
-        float | None, typer.Option(help="Top-1 error.", rich_help_panel=LIMITS)
+        float | None, typer.Option(help="Images answered wrongly.", rich_help_panel=LIMITS)
     ] = None,
     max_params: Annotated[
         float | None,
@@ -140,7 +165,8 @@ def search(
         bool,
         typer.Option(
             "--instant",
-            help="No search: a trained optimiser proposes subnets.",
+            help="No search: a trained optimiser proposes 100 subnets. Pays where scoring is slow; "
+            "with the zoo a search is as fast.",
             rich_help_panel=SEARCH,
         ),
     ] = False,
@@ -271,9 +297,9 @@ def _print(
     else:
         if shared is not None:
             print_shared(shared)
-        for table in tables:
+        for number, table in enumerate(tables):
             home = folder if shared is None else folder / table.content["device"]["name"]
-            print_result(table, home / "pareto.json", home / "report.html")
+            print_result(table, home / "pareto.json", home / "report.html", legend=number == 0)
 
 
 class _Screen:

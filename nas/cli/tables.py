@@ -13,7 +13,7 @@ from rich.table import Table
 from nas.cli.answer import Comparison, answer, digits, next_steps, sentence
 from nas.cli.cautions import cautions
 from nas.cli.output import command_text
-from nas.cli.quality import quality
+from nas.cli.quality import proxies, quality
 from nas.pareto import Level, ParetoTable, Point
 from nas.pareto.records import DeviceEntry, SearchEntry
 from nas.report.verified import verified_cost_lines
@@ -32,19 +32,25 @@ COLUMNS = {
 DROPPED = ("exits", "worst", "latency", "energy")  # in this order, where the screen is narrow
 
 
-def print_result(table: ParetoTable, pareto: Path, report: Path) -> None:
-    """Print what the file `pareto` and its `report` hold; the answer comes last."""
+def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool = True) -> None:
+    """Print what the file `pareto` and its `report` hold; the answer comes last.
+
+    Of several results one after the other the first has the `legend`.
+    """
     out = Console(highlight=False)
     device = table.content["device"]
     described = f"{device['name']} {device['power_mode'] or ''} {device['backend']}"
     out.print(f"\n[bold]{described} {device['precision']} batch {device['batch']}[/]")
     out.print(_sources(device))
-    for name, entry in table.content["predictors"].items():
+    predictors = table.content["predictors"]
+    if any(entry.get("proxy") for entry in predictors.values()):
+        out.print(proxies(predictors))
+    for name, entry in predictors.items():
         out.print(f"{name}: {quality(entry)}")
     for line in [*_search(table.content.get("search", {})), *_verified(table)]:
         out.print(line, markup=False)
     compared, point = Comparison.of(table), answer(table)
-    _print_levels(out, compared)
+    _print_levels(out, compared, legend=legend)
     for caution in cautions(table, point):
         out.print(f"[bold black on yellow] WARNING [/] {caution.text}")
         if caution.command:
@@ -68,7 +74,7 @@ def _sources(device: DeviceEntry) -> str:
     return f"[bold black on yellow] SIMULATED, NOT MEASURED [/] {said}"
 
 
-def _print_levels(out: Console, compared: Comparison) -> None:
+def _print_levels(out: Console, compared: Comparison, *, legend: bool) -> None:
     """One row per level, with the columns that there is room for, and what they mean."""
     base = compared.baseline
     out.print(
@@ -84,6 +90,8 @@ def _print_levels(out: Console, compared: Comparison) -> None:
         if out.measure(shown, options=unbounded).maximum <= out.width:
             break
     out.print(shown)
+    if not legend:
+        return
     more = "slower, as its clock is"
     if compared.saving == "energy":
         more = "more energy, as slow clocks draw idle power for longer"
@@ -137,7 +145,8 @@ def _cells(compared: Comparison, point: Point | None) -> dict[str, str]:
 
 
 def _clock(level: Level) -> str:
-    return f"{level['gpu_mhz'] if level['gpu_mhz'] is not None else level['cpu_mhz']:g}"
+    """In whole MHz; the answer below has it exactly."""
+    return f"{level['gpu_mhz'] if level['gpu_mhz'] is not None else level['cpu_mhz']:.0f}"
 
 
 def _exits(point: Point) -> str:
