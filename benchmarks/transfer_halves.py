@@ -82,10 +82,8 @@ def _judged(name: str, folder: Path, family: str) -> Iterator[dict[str, Any]]:
             model = TransferPredictor(columns, prior=prior).fit(X[rows], np.exp(truth[rows]))
             for setting, log_cost in _mixed(model, X[rest]).items():
                 found = about | {"method": setting} | score(t, log_cost)
-                if setting == SHIPPED:
-                    found |= _explained(model, t, Z[rest])
-                    if choice == "chosen" and k in INTERVAL_KS:
-                        found |= _inside(model, X[rest], t)
+                if setting == SHIPPED and choice == "chosen" and k in INTERVAL_KS:
+                    found |= _inside(model, X[rest], t)
                 yield found
             adapted = ada_proxy(F, Z, rows, truth[rows], lines)[rest]
             yield about | {"method": "AdaProxy"} | score(t, adapted)
@@ -103,12 +101,6 @@ def _mixed(model: TransferPredictor, X: np.ndarray) -> dict[str, np.ndarray]:
         name: shares_of(model.parts_, usual, None, doubt=doubt) @ means
         for name, (usual, doubt) in SETTINGS.items()
     }
-
-
-def _explained(model: TransferPredictor, t: np.ndarray, Z: np.ndarray) -> dict[str, float]:
-    """How well proxies alone rank the given rows, each from the others: what says they explain."""
-    found = score(np.log(model.y_), np.log(model.proxies_alone()))["srcc"]
-    return {"proxies_alone": found}
 
 
 def _inside(model: TransferPredictor, X: np.ndarray, t: np.ndarray) -> dict[str, float]:

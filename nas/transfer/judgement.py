@@ -51,9 +51,9 @@ class Judgement:
     def pool_fits(self) -> bool | None:
         """Whether the proxies, mixed as the rows ask, behave like this device; None: too few rows.
 
-        On 59 measured device settings (`docs/method.md`) the answer is wrongly no for 4 % and
-        wrongly yes for one in six of those that no pool explains, from 30 rows; for one in five and
-        one in seven at ten.
+        On 59 measured device settings, families left out, the answer is wrongly no for 6 % of the
+        devices that a pool explains, and wrongly yes for a sixth of the others, from 30 rows; for
+        21 % and a quarter at ten (`benchmarks/transfer_unlike.py`).
         """
         if self.n_subnets < MIN_SUBNETS or np.isnan(self.pool_srcc):
             return None

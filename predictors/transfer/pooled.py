@@ -207,19 +207,12 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
     def proxies_alone(self) -> Floats:
         """Costs (k,) of the fitted rows that the proxies alone say, each subnet from the others.
 
-        The proxies' costs are weighed as the other rows ask, but features say nothing: how well
-        these rank the rows tells whether any proxy, or mix of them, behaves like the target.
+        How well they rank the rows tells whether proxies, or a mix of them, behave like the target.
         """
         check_is_fitted(self)
-        log_y, link = np.log(self.y_), Link(self.design_, self.design_)
-        nothing = np.full(2 * len(self.design_.rows.blocks), NOTHING)
-        hypotheses = [
-            Hypothesis(np.array([ALONE_SLOPE, mix, *nothing, 0.0, noise]), 0.0)
-            for mix in np.log(ALONE_MIX)
-            for noise in np.log(LINE_NOISE)
-        ]
-        seen = [Posterior.of(h, self.design_, link, log_y) for h in hypotheses]
-        cost: Floats = np.exp(log_y - Mixture.of(seen).left_out(self.design_.groups))
+        log_y = np.log(self.y_)
+        left_out = alone(self.design_, log_y).left_out(self.design_.groups)
+        cost: Floats = np.exp(log_y - left_out)
         return cost
 
     def _belief(self, X: Floats) -> tuple[Floats, Floats]:
@@ -266,3 +259,15 @@ def _sizes(theta: Floats) -> Floats:
 
 def _noisier(theta: Floats, factor: float) -> Floats:
     return np.append(theta[:-1], theta[-1] + np.log(factor))
+
+
+def alone(design: Design, log_y: Floats) -> Mixture:
+    """What the proxies' costs say, weighed as the rows ask; features say nothing."""
+    nothing = np.full(2 * len(design.rows.blocks), NOTHING)
+    hypotheses = [
+        Hypothesis(np.array([ALONE_SLOPE, mix, *nothing, 0.0, noise]), 0.0)
+        for mix in np.log(ALONE_MIX)
+        for noise in np.log(LINE_NOISE)
+    ]
+    link = Link(design, design)
+    return Mixture.of([Posterior.of(h, design, link, log_y) for h in hypotheses])
