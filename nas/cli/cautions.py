@@ -54,7 +54,9 @@ def _infeasible(table: ParetoTable) -> list[Caution]:
     if not empty:
         return []
     bounds = table.content.get("search", {}).get("bounds", {})
-    limits = [f"{k} {v:g}" for k, v in bounds.items() if isinstance(v, int | float)]
+    limits = [
+        f"--{k.replace('_', '-')} {v:g}" for k, v in bounds.items() if isinstance(v, int | float)
+    ]
     return [
         Caution(
             f"level {', '.join(empty)}: no configuration was found within "

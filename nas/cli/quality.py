@@ -12,7 +12,7 @@ def proxies(entries: Mapping[str, PredictorEntry]) -> str:
     """Which rows predict the target, said once for all quantities; what `go` means."""
     named = {(x["proxy"], x["n_proxy_rows"]) for x in entries.values() if x.get("proxy")}
     told = " and ".join(f"{name}, {n_rows} rows" for name, n_rows in sorted(named))
-    return f"predicted from {told}; go: that proxy ranks the target's own rows well enough"
+    return f"proxy: {told}; go: it ranks the target's own rows well enough to predict"
 
 
 def quality(entry: PredictorEntry) -> str:

@@ -46,7 +46,7 @@ def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool
     if any(entry.get("proxy") for entry in predictors.values()):
         out.print(proxies(predictors))
     for name, entry in predictors.items():
-        out.print(f"{name}: {quality(entry)}")
+        out.print(f"{name.split('_')[0]}: {quality(entry)}")
     for line in [*_search(table.content.get("search", {})), *_verified(table)]:
         out.print(line, markup=False)
     compared, point = Comparison.of(table), answer(table)
@@ -90,19 +90,19 @@ def _print_levels(out: Console, compared: Comparison, *, legend: bool) -> None:
         if out.measure(shown, options=unbounded).maximum <= out.width:
             break
     out.print(shown)
-    if not legend:
-        return
-    more = "slower, as its clock is"
-    if compared.saving == "energy":
-        more = "more energy, as slow clocks draw idle power for longer"
     cells = [str(cell) for column in shown.columns for cell in column.cells]
-    out.print(
-        "equal: cheapest point no less accurate; knee: best trade; ~: predicted error\n"
-        f"saved: {compared.saving}"
-        + f"; minus: {more}" * any(cell.startswith("-") and cell != "-" for cell in cells)
-        + "; *: not from where the heading says" * any(cell.startswith("*") for cell in cells)
-        + "; 1@0.7: leaves at exit 1 when 70 % sure" * ("exits" not in left_out)
-    )
+    marks = {"~": "~: predicted error", "*": "*: not from where the heading says"}
+    used = [words for mark, words in marks.items() if any(c.startswith(mark) for c in cells)]
+    if legend:
+        more = "slower, as its clock is"
+        if compared.saving == "energy":
+            more = "more energy, as slow clocks draw idle power for longer"
+        less = any(cell.startswith("-") and cell != "-" for cell in cells)
+        exits = ["1@0.7: leaves at exit 1 when 70 % sure"] * ("exits" not in left_out)
+        out.print("equal: cheapest point no less accurate; knee: best trade")
+        used = [f"saved: {compared.saving}" + f"; minus: {more}" * less, *exits, *used]
+    if used:
+        out.print("; ".join(used))
 
 
 def _levels(compared: Comparison, left_out: Collection[str]) -> Table:

@@ -116,7 +116,7 @@ def test_doubts_are_said_with_cause_and_next_command() -> None:
     assert "ranks with only -0.548" in no_go.text
     assert no_go.command[:2] == ("nas search", "--device nano")
     assert no_go.command[-1] == "--plan plan.csv"
-    assert infeasible.text.startswith("level 3: no configuration was found within max_latency_ms")
+    assert infeasible.text.startswith("level 3: no configuration was found within --max-latency-ms")
     assert "0.500 to 9.00 ms" in wide.text
     assert "5.5 to 17.4 % (95 % binomial interval)" in few.text
 
