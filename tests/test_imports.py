@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "files": set(),
     "board": set(),
     "runtime": set(),
+    "start": {"board", "runtime"},
     "onnx": set(),
     "pareto": {"files"},
     "samplers": {"pareto"},

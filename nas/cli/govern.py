@@ -55,6 +55,9 @@ def govern(
         "governor.json"
     ),
     port: Annotated[int, typer.Option(help="On a board: Prometheus text; 0: none.")] = 0,
+    memory_mb: Annotated[
+        float | None, typer.Option("--memory", help="On a board: MB of prepared networks.")
+    ] = None,
     root: Annotated[Path, typer.Option(help="Root of the board's files.", hidden=True)] = Path("/"),
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print the rows.")] = False,
@@ -95,7 +98,7 @@ def govern(
             )
         from nas.cli.govern_board import Running, govern_board
 
-        running = Running(period_ms, images, n_images, seconds, state, port, root)
+        running = Running(period_ms, images, n_images, seconds, state, port, root, memory_mb)
         govern_board(manifest, asked, running, quiet=quiet)
     except (ManifestError, BoardError) as fault:
         raise InputError(str(fault)) from None

@@ -9,20 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nas.board.control.journal import Journal
-from nas.board.control.levels import BoardSensors, LevelClock
-from nas.board.control.pins import find_clocks
-from nas.board.control.sensors import open_sensor
-from nas.board.control.stop import stopping
-from nas.board.control.sysfs import BoardError, Sysfs
-from nas.runtime import Engine, Manifest, read_manifest
+from nas.board.control.sysfs import Sysfs
+from nas.runtime import Manifest, read_manifest
 from nas.runtime.files import plain_size
-from nas.runtime.governor import Governor
-from nas.runtime.live import Live, every
-from nas.runtime.metrics import serve
-from nas.runtime.policies import Demands, check_demands
-from nas.runtime.scenarios import delays
-from nas.runtime.table import manifest_table
+from nas.runtime.live import Live
+from nas.runtime.policies import Demands
+from nas.start.govern import Load, govern_frames
 from search_spaces import InputError
 
 MAX_IMAGES = 1 << 32  # bytes; mapped, not read
@@ -38,6 +30,7 @@ class Running(NamedTuple):
     state: Path
     port: int
     root: Path
+    memory_mb: float | None = None  # of prepared networks
 
 
 def govern_board(
@@ -51,55 +44,21 @@ def govern_board(
     """Run until Ctrl-C or for `seconds`; every touched file is put back. Returns what ran."""
     from nas.cli.output import console
 
-    for name in ("period_ms", "n_images"):
-        if not getattr(running, name) > 0:
-            raise InputError(f"`{name}` must be positive, got {getattr(running, name):g}")
+    for name in ("period_ms", "n_images", "memory_mb"):
+        value = getattr(running, name)
+        if value is not None and not value > 0:
+            raise InputError(f"`{name}` must be positive, got {value:g}")
     manifest = read_manifest(str(folder))
-    table = manifest_table(manifest)
-    described = manifest.content["device"]
-    if not demands.floor_error_pct:
-        demands = demands._replace(floor_error_pct=float(table.error_pct.max()))
-    check_demands(table, demands, running.n_images)
-    fs = fs or Sysfs(str(running.root))
-    engine = Engine(manifest)
-    governor = Governor([table], [demands], delays(table.n_levels, described["processor"]))
-    screen = console(quiet=quiet)
-    with stopping(), Journal(fs, about={"what": "nas govern"}) as journal:
-        kind = described["processor"]
-        clocks = LevelClock(journal, find_clocks(fs, {}), kind, table.mhz.tolist())
-        sensors = BoardSensors(fs, _sensor(fs, journal))
-        for id_ in table.ids:
-            engine.prepare(id_)
-        run_image, state = _runner(engine, table.ids), str(running.state)
-        live = Live(governor, run_image, clocks, sensors, state, screen.print)
-        server = serve(live.metrics, running.port) if running.port else None
-        screen.print(f"governing {described['name']}: state in {running.state}; Ctrl-C ends it")
-        try:
-            frames = _frames(manifest, table.ids[0], running)
-            live.run(every(running.period_ms / 1e3, frames, running.seconds))
-        finally:
-            if server is not None:
-                server.shutdown()
-    counted = live.metrics.counters
-    screen.print(
-        f"{counted['frames']:.0f} frames, {counted['late_frames']:.0f} late, "
-        f"{counted['joules']:.1f} J; the clocks are as they were"
+    frames = _frames(manifest, manifest.ids[0], running)
+    return govern_frames(
+        *(manifest, demands),
+        Load(frames, running.n_images, running.period_ms, running.seconds),
+        fs or Sysfs(str(running.root)),
+        state=str(running.state),
+        port=running.port,
+        memory_mb=running.memory_mb,
+        say=console(quiet=quiet).print,
     )
-    return live
-
-
-def _sensor(fs: Sysfs, journal: Journal) -> Any:
-    try:
-        return open_sensor(fs, {}, journal)
-    except BoardError:  # power is then the table's, and said to be
-        return None
-
-
-def _runner(engine: Engine, ids: list[str]) -> Any:
-    def run(row: int, image: np.ndarray) -> int:
-        return int(engine(ids[row], image[None]).exits[0])
-
-    return run
 
 
 def _frames(manifest: Manifest, id_: str, running: Running) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import onnx
 import torch
 
+from nas.export.carry import START, write_start
 from nas.export.every_level import governing
 from nas.export.plan import Export, Network
 from nas.export.shared import not_shared, write_shared
@@ -79,6 +80,7 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> Manifes
         "files": files,
     }
     _add_shared(content, export, folder)
+    files[START] = _described(folder / write_start(folder))
     _add_governing(content, export)
     _add_traces(content, export, folder)
     _dump(content, folder)  # the check reads the folder as a board does
@@ -207,11 +209,23 @@ def readme(content: ManifestContent) -> str:
         "",
         "A network is a chain of segments, one per exit. Run the first; where the largest "
         "probability of softmax(logits / temperature) reaches the threshold, stop; otherwise give "
-        "its `features` to the next one. `nas/runtime` does that with Python 3.8, numpy and "
-        "onnxruntime alone; copy it beside this folder:",
+        "its `features` to the next one. `run.pyz` does that with Python 3.8 or later, numpy and "
+        "onnxruntime alone:",
+        "",
+        "```sh",
+        "python3 run.pyz classify image.png",
+        "python3 run.pyz benchmark",
+        "python3 run.pyz govern --target-ms 20 --floor-error-pct 9",
+        "python3 run.pyz --help",
+        "```",
+        "",
+        "From a program of your own:",
         "",
         "```python",
-        "from runtime import Engine, read_manifest",
+        "import sys",
+        "",
+        'sys.path.insert(0, "run.pyz")',
+        "from nas.runtime import Engine, read_manifest",
         "",
         'manifest = read_manifest(".")',
         "engine = Engine(manifest)",
@@ -238,7 +252,7 @@ def _for_tensorrt(content: ManifestContent) -> list[str]:
         "One engine per segment, for batches of 1 to 8 images:",
         "",
         "```sh",
-        *(_trtexec(name, f["input"], fp16) for name, f in content["files"].items()),
+        *(_trtexec(name, f["input"], fp16) for name, f in content["files"].items() if "input" in f),
         "```",
     ]
 

@@ -94,7 +94,9 @@ class Engine:
     def logits(self, network: str, images: np.ndarray) -> list[np.ndarray]:
         """Logits of every exit of a network, none left early: for checks."""
         x, found = images, []
-        for file in self.manifest.content["networks"][network]["segments"]:
+        segments = self.manifest.content["networks"][network]["segments"]
+        self.sessions.use(segments)
+        for file in segments:
             *features, logits = self.sessions(file).run(None, {"input": x})
             found.append(logits)
             x = features[0] if features else x

@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterable, Iterator, Protocol, Tuple
 
 import numpy as np
 
+from .foresight import foreseen
 from .governor import Governor, Job
 from .metrics import Metrics
 
@@ -54,6 +55,9 @@ class Live:
     """Runs frames of one model; `run_image(row, image)` answers one image with its exit.
 
     `say` gets a line when a demand has to yield, and when all are met again.
+
+    `prepare(row)` makes a row ready, which is not counted as the time of its image; `foresee(rows)`
+    is told what may run next, the likeliest first.
     """
 
     def __init__(
@@ -64,9 +68,12 @@ class Live:
         sensors: Sensors,
         state: str = "",
         say: Callable[[str], object] = lambda line: None,
+        prepare: Callable[[int], None] = lambda row: None,
+        foresee: Callable[[list[int]], None] = lambda rows: None,
     ) -> None:
         self.governor, self.run_image, self.clocks = governor, run_image, clocks
         self.sensors, self.state, self.say, self.metrics = sensors, state, say, Metrics()
+        self.prepare, self.foresee = prepare, foresee
         self.model = governor.models[0]
         self.level, self.hands_off, self.slowed = clocks.level, -np.inf, False
         self.waiting: deque[Arrival] = deque()
@@ -108,6 +115,7 @@ class Live:
                 if not i or self.waiting or not self.governor.holds(job, self.level):
                     row = self._decide(job, now, running=i > 0)
                 looked = now
+            self.prepare(row)
             start, level = self._now(), self.level
             answers.append(self.run_image(row, image))
             took_ms += (self._now() - start) * 1e3
@@ -118,6 +126,7 @@ class Live:
         self.metrics.frame((self._now() - arrived_s) * 1e3, target, len(images))
         if not self.waiting:
             self._set(self.governor.rest(self.level, self._now() * 1e3), "idle")
+            self.foresee(foreseen(self.governor, len(images), self.level, self._now() * 1e3))
         return answers
 
     def _come(self) -> float:

@@ -14,6 +14,7 @@ from nas.board.control.sysfs import BoardError
 from nas.cli.govern_board import Running, govern_board
 from nas.runtime.live import Live
 from nas.runtime.policies import Demands
+from nas.start.main import main as start
 from tests.nas.board.conftest import root
 from tests.nas.board.fake_board import FakeKernel, build, state
 from tests.nas.conftest import Digits, nas, refused
@@ -182,4 +183,18 @@ def test_a_target_nobody_meets_is_refused_before_a_clock_is_touched(
     common = "--manifest", board, "--root", root, "--quiet"
     refused(nas("govern", *common, "--target-ms", 0.001), "--target-ms 0.001", "the fastest")
     refused(nas("govern", *common, "--target-ms", 9, "--images", root / "x.npy"), "cannot read")
+    assert state(root) == before
+
+
+def test_a_copied_folder_governs_within_little_memory(
+    board: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run.pyz govern` on a tree of files: real networks, most of them not kept."""
+    build("nano-jp4", root)
+    before = state(root)
+    told = "--state", str(tmp_path / "governor.json"), "--root", str(root)
+    load = "--target-ms", "50", "--period-ms", "30", "--n-images", "2", "--seconds", "1"
+    start(str(board), ["govern", *load, *told, "--memory", "0.3"])
+    assert "the clocks are as they were" in capsys.readouterr().out
+    assert json.loads((tmp_path / "governor.json").read_text())["frames"] >= 1
     assert state(root) == before

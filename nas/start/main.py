@@ -1,0 +1,160 @@
+"""The command line of an export: `python3 run.pyz classify`, `benchmark`, `govern`, `list`."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from nas.board.control.sysfs import BoardError, Sysfs
+from nas.runtime import Engine, Manifest, ManifestError, read_manifest
+from nas.runtime.policies import Demands
+from nas.start.benchmark import benchmark
+from nas.start.govern import Load, govern_frames
+from nas.start.images import fitted, read_image
+
+
+def main(folder: str, arguments: Sequence[str] | None = None) -> None:
+    """Run the command on the export in `folder`; one line and exit code 1 for what cannot be."""
+    asked = _parser(folder).parse_args(arguments)
+    try:
+        asked.run(read_manifest(asked.manifest), asked)
+    except (ManifestError, BoardError) as fault:
+        print(f"run.pyz: {fault}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def classify(manifest: Manifest, asked: Any) -> None:
+    """Print class, confidence and exit of every image."""
+    id_ = asked.id or most_accurate(manifest)
+    images = manifest.normalise(_images(manifest, id_, asked.images))
+    answers = Engine(manifest, threads=asked.threads)(id_, images)
+    names = manifest.content["input"]["classes"]
+    for i, path in enumerate(asked.images):
+        number = int(answers.classes[i])
+        row = {"image": path, "class": names[number] if names else number, "configuration": id_}
+        row.update(confidence=round(float(answers.confidence[i]), 4), exit=int(answers.exits[i]))
+        text = f"{path}: {row['class']}, {100 * row['confidence']:.1f} % sure, exit {row['exit']}"
+        print(json.dumps(row) if asked.json else f"{text}, {id_}")
+
+
+def list_configurations(manifest: Manifest, asked: Any) -> None:
+    """Print what can be chosen, with the figures of the table."""
+    print(f"{'id':24} {'level':>5} {'error %':>8} {'ms':>9} {'mJ':>9}  exits asked")
+    for found in manifest.content["configurations"]:
+        row: dict[str, Any] = {**found}
+        figures = (row.get(key) for key in ("top1_error_pct", "latency_ms", "energy_mj"))
+        error, ms, mj = (f"{value:.3f}" if value is not None else "-" for value in figures)
+        asks = manifest.network(found["id"])["exits"]
+        print(f"{found['id']:24} {found['level']:5} {error:>8} {ms:>9} {mj:>9}  {asks}")
+
+
+def measure(manifest: Manifest, asked: Any) -> None:
+    """Print what configurations really take on this machine."""
+    ids = asked.id or _spread(manifest, asked.n)
+    for row in benchmark(manifest, ids, repeats=asked.repeats, threads=asked.threads):
+        print(
+            json.dumps(row)
+            if asked.json
+            else f"{row['id']}: {row['median_ms']:.3f} ms median, {row['p99_ms']:.3f} p99, no exit "
+            f"taken; prepared in {row['prepare_ms']:.1f} ms, {row['memory_mb']:.1f} MB (measured)"
+        )
+
+
+def govern(manifest: Manifest, asked: Any) -> None:
+    """Frames under the governor until Ctrl-C, or for `seconds`."""
+    if asked.n_images < 1 or not asked.period_ms > 0 or asked.seconds < 0:
+        raise ManifestError("--n-images and --period-ms must be positive, --seconds not negative")
+    demands = Demands(asked.target_ms, asked.floor_error_pct, asked.power_w, asked.energy_mj)
+    demands = demands._replace(temperature_c=asked.temperature_c)
+    load = Load(_frames(manifest, asked), asked.n_images, asked.period_ms, asked.seconds)
+    govern_frames(
+        *(manifest, demands, load, Sysfs(asked.root)),
+        state=asked.state,
+        port=asked.port,
+        memory_mb=asked.memory,
+    )
+
+
+def most_accurate(manifest: Manifest) -> str:
+    """The configuration with the least error; of several the one that takes least time."""
+
+    def order(found: Any) -> tuple[float, float]:
+        return found.get("top1_error_pct", 100.0), found.get("latency_ms", 0.0)
+
+    return min(manifest.content["configurations"], key=order)["id"]
+
+
+def _images(manifest: Manifest, id_: str, paths: Sequence[str]) -> np.ndarray:
+    """uint8 (N, C, H, W) as the network of `id_` takes them."""
+    shape = manifest.content["files"][manifest.network(id_)["segments"][0]]["input"]
+    return np.stack([fitted(read_image(path), shape) for path in paths])
+
+
+def _frames(manifest: Manifest, asked: Any) -> Iterator[np.ndarray]:
+    """Frames of the images over and over; of noise without images."""
+    first = manifest.ids[0]
+    if asked.images:
+        images = manifest.normalise(_images(manifest, first, asked.images))
+    else:
+        shape = manifest.content["files"][manifest.network(first)["segments"][0]]["input"]
+        images = np.random.default_rng(0).standard_normal((64, *shape)).astype(np.float32)
+    for start in itertools.count(0, asked.n_images):
+        yield images[np.arange(start, start + asked.n_images) % len(images)]
+
+
+def _spread(manifest: Manifest, n: int) -> list[str]:
+    """`n` configurations of different networks, spread over the file."""
+    firsts = {c["network"]: c["id"] for c in reversed(manifest.content["configurations"])}
+    ids = [id_ for id_ in manifest.ids if id_ in set(firsts.values())]
+    return [ids[i] for i in sorted(set(np.linspace(0, len(ids) - 1, max(n, 1)).astype(int)))]
+
+
+def _parser(folder: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("run.pyz", description="Runs the networks of this folder.")
+    parser.add_argument("--manifest", default=folder, help="exported folder (default: this one)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    found = _command(commands, "list", list_configurations, "what can be chosen")
+    found = _command(commands, "classify", classify, "answer image files")
+    found.add_argument("images", nargs="+", help=".npy, .png, .ppm; with Pillow any other")
+    found.add_argument("--id", help="a configuration (default: the most accurate)")
+    found.add_argument("--threads", type=int, default=1)
+    found.add_argument("--json", action="store_true", help="one object a line")
+
+    found = _command(commands, "benchmark", measure, "what configurations take here")
+    found.add_argument("--id", action="append", help="a configuration; may be repeated")
+    found.add_argument("--n", type=int, default=5, help="without --id: so many, spread (5)")
+    found.add_argument("--repeats", type=int, default=200, help="images of each (200)")
+    found.add_argument("--threads", type=int, default=1)
+    found.add_argument("--json", action="store_true", help="one object a line")
+
+    found = _command(commands, "govern", govern, "choose subnet, exits and clock for every frame")
+    found.add_argument("images", nargs="*", help="images of the frames (default: noise)")
+    found.add_argument("--target-ms", type=float, required=True, help="arrival to last answer")
+    found.add_argument("--floor-error-pct", type=float, default=0.0, help="largest error")
+    found.add_argument("--power-w", type=float, help="whole board, while a frame runs")
+    found.add_argument("--energy-mj", type=float, help="whole board, of one image")
+    found.add_argument("--temperature-c", type=float, help="slower clocks above it")
+    found.add_argument("--period-ms", type=float, default=100.0, help="a frame every so often")
+    found.add_argument("--n-images", type=int, default=1, help="images of a frame")
+    found.add_argument("--seconds", type=float, default=0.0, help="0: until Ctrl-C")
+    found.add_argument("--memory", type=float, help="MB of prepared networks (default: no limit)")
+    found.add_argument("--state", default="governor.json", help="its state as JSON")
+    found.add_argument("--port", type=int, default=0, help="Prometheus text; 0: none")
+    found.add_argument("--root", default=os.sep, help=argparse.SUPPRESS)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, words: str) -> Any:
+    made = commands.add_parser(name, help=words, description=words)
+    made.set_defaults(run=run)
+    return made
