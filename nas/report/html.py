@@ -6,6 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ def short(value: object, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+@cache
 def environment() -> Environment:
     """Templates of this folder, with the filters `short`, `exits`, `leaving` and `signed`."""
     loader = PackageLoader("nas", "report")

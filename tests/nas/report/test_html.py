@@ -17,6 +17,7 @@ from nas.pareto import ParetoTable
 from nas.report import write_report
 from nas.report.html import labels, short
 from search_spaces import ResNetSpace, get_space
+from tests.nas.conftest import nas
 
 HOSTILE = "</script><b>bold</b><!--"
 
@@ -276,6 +277,20 @@ def test_two_results_of_one_device_have_names_of_their_own() -> None:
     one, other = (ParetoTable(cast(Any, synthetic_pareto())) for _ in range(2))
     assert labels([one]) == ["xavier-nx"]
     assert labels([one, other]) == ["xavier-nx 20W resnet-cifar 1", "xavier-nx 20W resnet-cifar 2"]
+
+
+def test_several_results_make_one_page_where_it_is_said(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.json", "b.json")]
+    for path in paths:
+        path.write_text(json.dumps(synthetic_pareto()), encoding="utf-8")
+    asked = "report", "--pareto", paths[0], "--pareto", paths[1], "--quiet"
+    refused = nas(*asked)
+    assert refused.code == 1
+    assert "several --pareto need --out" in refused.err
+    done = nas(*asked, "--out", tmp_path / "both.html")
+    assert done.code == 0, done.err
+    page = Page((tmp_path / "both.html").read_text(encoding="utf-8"))
+    assert [r["file"] for r in embedded(page)["results"]] == [str(path) for path in paths]
 
 
 def test_absent_figures_are_dashes(tmp_path: Path) -> None:
