@@ -28,7 +28,7 @@ def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
     from nas.devices import level_numbers
     from nas.files import prepare_folder
     from nas.measure.run import described, run_jobs
-    from nas.measure.table import Table
+    from nas.measure.table import Table, held_table
     from nas.measure.wanted import read_wanted, wanted_jobs
     from nas.remote.session import FailedRowsError
     from search_spaces import InputError
@@ -44,16 +44,17 @@ def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
         wanted = wanted.only(level_numbers(on, s.levels))
     jobs, of = wanted_jobs(wanted, on, repeats=s.n_repeats, seed=s.seed)
     listener.say(_announced(wanted, on))
-    table = Table(s.out)
-    if s.redo_noisy:
-        _drop_doubtful(wanted, on, table, listener)
-    try:
-        told = described(run_jobs(s, jobs, table, listener))
-    except FailedRowsError:
-        if wanted.table is not None:
-            with suppress(InputError):  # what did run is of use; then the failure is said
-                _verify(wanted, on, of, table, s.command, listener)
-        raise
+    with held_table(s.out):
+        table = Table(s.out)
+        if s.redo_noisy:
+            _drop_doubtful(wanted, on, table, listener)
+        try:
+            told = described(run_jobs(s, jobs, table, listener))
+        except FailedRowsError:
+            if wanted.table is not None:
+                with suppress(InputError):  # what did run is of use; then the failure is said
+                    _verify(wanted, on, of, table, s.command, listener)
+            raise
     if wanted.table is not None:
         return told | {"verified_cost": _verify(wanted, on, of, table, s.command, listener)}
     _say_clocks(table.rows, of, on, listener)
