@@ -44,3 +44,9 @@ def test_every_path_that_the_readme_names_exists():
         named = "".join(path)
         if not named.startswith("runs/"):
             assert (ROOT / named).exists(), named
+
+
+def test_every_test_that_the_list_of_inputs_names_exists():
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", (ROOT / "docs" / "inputs.md").read_text()):
+        assert f"def {name}(" in written, name
