@@ -17,6 +17,7 @@ from nas.cli.govern import govern
 from nas.cli.help import Command, Group
 from nas.cli.measure import measure
 from nas.cli.predictor import predictor
+from nas.cli.prune import prune
 from nas.cli.report import report
 from nas.cli.search import search
 from nas.cli.slow import SlowCommand
@@ -58,7 +59,7 @@ def options(
 
 for kind, command in (
     *((Command, command) for command in (search, report)),
-    *((SlowCommand, command) for command in (measure, export, govern)),
+    *((SlowCommand, command) for command in (measure, export, govern, prune)),
 ):
     app.command(cls=kind, rich_help_panel=MAIN)(command)
 app.command(cls=Command, rich_help_panel=BESIDE)(devices)

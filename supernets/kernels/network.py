@@ -29,12 +29,15 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
-def pack_network(net: nn.Module, starts: Mapping[str, Bools], g: int) -> fx.GraphModule:
+def pack_network(
+    net: nn.Module, starts: Mapping[str, Bools], g: int, *, kernels: bool = True
+) -> fx.GraphModule:
     """A copy of `net` for inference, with kernels.
 
     `starts` by the convolution's name are those of `select_network`; cells outside the blocks count
     as zero. Depthwise convolutions and one that reads the image get a kernel too, others stay
-    torch's. `net` must be one that `torch.fx` can trace.
+    torch's. `net` must be one that `torch.fx` can trace. Without `kernels` batch
+    norm is folded, and that is all.
     """
     net = copy.deepcopy(net).eval()
     try:
@@ -46,13 +49,15 @@ def pack_network(net: nn.Module, starts: Mapping[str, Bools], g: int) -> fx.Grap
         raise InputError(f"{', '.join(missing)}: no convolution of {type(net).__name__}")
     for node in list(traced.graph.nodes):
         if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Conv2d):
-            _replace(traced, node, starts.get(str(node.target)), g)
+            _replace(traced, node, starts.get(str(node.target)), g, kernels)
     traced.recompile()
     traced.delete_all_unused_submodules()
     return traced
 
 
-def _replace(net: fx.GraphModule, node: fx.Node, starts: Bools | None, g: int) -> None:
+def _replace(
+    net: fx.GraphModule, node: fx.Node, starts: Bools | None, g: int, kernels: bool
+) -> None:
     """The convolution of `node` with the batch norm and ReLU behind it becomes one layer."""
     name = str(node.target)
     conv = cast(nn.Conv2d, net.get_submodule(name))
@@ -61,6 +66,8 @@ def _replace(net: fx.GraphModule, node: fx.Node, starts: Bools | None, g: int) -
         conv = fuse_conv_bn_eval(conv, cast(nn.BatchNorm2d, follower[1]))
         net.set_submodule(name, conv)
         _drop(net, follower[0], node)
+    if not kernels:
+        return
     if starts is None and _is_stem(conv):
         starts, g = _all_blocks(conv), STEM_ROWS
     if starts is None and not _is_depthwise(conv):

@@ -1,5 +1,20 @@
 """Which weights of a layer stay when the others become zero."""
 
 from supernets.pruning.blocks import METHODS, block_mask, retained, select_blocks
+from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
+from supernets.pruning.network import prunable, select_network
+from supernets.pruning.training import PruningRun, top1
 
-__all__ = ["METHODS", "block_mask", "retained", "select_blocks"]
+__all__ = [
+    "METHODS",
+    "UNSTRUCTURED",
+    "BlockPruner",
+    "PruneSettings",
+    "PruningRun",
+    "block_mask",
+    "prunable",
+    "retained",
+    "select_blocks",
+    "select_network",
+    "top1",
+]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from supernets.pruning.masks import BlockPruner, PruneSettings
 from supernets.training.loop import MAX_GRADIENT_NORM, Progress
 from supernets.training.memory import keep_freed_memory
 
-SCHEMA = "nas.pruning/1"
+SCHEMA, WEIGHTS = "nas.pruning/1", "nas.pruned-weights/1"
 STATE = "pruning.safetensors"
 
 
@@ -72,6 +73,10 @@ class PruningRun:
                 yield Progress(epoch, step + 1, self.n_steps, loss, len(labels) / elapsed)
             self.epochs_done = epoch + 1
             self._save()
+
+    def write_weights(self, path: Path, about: Mapping[str, Any]) -> None:
+        """The network alone, with zeros where no block is."""
+        write_tensors(path, self.net.state_dict(), {"schema": WEIGHTS, **about})
 
     @property
     def mask_share(self) -> float:

@@ -55,3 +55,15 @@ def test_layers_that_cannot_be_packed_are_refused_by_name() -> None:
     net[6] = nn.Conv2d(8, 8, 1, stride=(1, 2))
     with pytest.raises(InputError, match=r"6: stride \(1, 2\) and padding"):
         pack_network(net, {"6": starts["6"]}, 4)
+
+
+def test_mobilenet_v2_of_torchvision_computes_the_same_with_kernels() -> None:
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    net = models.mobilenet_v2().eval()
+    packed = pack_network(net, pruned(net, 4, 0.8), 4)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(packed(x), net(x), rtol=1e-3, atol=1e-4)
+    kinds = [type(m) for m in packed.modules()]
+    assert (kinds.count(PackedConv2d), kinds.count(DepthwiseConv2d)) == (35, 17)

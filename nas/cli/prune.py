@@ -1,0 +1,78 @@
+"""`nas prune`: a network whose convolutions are blocks, faster on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Data, Quiet
+
+
+def prune(
+    net: Annotated[
+        str,
+        typer.Argument(metavar="NET", help="Zoo name, folder, or module:function of yours."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder; one that holds a run is continued.")],
+    data: Data = None,
+    g: Annotated[int, typer.Option("--g", help="Output channels of a block: 4 or 8.")] = 4,
+    sparsity: Annotated[float, typer.Option(help="Share of weights to drop.")] = 0.9,
+    subnet: Annotated[str | None, typer.Option(help="Of a supernet; its largest without.")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
+    method: Annotated[
+        str, typer.Option(help="exact, bed (nested), aligned, greedy, unstructured.")
+    ] = "exact",
+    schedule: Annotated[str, typer.Option(help="gradual or admm.")] = "gradual",
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.02,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    seed: Annotated[int, typer.Option(help="Order of the images.")] = 0,
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was found.")] = False,
+) -> None:
+    """Prune a network in blocks while it is trained, and pack it for the kernels.
+
+    Example: `nas prune resnet-cifar10 --data cifar-10-batches-bin --out pruned`
+    """
+    import torch
+
+    from nas.cli.output import command_line, console, print_json, progress
+    from nas.zoo.pruned import named_network, prune_folder, read_pruned
+    from supernets import bf16_pays
+    from supernets.pruning import UNSTRUCTURED, PruneSettings
+
+    if threads:
+        torch.set_num_threads(threads)
+    if method == UNSTRUCTURED:
+        g = 1
+    settings = PruneSettings(
+        g=g,
+        sparsity=sparsity,
+        method=method,
+        schedule=schedule,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        bf16=bf16_pays(),
+        seed=seed,
+    )
+    network, images = named_network(net, subnet, data)
+    log = console(quiet=quiet)
+    with progress(log) as bar:
+        task = bar.add_task("prune", total=None, note="")
+        for done in prune_folder(network, images, settings, out, name=net, command=command_line()):
+            note = f"epoch {done.epoch + 1}  loss {done.loss:.3f}"
+            bar.update(task, completed=done.step, total=done.n_steps, note=note)
+    found = read_pruned(out)
+    if json:
+        print_json(found)
+        return
+    log.print(
+        f"{len(found['layers'])} layers at {sparsity:.0%}, blocks of {g}, in {out}\n"
+        f"top-1 on {found['n_test_images']} test images, measured: "
+        f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
+        f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "
+        f"{found['latency_ms_after']:.3f} ms after"
+    )

@@ -1,0 +1,137 @@
+"""A network pruned in blocks as a folder: weights, packed layers, and what it lost and gained."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.files import prepare_folder
+from nas.zoo.folder import matching_dataset, supernet_folder
+from search_spaces import InputError, write_text
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from supernets import Dataset
+    from supernets.pruning import PruneSettings
+    from supernets.training import Progress
+
+SCHEMA = "nas.pruned/1"
+N_TIMED = 30
+
+
+def named_network(name: str, subnet: str | None, data: Path | None) -> tuple[nn.Module, Dataset]:
+    """The network `name` and its images.
+
+    `name` is a supernet (zoo name or folder), of which `subnet` is taken, the largest for None, or
+    `module:function`, where the function returns a trained torch network.
+    """
+    from supernets import extract, load_dataset, load_supernet
+
+    if ":" in name:
+        if subnet is not None:
+            raise InputError(f"`subnet` is a part of a supernet, and {name} is a network")
+        return _made(name), load_dataset(data)
+    supernet, metadata = load_supernet(supernet_folder(name) / "weights.safetensors")
+    space = supernet.space
+    chosen = space.subnet(space.largest) if subnet is None else space.parse(subnet)
+    net = extract(supernet, chosen, heads=[space.n_exits])
+    return net, matching_dataset(metadata, data)
+
+
+def _made(name: str) -> nn.Module:
+    from torch import nn
+
+    module, _, function = name.partition(":")
+    sys.path.insert(0, "")
+    try:
+        net = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"{name}: no function that makes a network: {error}") from None
+    finally:
+        sys.path.remove("")
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{name} returns a {type(net).__name__}, not a torch network")
+    return net
+
+
+def prune_folder(
+    net: nn.Module, data: Dataset, settings: PruneSettings, out: Path, *, name: str, command: str
+) -> Iterator[Progress]:
+    """Prune `net` while it is trained on `data`, and write `out`; a rerun goes on where it stopped.
+
+    `pruned.json` says the accuracy on the test images and the time of one image, before and after,
+    both measured here on one thread.
+    """
+    from supernets.kernels import PackedConv2d, pack_network, write_packed
+    from supernets.pruning import PruningRun, top1
+
+    prepare_folder(out)
+    pack_network(net, {}, settings.g)  # what cannot be traced is refused before it is trained
+    before = top1(net, data.test, data)
+    run = PruningRun(net, data, settings, out)
+    assert run.pruner is not None
+    yield from run.run()
+    net.eval()
+    packed = pack_network(net, run.pruner.starts, settings.g)
+    layers = {n: m.packed for n, m in packed.named_modules() if isinstance(m, PackedConv2d)}
+    layers = {n: p for n, p in layers.items() if n in run.pruner.starts}
+    about = {"net": name, "command": command, "settings": asdict(settings)}
+    run.write_weights(out / "weights.safetensors", about)
+    write_packed(out / "packed.safetensors", layers, about)
+    dense_ms, packed_ms = _timed_ms(net, packed, data)
+    result = {
+        "schema": SCHEMA,
+        **about,
+        "data": data.name,
+        "n_test_images": len(data.test),
+        "provenance": "measured",
+        "top1_pct_before": round(before, 2),
+        "top1_pct_after": round(top1(packed, data.test, data), 2),
+        "latency_ms_before": round(dense_ms, 4),
+        "latency_ms_after": round(packed_ms, 4),
+        "threads": 1,
+        "batch": 1,
+        "longest_mask_step_share_of_epoch": round(run.mask_share, 5),
+        "layers": {
+            n: {"sparsity": round(p.sparsity, 5), "bytes": p.n_bytes} for n, p in layers.items()
+        },
+    }
+    write_text(out / "pruned.json", json.dumps(result, indent=1) + "\n")
+
+
+def read_pruned(out: Path) -> dict[str, Any]:
+    """What `prune_folder` found."""
+    result: dict[str, Any] = json.loads((out / "pruned.json").read_text(encoding="utf-8"))
+    return result
+
+
+def _timed_ms(net: nn.Module, packed: nn.Module, data: Dataset) -> tuple[float, float]:
+    """Medians for one image on one thread, in turn: dense and folded in torch, with kernels."""
+    import torch
+
+    from supernets.kernels import pack_network
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    image = data.normalise(data.test.images[:1])
+    dense = pack_network(net, {}, 1, kernels=False).to(memory_format=torch.channels_last)
+    last = image.contiguous(memory_format=torch.channels_last)
+    runs: list[Callable[[], object]] = [lambda: dense(last), lambda: packed(image)]
+    times: tuple[list[float], list[float]] = ([], [])
+    with torch.inference_mode():
+        for i in range(N_TIMED + 3):
+            for run, found in zip(runs, times, strict=True):
+                start = time.perf_counter()
+                run()
+                if i >= 3:
+                    found.append(1e3 * (time.perf_counter() - start))
+    torch.set_num_threads(threads)
+    return statistics.median(times[0]), statistics.median(times[1])

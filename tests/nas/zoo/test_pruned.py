@@ -1,0 +1,74 @@
+"""`nas prune`: from a network to a folder of packed layers, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from nas.zoo.pruned import named_network
+from search_spaces import InputError
+from supernets.kernels import read_packed
+from tests.nas.conftest import nas
+
+NETWORK = """
+import torch
+from torch import nn
+
+def made():
+    torch.manual_seed(0)
+    body = [nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3, 1, 1)]
+    return nn.Sequential(*body, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(48, 10))
+
+def number():
+    return 7
+"""
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    (tmp_path / "a_net_of_mine.py").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    yield "a_net_of_mine:made"
+    sys.modules.pop("a_net_of_mine", None)
+
+
+def test_a_network_becomes_a_folder_of_packed_layers(network, tmp_path) -> None:
+    out = tmp_path / "out"
+    asked = ("--epochs", 1, "--sparsity", 0.75, "--batch-size", 256, "--json")
+    done = nas("prune", network, "--out", out, *asked)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found == json.loads((out / "pruned.json").read_text())
+    assert found["layers"]["3"]["sparsity"] == pytest.approx(0.75)
+    assert found["latency_ms_before"] > 0 < found["latency_ms_after"]
+    layers, about = read_packed(out / "packed.safetensors")
+    assert about["net"] == network
+    net, _ = named_network(network, None, None)
+    assert layers["3"].dense().shape == net[3].weight.shape
+
+
+def test_what_is_no_network_is_refused_in_one_line(network) -> None:
+    with pytest.raises(InputError, match="a_net_of_mine:number returns a int, not a torch network"):
+        named_network("a_net_of_mine:number", None, None)
+    with pytest.raises(InputError, match="a_net_of_mine:none: no function that makes a network"):
+        named_network("a_net_of_mine:none", None, None)
+    with pytest.raises(InputError, match="`subnet` is a part of a supernet"):
+        named_network(network, "d1", None)
+    with pytest.raises(InputError, match="no supernet 'nothing'"):
+        named_network("nothing", None, None)
+
+
+def test_a_network_that_cannot_be_traced_is_refused_before_it_is_trained() -> None:
+    from supernets.kernels import pack_network
+
+    class Branching(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(InputError, match=r"Branching: torch\.fx cannot trace it"):
+        pack_network(Branching(), {}, 4)
