@@ -51,7 +51,7 @@ class Judgement:
     def pool_fits(self) -> bool | None:
         """Whether the proxies, mixed as the rows ask, behave like this device; None: too few rows.
 
-        On 59 measured device settings, families left out, the answer is wrongly no for 6 % of the
+        On 57 measured device settings, families left out, the answer is wrongly no for 6 % of the
         devices that a pool explains, and wrongly yes for a sixth of the others, from 30 rows; for
         21 % and a quarter at ten (`benchmarks/transfer_unlike.py`).
         """
