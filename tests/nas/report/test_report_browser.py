@@ -17,10 +17,11 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 
 from nas.pareto import ParetoTable, read_pareto
-from nas.report import write_report
+from nas.report import transfer_report_html, write_report
 from search_spaces import InputError
 from tests.nas.conftest import nas
 from tests.nas.report.test_html import synthetic_pareto
+from tests.nas.transfer.test_judgement import judged
 
 pytestmark = pytest.mark.slow
 WIDTHS = (390, 768, 1400)
@@ -77,7 +78,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def pages(results: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One result, one without exits or energy, several together, and a governor's time lines."""
+    """One result, one without exits or energy, several together, a governor's lines, a transfer."""
     out = tmp_path_factory.mktemp("pages")
     tables = [read_pareto(path) for path in results]
     plain = synthetic_pareto()
@@ -91,6 +92,9 @@ def pages(results: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict
     write_report(tables, results, out / "two.html")
     load = "--simulate", "bursts", "--seconds", 5, "--quiet", "--report", out / "governor.html"
     assert nas("govern", "--pareto", results[0], *load).code == 0
+    judgements = {"latency_ms": judged()}
+    transfer = transfer_report_html(judgements, device="nx", space="resnet-digits")
+    (out / "transfer.html").write_text(transfer, encoding="utf-8")
     return {path.stem: path for path in out.iterdir()}
 
 
@@ -116,7 +120,7 @@ def opened(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     assert faults == []
 
 
-@pytest.mark.parametrize("name", ["one", "plain", "two", "governor"])
+@pytest.mark.parametrize("name", ["one", "plain", "two", "governor", "transfer"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_page_fits_and_is_accessible(
     opened: Any, axe: str, pages: dict[str, Path], name: str, width: int
