@@ -102,7 +102,7 @@ def numbers(
     empty = text == ""
     for line in text.index[~good & ~(empty & (not required))]:
         wanted = "a positive number" if positive else "a number of at least 0"
-        found = "an empty cell" if empty[line] else repr(text[line])
+        found = "an empty cell; fill it in, or remove the row" if empty[line] else repr(text[line])
         if "," in text[line]:
             found += "; write it without thousands separators and with a decimal point"
         raise TableError(f"{place(path, cells, line)}: {column} must be {wanted}, got {found}")

@@ -78,6 +78,8 @@ def _check_space(rows: pd.DataFrame, space: Space, path: Path) -> None:
 def _check_programs(rows: pd.DataFrame, space: Space, path: Path) -> None:
     """Canonical `subnet`, and `heads` that the space has."""
     rows["subnet"] = canonical_subnets(rows, space, path)
+    if "heads" in rows:  # one head alone is a number to pandas and to Excel
+        rows["heads"] = rows["heads"].str.replace(r"^(\d+)\.0$", r"\1", regex=True)
     for text in rows["heads"].unique() if "heads" in rows else ():
         try:
             parse_heads(text, space.n_exits)

@@ -30,6 +30,7 @@ OTHER_ENERGIES = {1e-3: "joules", 1e3: "microjoules", 1e6: "nanojoules"}
 COLUMNS = {"seconds": "latency_s", "microseconds": "latency_us", "nanoseconds": "latency_ns"}
 COLUMNS |= {"joules": "energy_j", "microjoules": "energy_uj", "nanojoules": "energy_nj"}
 SETTING = ("batch", "backend", "precision")  # what costs hold for, besides device and clocks
+IDLE_SHARE = 0.6  # of a profile's idle power; less is one rail, or the part above idle
 UNIT = 0.35  # in log: how near to 1,000 two groups of rows lie apart whose unit differs
 AGREE = 3.0  # times that power and energy over latency of one row may differ
 
@@ -91,6 +92,7 @@ def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> 
                 f"{path} mixes {len(values)} values of {column} ({found}); costs hold for one: "
                 "split the file"
             )
+    for column in (*SETTING, "power_mode"):
         own, asked = the_one(rows, column), str(getattr(device, column))
         if own not in (None, asked):
             say(f"{path}: rows are of {column} {own}, asked is {asked}: costs are those of {own}")
@@ -154,10 +156,10 @@ def _check_power(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> None
         raise TableError(f"{words}{_likely(middle / (low * high) ** 0.5, OTHER_ENERGIES)}")
     if not known.is_this_device:
         return
-    if not low / WARNED < middle < high * 2:
-        say(f"{words}; is it the energy of the whole board, in mJ?")
+    if not IDLE_SHARE * low < middle < high * 2:
+        say(f"{words}; is it the energy of the whole board, idle power included, in mJ?")
         return
-    odd = (power < low / WARNED) | (power > high * 2)
+    odd = (power < IDLE_SHARE * low) | (power > high * 2)
     if odd.any():
         say(
             f"{path}: {_lines(list(own.index[odd]))}: energy_mj over latency_ms is "

@@ -91,6 +91,11 @@ def test_a_unit_behind_the_figure_is_that_of_the_column(unit: tuple, blank: bool
             read(PLAIN.assign(latency_ms=cells).to_csv(index=False).encode())
 
 
+def test_one_head_alone_is_a_number_to_pandas() -> None:
+    rows = read(PLAIN.assign(heads=[0.0, 3.0, None, 1.0]).to_csv(index=False).encode())
+    assert rows["heads"].tolist() == ["0", "3", "", "1"]
+
+
 def test_thousands_are_not_taken_for_decimals() -> None:
     """With tabs 1,234 may be either; semicolons are there because commas are decimal."""
     cells = ["1,234", "2,345", "3,456", "4,567"]

@@ -250,6 +250,17 @@ def test_rows_of_another_setting_than_asked_are_said() -> None:
     assert "precision fp32, asked is fp16: costs are those of fp32" in said[1]
 
 
+def test_energy_of_one_rail_or_above_idle_is_said() -> None:
+    """The board cannot draw less than it does with nothing to do."""
+    (line,) = checked(ROWS.assign(energy_mj=ROWS["energy_mj"] * 0.2))[1]
+    assert "whole board, idle power included" in line
+
+
+def test_rows_of_another_power_mode_are_said() -> None:
+    (line,) = checked(ROWS.assign(power_mode="MODE_10W_2CORE"))[1]
+    assert "rows are of power_mode MODE_10W_2CORE, asked is" in line
+
+
 def test_a_row_of_odd_power_is_named_and_does_not_count() -> None:
     frame = ROWS.copy()
     frame.loc[3, "energy_mj"] *= 50
