@@ -6,8 +6,9 @@ import argparse
 import itertools
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,20 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     try:
         asked.run(read_manifest(asked.manifest), asked)
     except (ManifestError, BoardError) as fault:
-        print(f"run.pyz: {fault}", file=sys.stderr)
+        print(f"run.pyz: {as_options(str(fault), vars(asked))}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def as_options(text: str, asked: Mapping[str, object]) -> str:
+    """`text` with the names of arguments in backticks as the options that a person typed."""
+
+    def option(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return f"--{name.replace('_', '-')}" if name in asked else found.group(0)
+
+    return re.sub(r"`(\w+)`", option, text)
 
 
 def classify(manifest: Manifest, asked: Any) -> None:
@@ -72,7 +83,7 @@ def measure(manifest: Manifest, asked: Any) -> None:
 def govern(manifest: Manifest, asked: Any) -> None:
     """Frames under the governor until Ctrl-C, or for `seconds`."""
     if asked.n_images < 1 or not asked.period_ms > 0 or asked.seconds < 0:
-        raise ManifestError("--n-images and --period-ms must be positive, --seconds not negative")
+        raise ManifestError("`n_images` and `period_ms` must be positive, `seconds` not negative")
     demands = Demands(asked.target_ms, asked.floor_error_pct, asked.power_w, asked.energy_mj)
     demands = demands._replace(temperature_c=asked.temperature_c)
     load = Load(_frames(manifest, asked), asked.n_images, asked.period_ms, asked.seconds)
@@ -80,7 +91,7 @@ def govern(manifest: Manifest, asked: Any) -> None:
         *(manifest, demands, load, Sysfs(asked.root)),
         state=asked.state,
         port=asked.port,
-        memory_mb=asked.memory,
+        memory_mb=asked.memory_mb,
     )
 
 
@@ -147,7 +158,9 @@ def _parser(folder: str) -> argparse.ArgumentParser:
     found.add_argument("--period-ms", type=float, default=100.0, help="a frame every so often")
     found.add_argument("--n-images", type=int, default=1, help="images of a frame")
     found.add_argument("--seconds", type=float, default=0.0, help="0: until Ctrl-C")
-    found.add_argument("--memory", type=float, help="MB of prepared networks (default: no limit)")
+    found.add_argument(
+        "--memory-mb", "--memory", type=float, help="MB of prepared networks (default: no limit)"
+    )
     found.add_argument("--state", default="governor.json", help="its state as JSON")
     found.add_argument("--port", type=int, default=0, help="Prometheus text; 0: none")
     found.add_argument("--root", default=os.sep, help=argparse.SUPPRESS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.export.carry import write_start
-from nas.start.main import main
+from nas.start.main import as_options, main
 
 START = Path(__file__).parents[3] / "nas" / "start"
 
@@ -40,6 +40,13 @@ def test_the_start_file_is_small_and_always_the_same(tmp_path: Path) -> None:
     write_start(tmp_path)
     assert first.read_bytes() == data
     assert len(data) < 150_000
+
+
+def test_a_message_names_what_was_typed() -> None:
+    asked = {"target_ms": 1.0, "memory_mb": -1.0}
+    assert as_options("`target_ms` 1 and `memory_mb`, `x`", asked) == (
+        "--target-ms 1 and --memory-mb, `x`"
+    )
 
 
 def test_a_folder_without_manifest_is_one_line(
