@@ -71,10 +71,12 @@ function fillForm() {
 // ---- the card -----------------------------------------------------------------------------------
 function drawAnswer() {
   const box = $("answer"), found = cheapest(ask), best = found ?? nearest(ask);
-  box.replaceChildren();
+  // the head stays in the page, so that a screen reader says what changes in it
+  const head = box.querySelector("[role=status]") ?? el(box, "div", {role: "status"});
+  for (const node of [...box.children]) if (node !== head) node.remove();
+  head.replaceChildren();
   delete box.dataset.point;
   delete box.dataset.met;
-  const head = el(box, "div", {role: "status"});
   if (!best) {
     el(head, "h2", {}, "No level is allowed");
     el(head, "p", {}, "Allow a clock level to get an answer.");
