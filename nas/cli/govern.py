@@ -14,6 +14,10 @@ LEGEND = (
     "a: the largest subnet; b: the cheapest single subnet that meets the floor; best fixed: one "
     "choice in hindsight; bound: knows all frames and switches for free"
 )
+NO_B = (
+    "no rows with b: the table has no subnet without early exits within the floor; one that is "
+    "exported with `--traces` has them"
+)
 
 
 def govern(
@@ -135,3 +139,6 @@ def show(rows: list[dict[str, object]], *, quiet: bool, as_json: bool) -> None:
     log.print("SIMULATED: energy of the whole board per completed frame, mJ", style="bold")
     log.print(table)
     log.print(LEGEND, markup=False)
+    agents = [str(row["agent"]) for row in rows]
+    if any(a.endswith(" + a") for a in agents) and not any(a.endswith(" + b") for a in agents):
+        log.print(NO_B, style="yellow", markup=False)

@@ -18,6 +18,7 @@ from nas.runtime.scenarios import (
     build,
     drawn_answers,
     get_scenario,
+    last_error_pct,
     sized,
 )
 from nas.runtime.table import CostTable, cost_table, manifest_table
@@ -50,13 +51,17 @@ def simulate_governor(
     """A row for the governor and for each baseline. 0 in `demands` is the load's own."""
     table, device, processor = _table(manifest, pareto)
     scenario = get_scenario(asked.scenario, device)
-    largest = _largest(table)
-    scenario = sized(scenario, float(table.mean_ms[largest, -1]))
     traces = asked.traces
     if traces is None and manifest is not None and (manifest / "traces.npz").exists():
         traces = manifest / "traces.npz"
-    found = answers(table, read_traces(str(traces))) if traces else None
-    answered = found or drawn_answers(table, N_DRAWN, asked.seed)
+    read = read_traces(str(traces)) if traces else None
+    if read is not None and table.has_exits.all():
+        table = table.with_last_exits(last_error_pct(table, read))
+    largest = _largest(table)
+    scenario = sized(scenario, float(table.mean_ms[largest, -1]))
+    answered = (
+        answers(table, read) if read is not None else drawn_answers(table, N_DRAWN, asked.seed)
+    )
     seconds = asked.seconds or 60.0
     error = float(table.error_pct[largest])
     models = build(scenario, table, answered, error, seconds, asked.seed)

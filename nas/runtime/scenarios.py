@@ -127,6 +127,13 @@ def answers(table: CostTable, traces: Traces) -> tuple[np.ndarray, np.ndarray]:
     return np.array([at for at, _ in found]), np.array([right for _, right in found])
 
 
+def last_error_pct(table: CostTable, traces: Traces) -> dict[str, float]:
+    """Error of each subnet's final classifier on the images of the traces."""
+    last = {subnet: [exits[-1]] for subnet, exits in zip(table.subnets, table.exits)}
+    right = {subnet: traces.leave(subnet, exits, [])[1] for subnet, exits in last.items()}
+    return {subnet: float(100 * (1 - found.mean())) for subnet, found in right.items()}
+
+
 def drawn_answers(table: CostTable, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Without traces: exits drawn at the table's rates, the harder of N images later in all."""
     rng = np.random.default_rng(seed)

@@ -69,6 +69,30 @@ class CostTable(NamedTuple):
             power_w=self.power_w[rows],
         )
 
+    def with_last_exits(self, error_pct: dict[str, float]) -> CostTable:
+        """Each subnet once more without early exits, for a table that has none such.
+
+        Time and power are those of its last exit, checks of the early ones included: at most.
+        """
+        first = [self.subnets.index(subnet) for subnet in error_pct]
+        only = self.take(first)
+        rates = np.zeros_like(only.rates)
+        rates[:, 0] = 1.0
+        last = [len(exits) - 1 for exits in only.exits]
+        time_ms = only.time_ms[np.arange(len(first)), last][:, None]
+        power_w = only.power_w[np.arange(len(first)), last][:, None]
+        n_exits = self.rates.shape[1]
+        return self._replace(
+            ids=[*self.ids, *(f"{subnet} without exits" for subnet in error_pct)],
+            subnets=[*self.subnets, *error_pct],
+            exits=[*self.exits, *([exits[-1]] for exits in only.exits)],
+            thresholds=[*self.thresholds, *([] for _ in first)],
+            error_pct=np.append(self.error_pct, list(error_pct.values())),
+            rates=np.concatenate([self.rates, rates]),
+            time_ms=np.concatenate([self.time_ms, np.repeat(time_ms, n_exits, axis=1)]),
+            power_w=np.concatenate([self.power_w, np.repeat(power_w, n_exits, axis=1)]),
+        )
+
     def slower(self, factor: float) -> CostTable:
         """The same board if every image took `factor` times as long: a table that is wrong."""
         return self._replace(time_ms=self.time_ms * factor)

@@ -7,13 +7,18 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nas.board.control.journal import BusyError, Journal
 from nas.board.control.sysfs import BoardError
 from nas.cli.govern_board import Running, govern_board
 from nas.runtime.live import Live
+from nas.runtime.manifest import read_manifest
 from nas.runtime.policies import Demands
+from nas.runtime.scenarios import last_error_pct
+from nas.runtime.table import manifest_table
+from nas.runtime.traces import read_traces
 from nas.start.main import main as start
 from tests.nas.board.conftest import root
 from tests.nas.board.fake_board import FakeKernel, build, state
@@ -60,6 +65,20 @@ def test_an_export_is_simulated_with_its_own_images(board: Path) -> None:
     done = nas("govern", "--manifest", board, *common)
     assert done.code == 0, done.err
     assert {row["exits"] for row in json.loads(done.out)} == {"exit traces"}
+
+
+def test_a_front_with_exits_alone_has_a_subnet_without_them(board: Path) -> None:
+    """Its last exit alone is always a choice: the traces say how often it errs."""
+    table = manifest_table(read_manifest(str(board)))
+    traces = read_traces(str(board / "traces.npz"))
+    rows = np.flatnonzero(table.has_exits)
+    wider = table.take(rows).with_last_exits(last_error_pct(table.take(rows), traces))
+    new = range(len(rows), len(wider.ids))
+    assert len(new) == len(set(table.take(rows).subnets)) > 0
+    assert not wider.has_exits[new].any()
+    assert (wider.mean_ms[new] == wider.time_ms[new, -1]).all()
+    wrong = ~traces.correct[traces.subnets.index(wider.subnets[-1]), :, -1]
+    assert wider.error_pct[-1] == pytest.approx(100 * wrong.mean())
 
 
 def test_the_same_seed_gives_the_same_rows(run: Path) -> None:

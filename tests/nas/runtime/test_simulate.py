@@ -12,7 +12,7 @@ from nas.runtime.arrivals import Frames, bursts, read_arrivals
 from nas.runtime.governor import Governor
 from nas.runtime.manifest import ManifestError
 from nas.runtime.policies import Demands
-from nas.runtime.simulate import Board, Heat, Model, Result, Simulation
+from nas.runtime.simulate import Board, Heat, Model, Result, Simulation, Thinking
 from tests.nas.runtime.tables import load, small_board, small_table
 
 TABLE = small_table()
@@ -69,6 +69,22 @@ def test_energy_and_work_are_conserved(agent: str) -> None:
         assert found.wrong == (~model.correct[2, ids]).sum()
 
 
+def test_thinking_takes_its_time_and_its_power() -> None:
+    """10 us for every image's decision, a thousand times slower on the board: 10 ms at 7 W."""
+
+    class Thinker(Agent):
+        def decide(self, jobs, level, now_ms, running):  # type: ignore[no-untyped-def]
+            self.thought_us += 10.0
+            return super().decide(jobs, level, now_ms, running)
+
+    model = load(TABLE, seconds=2)
+    thinking = Thinking(np.ones(TABLE.n_levels), np.full(TABLE.n_levels, 7.0))
+    free, paid = run(model, Thinker([2], 2), 2), run(model, Thinker([2], 2), 2, thinking=thinking)
+    assert paid.latency_ms == pytest.approx(free.latency_ms + 10)
+    n = len(paid.at_ms)
+    assert paid.joules - free.joules == pytest.approx(n * 10 * (7.0 - TABLE.idle_w[2]) / 1e3)
+
+
 @pytest.mark.parametrize("agent", ["drop", "governed"])
 def test_half_the_step_changes_nothing(agent: str) -> None:
     heat = Heat(c_per_w=10, seconds=2, trip_c=60)
@@ -76,9 +92,9 @@ def test_half_the_step_changes_nothing(agent: str) -> None:
     for step in (2.0, 1.0):
         model = load(TABLE, varied=True)
         made = governed(model) if agent == "governed" else Agent([2], 3, 0)
-        results.append(
-            Simulation([model], small_board(TABLE, heat=heat), made, step_ms=step).run(10)
-        )
+        thinking = Thinking(np.full(TABLE.n_levels, 0.01), TABLE.idle_w + 1)
+        board = small_board(TABLE, heat=heat, thinking=thinking)
+        results.append(Simulation([model], board, made, step_ms=step).run(10))
     a, b = results
     assert a.joules == pytest.approx(b.joules, rel=1e-6)
     assert a.latency_ms == pytest.approx(b.latency_ms, rel=1e-6)
