@@ -8,10 +8,15 @@ from typing import Any
 from nas.cli.help import Command
 
 
+def to_terminal() -> bool:
+    """Whether a person sees what goes to stderr."""
+    return sys.stderr.isatty()
+
+
 class SlowCommand(Command):
     """Says what runs before it is imported; files and pipes get what the command itself writes."""
 
     def invoke(self, ctx: Any) -> Any:
-        if sys.stderr.isatty() and not ctx.params.get("quiet"):
+        if to_terminal() and not ctx.params.get("quiet"):
             print(f"{ctx.command_path}: loading libraries", file=sys.stderr, flush=True)
         return super().invoke(ctx)

@@ -1,0 +1,73 @@
+"""What is drawn while a command works: something at once, and how far it is."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from nas.cli.output import Steps, waiting
+from nas.cli.slow import SlowCommand
+
+
+def screen(*, terminal: bool) -> Console:
+    return Console(
+        file=io.StringIO(), force_terminal=terminal, width=80, force_interactive=terminal
+    )
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_each_kind_of_work_has_a_bar_with_what_is_done(terminal: bool) -> None:
+    console = screen(terminal=terminal)
+    with Steps(console) as step:
+        for done in range(1, 4):
+            step("batch norm", done, 3)
+        step("check", 1, 7)
+    assert "batch norm" in shown(console)
+    assert "3/3" in shown(console)
+    assert "1/7" in shown(console)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_work_without_a_step_draws_nothing(terminal: bool) -> None:
+    console = screen(terminal=terminal)
+    with Steps(console):
+        pass
+    assert shown(console) == ""
+
+
+def test_what_has_no_known_end_shows_how_long_it_runs_and_goes() -> None:
+    console = screen(terminal=True)
+    with waiting(console, "loading libraries"):
+        pass
+    assert "loading libraries" in shown(console)
+    assert "0:00:00" in shown(console)
+    assert shown(console).endswith("\x1b[2K")  # the line is empty again
+
+
+def test_a_slow_command_speaks_before_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command(cls=SlowCommand)
+    def work(quiet: bool = False) -> None:
+        print("worked", file=sys.stderr)
+
+    @app.command()
+    def other() -> None:
+        """Two commands, so that each has a name."""
+
+    def said(*words: str, terminal: bool) -> str:
+        monkeypatch.setattr("nas.cli.slow.to_terminal", lambda: terminal)
+        return CliRunner().invoke(app, ["work", *words], prog_name="nas").output
+
+    assert said(terminal=True) == "nas work: loading libraries\nworked\n"
+    assert said(terminal=False) == said("--quiet", terminal=True) == "worked\n"
