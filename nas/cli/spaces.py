@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -39,12 +40,16 @@ def spaces(
         )
         out.print(f"  {row['example']}", soft_wrap=True)
     if name:
-        choices = Table()
+        choices = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
         choices.add_column("gene", no_wrap=True)
         choices.add_column("choices")
-        for gene, values in get_space(name).named_choices().items():
-            choices.add_row(gene, ", ".join(map(str, values)))
+        genes = get_space(name).named_choices().items()
+        for values, alike in groupby(genes, lambda gene: (gene[0].rstrip("0123456789"), gene[1])):
+            first, *others = (gene for gene, _ in alike)
+            named = f"{first} to {others[-1]}" if others else first
+            choices.add_row(named, ", ".join(map(str, values[1])))
         out.print(choices)
+        out.print("a subnet's string has the first letter of each kind of gene, then its values")
 
 
 def _subnet(name: str | None, config: Path) -> str:
