@@ -70,7 +70,7 @@ def prune_folder(
     `pruned.json` says the accuracy on the test images and the time of one image, before and after,
     both measured here on one thread.
     """
-    from supernets.kernels import PackedConv2d, pack_network, write_packed
+    from supernets.kernels import PackedConv2d, c_source, pack_network, write_packed
     from supernets.pruning import PruningRun, top1
 
     prepare_folder(out)
@@ -86,6 +86,7 @@ def prune_folder(
     about = {"net": name, "command": command, "settings": asdict(settings)}
     run.write_weights(out / "weights.safetensors", about)
     write_packed(out / "packed.safetensors", layers, about)
+    write_text(out / "kernel.c", c_source(settings.block))
     dense_ms, packed_ms = _timed_ms(net, packed, data)
     result = {
         "schema": SCHEMA,

@@ -1,5 +1,6 @@
 """Kernels of pruned convolutions on a CPU: generated, translated at first use, kept in a cache."""
 
+from supernets.kernels.c_source import c_source
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
 from supernets.kernels.network import pack_network
 from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
@@ -9,6 +10,7 @@ __all__ = [
     "KernelLayer",
     "PackedConv2d",
     "PackedWeights",
+    "c_source",
     "pack",
     "pack_network",
     "read_packed",
