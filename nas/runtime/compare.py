@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from .agents import DECIDE_US, PLAN_US, Agent, Governed
+from .agents import CHANGE_US, DECIDE_US, PLAN_US, Agent, Governed
 from .baselines import Clocked, DynamicOfa, cheapest, kernels_of, largest_first
 from .governor import Governor
 from .manifest import ManifestError
@@ -69,6 +69,7 @@ class Comparison:
         tables = [model.table if rows is None else model.table.take(rows) for model in self.models]
         made = Governor(tables, demands, self.board.delay_ms)
         if self.board.thinking is not None:
+            made.change_ms = self.board.thinking.ms_per_us * CHANGE_US
             made.thought_ms = self.board.thinking.ms_per_us * (DECIDE_US + PLAN_US)
         return Governed(made, rows)
 

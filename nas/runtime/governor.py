@@ -24,7 +24,7 @@ from .policies import Demands, check_demands, relaxed
 from .table import CostTable
 
 SAFETY = 0.99  # of the time left: what may be planned
-SPREADS = 1.0  # standard deviations of a frame's exits that a plan leaves room for
+SPREADS = 1.3  # standard deviations of a frame's exits that a plan leaves room for
 GAIN = 0.03  # a change of configuration must save this much
 DWELL_MS = 200.0  # and comes no sooner after the last one
 RISE, FALL, OWN = 0.6, 0.2, 0.1  # weight of one measurement in the ratios
@@ -151,6 +151,13 @@ class Controller:
         """Milliseconds of `n` images of what runs, with room for the exits' spread."""
         return float(n * self._ms[self.row, level] + n**0.5 * self.spread[self.row, level])
 
+    def change(self, ms: float) -> np.ndarray:
+        """Milliseconds that each configuration takes more because another one runs, (C, 1)."""
+        extra = np.full((len(self._ms), 1), float(ms))
+        if self.row >= 0:
+            extra[self.row] = 0.0
+        return extra
+
     def prefer(self, cost: np.ndarray, now_ms: float) -> np.ndarray:
         """`cost` in favour of what runs: others must save `GAIN`, or half within the dwell time."""
         if self.row < 0:
@@ -198,6 +205,7 @@ class Governor:
         self.models = [Controller(t, d, delay_ms) for t, d in zip(tables, demands)]
         self.n_levels = tables[0].n_levels
         self.thought_ms = np.zeros(self.n_levels)  # what a decision takes at each clock
+        self.change_ms = np.zeros(self.n_levels)  # and the first image of another configuration
         self.cap = self.n_levels - 1  # the fastest clock that heat allows
         self.idle_w = tables[0].idle_w
         self._way = delay_ms * np.maximum(self.idle_w[:, None] - self.idle_w, 0)  # mJ, (L, L)
@@ -261,7 +269,8 @@ class Governor:
             if timed:
                 left = job.left_ms - self.thought_ms[level]
                 room = job.n**0.5 * model.spread
-                allowed = allowed & (finish + room + begin <= SAFETY * left)
+                in_time = finish + room + begin + model.change(self.change_ms[level])
+                allowed = allowed & (in_time <= SAFETY * left)
             if "accuracy" in gone:  # as accurate as can be, whatever it costs
                 cost = model.table.error_pct[:, None] * 1e6 + cost
             if not timed:  # as soon as can be
