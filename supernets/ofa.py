@@ -38,12 +38,12 @@ OFFICIAL = {
 """Checkpoints by the file names that `ofa.model_zoo.ofa_net` gives them, and where they are."""
 
 WRAPPERS = (  # what training scripts save weights under; averaged ones first, as timm reads them
-    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
-    *("state_dict", "model_state_dict", "model", "net", "network", "module"),
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema", "shadow"),
+    *("state_dict", "model_state_dict", "model", "net", "network", "module", "params"),
 )
 MAX_BYTES = 1 << 32
 MAX_WRAPS = 4
-PREFIXES = ("module.", "model.")
+FIRST = ("first_conv.conv.weight", "input_stem.0.conv.weight")  # a layer of each family
 COUNTERS = ("num_batches_tracked", "n_averaged")  # no weights
 
 CACHES = (Path(".torch", "ofa_nets"), Path("~", ".torch", "ofa_nets"))  # of ofa.model_zoo
@@ -170,16 +170,19 @@ def _read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
     except Exception as error:  # a foreign file can be wrong in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path} holds no plain tensors and was not executed: {reason[:200]}"
+            f"{path} holds no plain tensors and was not executed: {_why(path, str(error))}"
         ) from None
     found = _unwrapped(found)
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise CheckpointError(f"{path} holds a {type(found).__name__}, expected a state dict")
+        keys = f" of {_few(list(map(str, found)))}" if isinstance(found, Mapping) else ""
+        raise CheckpointError(
+            f"{path} holds a {type(found).__name__}{keys}, expected a state dict; save that alone"
+        )
     state = {str(key): v for key, v in found.items() if not str(key).endswith(COUNTERS)}
-    plain = {_plain(key): value.float() for key, value in _unprefixed(state).items()}
-    if len(plain) != len(state):
+    bare = _unprefixed(path, state)
+    plain = {_plain(key): value.float() for key, value in bare.items()}
+    if len(plain) != len(bare):
         raise CheckpointError(f"{path} has the same layer under two keys")
     return plain
 
@@ -210,14 +213,36 @@ def _unwrapped(found: Any) -> Any:
     return found
 
 
-def _unprefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys without what DataParallel, an averaged model and `torch.compile` put in front."""
+def _unprefixed(path: Path, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The network's keys without what is in front of all of them.
+
+    That is what DataParallel, `torch.compile`, an averaged model or a trainer's object puts there;
+    what does not belong to the network then (a loss with weights) is left out.
+    """
     plain = {re.sub(r"(^|(?<=\.))(_orig_mod\.)+", "", key): v for key, v in state.items()}
-    while plain and (
-        prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in plain)), None)
-    ):
-        plain = {key.removeprefix(prefix): value for key, value in plain.items()}
-    return plain
+    ends = [(_plain(key), end) for key in plain for end in FIRST]
+    found = {key.removesuffix(end) for key, end in ends if key.endswith(end)}
+    prefixes = sorted(prefix for prefix in found if prefix == "" or prefix.endswith("."))
+    if len(prefixes) > 1:
+        named = ", ".join(prefix or "one without a name" for prefix in prefixes)
+        raise CheckpointError(f"{path} holds several networks ({named}); save that of one")
+    prefix = prefixes[0] if prefixes else ""
+    return {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
+
+
+def _why(path: Path, error: str) -> str:
+    """Why a file cannot be read, without torch's advice to run what is in it."""
+    with path.open("rb") as file:
+        start = file.read(40)
+    if needed := re.search(r"GLOBAL ([\w.]+)", error):
+        return f"it needs {needed[1]}; save its state dict alone, tensors by name"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; fetch the file itself (`git lfs pull`)"
+    if start.lstrip().startswith(b"<"):
+        return "it is a page of the web, not the file; fetch it again"
+    if start.isascii() and b"\0" not in start:
+        return "it is a text"
+    return "it is no file of `torch.save` or safetensors, or is damaged"
 
 
 def _is_safetensors(path: Path) -> bool:

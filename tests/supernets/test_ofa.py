@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import pickle
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,7 +91,7 @@ def test_both_dialects_are_read(tmp_path: Path, nested: bool, old: bool) -> None
 
 @given(
     wraps=st.lists(st.sampled_from(WRAPPERS), max_size=3),
-    prefixes=st.lists(st.sampled_from(["module.", "_orig_mod.", "model."]), max_size=3),
+    prefixes=st.lists(st.sampled_from(["module.", "_orig_mod.", "net.", "a_name."]), max_size=3),
     averaged=st.booleans(),
 )
 @settings(max_examples=12)
@@ -113,6 +114,19 @@ def test_averaged_weights_come_before_the_last_ones(tmp_path: Path) -> None:
     content = {"state_dict": last, "model_ema": {"module": exported()}}
     net = load_ofa(saved(tmp_path / "a", content))
     torch.testing.assert_close(to_ofa_state_dict(net)[BIAS], exported()[BIAS], atol=0, rtol=0)
+
+
+def test_what_a_trainer_keeps_beside_the_network_is_left_out(tmp_path: Path) -> None:
+    state = {f"net.{k}": v for k, v in exported().items()} | {"loss.weight": torch.ones(3)}
+    assert load_ofa(saved(tmp_path / "a", {"state_dict": state})).space == SPACE
+
+
+def test_what_would_have_to_be_unpickled_is_named(tmp_path: Path) -> None:
+    torch.save({"model": exported(), "args": Namespace(lr=1)}, tmp_path / "a")
+    with pytest.raises(
+        CheckpointError, match=r"needs argparse.Namespace; save its state dict alone"
+    ):
+        load_ofa(tmp_path / "a")
 
 
 def test_a_part_that_was_compiled_alone(tmp_path: Path) -> None:
@@ -152,7 +166,11 @@ MIX = "feature_mix_layer.conv.weight"
         (lambda: without(BIAS), "is no once-for-all MobileNetV3 or ResNet50: its 410 keys begin"),
         (lambda: {"a": torch.zeros(1)}, "its 1 keys begin with a$"),
         (lambda: [torch.zeros(1)], "holds a list, expected a state dict"),
-        (lambda: {"a": 3}, "holds a dict, expected a state dict"),
+        (lambda: {"a": 3}, "holds a dict of a, expected a state dict"),
+        (
+            lambda: {f"{n}.{k}": v for k, v in exported().items() for n in ("ema", "student")},
+            r"holds several networks \(ema., student.\)",
+        ),
         (
             lambda: exported() | {MIX.replace("conv.", "conv.conv."): exported()[MIX]},
             "has the same layer under two keys",
