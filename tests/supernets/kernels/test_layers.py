@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from search_spaces import InputError
-from supernets.kernels import DepthwiseConv2d, jobs, layers
+from supernets.kernels import DepthwiseConv2d, jobs, layers, translate
 from supernets.kernels.sparse import ALIGNED, IN_MEMORY
+from supernets.kernels.translate import Processor
 from tests.supernets.kernels.blocks import pruned
 
 pytest.importorskip("llvmlite")
@@ -143,3 +144,17 @@ def test_wrong_inputs_are_refused_by_the_layers_name() -> None:
         layer(torch.randn(1, 9, 4, 4))
     with pytest.raises(InputError, match="dw: a depthwise layer needs odd square weights"):
         DepthwiseConv2d(torch.randn(3, 1, 2, 2), torch.zeros(3), name="dw")
+
+
+@pytest.mark.parametrize("vector", [4, 8])
+def test_narrower_vectors_and_fewer_registers_compute_the_same(vector, monkeypatch) -> None:
+    known = translate.processor()
+    if known.vector < vector or known.triple.startswith(("aarch64", "arm64")):
+        pytest.skip("the code is for x86")
+    older = Processor(known.triple, "haswell" if vector == 8 else "nehalem", "", vector, 16)
+    for module in (translate, layers):
+        monkeypatch.setattr(module, "processor", lambda: older)
+    layer, _ = pruned(13, 10, taps=3, stride=2, padding=1, low=0.0)
+    check(layer, torch.randn(2, 10, 11, 22))
+    depthwise = DepthwiseConv2d(torch.randn(3, 1, 3, 3), torch.randn(3), stride=2)
+    check(depthwise, torch.randn(1, 3, 11, 13))
