@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.transfer import TABLES, Table, complete, proxies_of, read
 from benchmarks.transfer_halves import half
 from predictors import GO_SRCC, choose_rows, learn_prior, srcc
-from predictors.transfer.pooled import alone
+from predictors.transfer.mixture import proxies_alone
 from predictors.transfer.posterior import Design, Link
 
 RESULTS = Path(__file__).parent / "results" / "transfer_unlike.csv"
@@ -51,7 +51,7 @@ def told(table: Table, family: str) -> Iterator[dict[str, Any]]:
         for choice, k in product(("chosen", "random"), KS):
             rows = (named if choice == "chosen" else candidates)[:k]
             given, y = design(rows), truth[rows]
-            proxies = alone(given, y)
+            proxies = proxies_alone(given, y)
             yield {
                 "half": half(table.name, family),
                 "table": table.name,

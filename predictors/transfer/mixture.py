@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.special import logsumexp
 
+from predictors.transfer.hypotheses import of_proxies_alone
 from predictors.transfer.posterior import OUTLIER, Design, Link, Posterior
 from search_spaces import Floats
 
@@ -50,6 +51,13 @@ class Mixture:
         residuals = [p.left_out(groups) for p in self.posteriors]
         left_out: Floats = self.weights @ np.array(residuals)
         return left_out
+
+
+def proxies_alone(design: Design, log_y: Floats) -> Mixture:
+    """What the proxies' costs say of rows that cost `log_y` (k,); features say nothing."""
+    link = Link(design, design)
+    hypotheses = of_proxies_alone(len(design.rows.blocks))
+    return Mixture.of([Posterior.of(h, design, link, log_y) for h in hypotheses])
 
 
 def stacked(parts: Sequence[Mixture], shares: Floats) -> Mixture:

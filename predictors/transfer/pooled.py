@@ -18,21 +18,16 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from predictors.transfer.mixture import Mixture, shares_of, stacked
-from predictors.transfer.posterior import OUTLIER, Design, Hypothesis, Link, Posterior
+from predictors.transfer.hypotheses import of_costs, of_lines, of_nobody
+from predictors.transfer.mixture import Mixture, proxies_alone, shares_of, stacked
+from predictors.transfer.posterior import OUTLIER, Design, Link, Posterior
 from predictors.transfer.prior import SCALE, CostPrior, Rows, learn_prior
 from search_spaces import Floats
 
 RIDGES = np.logspace(-2, 4, 13)
-NOISE_FACTORS = (1.0, 5.0, 25.0)  # devices whose measurements are noisier than the proxies'
-TWIN_FACTORS = (0.05, 0.3)  # of the usual variances: how far a twin is from its proxy
 REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
 N_FOLDS, FEW_FREEDOM = 5, 2.0  # of held-out errors; rows that "as wide as was said" is worth
-LINE_SHARES = (0.03, 0.3, 3.0)  # variances of feature weights, of their square
 USUAL_SHARES = (0.4, 0.4, 0.2)  # of costs, lines and own rows
-LINE_NOISE = (1e-4, 1e-3, 1e-2)  # variances of log costs around a line
-ALONE_SLOPE, ALONE_MIX = np.log(0.1), (0.01, 0.1, 1.0, 10.0)  # of proxies without features
-NOTHING = -30.0  # log variance
 MIN_SLOPE = 0.05  # log target cost per log proxy cost: the map between them rises
 
 
@@ -40,7 +35,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
     """Target cost of X = [encoded program | log cost on each proxy | clocks], from k rows.
 
     Three ways of predicting are mixed in the shares that predict left-out rows best, near usual
-    ones while rows are few (`mixture.stacked`).
+    ones while rows are few (`mixture.shares_of`).
 
     Costs: the log cost is a strictly increasing map of the mean log cost on the proxies, or of the
     cost on one of them whose twin the target is, plus a residual that few rows leave small: which
@@ -141,47 +136,12 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         still = self.design_.still if still is None else still
         return Design(self.prior_.rows(X), logs, groups, self.slope_, still)
 
-    def _hypotheses(self) -> list[Hypothesis]:
-        """What the prior offers: all proxies together, each as it was seen, a twin of each.
-
-        Each kind is as likely as the others, whatever its number.
-        """
-        together, *each = self.prior_.candidates
-        kinds = [[together], each, []]
-        hypotheses = [
-            Hypothesis(_noisier(theta, factor), -np.log(len(kind)))
-            for kind in kinds
-            for theta in kind
-            for factor in NOISE_FACTORS
-        ]
-        n_proxies = len(self.proxy_columns)
-        if n_proxies > 1 and self.slope_ != MIN_SLOPE:
-            for base in range(n_proxies):
-                for factor in TWIN_FACTORS:
-                    closer = together + np.log(factor) * _sizes(together)
-                    log_prior = -np.log(n_proxies * len(TWIN_FACTORS))
-                    for noise in NOISE_FACTORS[:2]:
-                        hypotheses.append(Hypothesis(_noisier(closer, noise), log_prior, base))
-        return hypotheses
-
-    def _lines(self) -> tuple[list[Hypothesis], list[Hypothesis]]:
-        """Linear predictors that the rows adapt: of every proxy, and of nobody's."""
-        lines, usual = self.prior_.linear, np.sqrt((self.prior_.linear**2).mean(axis=0))
-        bases: list[tuple[int | None, Floats]] = [*enumerate(lines), (None, usual)]
-        found = [
-            Hypothesis.line(base, weights, share, noise)
-            for base, weights in bases
-            for share in LINE_SHARES
-            for noise in LINE_NOISE
-        ]
-        own = len(LINE_SHARES) * len(LINE_NOISE)
-        return found[:-own], found[-own:]
-
     def _fit(self, design: Design, log_y: Floats) -> None:
         """What costs on the proxies explain, what their lines do, and how to mix both."""
         self.design_ = design
         link = Link(design, design)
-        seen = [Posterior.of(h, design, link, log_y) for h in self._hypotheses()]
+        twins = self.slope_ != MIN_SLOPE
+        seen = [Posterior.of(h, design, link, log_y) for h in of_costs(self.prior_, twins=twins)]
         if len(log_y) >= REFINE_FROM:  # not the twins: ten rows would fit one of them by chance
             plain = [p for p in seen if p.hypothesis.base is None]
             for p in sorted(plain, key=lambda p: -p.log_evidence)[:REFINED]:
@@ -190,8 +150,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         self.costs_ = self.mixture_ = Mixture.of(seen)
         self.parts_ = [self.costs_]
         if self.prior_.linear.any():
-            lines = [[Posterior.of(h, design, link, log_y) for h in some] for some in self._lines()]
-            self.parts_ += map(Mixture.of, lines)
+            for some in (of_lines(self.prior_), of_nobody(self.prior_)):
+                self.parts_.append(Mixture.of([Posterior.of(h, design, link, log_y) for h in some]))
             shares = shares_of(self.parts_, USUAL_SHARES, design.groups)
             self.mixture_ = stacked(self.parts_, shares)
 
@@ -211,7 +171,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         log_y = np.log(self.y_)
-        left_out = alone(self.design_, log_y).left_out(self.design_.groups)
+        left_out = proxies_alone(self.design_, log_y).left_out(self.design_.groups)
         cost: Floats = np.exp(log_y - left_out)
         return cost
 
@@ -250,24 +210,3 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         probe = Design(alike, np.zeros((2, n_clocks)), groups, self.slope_, self.design_.still)
         low, high = self.costs_.mean(probe, Link(self.design_, probe))
         return float(high - low) / (2 * SCALE)
-
-
-def _sizes(theta: Floats) -> Floats:
-    """1 for the log variances of deviations, 0 for length and noise."""
-    return np.array([1.0] * (len(theta) - 2) + [0.0, 0.0])
-
-
-def _noisier(theta: Floats, factor: float) -> Floats:
-    return np.append(theta[:-1], theta[-1] + np.log(factor))
-
-
-def alone(design: Design, log_y: Floats) -> Mixture:
-    """What the proxies' costs say, weighed as the rows ask; features say nothing."""
-    nothing = np.full(2 * len(design.rows.blocks), NOTHING)
-    hypotheses = [
-        Hypothesis(np.array([ALONE_SLOPE, mix, *nothing, 0.0, noise]), 0.0)
-        for mix in np.log(ALONE_MIX)
-        for noise in np.log(LINE_NOISE)
-    ]
-    link = Link(design, design)
-    return Mixture.of([Posterior.of(h, design, link, log_y) for h in hypotheses])

@@ -20,6 +20,7 @@ from predictors import (
     save_transfer,
     zero_shot,
 )
+from predictors.transfer.hypotheses import of_costs, of_lines, of_nobody
 from predictors.transfer.mixture import Mixture, shares_of, stacked
 from predictors.transfer.posterior import Link, Posterior
 from predictors.transfer.prior import FREEDOM, Game, covariance, log_likelihood, loss_of, parts
@@ -125,7 +126,8 @@ def test_variance_of_rows_is_the_diagonal_of_their_covariance() -> None:
     fitted = TransferPredictor(PROXIES, clock, group, prior=prior).fit(X[:9], y[:9])
     design = fitted._design(X)
     link = Link(design, design)
-    for h in fitted._hypotheses()[::7]:
+    hypotheses = of_costs(prior, twins=True) + of_lines(prior) + of_nobody(prior)
+    for h in hypotheses[::7]:
         own = np.diag(link.covariance(h)) + design.noise_share() * np.exp(h.theta[-1])
         assert_allclose(design.variance(h), own, rtol=1e-9)
 
