@@ -59,12 +59,13 @@ def exported(net: Any, temperatures: list[float], folder: Path, shape: Any) -> M
         model, value = segment_model(segment, value, last=last, half=False)
         files.append(f"{i}.onnx")
         (folder / files[-1]).write_bytes(model.SerializeToString())
-    network = {"exits": net.head_ids, "temperatures": temperatures, "segments": files}
+    network = {"exits": net.head_ids, "temperatures": temperatures, "segments": files, "subnet": ""}
     configurations = [
         {"id": str(t), "level": 0, "network": "net", "thresholds": [t] * (len(files) - 1)}
         for t in (*THRESHOLDS, 2.0)
     ]
-    return Manifest(str(folder), {"networks": {"net": network}, "configurations": configurations})
+    content: Any = {"networks": {"net": network}, "configurations": configurations}
+    return Manifest(str(folder), {**content, "files": {file: {} for file in files}})
 
 
 def policy(logits: list[Tensor], threshold: float, temperatures: list[float]) -> Tensor:
