@@ -19,6 +19,7 @@ from supernets.static import channels_last
 from supernets.supernet import Supernet
 
 SCHEMA = "nas.supernet/1"
+HEADER = "header_sha256"
 
 
 class CheckpointError(InputError):
@@ -28,10 +29,13 @@ class CheckpointError(InputError):
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write a safetensors file beside `path` and rename it; `metadata` becomes one JSON string.
 
-    `content_sha256` is added to it: the checksum of all tensors and of the rest of the metadata.
+    `content_sha256` is added to it, the checksum of all tensors and of the rest of the metadata,
+    and before it `header_sha256`, that of their names, shapes and places.
     """
     whole = {k: v.contiguous() for k, v in tensors.items()}
-    described = {**metadata, "content_sha256": _digest(metadata, save(whole))}
+    plain = save(whole)
+    told = {**metadata, HEADER: _header_digest(_header(plain))}
+    described = {**told, "content_sha256": _digest(told, plain)}
     data = save(whole, {"json": json.dumps(described)})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)
@@ -45,8 +49,8 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
     try:
         data = read_tensor_file(path)
         tensors = load(data)
-        header = json_object(data[8 : _start(data)], path).get("__metadata__", {})
-        metadata = json_object(header.get("json", "{}"), path)
+        header = _header(data)
+        metadata = json_object(header.pop("__metadata__", {}).get("json", "{}"), path)
         digest = metadata.pop("content_sha256", None)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
@@ -54,12 +58,23 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
         raise CheckpointError(f"{path} is no readable safetensors file: {error}") from None
     if metadata.get("schema") != schema:
         raise CheckpointError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")
-    if digest != _digest(metadata, data):
+    whole = digest == _digest(metadata, data)
+    names = metadata.pop(HEADER, None)  # older files have none
+    if not whole or names not in (None, _header_digest(header)):
         raise CheckpointError(
             f"{path} is damaged: its content does not have the checksum that was written with it; "
             "fetch or make it again"
         )
     return tensors, metadata
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """What a safetensors file says of its tensors, and its metadata."""
+    return json_object(data[8 : _start(data)], "the header")
+
+
+def _header_digest(header: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def _start(data: bytes) -> int:
@@ -94,7 +109,8 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     try:
         supernet.load_state_dict({k: v.float() for k, v in tensors.items()})
     except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit its space: {error}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path} does not fit its space: {reason}") from None
     return channels_last(supernet).eval(), metadata
 
 

@@ -20,6 +20,7 @@ from nas.cli.predictor import predictor
 from nas.cli.prune import prune
 from nas.cli.report import report
 from nas.cli.search import search
+from nas.cli.signals import heard_signals
 from nas.cli.slow import SlowCommand
 from nas.cli.spaces import spaces
 from nas.cli.supernet import supernet
@@ -69,7 +70,17 @@ app.add_typer(predictor, name="predictor", rich_help_panel=BESIDE)
 
 
 def main() -> None:
-    """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C."""
+    """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C, 143 for SIGTERM."""
+    with heard_signals() as heard:
+        try:
+            _run()
+        except SystemExit as done:
+            if heard and done.code == INTERRUPTED:
+                sys.exit(128 + heard[0])
+            raise
+
+
+def _run() -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import shutil
 import socket
@@ -167,6 +168,8 @@ def connect(address: str) -> None:
     """Join the cluster at `address`. InputError: there is none."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # Handout tells what a user needs
     local = address == "local"
+    if local:  # Ray listens on every interface whatever it is told: nobody enters without the token
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         if address not in ("auto", "local"):
             _check_answers(address)
@@ -177,7 +180,12 @@ def connect(address: str) -> None:
             log_to_driver=False,
             logging_level=logging.CRITICAL,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # a node that does not start raises a plain Exception
+        if local:
+            raise InputError(
+                f"`ray` local: Ray does not start on this machine ({first_line(error)}); without "
+                "`ray` the work is done in this process"
+            ) from None
         if "AuthToken" in str(error.__cause__):  # ours is looked for only where this is set
             raise InputError(
                 f"`ray` {address}: the cluster asks for a token; give this command and every "

@@ -83,8 +83,11 @@ def _told(fault: Any) -> str:
     where = _path(fault["loc"])
     if fault["type"] == "missing":
         return f"{where} is missing"
-    expected = EXPECTED.get(fault["type"]) or fault["msg"].replace("Input should be", "expected")
-    expected = expected.format(**fault.get("ctx", {})).removeprefix("Value error, ")
+    if fault["type"] in EXPECTED:
+        expected = EXPECTED[fault["type"]].format(**fault.get("ctx", {}))
+    else:  # has words of the file: braces in them are no places to fill in
+        expected = fault["msg"].replace("Input should be", "expected")
+        expected = " ".join(expected.removeprefix("Value error, ").split())
     value = repr(fault["input"])
     short = value if len(value) <= SHOWN else value[: SHOWN - 3] + "..."
     return f"{where} is {short}; {expected}"

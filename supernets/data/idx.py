@@ -21,6 +21,8 @@ from supernets.data.dataset import DataError, Dataset, Split, channel_statistics
 from supernets.data.digits import DIGITS
 from supernets.data.splits import stratified
 
+PIECE = 1 << 20  # bytes that are unpacked at once
+PACKED = 1100  # gzip makes no file smaller than by this
 MAX_BYTES = 1 << 30  # of one file, unpacked; the largest of the known sets has 638 MB
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -111,6 +113,9 @@ def _read(path: Path, n_dims: int) -> NDArray[np.uint8]:
             zipped = plain.read(2) == b"\x1f\x8b"
         with gzip.open(path) if zipped else path.open("rb") as file:
             shape = _shape(path, file.read(4 + 4 * n_dims), n_dims)
+            most = PACKED * path.stat().st_size if zipped else path.stat().st_size
+            if math.prod(shape) > most:
+                raise EOFError(f"its header asks for {math.prod(shape)} bytes")
             array = np.empty(math.prod(shape), np.uint8)
             n_read = _fill(file, array)
             more = bool(file.read(1))  # what else a file holds is not unpacked
@@ -127,7 +132,7 @@ def _read(path: Path, n_dims: int) -> NDArray[np.uint8]:
 def _fill(file: Any, array: NDArray[np.uint8]) -> int:
     """Read into `array` until it is full or the file ends; returns the bytes read."""
     view, n_read = array.data, 0
-    while n_read < array.size and (n := file.readinto(view[n_read:])):
+    while n_read < array.size and (n := file.readinto(view[n_read : n_read + PIECE])):
         n_read += n
     return n_read
 

@@ -74,7 +74,11 @@ class TrainingState:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-        self.supernet.load_state_dict(part("weights."))
-        self.average.load_state_dict(part("average."))
-        self.optimizer.load_state(part("momentum."))
+        try:
+            self.supernet.load_state_dict(part("weights."))
+            self.average.load_state_dict(part("average."))
+            self.optimizer.load_state(part("momentum."))
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path} is damaged ({reason}); remove it to train anew") from None
         self.epochs_done, self.seconds = metadata["epochs_done"], metadata["seconds"]

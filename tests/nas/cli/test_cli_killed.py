@@ -1,0 +1,176 @@
+"""SIGKILL at any moment: the same command again ends as if nothing had happened.
+
+`-m slow` kills train, evaluate, calibrate, export, measure and search fifty times each; the suite
+kills once those that no other test kills.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from nas.pareto import ParetoTable, read_pareto
+from predictors import read_accuracy_table
+from search_spaces import get_space
+from supernets.checkpoint import read_tensors
+from tests.nas.conftest import Digits, in_process, nas, nas_in_process
+from tests.nas.search.test_run import comparable
+
+SPACE = get_space("resnet-digits")
+N_POINTS = 3  # of the table that is calibrated and exported
+
+
+class Work(NamedTuple):
+    """A command that writes to `out`, and what is compared of it."""
+
+    command: Callable[[Path], list[object]]
+    result: Callable[[Path], Any]
+    prepare: Callable[[Path], object] = lambda out: None
+
+
+@pytest.fixture(scope="module")
+def pareto(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result with few points, whose weights are those of `digits`."""
+    out = tmp_path_factory.mktemp("killed") / "run"
+    made = nas(*searching(digits, 30)(out))
+    assert made.code == 0, made.err
+    table = read_pareto(out / "pareto.json")
+    first, *_ = table.content["levels"]
+    points = [p for p in table.points if p["level"] == first["level"]][:N_POINTS]
+    kept: Any = {**table.content, "points": points, "front": [p["id"] for p in points]}
+    ParetoTable(kept).write_json(out / "few.json")
+    return out / "few.json"
+
+
+def searching(digits: Digits, trials: int) -> Callable[[Path], list[object]]:
+    def command(out: Path) -> list[object]:
+        fixed = ["search", "--device", "nano", "--quiet", "--trials", trials, "--out", out]
+        resume = ["--resume"] if (out / "run.json").exists() else []
+        return [*fixed, "--supernet", digits.supernet, "--proxy", digits.rows, *resume]
+
+    return command
+
+
+def tensors(path: Path, schema: str) -> dict[str, Any]:
+    found, _ = read_tensors(path, schema)
+    return {name: value.tolist() for name, value in found.items()}
+
+
+def rows(out: Path) -> list[tuple[str, ...]]:
+    """Which programs were measured, each once; their times differ from run to run."""
+    with out.open(newline="") as file:
+        return sorted((row["subnet"], row["heads"], row["level"]) for row in csv.DictReader(file))
+
+
+def exported(out: Path) -> Any:
+    content = json.loads((out / "manifest.json").read_text())
+    assert not out.with_name(out.name + ".tmp").exists()
+    return {k: v for k, v in content.items() if k not in ("command", "content_sha256", "verified")}
+
+
+def work(name: str, digits: Digits, pareto: Path, size: int) -> Work:
+    if name == "train":
+        fixed = ["supernet", "train", "--epochs", 2 * size, "--batch-size", 256, "--threads", 1]
+        return Work(
+            lambda out: [*fixed, "--quiet", "--out", out],
+            lambda out: tensors(out / "weights.safetensors", "nas.supernet/1"),
+        )
+    if name == "evaluate":
+        return Work(
+            lambda out: ["supernet", "evaluate", out, "--samples", 20 * size, "--quiet"],
+            lambda out: read_accuracy_table(out / "accuracy.safetensors", SPACE).digest,
+            lambda out: (
+                out.mkdir(),
+                shutil.copy(digits.supernet / "weights.safetensors", out),
+            ),
+        )
+    if name == "calibrate":
+        asked = ["supernet", "calibrate", digits.supernet, "--pareto", pareto, "--quiet", "--out"]
+        return Work(lambda out: [*asked, out], lambda out: tensors(out, "nas.bn/1"))
+    if name == "export":
+        asked = ["export", "--pareto", pareto, "--supernet", digits.supernet, "--data", "digits"]
+        return Work(lambda out: [*asked, "--quiet", "--out", out], exported)
+    if name == "measure":
+        asked = ["measure", "--device", "host", "--space", "resnet-digits", "--seconds", 0.01]
+        return Work(lambda out: [*asked, "--samples", 3 * size, "--quiet", "--out", out], rows)
+    return Work(searching(digits, 60 * size), comparable)
+
+
+def seconds_of(job: Work, out: Path) -> float:
+    """How long the command takes when nobody kills it."""
+    job.prepare(out)
+    start = time.monotonic()
+    process = nas_in_process(*job.command(out))
+    process.join()
+    assert process.exitcode == 0
+    return time.monotonic() - start
+
+
+def kill_and_go_on(job: Work, folder: Path, n_kills: int, seed: int) -> int:
+    """Kills at any moment of the command's time; returns how often it was begun anew.
+
+    A command that ends before its kill is compared, and begins anew in another folder.
+    """
+    seconds = seconds_of(job, folder / "whole")
+    wanted = job.result(folder / "whole")
+    rng, killed, begun = random.Random(seed), 0, 1
+    out = folder / "0"
+    job.prepare(out)
+    while killed < n_kills:
+        process = nas_in_process(*job.command(out))
+        process.join(rng.uniform(0, seconds))
+        process.kill()
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            killed += 1
+            continue
+        assert process.exitcode == 0
+        assert job.result(out) == wanted
+        out = folder / str(begun)
+        job.prepare(out)
+        begun += 1
+    done = nas(*job.command(out))
+    assert done.code == 0, done.err
+    assert job.result(out) == wanted
+    return begun
+
+
+@pytest.mark.parametrize("name", ["evaluate", "calibrate", "export", "measure"])
+def test_a_kill_changes_nothing(name: str, digits: Digits, pareto: Path, tmp_path: Path) -> None:
+    kill_and_go_on(work(name, digits, pareto, 1), tmp_path, 1, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train", "evaluate", "calibrate", "export", "measure", "search"])
+def test_fifty_kills_change_nothing(
+    name: str, digits: Digits, pareto: Path, tmp_path: Path
+) -> None:
+    kill_and_go_on(work(name, digits, pareto, 3), tmp_path, 50, seed=1)
+
+
+def test_sigterm_ends_a_command_with_one_message(digits: Digits, tmp_path: Path) -> None:
+    """As Ctrl-C does; what was done is kept, and the same command goes on."""
+    job = work("measure", digits, tmp_path, 40)
+    out, said = tmp_path / "rows.csv", tmp_path / "said"
+
+    def run() -> None:
+        done = nas(*job.command(out))
+        said.write_text(f"{done.code} {done.err}")
+
+    process = in_process(run)
+    while not out.exists() or out.read_text().count("\n") < 2:
+        assert process.is_alive()
+        time.sleep(0.005)
+    process.terminate()
+    process.join(20)
+    assert said.read_text() == "143 stopped; what was done so far is kept\n"
+    assert len(rows(out)) >= 1
