@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import optuna
@@ -29,6 +30,7 @@ from nas.cli.govern_board import _read_images
 from nas.cli.spaces import _subnet
 from nas.cli.supernet import info
 from nas.devices import load_profile
+from nas.measure.power_log import read_power_log
 from nas.measure.table import Table
 from nas.pareto.read import read_pareto
 from nas.remote.messages import read_message
@@ -42,6 +44,7 @@ from nas.search.folder import _check_same, _devices_of
 from nas.search.images.log import EvaluationLog
 from nas.search.study.storage import open_storage
 from nas.search.study.warm_start import read_warm_start
+from nas.start.images import read_image
 from nas.transfer.saved import load_costs
 from predictors import (
     AccuracyPredictor,
@@ -68,7 +71,7 @@ from supernets.training.state import TrainingState
 from tests.nas.pareto.results import small_result
 from tests.nas.runtime.test_manifest import content as small_manifest
 from tests.predictors.synthetic import accuracy_table
-from tests.supernets.pictures import write_classes, write_idx
+from tests.supernets.pictures import picture, write_classes, write_idx
 
 REPO = Path(__file__).parents[1]
 DIGITS = get_space("resnet-digits")
@@ -401,6 +404,29 @@ def read_array(path: Path) -> Any:
     return int(_read_images(path).sum())
 
 
+def picture_of_a_board(path: Path) -> None:
+    picture("bars", rng(), side=8).save(path)
+
+
+def read_picture(path: Path) -> Any:
+    """With Pillow and without it."""
+    found = read_image(str(path)).tolist()
+    with patch("nas.start.images._pillow", lambda: None):
+        assert read_image(str(path)).tolist() == found
+    return found
+
+
+def read_log(path: Path) -> Any:
+    log = read_power_log(path)
+    assert np.isfinite(log.watts).all()
+    return log.at_s.tolist(), log.watts.tolist()
+
+
+TEGRASTATS = "".join(
+    f"11-29-2026 12:00:0{i} RAM 2673/7765MB (lfb 118x4MB) SWAP 0/3883MB (cached 0MB) "
+    f"CPU [1%@1190,off] VDD_IN 36{i}1mW/3611mW VDD_CPU_GPU_CV 1331mW/1180mW\n"
+    for i in range(5)
+)
 LUT = "Conv-input:224x224x3-output:112x112x16: {mean: 1.5, std: 0.25, count: 3}\n"
 CONFIG = '{"ks": 3, "e": 6, "d": 2, "r": 224}'
 PLAN = '{"plan": {"device": {}}}\n{"task": {"id": "a"}}\n{"end": true}\n'
@@ -520,5 +546,7 @@ FORMATS: dict[str, Format] = {
     "arrivals": Format(
         "arrivals.csv", text("0,1\n16.7,2\n33,1\n"), lambda p: read_arrivals(str(p)), 200
     ),
+    "image on a board": Format("a.png", picture_of_a_board, read_picture, 100),
+    "power log": Format("tegrastats.log", text(TEGRASTATS), read_log, 200),
     "images of a board": Format("images.npy", data(array), read_array),
 }

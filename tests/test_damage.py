@@ -132,6 +132,8 @@ OTHERWISE = {
     "nas/devices/host.py:cpu_mhz": "the kernel's files",
     "nas/devices/host.py:cpu_name": "the kernel's files",
     "nas/export/write.py:_described": "a file that it has just written",
+    "nas/export/carry.py:write_start": "our own programs",
+    "nas/start/benchmark.py:resident_mb": "the kernel's files",
     "nas/files.py:sha256_of": "any bytes have a checksum",
     "nas/remote/ssh.py:pack": "our own programs",
     "nas/runtime/engine.py:Engine._made": "files whose checksums the manifest holds: segment",

@@ -10,20 +10,26 @@ from typing import Any
 import numpy as np
 
 from nas.runtime import ManifestError
+from nas.runtime.files import plain_size
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG's colour types
 MAX_PIXELS = 1 << 26
+MAX_BYTES = 1 << 28
 ADVICE = "convert it to .png (8 bits, not interlaced), .ppm or .npy, or install Pillow"
 
 
 def read_image(path: str) -> np.ndarray:
     """The pixels (H, W, C) of one image, uint8; ManifestError says what to do with what is none."""
     try:
+        plain_size(path, MAX_BYTES)
         pixels = np.load(path, allow_pickle=False) if path.endswith(".npy") else _decoded(path)
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist") from None
-    except (OSError, ArithmeticError, ValueError, LookupError, struct.error, zlib.error) as fault:
-        raise ManifestError(f"{path} is no image that can be read ({fault}); {ADVICE}") from None
+    except Exception as fault:  # Pillow, numpy, zlib: a file can be wrong in any way
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0][:200]
+        raise ManifestError(f"{path} is no image that can be read ({reason}); {ADVICE}") from None
+    if not isinstance(pixels, np.ndarray):
+        raise ManifestError(f"{path} holds several arrays, expected one")
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.dtype != np.uint8 or not pixels.size:
@@ -69,6 +75,8 @@ def _decoded(path: str) -> np.ndarray:
     pillow = _pillow()
     if pillow is not None:
         with pillow.open(path) as image:
+            if image.size[0] * image.size[1] > MAX_PIXELS:
+                raise ValueError(f"it has over {MAX_PIXELS >> 20} million pixels")
             return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return _png(data)
@@ -110,7 +118,9 @@ def _png(data: bytes) -> np.ndarray:
             palette[: length // 3] = np.frombuffer(body, np.uint8).reshape(-1, 3)
         at += length + 12
     n = CHANNELS[colour]
-    lines = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * n)
+    size = height * (1 + width * n)
+    unpacked = zlib.decompressobj().decompress(packed, size + 1)  # no more than the header says
+    lines = np.frombuffer(unpacked, np.uint8).reshape(height, 1 + width * n)
     pixels = np.zeros((height + 1, width * n), np.uint8)  # the line above the first is black
     for y in range(height):
         _unfilter(int(lines[y, 0]), lines[y, 1:], pixels[y], pixels[y + 1], n)
