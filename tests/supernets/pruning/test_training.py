@@ -24,7 +24,7 @@ def network() -> nn.Sequential:
 
 @pytest.mark.parametrize("schedule", ["gradual", "admm"])
 def test_a_stopped_run_ends_in_the_same_weights(schedule, tmp_path) -> None:
-    data, settings = small_digits(), replace(SETTINGS, schedule=schedule)
+    data, settings = small_digits(256), replace(SETTINGS, schedule=schedule)
     whole = network()
     run = PruningRun(whole, data, settings, tmp_path / "whole")
     losses = [p.loss for p in run.run()]
@@ -52,6 +52,6 @@ def test_a_stopped_run_ends_in_the_same_weights(schedule, tmp_path) -> None:
 
 
 def test_more_in_a_batch_than_images_is_refused(tmp_path) -> None:
-    data = small_digits()
+    data = small_digits(256)
     with pytest.raises(InputError, match=r"`batch_size` 100000 exceeds \d+ images"):
         PruningRun(network(), data, replace(SETTINGS, batch_size=100_000), tmp_path)
