@@ -120,6 +120,10 @@ def _as_written(data: bytes) -> bool:
 
 def _fault(columns: list[str], rows: list[TextRow]) -> str | None:
     """What keeps a file from being one of measurement rows."""
+    if len(columns) == 1 and {";", "\t"} & set(columns[0]):
+        return (
+            "has columns without commas between them: a spreadsheet saved it; save it with commas"
+        )
     if columns and "latency_ms" not in columns:
         return "has no column latency_ms"
     for line, row in enumerate(rows, start=2):

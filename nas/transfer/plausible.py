@@ -92,8 +92,9 @@ def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> 
                 f"{path} mixes {len(values)} values of {column} ({found}); costs hold for one: "
                 "split the file"
             )
-    for column in (*SETTING, "power_mode"):
-        own, asked = the_one(rows, column), str(getattr(device, column))
+    wanted = {column: str(getattr(device, column)) for column in (*SETTING, "power_mode")}
+    for column, asked in {"device": device.name, **wanted}.items():
+        own = the_one(rows, column)
         if own not in (None, asked):
             say(f"{path}: rows are of {column} {own}, asked is {asked}: costs are those of {own}")
 

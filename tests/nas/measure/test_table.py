@@ -115,6 +115,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     for text, message in (
         ("space,latency_ms\na,1,3\n", "lines of different length"),
         ("id,error\n1,2\n", "has no column latency_ms"),
+        ("space;latency_ms\na;1,5\n", "a spreadsheet saved it; save it with commas"),
         ("space,latency_ms\na,1.5\nb,\n", "line 3: latency_ms must be positive, got ''"),
         ("space,latency_ms\na,nan\n", "line 2: latency_ms must be positive, got 'nan'"),
     ):

@@ -256,9 +256,10 @@ def test_energy_of_one_rail_or_above_idle_is_said() -> None:
     assert "whole board, idle power included" in line
 
 
-def test_rows_of_another_power_mode_are_said() -> None:
-    (line,) = checked(ROWS.assign(power_mode="MODE_10W_2CORE"))[1]
-    assert "rows are of power_mode MODE_10W_2CORE, asked is" in line
+@pytest.mark.parametrize(("column", "own"), [("power_mode", "MODE_10W_2CORE"), ("device", "host")])
+def test_rows_of_another_power_mode_or_device_are_said(column: str, own: str) -> None:
+    (line,) = checked(ROWS.assign(**{column: own}))[1]
+    assert f"rows are of {column} {own}, asked is" in line
 
 
 def test_a_row_of_odd_power_is_named_and_does_not_count() -> None:
