@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from nas.files import write_text
 from nas.runtime.compare import Comparison
 from nas.runtime.governor import Governor, Job
 from nas.runtime.policies import Demands
@@ -44,6 +43,7 @@ from nas.runtime.scenarios import (
 )
 from nas.runtime.table import CostTable, cost_table
 from nas.runtime.traces import Traces, read_traces, write_traces
+from search_spaces import write_text
 
 FOLDER = Path(__file__).parent / "results"
 RESULTS, TABLES = FOLDER / "governor.json", FOLDER / "governor_tables.json"

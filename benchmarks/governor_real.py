@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from nas.files import write_text
 from nas.runtime import Engine, read_manifest
 from nas.runtime.agents import Governed
 from nas.runtime.arrivals import Frames
@@ -29,6 +28,7 @@ from nas.runtime.live import Live
 from nas.runtime.policies import Demands
 from nas.runtime.simulate import Board, Model, Simulation
 from nas.runtime.table import CostTable
+from search_spaces import write_text
 
 RESULTS = Path(__file__).parent / "results" / "governor_real.json"
 QUOTAS = np.array([0.4, 0.6, 0.8, 1.0])
@@ -175,7 +175,8 @@ def simulated_late_pct(
 
 def switch_ms(engine: Engine, ids: list[str], images: np.ndarray, n: int = 400) -> dict[str, float]:
     """CPU time that an image takes more because another prepared configuration ran before it."""
-    again, after = [], []
+    again: list[float] = []
+    after: list[float] = []
     for _ in range(n):
         for before, times in ((ids[-1], again), (ids[0], after)):
             engine(before, images[:1])

@@ -126,10 +126,11 @@ class Controller:
         if self._n_frames >= since + OFTEN:
             before, after = self._sizes[:, :n]
             like = after[np.abs(np.log(before / self._size)).argsort(kind="stable")[:LIKE]]
-            mean = np.mean([self._from_all(k, cap) for k in like.tolist()], axis=0)
+            mean = np.array([self._from_all(k, cap) for k in like.tolist()]).mean(axis=0)
             self._expected[self._size, cap] = self._n_frames, mean
             self.n_plans += 1
-        return mean
+        found: np.ndarray = mean
+        return found
 
     def _from_all(self, n: int, cap: int) -> np.ndarray:
         """Least mJ of `n` images from each clock (L,); a late frame costs `LATE` of the dearest."""
@@ -223,7 +224,7 @@ class Governor:
     def holds(self, job: Job, level: int) -> bool:
         """Whether what runs still ends in time at `level`: then no new decision is needed."""
         finish = self.models[job.model].finish_ms(job.n, level)
-        return finish <= SAFETY * (job.left_ms - self.thought_ms[level])
+        return bool(finish <= SAFETY * (job.left_ms - self.thought_ms[level]))
 
     def arrived(self, model: int, n: int, now_ms: float) -> None:
         """A frame of `n` images came: known from now on; it says what the next one may cost."""
