@@ -71,7 +71,7 @@ def test_a_front_with_exits_alone_has_a_subnet_without_them(board: Path) -> None
     """Its last exit alone is always a choice: the traces say how often it errs."""
     table = manifest_table(read_manifest(str(board)))
     traces = read_traces(str(board / "traces.npz"))
-    rows = np.flatnonzero(table.has_exits)
+    rows = np.flatnonzero(table.has_exits).tolist()
     wider = table.take(rows).with_last_exits(last_error_pct(table.take(rows), traces))
     new = range(len(rows), len(wider.ids))
     assert len(new) == len(set(table.take(rows).subnets)) > 0
