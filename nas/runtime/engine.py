@@ -60,10 +60,6 @@ class Engine:
         """Prepare what may run soon in the background, the likeliest first, while memory lasts."""
         self.sessions.foresee([self.manifest.network(id_)["segments"] for id_ in ids])
 
-    def prepared(self, id_: str) -> bool:
-        """Whether a configuration can run without making a session first."""
-        return set(self.manifest.network(id_)["segments"]) <= set(self.sessions.files)
-
     def __call__(self, id_: str, images: np.ndarray) -> Answers:
         """Answer normalised images (N, C, H, W), float32, under configuration `id_`.
 
