@@ -170,6 +170,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
     except Exception as error:  # a foreign file can be wrong in any way
+        if not path.is_file():
+            raise CheckpointError(f"{path}: {error}") from None
         raise CheckpointError(
             f"{path} holds no plain tensors and was not executed: {_why(path, str(error))}"
         ) from None

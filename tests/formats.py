@@ -93,7 +93,7 @@ class Format(NamedTuple):
     file: str
     make: Callable[[Path], object]
     read: Callable[[Path], Any]
-    n: int = 150
+    n: int = 110
     vouched: bytes | None = None
 
 
@@ -436,12 +436,12 @@ FORMATS: dict[str, Format] = {
     "rows in Parquet": Format(
         "rows.parquet", rows_parquet, lambda p: read_rows(p, DIGITS).to_csv(), 100
     ),
-    "resumed rows": Format("own.csv", rows_csv, lambda p: Table(p).rows, 200),
+    "resumed rows": Format("own.csv", rows_csv, lambda p: Table(p).rows, 130),
     "accuracies": Format(
         "accuracy.safetensors",
         accuracies,
         lambda p: read_accuracy_table(p, DIGITS).digest,
-        200,
+        130,
         vouched=b"content_sha256",
     ),
     "errors": Format("errors.csv", errors_csv, lambda p: read_accuracy_table(p, CELLS).digest, 60),
@@ -510,9 +510,9 @@ FORMATS: dict[str, Format] = {
     "board's journal": Format(
         "clocks.journal", journal, lambda p: Journal(Sysfs(str(p.parent)), str(p)).close(), 300
     ),
-    "board's line": Format("line.json", row_line, read_lines, 250),
-    "board's rows": Format("rows.jsonl", row_line, lambda p: Rows(str(p)).fresh(), 200),
-    "plan for a board": Format("plan.jsonl", text(PLAN), read_plan, 200),
+    "board's line": Format("line.json", row_line, read_lines, 150),
+    "board's rows": Format("rows.jsonl", row_line, lambda p: Rows(str(p)).fresh(), 130),
+    "plan for a board": Format("plan.jsonl", text(PLAN), read_plan, 130),
     "trtexec's times": Format(
         "times.json", text('[{"latencyMs": 1.5}]'), lambda p: read_times(str(p)), 300
     ),
@@ -523,14 +523,14 @@ FORMATS: dict[str, Format] = {
     "study's database": Format(
         "study.db", study_database, lambda p: read_study(f"sqlite:///{p}", p), 8
     ),
-    "evaluations": Format("evaluations.jsonl", evaluations, read_evaluations, 200),
+    "evaluations": Format("evaluations.jsonl", evaluations, read_evaluations, 130),
     "card": Format("card.md", card, read_card),
     "run": Format("run.json", text(json.dumps(FINGERPRINT)), read_state),
     "configuration": Format(
         "net.config",
         text(CONFIG),
         lambda p: _subnet("ofa-mobilenetv3", p),
-        200,
+        130,
     ),
     "result": Format(
         "pareto.json",
@@ -547,6 +547,6 @@ FORMATS: dict[str, Format] = {
         "arrivals.csv", text("0,1\n16.7,2\n33,1\n"), lambda p: read_arrivals(str(p)), 200
     ),
     "image on a board": Format("a.png", picture_of_a_board, read_picture, 100),
-    "power log": Format("tegrastats.log", text(TEGRASTATS), read_log, 200),
+    "power log": Format("tegrastats.log", text(TEGRASTATS), read_log, 130),
     "images of a board": Format("images.npy", data(array), read_array),
 }

@@ -22,7 +22,7 @@ from search_spaces import Floats, InputError, read_text
 MAX_BYTES = 1 << 28
 RAILS_OF_ALL = ("VDD_IN", "POM_5V_IN", "VIN")  # one that measures the whole module
 TEGRASTATS = re.compile(r"\bRAM \d+/\d+MB")
-RAIL = re.compile(r"\b([A-Z][A-Z0-9_]*) (\d+)(?:mW)?/\d+(?:mW)?(?=\s|$)")  # now/average, in mW
+RAIL = re.compile(r"\b([A-Z][A-Z0-9_]*) (\d{1,9})(?:mW)?/\d+(?:mW)?(?=\s|$)")  # now/average, in mW
 US_STAMP = re.compile(
     r"(\d\d)-(\d\d)-(\d{4}) (\d\d:\d\d:\d\d)"
 )  # of tegrastats, JetPack 5 and later
