@@ -144,6 +144,8 @@ OTHERWISE = {
     "nas/transfer/saved.py:save_pool": "a file that it has just written",
     "search_spaces/files.py:_sync_folder": "a folder",
     "supernets/kernels/translate.py:_object": "a kernel that the compiler has just made",
+    "nas/zoo/pruned.py:read_pruned": "`json_object(read_text())` and nothing else: run",
+    "supernets/ofa.py:_why": "the first bytes of a file that was refused",
     "supernets/checkpoint.py:sha256": "any bytes have a checksum",
 }
 """Readers that no format goes through, and why."""

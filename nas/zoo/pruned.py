@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.files import prepare_folder
 from nas.zoo.folder import matching_dataset, supernet_folder
-from search_spaces import InputError, write_text
+from search_spaces import InputError, json_object, read_text, write_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -110,8 +110,8 @@ def prune_folder(
 
 def read_pruned(out: Path) -> dict[str, Any]:
     """What `prune_folder` found."""
-    result: dict[str, Any] = json.loads((out / "pruned.json").read_text(encoding="utf-8"))
-    return result
+    path = out / "pruned.json"
+    return json_object(read_text(path), path)
 
 
 def _timed_ms(net: nn.Module, packed: nn.Module, data: Dataset) -> tuple[float, float]:
