@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from nas.pareto.records import ParetoContent, Subnets
-from nas.pareto.table import SCHEMA, ParetoTable
+from nas.pareto.table import SCHEMA, ParetoTable, content_sha256
 from search_spaces import InputError, get_space, read_json
 
 SHOWN = 40  # characters of a value
@@ -28,6 +29,8 @@ EXPECTED = {  # by pydantic's name of the fault
 def read_pareto(path: str | Path) -> ParetoTable:
     """Read `pareto.json`. InputError: not there, no JSON, another schema, or the first fault.
 
+    Warns where its checksum says that it was edited by hand; a file without one is taken as it is.
+
     >>> import nas
     >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
     >>> table.content["device"]["name"]
@@ -45,6 +48,11 @@ def read_pareto(path: str | Path) -> ParetoTable:
         raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
     if fault := fault_of(content):
         raise InputError(f"{path}: {fault}")
+    if content.pop("content_sha256", told := content_sha256(content)) != told:
+        warnings.warn(
+            f"{path} was edited after `nas` wrote it: its figures are no longer those of the search",
+            stacklevel=2,
+        )
     return ParetoTable(cast(ParetoContent, content))
 
 

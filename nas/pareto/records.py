@@ -307,3 +307,4 @@ class ParetoContent(TypedDict):
     baselines: list[Baseline]
     front: list[str]  # ids of points that no point of any level dominates
     verified_cost: NotRequired[VerifiedCosts]
+    content_sha256: NotRequired[str]  # of all but created, command, versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,15 @@ CSV_COLUMNS = (
     *("latency_ms", "latency_worst_ms", "latency_source"),
     *("energy_mj", "energy_source", "macs", "params"),
 )
+
+
+def content_sha256(content: Mapping[str, Any]) -> str:
+    """The checksum of a result: equal for two runs that found the same, whenever and by whatever."""
+    left_out = ("content_sha256", "created", "command", "versions")
+    told = {key: value for key, value in content.items() if key not in left_out}
+    as_read = json.loads(json.dumps(told))  # a number as a key is text in a file
+    text = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,9 @@ class ParetoTable:
         return pd.DataFrame(self._rows(), columns=list(CSV_COLUMNS))
 
     def write_json(self, path: Path) -> None:
-        write_text(path, json.dumps(self.content, indent=1) + "\n")
+        """Written aside and renamed, with a checksum that tells of later edits."""
+        content = {**self.content, "content_sha256": content_sha256(self.content)}
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
     def write_csv(self, path: Path) -> None:
         """One row per point; exits are written `0@0.9+2@0.7`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nas.pareto import read_pareto
+from nas.pareto import ParetoTable, read_pareto
 from search_spaces import InputError
 from tests.nas.pareto.results import small_result
 
@@ -124,6 +125,20 @@ def test_a_fault_of_the_file_is_named(
     content: Content = {**small_result()}
     change(content)
     assert message in said(written(tmp_path, content))
+
+
+def test_an_edit_by_hand_is_said(tmp_path: Path) -> None:
+    """A figure, not the command or the date; what is written by `nas` is not complained about."""
+    path = tmp_path / "pareto.json"
+    ParetoTable(small_result()).write_json(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_pareto(path).write_json(path)
+        content = json.loads(path.read_text())
+        read_pareto(written(tmp_path, content | {"command": "another"}))
+    content["points"][0]["latency_ms"] *= 0.5
+    with pytest.warns(UserWarning, match="was edited after `nas` wrote it"):
+        read_pareto(written(tmp_path, content))
 
 
 def test_a_value_that_is_long_is_shown_in_part(tmp_path: Path) -> None:
