@@ -50,7 +50,7 @@ def read_pareto(path: str | Path) -> ParetoTable:
         raise InputError(f"{path}: {fault}")
     if content.pop("content_sha256", told := content_sha256(content)) != told:
         warnings.warn(
-            f"{path} was edited after `nas` wrote it: its figures are no longer those of the search",
+            f"{path} was edited after `nas` wrote it: its figures may not be those of the search",
             stacklevel=2,
         )
     return ParetoTable(cast(ParetoContent, content))

@@ -31,7 +31,7 @@ CSV_COLUMNS = (
 
 
 def content_sha256(content: Mapping[str, Any]) -> str:
-    """The checksum of a result: equal for two runs that found the same, whenever and by whatever."""
+    """The checksum of a result: equal for two runs that found the same."""
     left_out = ("content_sha256", "created", "command", "versions")
     told = {key: value for key, value in content.items() if key not in left_out}
     as_read = json.loads(json.dumps(told))  # a number as a key is text in a file

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,10 @@ def test_a_result_is_verified_at_the_clocks_of_its_points(
     if layout != "bare":
         build(layout, root)
     quick = {**QUICK, "energy_seconds": 0.2, "idle_s": 0.05}
-    device = partial(RemoteDevice, settings=quick)
+
+    def device(*arguments: Any, **named: Any) -> RemoteDevice:
+        return RemoteDevice(*arguments, **{**named, "settings": quick})
+
     monkeypatch.setattr("nas.remote.device.RemoteDevice", device)
     monkeypatch.setattr("nas.remote.ssh.Remote", lambda target, sudo: board)
     model = AnalyticDevice(load_profile("xavier-nx"), backend="ncnn")

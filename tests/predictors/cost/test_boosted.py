@@ -134,10 +134,8 @@ def test_a_tampered_model_is_refused(saved: Path) -> None:
 
 def test_a_model_that_is_no_model_is_refused(saved: Path) -> None:
     (saved / "energy_mj.ubj").write_bytes(b"not trees")
-    sidecar = saved / "energy_mj.json"
-    described = json.loads(sidecar.read_text())
-    described["sha256"]["ubj"] = hashlib.sha256(b"not trees").hexdigest()
-    sidecar.write_text(json.dumps(described))
+    checksum = hashlib.sha256(b"not trees").hexdigest()
+    edit(saved / "energy_mj.json", lambda described: described["sha256"].update(ubj=checksum))
     with pytest.raises(ArtifactError, match="no XGBoost model"):
         load_predictor(saved, "energy_mj", SPACE)
 
@@ -193,6 +191,13 @@ def test_a_sidecar_that_does_not_fit_is_refused(saved: Path, change, reason: str
         load_predictor(saved, "energy_mj", SPACE)
 
 
+def test_a_changed_sidecar_is_refused(saved: Path) -> None:
+    sidecar = saved / "energy_mj.json"
+    sidecar.write_text(sidecar.read_text().replace('"n_rows": 100', '"n_rows": 101'))
+    with pytest.raises(ArtifactError, match=r"energy_mj\.json was changed since it was written"):
+        load_predictor(saved, "energy_mj", SPACE)
+
+
 def test_files_of_two_predictors_are_not_mixed(saved: Path, tmp_path: Path) -> None:
     other = LatencyPredictor(n_estimators=5).fit(*programs(50, seed=1))
     save_predictor(other, saved, SPACE)
@@ -224,7 +229,8 @@ def test_unknown_intervals_survive_a_file(tmp_path: Path) -> None:
 
 
 def edit(sidecar: Path, change) -> None:
-    """Rewrite a sidecar after `change` of its parsed content."""
+    """Rewrite a sidecar after `change` of its parsed content, as one without a checksum of it."""
     described = json.loads(sidecar.read_text())
     change(described)
+    described.pop("content_sha256", None)
     sidecar.write_text(json.dumps(described))
