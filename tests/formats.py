@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -550,3 +551,6 @@ FORMATS: dict[str, Format] = {
     "power log": Format("tegrastats.log", text(TEGRASTATS), read_log, 130),
     "images of a board": Format("images.npy", data(array), read_array),
 }
+PARQUET = find_spec("pyarrow") is not None  # an extra
+if not PARQUET:
+    del FORMATS["rows in Parquet"]

@@ -23,7 +23,7 @@ from nas.board.control.sysfs import BoardError
 from nas.runtime import ManifestError
 from search_spaces import InputError
 from tests.damage import damaged, limits
-from tests.formats import FORMATS, REPO
+from tests.formats import FORMATS, PARQUET, REPO
 
 REFUSED = (InputError, BoardError, ManifestError)
 N_SLOW = 200_000
@@ -148,6 +148,8 @@ OTHERWISE = {
     "supernets/ofa.py:_why": "the first bytes of a file that was refused",
     "supernets/checkpoint.py:sha256": "any bytes have a checksum",
 }
+if not PARQUET:
+    OTHERWISE["predictors/cells.py:_read_parquet"] = "where the extra is installed"
 """Readers that no format goes through, and why."""
 
 
