@@ -32,6 +32,7 @@ from search_spaces import (
     Space,
     feature_names,
     json_object,
+    json_sha256,
     read_bytes,
     read_text,
     write_bytes,
@@ -185,11 +186,6 @@ def load_transfer(
         return predictor.fit(arrays["X"], arrays["y"]), described["proxies"]
 
 
-def _digest(described: Mapping[str, Any]) -> str:
-    """The checksum of a sidecar: of all that it says besides the checksum."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
 def _check_numbers(value: Any, name: str = "") -> None:
     """ValueError where a number is not finite, too large for one, or counts less than nothing."""
     if isinstance(value, Mapping):
@@ -222,7 +218,7 @@ def write_artifact(
         write_bytes(folder / f"{name}.{suffix}", data)
         checksums[suffix] = hashlib.sha256(data).hexdigest()
     told = {**described, "sha256": checksums}
-    text = json.dumps({**told, DIGEST: _digest(told)}, indent=1)
+    text = json.dumps({**told, DIGEST: json_sha256(told)}, indent=1)
     write_bytes(folder / f"{name}.json", text.encode())
 
 
@@ -234,7 +230,7 @@ def read_artifact(
     try:
         described = json_object(read_text(sidecar, limit=MAX_JSON), sidecar)
         digest = described.pop(DIGEST, None)  # older versions wrote none
-        if digest not in (None, _digest(described)):
+        if digest not in (None, json_sha256(described)):
             raise InputError(f"{sidecar} was changed since it was written")
     except InputError as error:
         raise ArtifactError(f"{error}; save the predictor again") from None

@@ -6,7 +6,7 @@ from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
-from search_spaces.files import write_bytes, write_text
+from search_spaces.files import json_sha256, write_bytes, write_text
 from search_spaces.graph import ProgramGraph, adjacency, program_graphs
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
@@ -80,6 +80,7 @@ __all__ = [
     "harmless",
     "ideal_mapping",
     "json_object",
+    "json_sha256",
     "new_row",
     "operator_columns",
     "parse_heads",

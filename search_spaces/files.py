@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 
@@ -29,6 +32,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` for text, as UTF-8 with the line ends it has."""
     write_bytes(path, text.encode())
+
+
+def json_sha256(content: Any) -> str:
+    """The checksum of what a JSON file says, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from search_spaces import InputError, json_object, read_tensor_file, space_from_dict, write_bytes
+from search_spaces import (
+    InputError,
+    json_object,
+    json_sha256,
+    read_tensor_file,
+    space_from_dict,
+    write_bytes,
+)
 from supernets.catalog import build_supernet
 from supernets.static import channels_last
 from supernets.supernet import Supernet
@@ -34,7 +41,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     whole = {k: v.contiguous() for k, v in tensors.items()}
     plain = save(whole)
-    told = {**metadata, HEADER: _header_digest(_header(plain))}
+    told = {**metadata, HEADER: json_sha256(_header(plain))}
     described = {**told, "content_sha256": _digest(told, plain)}
     data = save(whole, {"json": json.dumps(described)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +67,7 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
         raise CheckpointError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")
     whole = digest == _digest(metadata, data)
     names = metadata.pop(HEADER, None)  # older files have none
-    if not whole or names not in (None, _header_digest(header)):
+    if not whole or names not in (None, json_sha256(header)):
         raise CheckpointError(
             f"{path} is damaged: its content does not have the checksum that was written with it; "
             "fetch or make it again"
@@ -71,10 +78,6 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
 def _header(data: bytes) -> dict[str, Any]:
     """What a safetensors file says of its tensors, and its metadata."""
     return json_object(data[8 : _start(data)], "the header")
-
-
-def _header_digest(header: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def _start(data: bytes) -> int:

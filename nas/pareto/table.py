@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from nas.pareto.fronts import knee
 from nas.pareto.records import Baseline, Level, Objective, ParetoContent, Point
-from search_spaces import Floats, InputError, write_text
+from search_spaces import Floats, InputError, json_sha256, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +34,7 @@ def content_sha256(content: Mapping[str, Any]) -> str:
     left_out = ("content_sha256", "created", "command", "versions")
     told = {key: value for key, value in content.items() if key not in left_out}
     as_read = json.loads(json.dumps(told))  # a number as a key is text in a file
-    text = json.dumps(as_read, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_sha256(as_read)
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,7 @@ class _Kernel:
 
     def text(self) -> str:
         t = self.t
-        self.arg = {
-            name: t.load("ptr" if name in POINTERS else "i64", t.at("%args", i, "i64"))
-            for i, name in enumerate(POINTERS + NUMBERS)
-        }
+        self.arg = t.arguments(POINTERS, NUMBERS)
         self.low, self.high = (t.splat(f"%{bound}", self.width) for bound in ("low", "high"))
         self.line = t.let(f"add i64 {self.arg['columns']}, {SLACK + self.taps}")
         size = t.let(f"mul i64 {self.line}, {self.read_rows + 1}")  # the last stays zero

@@ -22,10 +22,7 @@ def padding_text(stride: int, width: int, both: bool) -> str:
     `both`: odd columns are read by the convolution too. Rows hold at least what is moved at once.
     """
     t, step = Text(SIGNATURE), width * stride
-    arg = {
-        name: t.load("ptr" if name in POINTERS else "i64", t.at("%args", i, "i64"))
-        for i, name in enumerate(POINTERS + NUMBERS)
-    }
+    arg = t.arguments(POINTERS, NUMBERS)
     parts = t.let(f"add i64 {arg['columns']}, {step - 1}")
     parts = t.let(f"udiv i64 {parts}, {step}")
     last = t.let(f"sub i64 {arg['columns']}, {step}")

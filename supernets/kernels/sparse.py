@@ -43,10 +43,7 @@ class _Kernel:
 
     def text(self) -> str:
         t = self.t
-        self.arg = {
-            name: t.load("ptr" if name in POINTERS else "i64", t.at("%args", i, "i64"))
-            for i, name in enumerate(POINTERS + NUMBERS)
-        }
+        self.arg = t.arguments(POINTERS, NUMBERS)
         self.low = {w: t.splat("%low", w) for w in self.widths}
         self.high = {w: t.splat("%high", w) for w in self.widths}
         self.sums = [

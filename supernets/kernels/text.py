@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -17,6 +17,14 @@ class Text:
     def __init__(self, signature: str) -> None:
         self.lines = [f"define void {signature} {{", "entry:"]
         self._n = 0
+
+    def arguments(self, pointers: Sequence[str], numbers: Sequence[str]) -> dict[str, str]:
+        """By name the values in the array `%args`: `pointers`, then `numbers` (i64)."""
+        kinds = ["ptr"] * len(pointers) + ["i64"] * len(numbers)
+        return {
+            name: self.load(kind, self.at("%args", i, "i64"))
+            for i, (name, kind) in enumerate(zip([*pointers, *numbers], kinds, strict=True))
+        }
 
     def let(self, operation: str) -> str:
         """A new value."""

@@ -15,9 +15,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nas.remote.session import Plan, discover_remote, measure_remote
+from nas.remote.session import discover_remote, measure_remote
 from nas.remote.ssh import Remote
 from search_spaces import InputError
+from tests.nas.remote.echo import QUICK, echo
 from tests.nas.remote.following import following
 
 asyncssh = pytest.importorskip("asyncssh")
@@ -25,16 +26,6 @@ from tests.nas.board.fake_board import build  # noqa: E402
 from tests.nas.remote.ssh_server import SshServer  # noqa: E402
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no `ssh` on this machine")
-QUICK = {"warmup_s": 0.02, "seconds": 0.05, "drift": 10.0}
-ECHO = [sys.executable, "-uc", "while 1: input(); print()"]
-
-
-def echo(n: int, **settings: Any) -> Plan:
-    """A plan of `n` tasks that differ in nothing but an argument that is ignored."""
-    tasks = [
-        {"runner": "command", "command": [*ECHO, str(i)], "row": {"subnet": i}} for i in range(n)
-    ]
-    return Plan(tasks, settings={**QUICK, **settings})
 
 
 def test_rows_come_over_ssh(server: SshServer, board: Remote) -> None:

@@ -6,28 +6,18 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nas.remote.session import Plan, measure_remote
 from nas.remote.ssh import Remote, pack, ship
 from search_spaces import InputError
+from tests.nas.remote.echo import QUICK, echo
 
 asyncssh = pytest.importorskip("asyncssh")
 from tests.nas.remote.ssh_server import SshServer  # noqa: E402
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no `ssh` on this machine")
-QUICK = {"warmup_s": 0.02, "seconds": 0.05, "drift": 10.0}
-ECHO = [sys.executable, "-uc", "while 1: input(); print()"]
-
-
-def echo(n: int, **settings: Any) -> Plan:
-    """A plan of `n` tasks that differ in nothing but an argument that is ignored."""
-    tasks = [
-        {"runner": "command", "command": [*ECHO, str(i)], "row": {"subnet": i}} for i in range(n)
-    ]
-    return Plan(tasks, settings={**QUICK, **settings})
 
 
 def test_what_is_shipped_travels_once_and_leaves_nothing(server: SshServer, board: Remote) -> None:

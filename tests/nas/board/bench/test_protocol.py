@@ -14,9 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.board.bench import protocol as protocol_module
-from nas.board.bench import sampler as sampler_module
 from nas.board.bench.protocol import Bench, Settings, measure, warm_up
-from nas.board.control import pins as pins_module
 from nas.board.control.journal import Journal
 from nas.board.control.pins import find_clocks, pin_all
 from nas.board.control.sensors import open_sensor
@@ -26,13 +24,7 @@ from tests.nas.board.fake_board import FakeKernel, build
 QUICK = Settings(20, 0.02, 2.0, 0.3, 100, 0.1, 0.3, 0.1, 0.005, 3)
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pins_module, "POLL_S", 0.0005)
-    monkeypatch.setattr(pins_module, "TIMEOUT_S", 0.05)
-    monkeypatch.setattr(pins_module, "REST_S", 0.0)
-    monkeypatch.setattr(sampler_module, "CHECK_S", 0.01)
-    monkeypatch.setattr(sampler_module, "STALL_S", 0.15)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def nothing() -> None:

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 
 from nas.board.bench import sampler as sampler_module
 from nas.board.bench.sampler import Sample, Sampler, energy_j, stalled
-from nas.board.control import pins as pins_module
 from nas.board.control.sysfs import BoardError
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pins_module, "POLL_S", 0.0005)
-    monkeypatch.setattr(pins_module, "TIMEOUT_S", 0.05)
-    monkeypatch.setattr(pins_module, "REST_S", 0.0)
-    monkeypatch.setattr(sampler_module, "CHECK_S", 0.01)
-    monkeypatch.setattr(sampler_module, "STALL_S", 0.15)
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 class Wire:
