@@ -4,10 +4,11 @@ from supernets.attach import attach_exits
 from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
-from supernets.catalog import build_supernet, random_supernet, register_supernet
+from supernets.catalog import KINDS, build_supernet, random_supernet, register_supernet
 from supernets.channels import Slice
 from supernets.checkpoint import (
     CheckpointError,
+    check_kind,
     load_supernet,
     save_supernet,
     sha256,
@@ -46,6 +47,7 @@ from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet, S
 from supernets.supernet import Supernet
 
 __all__ = [
+    "KINDS",
     "RELU",
     "Answers",
     "Block",
@@ -84,6 +86,7 @@ __all__ = [
     "cached_norm",
     "calibrate",
     "calibration_images",
+    "check_kind",
     "confidence_and_correct",
     "conv_norm",
     "exit_logits",

@@ -15,6 +15,8 @@ from supernets.supernet import Supernet
 
 GROUP = "nas.supernets"  # of entry points
 
+KINDS = ("elastic",)  # what `nas supernet train --kind` makes; `Supernet.kind` is one of them
+
 _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,
     MobileNetV3Space: MobileNetV3Supernet,

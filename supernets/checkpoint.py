@@ -21,7 +21,7 @@ from search_spaces import (
     space_from_dict,
     write_bytes,
 )
-from supernets.catalog import build_supernet
+from supernets.catalog import KINDS, build_supernet
 from supernets.static import channels_last
 from supernets.supernet import Supernet
 
@@ -94,7 +94,8 @@ def save_supernet(supernet: Supernet, path: Path, *, half: bool = False, **metad
     """Write weights (fp16 when `half`), space and `metadata` to `path`."""
     dtype = torch.float16 if half else torch.float32
     tensors = {k: v.detach().to(dtype) for k, v in supernet.state_dict().items()}
-    described = {"schema": SCHEMA, "space": supernet.space.to_dict(), **metadata}
+    about = {"kind": supernet.kind, "space": supernet.space.to_dict()}
+    described = {"schema": SCHEMA, **about, **metadata}
     write_tensors(path, tensors, described)
 
 
@@ -115,6 +116,21 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path} does not fit its space: {reason}") from None
     return channels_last(supernet).eval(), metadata
+
+
+def check_kind(path: Path, kind: str) -> None:
+    """InputError where `kind` is unknown, or the supernet in `path`, if any, is of another one."""
+    if kind not in KINDS:
+        raise InputError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
+    if not path.exists():
+        return
+    _, metadata = read_tensors(path, SCHEMA)
+    found = metadata.get("kind", "elastic")  # older files do not say it
+    if found != kind:
+        raise CheckpointError(
+            f"{path} holds a supernet of kind {found}, `kind` asks for {kind}; give `kind` {found} "
+            "or another folder"
+        )
 
 
 def sha256(path: Path) -> str:

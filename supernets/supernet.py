@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class Supernet(nn.Module, ABC):
     lists the layers of every `segment`, and ends its constructor with `name_norms`.
     """
 
+    kind: ClassVar[str] = "elastic"  # how the weights are trained, one of `supernets.KINDS`
     space: Space
     heads: nn.ModuleList
 

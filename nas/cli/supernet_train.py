@@ -16,6 +16,9 @@ def train(
     data: Data = None,
     resolution: Resolution = None,
     flip: Flip = None,
+    kind: Annotated[
+        str, typer.Option(help="What the weights share: elastic, every width and depth.")
+    ] = "elastic",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 24,
     batch_size: Annotated[
         int | None, typer.Option(help="Images per step; 256, or an eighth of a small set.")
@@ -45,7 +48,7 @@ def train(
     from nas.cli.supernet_data import read_images, show_images
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
-    from supernets import bf16_pays
+    from supernets import bf16_pays, check_kind
     from supernets.training import TrainSettings, parse_settings
     from supernets.training import train as run
 
@@ -58,6 +61,7 @@ def train(
     values = {"batch_size": batch_size or min(256, max(8, len(dataset.train) // 8))}
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
     settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
+    check_kind(out / "weights.safetensors", kind)
     net, dataset, earlier = _start(start, dataset, seed)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
@@ -94,6 +98,10 @@ def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[s
         return ResNetSupernet(space), dataset, None
     weights = supernet_folder(start) / "weights.safetensors"
     net, metadata = load_supernet(weights)
+    if net.kind != "elastic":
+        raise InputError(
+            f"{start} is a supernet of kind {net.kind}; start from one of kind elastic"
+        )
     if net.space.n_classes != dataset.n_classes:
         raise InputError(
             f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "

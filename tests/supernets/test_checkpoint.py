@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from predictors import TableError, read_accuracy_table
-from search_spaces import get_space
-from supernets import CheckpointError, load_supernet, save_supernet, sha256
-from supernets.checkpoint import SCHEMA, write_tensors
+from search_spaces import InputError, get_space
+from supernets import CheckpointError, check_kind, load_supernet, save_supernet, sha256
+from supernets.checkpoint import SCHEMA, read_tensors, write_tensors
 from tests.supernets.tiny import SPACE, images, subnets, supernet
 
 
@@ -175,3 +175,17 @@ def test_metadata_is_plain_json_in_the_header(path: Path) -> None:
     described = json.loads(header["__metadata__"]["json"])
     assert described["schema"] == SCHEMA
     assert described["space"]["name"] == "resnet-digits"
+
+
+def test_a_supernet_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    check_kind(path, "elastic")  # nothing is there
+    save_supernet(supernet(), path)
+    assert load_supernet(path)[1]["kind"] == "elastic"
+    check_kind(path, "elastic")
+    tensors, metadata = read_tensors(path, SCHEMA)
+    write_tensors(path, tensors, {**metadata, "kind": "groups"})
+    with pytest.raises(CheckpointError, match="holds a supernet of kind groups"):
+        check_kind(path, "elastic")
+    with pytest.raises(InputError, match=r"`kind` must be one of elastic.*, got 'no'"):
+        check_kind(path, "no")
