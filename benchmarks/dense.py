@@ -17,7 +17,7 @@ from nas.onnx.graph import segment_model
 from supernets import GlobalMean, Segment
 from supernets.kernels import PackedConv2d, pack
 from supernets.kernels.sparse import ALIGNED
-from supernets.kernels.text import Text, vector
+from supernets.kernels.text import Code, Text, vector
 from supernets.kernels.translate import address, processor
 
 Run = Callable[[], object]
@@ -109,5 +109,5 @@ def peak_text(n_sums: int = 12, rounds: int = 4) -> str:
 def peak_run(n: int = 20_000) -> tuple[Run, float]:
     """The loop, and its floating-point operations."""
     out = np.full(12 * 16, 1e-9, dtype=np.float32)
-    call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(address(peak_text()))
+    call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(address(Code(peak_text)))
     return lambda: call(n, out.ctypes.data), 2.0 * 12 * 4 * n * processor().vector

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from supernets.kernels.plans import Call, Parts
+from supernets.kernels.text import Code
 from supernets.kernels.translate import address
 
-WALK = """
+WALK_LLVM = """
 define void @serial(ptr %jobs, i64 %first, i64 %end, ptr %x, ptr %y, float %low, float %high) {
 entry:
   %some = icmp ult i64 %first, %end
@@ -93,16 +94,15 @@ entry:
   ret void
 }
 """
+
+
+def walk_text() -> str:
+    """The code that walks a table."""
+    return WALK_LLVM
+
+
+WALK = Code(walk_text)
 _forked = False  # GNU's OpenMP does not survive a fork
-
-
-class Job(NamedTuple):
-    """One call: a kernel's address, what it is told, its place in x and y in bytes."""
-
-    kernel: int
-    args: np.ndarray[Any, np.dtype[np.int64]]
-    read: int
-    write: int
 
 
 class _Team(ctypes.Structure):
@@ -119,17 +119,21 @@ class _Team(ctypes.Structure):
 
 
 class Jobs:
-    """Jobs of one layer and shape, in as many parts as there are threads; `keep` stays alive."""
+    """The calls of one layer and shape, in as many parts as there are threads."""
 
-    def __init__(self, parts: Sequence[Sequence[Job]], keep: object) -> None:
-        self._keep = keep, parts
-        jobs = [job for part in parts for job in part]
+    def __init__(self, parts: Parts) -> None:
+        calls = [call for part in parts for call in part]
+        self._keep = [(call.arrays, _arguments(call)) for call in calls]
         self._table = np.array(
-            [(j.kernel, j.args.ctypes.data, j.read, j.write) for j in jobs], dtype=np.int64
+            [
+                (address(call.code), args.ctypes.data, call.read, call.write)
+                for call, (_, args) in zip(calls, self._keep, strict=True)
+            ],
+            dtype=np.int64,
         )
         self._bounds = np.cumsum([0] + [len(part) for part in parts], dtype=np.int64)
         self._at, self._bounds_at = self._table.ctypes.data, self._bounds.ctypes.data
-        self._n_jobs, self._n_parts = len(jobs), len(parts)
+        self._n_jobs, self._n_parts = len(calls), len(parts)
         self._serial, self._parallel = _walks()
 
     def run(self, x: int, y: int, low: float, high: float) -> None:
@@ -150,6 +154,11 @@ class Jobs:
         start, get_id, get_size = openmp
         team = _Team(self._at, self._bounds_at, x, y, low, high, self._n_parts, get_id, get_size)
         self._parallel(ctypes.addressof(team), start)
+
+
+def _arguments(call: Call) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """What the kernel reads at `%args`."""
+    return np.array([*(a.ctypes.data for a in call.arrays), *call.numbers], dtype=np.int64)
 
 
 @cache

@@ -7,8 +7,6 @@ cannot serve (no llvmlite, gradients, other types) the same weights run dense, w
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,13 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import InputError
-from supernets.kernels.depthwise import depthwise_text
-from supernets.kernels.jobs import Job, Jobs
+from supernets.kernels.jobs import Jobs
 from supernets.kernels.packed import PackedWeights, check
-from supernets.kernels.padding import padding_text
-from supernets.kernels.sparse import ROTATING, most_pieces, sparse_text
-from supernets.kernels.tiles import Tiles, plane_tiles
-from supernets.kernels.translate import address, llvm, processor
+from supernets.kernels.plans import DepthwisePlan, SparsePlan
+from supernets.kernels.sparse import ROTATING
+from supernets.kernels.translate import llvm, processor
 
 LONGEST = 2**31 - 1  # bytes that an offset of 32 bits reaches; larger inputs run dense
 WIDEST = 8192  # pixels of a depthwise row, of which a few lie on the stack
@@ -88,7 +84,7 @@ class PackedConv2d(KernelLayer):
         if not self._served(x):
             return self.forward_dense(x)
         x = x.contiguous()
-        plan = self._plan(x, _SparsePlan)
+        plan = self._plan(x, _Sparse)
         y = torch.empty(plan.out_shape)
         source = plan.source(x)
         plan.jobs.run(source.data_ptr(), y.data_ptr(), self.low, self.high)
@@ -108,75 +104,40 @@ class PackedConv2d(KernelLayer):
         return f"{c}, {rows}, ({kh}, {kw}), stride={self.stride}, {kept}"
 
 
-class _SparsePlan:
-    """How a layer computes inputs of one shape: offsets of its columns, tiles, jobs."""
+class _Sparse:
+    """A plan of a packed layer with the memory and the machine code it needs."""
 
     def __init__(self, layer: PackedConv2d, shape: tuple[int, ...], threads: int) -> None:
-        packed, stride, padding = layer.packed, layer.stride, layer.padding
-        rows, channels, kh, kw = packed.shape
-        n, c, h, w = shape
-        if c != channels:
-            raise InputError(f"{layer.name}: inputs have {c} channels, weights {channels}")
-        out_h, out_w = (h + 2 * padding - kh) // stride + 1, (w + 2 * padding - kw) // stride + 1
-        self.out_shape = (n, rows, out_h, out_w)
-        self._padding, self._stride = padding, stride
-        self._phases = min(stride, kh), min(stride, kw)
-        self._plane = _ceil(h + 2 * padding, stride), _ceil(w + 2 * padding, stride)
-        self._is_plain = stride == 1 and padding == 0
-        self._padded = threading.local()
-        self._reads = self._offsets(channels, kh, kw)
-        cpu = processor()
-        tiles = plane_tiles(
-            out_h, out_w, self._plane[1], cpu.vector, most_pieces(packed.g, cpu.registers)
+        self.plan = plan = SparsePlan(
+            layer.packed,
+            shape,
+            processor(),
+            name=layer.name,
+            stride=layer.stride,
+            padding=layer.padding,
+            threads=threads,
+            walk=layer.walk,
         )
-        down, across = self._phases
-        image = 4 * channels * down * across * self._plane[0] * self._plane[1]
-        parts = [
-            [
-                self._job(layer, tile, span, i * image, i * 4 * rows * out_h * out_w)
-                for i in range(n)
-                for tile in part
-            ]
-            for part, span in _shares(tiles, packed, threads)
-        ]
-        self.jobs = Jobs(parts, (self._reads, packed))
-        self._moves = self._padding_jobs(shape, image, threads)
-
-    def _job(
-        self, layer: PackedConv2d, tile: Tiles, span: tuple[int, int], read: int, write: int
-    ) -> Job:
-        """Rows `span` of a tile; the walk begins g rows before, whose blocks reach into them."""
-        packed, (first, end) = layer.packed, span
-        kernel = address(sparse_text(packed.g, tile.pieces, layer.walk))
-        arrays = packed.starts, packed.columns, packed.values, self._reads, packed.bias
-        out_plane = 4 * self.out_shape[2] * self.out_shape[3]
-        steps = out_plane, tile.n, 4 * tile.read_step, 4 * tile.write_step
-        begin = max(0, first - packed.g)
-        args = _arguments(*(a.ctypes.data for a in arrays), begin, first, end - first, end, *steps)
-        return Job(kernel, args, read + 4 * tile.read, write + 4 * tile.write)
-
-    def _offsets(self, channels: int, kh: int, kw: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Bytes from an output's first input to the input of every column."""
-        s, (height, width), (_, across) = self._stride, self._plane, self._phases
-        dy, dx = np.arange(kh)[:, None], np.arange(kw)[None, :]
-        phase = (dy % s) * across + dx % s
-        taps = phase * channels * height * width + (dy // s) * width + dx // s
-        planes = np.arange(channels)[:, None, None] * height * width
-        return np.ascontiguousarray(4 * (planes + taps).ravel(), dtype=np.int32)
+        self.out_shape, self.jobs = plan.out_shape, Jobs(plan.parts)
+        self._moves = None if plan.moves is None else Jobs(plan.moves)
+        self._padded = threading.local()
 
     def source(self, x: Tensor) -> Tensor:
-        """`x` as the kernel reads it: padded, and every `stride`-th row and column apart."""
-        if self._is_plain:
+        """`x` as the kernel reads it."""
+        if self.plan.padded is None:
             return x
-        (down, across), n_c = self._phases, x.shape[:2]
         buffer: Tensor | None = getattr(self._padded, "buffer", None)
         if buffer is None:  # zeros around stay; its inner part is written anew for each input
-            buffer = torch.zeros(n_c[0], down * across, n_c[1], *self._plane)
-            self._padded.buffer = buffer
+            buffer = self._padded.buffer = torch.zeros(self.plan.padded)
         if self._moves is not None:
             self._moves.run(x.data_ptr(), buffer.data_ptr(), 0.0, 0.0)
-            return buffer
-        s, p = self._stride, self._padding
+        else:
+            self._copy(x, buffer)
+        return buffer
+
+    def _copy(self, x: Tensor, buffer: Tensor) -> None:
+        """What `moves` do, with torch."""
+        (down, across), s, p = self.plan.phases, self.plan.stride, self.plan.padding
         for dy in range(down):
             for dx in range(across):
                 top, left = (dy - p) % s, (dx - p) % s  # first row and column of x in this phase
@@ -184,77 +145,6 @@ class _SparsePlan:
                 y0, x0 = (top + p) // s, (left + p) // s
                 target = buffer[:, dy * across + dx, :, y0 : y0 + part.shape[2]]
                 target[..., x0 : x0 + part.shape[3]].copy_(part)
-        return buffer
-
-    def _padding_jobs(self, shape: tuple[int, ...], image: int, threads: int) -> Jobs | None:
-        """The kernel that pads, where there is one: for stride 1, and 2 with an even row."""
-        (n, c, h, w), s, p = shape, self._stride, self._padding
-        if self._is_plain or s > 2 or w % s:
-            return None
-        (down, across), (height, width) = self._phases, self._plane
-        rows = [y for y in range(h) if (y + p) % s < down]
-        phase = across * c * height * width  # from one phase of rows to the next, in floats
-        places = [((y + p) % s) * phase + (y + p) // s * width for y in rows]
-        even, odd = (((i + p) % s) * c * height * width + (i + p) // s for i in range(2))
-        if across == 1 and p % s:  # only odd columns are read; no kernel for this
-            return None
-        tables = np.array([y * w for y in rows], np.int64), np.array(places, np.int64)
-        kernel = address(
-            padding_text(s, _power_of_two(min(processor().vector, w // s)), across == 2)
-        )
-        cuts = [c * i // threads for i in range(threads + 1)]
-        sizes = w, h * w, height * width, even, odd
-        parts = [
-            [
-                Job(
-                    kernel,
-                    _arguments(*(t.ctypes.data for t in tables), len(rows), first, end, *sizes),
-                    4 * i * c * h * w,
-                    i * image,
-                )
-                for i in range(n)
-            ]
-            for first, end in pairwise(cuts)
-            if first < end
-        ]
-        return Jobs(parts, tables)
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _shares(
-    tiles: Sequence[Tiles], packed: PackedWeights, threads: int
-) -> list[tuple[list[Tiles], tuple[int, int]]]:
-    """Each thread's part: some of the tiles where there are many, some of the rows otherwise."""
-    rows, g = packed.shape[0], packed.g
-    if threads == 1 or rows < 2 * g * threads:
-        return [(list(tiles), (0, rows))]
-    n_tiles = sum(t.n for t in tiles)
-    if n_tiles >= 4 * threads:
-        cuts = [n_tiles * i // threads for i in range(threads + 1)]
-        return [(_between(tiles, a, b), (0, rows)) for a, b in pairwise(cuts)]
-    wanted = np.arange(1, threads) * packed.n_blocks / threads
-    cuts = [int(r) // g * g for r in np.searchsorted(packed.starts[:rows], wanted)]
-    bounds = [0, *cuts, rows]
-    return [(list(tiles), (a, b)) for a, b in pairwise(bounds) if a < b]
-
-
-def _between(tiles: Sequence[Tiles], first: int, end: int) -> list[Tiles]:
-    """Tiles `first` to `end` (exclusive), counted over all of `tiles`."""
-    found, before = [], 0
-    for t in tiles:
-        a, b = max(first - before, 0), min(end - before, t.n)
-        if a < b:
-            read, write = t.read + a * t.read_step, t.write + a * t.write_step
-            found.append(t._replace(n=b - a, read=read, write=write))
-        before += t.n
-    return found
-
-
-def _arguments(*values: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.array(values, dtype=np.int64)
 
 
 class DepthwiseConv2d(KernelLayer):
@@ -286,7 +176,7 @@ class DepthwiseConv2d(KernelLayer):
         if not self._served(x) or x.shape[-1] > WIDEST:
             return self.forward_dense(x)
         x = x.contiguous()
-        plan = self._plan(x, _DepthwisePlan)
+        plan = self._plan(x, _Depthwise)
         y = torch.empty(plan.out_shape)
         plan.jobs.run(x.data_ptr(), y.data_ptr(), self.low, self.high)
         return y
@@ -301,39 +191,15 @@ class DepthwiseConv2d(KernelLayer):
         return f"{len(self.weight)}, {self.weight.shape[-1]}, stride={self.stride}"
 
 
-class _DepthwisePlan:
-    """How a depthwise layer computes inputs of one shape."""
+class _Depthwise:
+    """A plan of a depthwise layer with its machine code."""
 
     def __init__(self, layer: DepthwiseConv2d, shape: tuple[int, ...], threads: int) -> None:
-        n, c, h, w = shape
-        weight, bias, stride = layer.weight, layer.bias, layer.stride
-        if c != len(weight):
-            raise InputError(f"{layer.name}: inputs have {c} channels, weights {len(weight)}")
-        taps = weight.shape[-1]
-        out_h, out_w = (h - 1) // stride + 1, (w - 1) // stride + 1
-        self.out_shape = (n, c, out_h, out_w)
-        cpu = processor()
-        rows = _power_of_two(min(4 if cpu.registers > 16 else 2, out_h))
-        copied, width = (_power_of_two(min(cpu.vector, size)) for size in (w, out_w))
-        kernel = address(depthwise_text(taps, stride, copied, width, rows))
-        cuts = [c * i // threads for i in range(threads + 1)]
-        sizes = h, w, out_h, out_w
-        parts = [
-            [
-                Job(
-                    kernel,
-                    _arguments(weight.data_ptr(), bias.data_ptr(), first, end, *sizes),
-                    4 * i * c * h * w,
-                    4 * i * c * out_h * out_w,
-                )
-                for i in range(n)
-            ]
-            for first, end in pairwise(cuts)
-            if first < end
-        ]
-        self.jobs = Jobs(parts, (weight, bias))
-
-
-def _power_of_two(n: int) -> int:
-    """The greatest that is not above n."""
-    return 1 << (n.bit_length() - 1)
+        weight, bias = layer.weight.numpy(), layer.bias.numpy()
+        plan = DepthwisePlan(
+            *(weight, bias, shape, processor()),
+            name=layer.name,
+            stride=layer.stride,
+            threads=threads,
+        )
+        self.out_shape, self.jobs = plan.out_shape, Jobs(plan.parts)

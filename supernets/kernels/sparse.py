@@ -26,7 +26,7 @@ def most_pieces(g: int, registers: int) -> int:
     return max(1, (registers - 1) // (g + 1))
 
 
-def sparse_text(g: int, pieces: Sequence[Piece], walk: str = ROTATING) -> str:
+def sparse_text(g: int, pieces: tuple[Piece, ...], walk: str = ROTATING) -> str:
     """The code for blocks of `g` rows on tiles of `pieces`.
 
     `walk`s for comparison: `aligned` knows that blocks start at multiples of g, `in memory` keeps

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+
+class Code(NamedTuple):
+    """A kernel by the function that writes it and what that function is told: cheap to compare."""
+
+    write: Callable[..., str]
+    arguments: tuple[Any, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.write(*self.arguments)
+
+    def __str__(self) -> str:
+        return f"{self.write.__module__}.{self.write.__name__}{self.arguments}"
 
 
 def vector(width: int) -> str:

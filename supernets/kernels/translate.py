@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -17,8 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from supernets.kernels.text import Code
+
 INSTALL = "pip install 'nas[kernels]'"
-_engines: dict[str, Any] = {}  # machine code lives as long as its engine
+_symbols: dict[Code, str] = {}  # what its functions' names end with
 _lock = threading.Lock()
 
 
@@ -97,40 +100,55 @@ def _optimised(text: str, target: Processor, relocation: str) -> tuple[Any, Any]
     return module, machine
 
 
-def address(text: str, name: str = "kernel") -> int:
-    """Where the function `name` of `text` lies in this process's memory."""
+def address(code: Code, name: str = "kernel") -> int:
+    """Where the function `name` of `code` lies in this process's memory."""
     with _lock:
-        if text not in _engines:
-            _engines[text] = _loaded(_object(text))
-        return int(_engines[text].get_function_address(name))
+        binding, engine, symbol = llvm(), _engine(), _symbols.get(code)
+        assert binding is not None
+        if symbol is None:
+            key = "\n".join((_generators(), *map(str, processor()), str(code)))
+            symbol = f"_{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+            engine.add_object_file(binding.ObjectFileRef.from_data(_object(code, symbol)))
+            engine.finalize_object()
+            _symbols[code] = symbol
+        return int(engine.get_function_address(name + symbol))
 
 
-def _loaded(code: bytes) -> Any:
+@cache
+def _engine() -> Any:
+    """What holds all machine code: one engine, since making one takes a millisecond."""
     binding = llvm()
     assert binding is not None
     machine = binding.Target.from_triple(processor().triple).create_target_machine()
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    engine.add_object_file(binding.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine
+    return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
 
 
-def _object(text: str) -> bytes:
-    """The object file of `text`, from the cache where it lies there whole."""
+@cache
+def _generators() -> str:
+    """What the text of a kernel depends on besides its arguments, and llvmlite."""
     import llvmlite
 
-    target = processor()
-    key = "\n".join((llvmlite.__version__, *map(str, target), text)).encode()
-    path = cache_folder() / f"{hashlib.sha256(key).hexdigest()[:40]}.o"
+    sources = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return f"{llvmlite.__version__} {hashlib.sha256(b''.join(sources)).hexdigest()}"
+
+
+def _object(code: Code, symbol: str) -> bytes:
+    """The object file of `code`, from the cache where it lies there whole.
+
+    The names of its functions end with `symbol`, so that no other one has them.
+    """
+    path = cache_folder() / f"{symbol[1:]}.o"
     try:
-        digest, code = _split(path.read_bytes())
-        if hashlib.sha256(code).digest() == digest:
-            return code
+        digest, known = _split(path.read_bytes())
+        if hashlib.sha256(known).digest() == digest:
+            return known
     except OSError:
         pass
-    code = compiled(text, target)
-    _write(path, hashlib.sha256(code).digest() + code)
-    return code
+    text = code.text
+    names = "|".join(re.findall(r"^define \w+ @(\w+)\(", text, re.MULTILINE))
+    made = compiled(re.sub(rf"@({names})\b", rf"@\1{symbol}", text), processor())
+    _write(path, hashlib.sha256(made).digest() + made)
+    return made
 
 
 def _split(content: bytes) -> tuple[bytes, bytes]:

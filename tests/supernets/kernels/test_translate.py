@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
@@ -12,10 +13,16 @@ from supernets.kernels import jobs, translate
 llvmlite = pytest.importorskip("llvmlite")
 
 
+def forget(monkeypatch) -> None:
+    """Nothing is loaded yet; what was stays where it is, for others have its addresses."""
+    monkeypatch.setattr(translate, "_symbols", {})
+    monkeypatch.setattr(translate, "_engine", functools.cache(translate._engine.__wrapped__))
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(translate, "_engines", {})
+    forget(monkeypatch)
     return tmp_path / "nas" / "kernels"
 
 
@@ -25,10 +32,10 @@ def test_code_is_translated_once_and_a_broken_file_is_made_anew(cache, monkeypat
     whole = file.read_bytes()
     for broken in (b"", whole[:-1], whole[:40] + b"?" + whole[41:]):
         file.write_bytes(broken)
-        translate._engines.clear()
+        forget(monkeypatch)
         assert translate.address(jobs.WALK, "serial")
         assert file.read_bytes() == whole
-    translate._engines.clear()
+    forget(monkeypatch)
     monkeypatch.setattr(translate, "compiled", lambda *a: pytest.fail("translated again"))
     assert translate.address(jobs.WALK, "parallel")
 
