@@ -3,6 +3,7 @@
     python benchmarks/governor.py                 # 7 scenarios, 5 seeds, 60 s; goes on where it was
     python benchmarks/governor.py --sensitivity   # idle share, switch time, load, target
     python benchmarks/governor.py --tune          # the governor alone on other seeds and loads
+    python benchmarks/governor.py --times         # of one decision, on a machine that is quiet
     python benchmarks/governor.py --show          # the tables of the rows that are there
     python benchmarks/governor.py --tables DIR --data DIR   # make the tables and traces again
 
@@ -47,7 +48,7 @@ from search_spaces import write_text
 
 FOLDER = Path(__file__).parent / "results"
 RESULTS, TABLES = FOLDER / "governor.json", FOLDER / "governor_tables.json"
-TRACES = FOLDER / "governor_traces.npz"
+TRACES, TIMES = FOLDER / "governor_traces.npz", FOLDER / "governor_times.json"
 SECONDS, SEEDS = 60.0, range(5)
 TUNE_SECONDS, TUNE_SEEDS, TUNE_LOADS = 30.0, range(100, 102), (0.8, 1.1)  # of the images reported
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.98)
@@ -280,32 +281,46 @@ def show_sensitivity(rows: list[dict[str, Any]]) -> None:
 
 
 def decision_times() -> None:
-    """Microseconds of CPU time, of which other programs take no part.
+    """Microseconds of a decision for 15 levels x 50 configurations, and of what comes with it.
 
-    A decision for 15 levels x 50 configurations, and what comes with it.
+    What is measured moves by a few percent, so that the table is corrected now and then.
     """
     table = load_device("xavier-nx", read_traces(str(TRACES))).table
     table = table.take(np.resize(np.arange(len(table.ids)), 50).tolist())
-    for n_models in (1, 2):
-        governor = Governor(
-            [table] * n_models, [Demands(30.0, 8.2)] * n_models, delays(table.n_levels, "gpu")
-        )
-        took: dict[str, list[float]] = {}
-        for i in range(10_000):
-            jobs = [Job(m, 1 + i * 7 % 60, 30.0 + m) for m in range(n_models)]
-            calls: list[tuple[str, Callable[[], object]]] = [
-                ("arrived", partial(governor.arrived, 0, jobs[0].n, 33.0 * i)),
-                ("decide", partial(governor.decide, jobs, i % table.n_levels, 33.0 * i)),
-                ("holds", partial(governor.holds, jobs[0], i % table.n_levels)),
-                ("rest", partial(governor.rest, i % table.n_levels, 33.0 * i)),
-            ]
-            for name, call in calls:
-                start = time.thread_time()
-                call()
-                took.setdefault(name, []).append(1e6 * (time.thread_time() - start))
-        for name, values in took.items():
-            p10, p50, p99 = np.percentile(values, [10, 50, 99])
-            print(f"{n_models} model(s), {name}: p10 {p10:.0f}, median {p50:.0f}, p99 {p99:.0f} us")
+    rows = [row for n_models in (1, 2) for row in _times_of(table, n_models)]
+    print("| models | call | median us | p99 us | CPU time: median | p99 |\n|---|---|---|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(f"{x:.1f}" if isinstance(x, float) else str(x) for x in row) + " |")
+    keys = "models", "call", "median_us", "p99_us", "cpu_median_us", "cpu_p99_us"
+    lines = ",\n ".join(json.dumps(dict(zip(keys, row, strict=True))) for row in rows)
+    write_text(TIMES, f"[\n {lines}\n]\n")
+
+
+def _times_of(table: CostTable, n_models: int) -> list[tuple[int | str | float, ...]]:
+    governor = Governor(
+        [table] * n_models, [Demands(30.0, 8.2)] * n_models, delays(table.n_levels, "gpu")
+    )
+    took: dict[str, list[tuple[float, float]]] = {}
+    noise = np.random.default_rng(0).normal(1.0, 0.03, 10_000)
+    for i in range(10_000):
+        jobs, level = [Job(m, 1 + i * 7 % 60, 30.0 + m) for m in range(n_models)], i % 15
+        calls: list[tuple[str, Callable[[], object]]] = [
+            ("arrived", partial(governor.arrived, 0, jobs[0].n, 33.0 * i)),
+            ("decide", partial(governor.decide, jobs, level, 33.0 * i)),
+            ("holds", partial(governor.holds, jobs[0], level)),
+            ("observe", partial(governor.models[0].observe, level, 10.0, 10.0 * noise[i])),
+            ("rest", partial(governor.rest, level, 33.0 * i)),
+        ]
+        for name, call in calls:
+            start, cpu = time.perf_counter(), time.thread_time()
+            call()
+            spent = time.thread_time() - cpu, time.perf_counter() - start
+            took.setdefault(name, []).append((1e6 * spent[1], 1e6 * spent[0]))
+    found: list[tuple[int | str | float, ...]] = []
+    for name, values in took.items():
+        wall, cpu_time = np.percentile(values, [50, 99], axis=0).round(1).T.tolist()
+        found.append((n_models, name, *wall, *cpu_time))
+    return found
 
 
 # ---- tables and traces ---------------------------------------------------------------------------
@@ -405,6 +420,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(ASKED), default=list(ASKED))
     parser.add_argument("--sensitivity", action="store_true")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--times", action="store_true")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--tables", type=Path, help="folder of searches, one per device")
     parser.add_argument("--data", type=Path, help="CIFAR-10, for the traces")
@@ -412,8 +428,8 @@ def main() -> None:
     if chosen.tables:
         make_tables(chosen.tables, chosen.data)
         return
-    if chosen.tune:
-        tune()
+    if chosen.tune or chosen.times:
+        (tune if chosen.tune else decision_times)()
         return
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if chosen.sensitivity:
@@ -422,7 +438,6 @@ def main() -> None:
         measure(rows, range(chosen.seeds), chosen.only)
     show(rows)
     show_sensitivity(rows)
-    decision_times()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ RISE, FALL, OWN = 0.6, 0.2, 0.1  # weight of one measurement in the ratios
 COOL_C = 3.0  # below the cap, the next level is allowed again
 RECENT, LONG = 12, 256  # gaps and frames that are remembered
 LIKE, OFTEN = 24, 32  # frames whose next ones say what comes next, asked again after so many
+DRIFT, PLAN_DRIFT = 0.01, 0.1  # of the ratio: until times, and what a next frame costs, are made anew
 LATE = 3.0  # times the dearest choice: what a late frame is planned to cost
 
 
@@ -61,15 +62,19 @@ class Controller:
         self.gaps_ms: deque[float] = deque(maxlen=RECENT)
         self.row, self.changed_ms = -1, -np.inf  # what runs, and since when
         self._arrived_ms, self._size, self._n_frames = -1.0, 0, 0
-        self._watts = table.mean_mj / table.mean_ms
-        self._planned = 0.0
+        self._mean_ms, self._std_ms = table.mean_ms, table.std_ms
+        self._watts = table.mean_mj / self._mean_ms
+        self._above = self._watts - table.idle_w[0]
+        self._timed = self._planned = 1.0  # the ratio with which times and plans were made
+        self._extra: dict[int, np.ndarray] = {}
         self.want(demands)
 
     def want(self, demands: Demands) -> None:
         """New demands, from the next decision on."""
         check_demands(self.table, demands)
         self.demands, self.steps = demands, relaxed(self.table, demands)
-        self._refresh()
+        self._time()
+        self._plan()
 
     @property
     def ratio(self) -> np.ndarray:
@@ -81,8 +86,10 @@ class Controller:
         seen = took_ms / (table_ms * self.board[level])
         self.now += (RISE if seen > self.now else FALL) * (seen - self.now)
         self.board[level] *= (took_ms / table_ms / self.ratio[level]) ** OWN
-        if abs(self._planned / self.now - 1) > 0.01:
-            self._refresh()
+        if abs(self._timed / self.now - 1) > DRIFT:
+            self._time()
+        if abs(self._planned / self.now - 1) > PLAN_DRIFT:
+            self._plan()
 
     def arrived(self, n: int, now_ms: float) -> None:
         """A frame of `n` images came: known from now on, not before."""
@@ -152,12 +159,18 @@ class Controller:
         """Milliseconds of `n` images of what runs, with room for the exits' spread."""
         return float(n * self._ms[self.row, level] + n**0.5 * self.spread[self.row, level])
 
-    def change(self, ms: float) -> np.ndarray:
-        """Milliseconds that each configuration takes more because another one runs, (C, 1)."""
-        extra = np.full((len(self._ms), 1), float(ms))
+    def late(self, job: Job, finish: np.ndarray, limit: np.ndarray, change_ms: float) -> np.ndarray:
+        """Which choices end after `limit` (L,), with room for the exits' spread, (C, L) bool.
+
+        `change_ms`: what a configuration takes more that is not the one that runs.
+        """
+        ends = job.n**0.5 * self.spread
+        ends += finish
+        ends += change_ms
         if self.row >= 0:
-            extra[self.row] = 0.0
-        return extra
+            ends[self.row] -= change_ms
+        found: np.ndarray = ends > limit
+        return found
 
     def prefer(self, cost: np.ndarray, now_ms: float) -> np.ndarray:
         """`cost` in favour of what runs: others must save `GAIN`, or half within the dwell time."""
@@ -172,25 +185,31 @@ class Controller:
         if row != self.row:
             self.row, self.changed_ms = row, now_ms
 
-    def _refresh(self) -> None:
-        self._planned = self.now
-        self._ms = self.table.mean_ms * self.ratio
-        self._above = self._watts - self.table.idle_w[0]
+    def _time(self) -> None:
+        """Times and energies of an image as they are now."""
+        self._timed = self.now
+        self._ms = self._mean_ms * self.ratio
         self._mj = self._ms * self._above
-        self.spread = SPREADS * self.table.std_ms * self.ratio
-        self._switches: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self.spread = SPREADS * self._std_ms * self.ratio
+        self._switches: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _plan(self) -> None:
+        """What frames to come cost is found anew."""
+        self._planned = self.now
         self._frames: dict[tuple[int, int], np.ndarray] = {}
         self._expected: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
 
     def _switch(self, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What beginning at `level` adds: ms, mJ, and the ms of an image at the faster clock."""
-        if level not in self._switches:
-            delay, here = self.delay_ms[level], self._ms[:, level : level + 1]
+        if level not in self._extra:
             high = np.maximum(self._watts, self._watts[:, level : level + 1])
-            late = delay * (1 - self._ms / here)
-            extra = delay * (high - self._watts)
-            self._switches[level] = late, extra, np.minimum(self._ms, here)
-        return self._switches[level]
+            self._extra[level] = self.delay_ms[level] * (high - self._watts)
+        if level not in self._switches:
+            here = self._ms[:, level : level + 1]
+            late = self.delay_ms[level] * (1 - self._ms / here)
+            self._switches[level] = late, np.minimum(self._ms, here)
+        late, fastest = self._switches[level]
+        return late, self._extra[level], fastest
 
 
 class Governor:
@@ -209,6 +228,8 @@ class Governor:
         self.change_ms = np.zeros(self.n_levels)  # and the first image of another configuration
         self.cap = self.n_levels - 1  # the fastest clock that heat allows
         self.idle_w = tables[0].idle_w
+        self._levels = np.arange(self.n_levels)
+        self._idle_above = self.idle_w - self.idle_w[0]
         self._way = delay_ms * np.maximum(self.idle_w[:, None] - self.idle_w, 0)  # mJ, (L, L)
         self._ahead, self._due_ms = np.zeros((len(tables), self.n_levels)), 0.0
         self._next = self._ahead.sum(axis=0)
@@ -244,8 +265,11 @@ class Governor:
         where the clock would not be there in time.
         """
         wait = np.maximum(self._due_ms - from_ms, 0.0)[:, None]
-        there = self._way + wait * (self.idle_w - self.idle_w[0]) + self._next
-        return np.where(self.delay_ms <= wait, there, np.inf)
+        there = wait * self._idle_above
+        there += self._way
+        there += self._next
+        np.putmask(there, self.delay_ms > wait, np.inf)
+        return there
 
     def heat(self, temperature_c: float) -> None:
         """Once per control period: a level less above the cap, one more well below it."""
@@ -260,26 +284,25 @@ class Governor:
     ) -> Decision | None:
         """The best level of those at which every job has a configuration in time, or None."""
         begin = np.zeros(self.n_levels)
-        total = np.zeros(self.n_levels)
+        total = begin.copy()
         total[self.cap + 1 :] = np.inf
         rows, yielded = [], ""
         for i, job in enumerate(jobs):
             model = self.models[job.model]
             allowed, timed, gone = model.steps[min(step, len(model.steps) - 1)]
             finish, cost = model.costs(job.n, level, first=i == 0)
+            barred = ~allowed
             if timed:
-                left = job.left_ms - self.thought_ms[level]
-                room = job.n**0.5 * model.spread
-                in_time = finish + room + begin + model.change(self.change_ms[level])
-                allowed = allowed & (in_time <= SAFETY * left)
+                left = SAFETY * (job.left_ms - self.thought_ms[level])
+                barred |= model.late(job, finish, left - begin, self.change_ms[level])
             if "accuracy" in gone:  # as accurate as can be, whatever it costs
-                cost = model.table.error_pct[:, None] * 1e6 + cost
+                cost += model.table.error_pct[:, None] * 1e6
             if not timed:  # as soon as can be
-                cost = finish
-            cost = np.where(allowed, cost, np.inf)
+                cost = finish.copy()
+            np.putmask(cost, barred, np.inf)
             row = (cost if gone else model.prefer(cost, now_ms)).argmin(axis=0)
-            total += cost[row, np.arange(self.n_levels)]
-            begin += finish[row, np.arange(self.n_levels)]
+            total += cost[row, self._levels]
+            begin += finish[row, self._levels]
             rows.append(row)
             yielded = yielded or gone
         total += self._pauses(now_ms + begin).min(axis=1)
