@@ -24,10 +24,11 @@ from nas.runtime import Engine, read_manifest
 from nas.runtime.agents import Governed
 from nas.runtime.arrivals import Frames
 from nas.runtime.governor import Governor
-from nas.runtime.live import Live
+from nas.runtime.live import Live, Network
 from nas.runtime.policies import Demands
 from nas.runtime.simulate import Board, Model, Simulation
 from nas.runtime.table import CostTable
+from nas.runtime.waiting import Arrival
 from search_spaces import write_text
 
 RESULTS = Path(__file__).parent / "results" / "governor_real.json"
@@ -148,12 +149,13 @@ def governed_run(
         return int(answer.exits[0])
 
     delays = np.zeros((len(QUOTAS), len(QUOTAS)))
-    live = Live(Governor([table], [demands[0][1]], delays), run_image, clock, NoSensors())
+    governor = Governor([table], [demands[0][1]], delays)
+    live = Live(governor, [Network("cpu", run_image)], clock, NoSensors())
 
-    def arrivals() -> Iterator[tuple[float, np.ndarray]]:
+    def arrivals() -> Iterator[Arrival]:
         for at, ids in zip(frames.at_ms, frames.images, strict=True):
-            live.model.want([d for since, d in demands if since <= at][-1])
-            yield at / 1e3, images[ids]
+            governor.models[0].want([d for since, d in demands if since <= at][-1])
+            yield at / 1e3, 0, images[ids]
 
     live.run(arrivals())
     total, planned = np.sum(took, axis=0)

@@ -21,7 +21,10 @@ NO_B = (
 
 
 def govern(
-    manifest: Annotated[Path | None, typer.Option(help="Folder of `nas export`.")] = None,
+    manifest: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of `nas export`; on a board once for each model that shares it."),
+    ] = None,
     pareto: Annotated[Path | None, typer.Option(help="pareto.json: to simulate only.")] = None,
     simulate: Annotated[
         str | None, typer.Option(help="A load by name (bursts, constant, changing, ...).")
@@ -30,10 +33,15 @@ def govern(
         Path | None, typer.Option(help="Lines `ms,images` that arrive instead of the load's own.")
     ] = None,
     target_ms: Annotated[
-        float | None, typer.Option(help="From a frame's arrival to its last answer.")
+        list[float] | None,
+        typer.Option(help="From a frame's arrival to its last answer; one for all, or one each."),
     ] = None,
     floor_error_pct: Annotated[
-        float | None, typer.Option(help="Largest error; default: the largest subnet's + 1 point.")
+        list[float] | None,
+        typer.Option(
+            help="Largest error, as above; default: the largest subnet's + 1 point, "
+            "on a board any."
+        ),
     ] = None,
     power_w: Annotated[float | None, typer.Option(help="Whole board, while a frame runs.")] = None,
     energy_mj: Annotated[float | None, typer.Option(help="Whole board, of one image.")] = None,
@@ -50,11 +58,17 @@ def govern(
     seconds: Annotated[float, typer.Option(help="How long; 0 on a board: until Ctrl-C.")] = 60.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Time lines as HTML.")] = None,
-    period_ms: Annotated[float, typer.Option(help="On a board: a frame every so often.")] = 100.0,
-    images: Annotated[
-        Path | None, typer.Option(help="On a board: .npy of uint8 images (N, C, H, W).")
+    period_ms: Annotated[
+        list[float] | None,
+        typer.Option(help="On a board: a frame every so often (100); one for all, or one each."),
     ] = None,
-    n_images: Annotated[int, typer.Option(help="On a board: images of a frame.")] = 1,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="On a board: .npy of uint8 images (N, C, H, W); as above."),
+    ] = None,
+    n_images: Annotated[
+        list[int] | None, typer.Option(help="On a board: images of a frame (1); as above.")
+    ] = None,
     state: Annotated[Path, typer.Option(help="On a board: its state as JSON.")] = Path(
         "governor.json"
     ),
@@ -70,40 +84,51 @@ def govern(
 
     Example: `nas govern --pareto runs/xavier-nx/pareto.json --simulate bursts`
 
-    On the board: `nas govern --manifest board --target-ms 20 --floor-error-pct 9`
+    On the board: `nas govern --manifest board --target-ms 20 --floor-error-pct 9`; with two models
+    `nas govern --manifest A --manifest B --target-ms 20 --target-ms 90`.
     """
     from nas.board.control.sysfs import BoardError
     from nas.runtime.manifest import ManifestError
     from nas.runtime.policies import Demands
+    from nas.start.govern import one_each
     from search_spaces import InputError
 
-    if (manifest is None) == (pareto is None):
+    folders = manifest or []
+    if bool(folders) == (pareto is not None):
         raise InputError("give `manifest` (a folder of nas export) or `pareto`, one of them")
     if not 0 <= seconds < float("inf"):
         raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
-    asked = Demands(
-        *(target_ms or 0.0, floor_error_pct or 0.0, power_w, energy_mj, temperature_c, policy)
-    )
+    common = power_w, energy_mj, temperature_c, policy
     try:
+        n = max(len(folders), 1)
+        targets = one_each("target_ms", target_ms or [0.0], n)
+        floors = one_each("floor_error_pct", floor_error_pct or [0.0], n)
+        asked = [Demands(*each, *common) for each in zip(targets, floors, strict=True)]
         if simulate is not None or arrivals is not None:
             from nas.cli.govern_simulate import Asked, simulate_governor
             from nas.cli.output import Steps, console
 
+            if len(folders) > 1:
+                raise InputError(
+                    "`simulate` takes one `manifest`; loads of two models: odroid-two, nx-two"
+                )
             load = Asked(simulate or "constant", arrivals, traces, seconds, seed)
+            folder = folders[0] if folders else None
             with Steps(console(quiet=quiet)) as steps:
                 found = simulate_governor(
-                    manifest, pareto, load, asked, baseline or [], report, steps
+                    folder, pareto, load, asked[0], baseline or [], report, steps
                 )
             show(found, quiet=quiet, as_json=json)
             return
-        if manifest is None or target_ms is None:
+        if not folders or target_ms is None:
             raise InputError(
                 "a board needs `manifest` and `target_ms`; to look without one, give `simulate`"
             )
         from nas.cli.govern_board import Running, govern_board
 
-        running = Running(period_ms, images, n_images, seconds, state, port, root, memory_mb)
-        govern_board(manifest, asked, running, quiet=quiet)
+        frames = period_ms or [100.0], images or [], n_images or [1]
+        running = Running(*frames, seconds, state, port, root, memory_mb)
+        govern_board(folders, asked, running, quiet=quiet)
     except (ManifestError, BoardError) as fault:
         raise InputError(str(fault)) from None
 

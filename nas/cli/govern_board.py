@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,18 +14,21 @@ from nas.runtime import Manifest, read_manifest
 from nas.runtime.files import plain_size
 from nas.runtime.live import Live
 from nas.runtime.policies import Demands
-from nas.start.govern import Load, govern_frames
+from nas.start.govern import Governed, Load, govern_frames, one_each
 from search_spaces import InputError
 
 MAX_IMAGES = 1 << 32  # bytes; mapped, not read
 
 
 class Running(NamedTuple):
-    """How frames come, and where the governor says what it does."""
+    """How frames come, and where the governor says what it does.
 
-    period_ms: float
-    images: Path | None
-    n_images: int
+    Of `period_ms`, `images` and `n_images` one is for all models, or there is one for each.
+    """
+
+    period_ms: Sequence[float]
+    images: Sequence[Path]  # none: noise
+    n_images: Sequence[int]
     seconds: float
     state: Path
     port: int
@@ -34,25 +37,36 @@ class Running(NamedTuple):
 
 
 def govern_board(
-    folder: Path,
-    demands: Demands,
+    folders: Sequence[Path],
+    demands: Sequence[Demands],
     running: Running,
     *,
     quiet: bool = False,
     fs: Sysfs | None = None,
 ) -> Live:
-    """Run until Ctrl-C or for `seconds`; every touched file is put back. Returns what ran."""
+    """Run until Ctrl-C or for `seconds`; every touched file is put back. Returns what ran.
+
+    A folder, its demands and its frames for each model.
+    """
     from nas.cli.output import console
 
-    for name in ("period_ms", "n_images", "memory_mb"):
-        value = getattr(running, name)
-        if value is not None and not value > 0:
-            raise InputError(f"`{name}` must be positive, got {value:g}")
-    manifest = read_manifest(str(folder))
-    frames = _frames(manifest, manifest.ids[0], running)
+    n = len(folders)
+    periods = one_each("period_ms", running.period_ms, n)
+    sizes = one_each("n_images", running.n_images, n)
+    images = one_each("images", running.images or [None], n)
+    memory = [] if running.memory_mb is None else [running.memory_mb]
+    for name, values in (("period_ms", periods), ("n_images", sizes), ("memory_mb", memory)):
+        for value in values:
+            if not 0 < value < float("inf"):
+                raise InputError(f"`{name}` must be positive, got {value:g}")
+    models = []
+    for i, folder in enumerate(folders):
+        manifest = read_manifest(str(folder))
+        frames = _frames(manifest, images[i], sizes[i])
+        load = Load(frames, sizes[i], periods[i], running.seconds)
+        models.append(Governed(manifest, demands[i], load))
     return govern_frames(
-        *(manifest, demands),
-        Load(frames, running.n_images, running.period_ms, running.seconds),
+        models,
         fs or Sysfs(str(running.root)),
         state=str(running.state),
         port=running.port,
@@ -61,16 +75,16 @@ def govern_board(
     )
 
 
-def _frames(manifest: Manifest, id_: str, running: Running) -> Iterator[np.ndarray]:
+def _frames(manifest: Manifest, path: Path | None, n_images: int) -> Iterator[np.ndarray]:
     """Frames of the file's images over and over; of noise without a file."""
-    if running.images is None:
-        first = manifest.network(id_)["segments"][0]
+    if path is None:
+        first = manifest.network(manifest.ids[0])["segments"][0]
         shape = manifest.content["files"][first]["input"]
         images = np.random.default_rng(0).standard_normal((256, *shape)).astype(np.float32)
     else:
-        images = manifest.normalise(_read_images(running.images))
-    for start in itertools.count(0, running.n_images):
-        yield images[np.arange(start, start + running.n_images) % len(images)]
+        images = manifest.normalise(_read_images(path))
+    for start in itertools.count(0, n_images):
+        yield images[np.arange(start, start + n_images) % len(images)]
 
 
 def _read_images(path: Path) -> np.ndarray:

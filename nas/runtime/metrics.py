@@ -6,48 +6,71 @@ import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, Sequence
 
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
-class Metrics:
-    """Counters, gauges and a histogram of latency."""
+class Served:
+    """What one model has answered."""
 
-    def __init__(self) -> None:
-        self.counters: dict[str, float] = dict.fromkeys(
-            ("frames", "late_frames", "images", "joules", "unmet", *FAULTS), 0.0
-        )
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.frames = self.late_frames = self.images = 0
+        self.buckets = [0] * (len(BUCKETS_MS) + 1)
+        self.latency_ms = 0.0  # of all frames together
+        self.time_ratio, self.configuration = 1.0, ""  # measured / the table's; what runs
+
+    @property
+    def label(self) -> str:
+        """`model="name"`, as Prometheus has it."""
+        escaped = self.name.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        return f'model="{escaped}"'
+
+
+class Metrics:
+    """Counters and gauges of the board; of every model its counters and a histogram of latency."""
+
+    def __init__(self, models: Sequence[str]) -> None:
+        self.models = [Served(name) for name in models]
+        self.board: dict[str, float] = dict.fromkeys(("joules", "unmet", *FAULTS), 0.0)
         self.switches: dict[str, int] = dict.fromkeys(("begin", "within", "idle", "cap"), 0)
         self.gauges: dict[str, float] = {}
-        self.buckets = [0] * (len(BUCKETS_MS) + 1)
-        self.latency_ms = 0.0
         self.said = ""  # what could not be had, in words
 
-    def frame(self, latency_ms: float, target_ms: float, n_images: int) -> None:
+    @property
+    def counters(self) -> dict[str, float]:
+        """All that is counted, the models together."""
+        sums = {key: float(sum(getattr(m, key) for m in self.models)) for key in COUNTED}
+        return {**sums, **self.board}
+
+    def frame(self, model: int, latency_ms: float, target_ms: float, n_images: int) -> None:
         """One frame is answered."""
-        self.counters["frames"] += 1
-        self.counters["images"] += n_images
-        self.counters["late_frames"] += latency_ms > target_ms
-        self.latency_ms += latency_ms
-        self.buckets[sum(latency_ms > edge for edge in BUCKETS_MS)] += 1
+        served = self.models[model]
+        served.frames += 1
+        served.images += n_images
+        served.late_frames += latency_ms > target_ms
+        served.latency_ms += latency_ms
+        served.buckets[sum(latency_ms > edge for edge in BUCKETS_MS)] += 1
 
     def text(self) -> str:
         """Prometheus text exposition, version 0.0.4."""
         lines = []
-        for name, value in self.counters.items():
+        for name in COUNTED:
+            lines.append(f"# TYPE nas_{name}_total counter")
+            lines += [f"nas_{name}_total{{{m.label}}} {getattr(m, name)}" for m in self.models]
+        for name, value in self.board.items():
             lines += [f"# TYPE nas_{name}_total counter", f"nas_{name}_total {value:.9g}"]
         lines.append("# TYPE nas_switches_total counter")
         for cause, n in self.switches.items():
             lines.append(f'nas_switches_total{{cause="{cause}"}} {n}')
         for name, value in self.gauges.items():
             lines += [f"# TYPE nas_{name} gauge", f"nas_{name} {value:.9g}"]
+        lines.append("# TYPE nas_time_ratio gauge")
+        lines += [f"nas_time_ratio{{{m.label}}} {m.time_ratio:.9g}" for m in self.models]
         lines.append("# TYPE nas_latency_ms histogram")
-        so_far = 0
-        for edge, n in zip([*map(str, BUCKETS_MS), "+Inf"], self.buckets):
-            so_far += n
-            lines.append(f'nas_latency_ms_bucket{{le="{edge}"}} {so_far}')
-        lines += [f"nas_latency_ms_sum {self.latency_ms:.9g}", f"nas_latency_ms_count {so_far}"]
+        for served in self.models:
+            lines += _histogram(served)
         return "\n".join(lines) + "\n"
 
     def write(self, path: str) -> None:
@@ -58,6 +81,15 @@ class Metrics:
             "switches": self.switches,
             **self.gauges,
             "said": self.said,
+            "models": {
+                m.name: {
+                    **{key: getattr(m, key) for key in COUNTED},
+                    "mean_latency_ms": m.latency_ms / max(m.frames, 1),
+                    "time_ratio": m.time_ratio,
+                    "configuration": m.configuration,
+                }
+                for m in self.models
+            },
         }
         aside = path + ".tmp"
         with open(aside, "w", encoding="utf-8") as file:
@@ -65,6 +97,16 @@ class Metrics:
         os.replace(aside, path)
 
 
+def _histogram(served: Served) -> list[str]:
+    lines, so_far = [], 0
+    for edge, n in zip([*map(str, BUCKETS_MS), "+Inf"], served.buckets):
+        so_far += n
+        lines.append(f'nas_latency_ms_bucket{{{served.label},le="{edge}"}} {so_far}')
+    lines.append(f"nas_latency_ms_sum{{{served.label}}} {served.latency_ms:.9g}")
+    return [*lines, f"nas_latency_ms_count{{{served.label}}} {so_far}"]
+
+
+COUNTED = ("frames", "late_frames", "images")  # of every model
 FAULTS = ("lost_sensor", "refused_clock", "foreign_writer", "throttled")
 
 

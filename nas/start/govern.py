@@ -1,8 +1,9 @@
-"""Frames through the engine with subnet, exits and clock under the governor, on this board."""
+"""Frames through the engines with subnets, exits and clock under the governor, on this board."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +14,15 @@ from nas.board.control.pins import find_clocks
 from nas.board.control.sensors import open_sensor
 from nas.board.control.stop import stopping
 from nas.board.control.sysfs import BoardError, Sysfs
-from nas.runtime import Engine, Manifest
+from nas.runtime import Engine, Manifest, ManifestError
 from nas.runtime.foresight import all_foreseen
 from nas.runtime.governor import Governor
-from nas.runtime.live import Live, every
+from nas.runtime.live import Live, Network
 from nas.runtime.metrics import serve
 from nas.runtime.policies import Demands, check_demands
 from nas.runtime.scenarios import delays
-from nas.runtime.table import manifest_table
+from nas.runtime.table import CostTable, manifest_table
+from nas.runtime.waiting import every, merged
 
 
 class Load(NamedTuple):
@@ -32,10 +34,16 @@ class Load(NamedTuple):
     seconds: float = 0.0
 
 
+class Governed(NamedTuple):
+    """An exported folder, what is asked of it, and what it has to answer."""
+
+    manifest: Manifest
+    demands: Demands  # a floor of 0 allows every configuration
+    load: Load
+
+
 def govern_frames(
-    manifest: Manifest,
-    demands: Demands,
-    load: Load,
+    models: Sequence[Governed],
     fs: Sysfs,
     *,
     state: str,
@@ -43,48 +51,105 @@ def govern_frames(
     memory_mb: float | None = None,
     say: Callable[[str], object] = print,
 ) -> Live:
-    """Run until a signal or the end of `load`; every touched file is put back. Returns what ran.
+    """Run until a signal or the end of the loads; every touched file is put back. Returns what ran.
 
     `state` is the governor's JSON file, `port` serves Prometheus text if it is not 0, `memory_mb`
-    bounds the prepared networks.
+    bounds the prepared networks of all models together.
     """
-    table = manifest_table(manifest)
-    described = manifest.content["device"]
-    kind = described["processor"]
-    if not demands.floor_error_pct:
-        demands = demands._replace(floor_error_pct=float(table.error_pct.max()))
-    check_demands(table, demands, load.n_images)
-    engine = Engine(manifest, memory_mb=memory_mb)
-    governor = Governor([table], [demands], delays(table.n_levels, kind))
-
-    def run_image(row: int, image: np.ndarray) -> int:
-        return int(engine(table.ids[row], image[None]).exits[0])
-
-    def prepare(row: int) -> None:
-        engine.prepare(table.ids[row])
-
-    def foresee(rows: list[int]) -> None:
-        engine.foresee([table.ids[row] for row in rows])
-
+    tables, device = _tables(models)
+    kind, n_levels = device["processor"], tables[0].n_levels
+    demands = [_checked(one, table) for one, table in zip(models, tables)]
+    share_mb = None if memory_mb is None else memory_mb / len(models)
+    engines = [Engine(one.manifest, memory_mb=share_mb) for one in models]
+    names = names_of([one.manifest.folder for one in models])
+    networks = [_network(*found) for found in zip(names, engines, tables)]
+    governor = Governor(tables, demands, delays(n_levels, kind))
+    streams = [
+        every(load.period_ms / 1e3, load.frames, load.seconds, i)
+        for i, (_, _, load) in enumerate(models)
+    ]
     with stopping(), Journal(fs, about={"what": "nas govern"}) as journal:
-        clocks = LevelClock(journal, find_clocks(fs, {}), kind, table.mhz.tolist())
+        clocks = LevelClock(journal, find_clocks(fs, {}), kind, tables[0].mhz.tolist())
         sensors = BoardSensors(fs, _sensor(fs, journal))
-        foresee(all_foreseen(governor, load.n_images))
-        engine.sessions.settle()
-        live = Live(governor, run_image, clocks, sensors, state, say, prepare, foresee)
+        for i, (network, engine) in enumerate(zip(networks, engines)):
+            network.foresee(all_foreseen(governor, models[i].load.n_images, i))
+            engine.sessions.settle()
+        live = Live(governor, networks, clocks, sensors, state, say)
         server = serve(live.metrics, port) if port else None
-        say(f"governing {described['name']}: state in {state}; Ctrl-C ends it")
+        say(f"governing {device['name']}: state in {state}; Ctrl-C ends it")
         try:
-            live.run(every(load.period_ms / 1e3, load.frames, load.seconds))
+            live.run(merged(streams))
         finally:
             if server is not None:
                 server.shutdown()
+    for line in _told(live):
+        say(line)
+    return live
+
+
+def one_each(name: str, values: Sequence[Any], n_models: int) -> list[Any]:
+    """A value for each model: one that is given alone is for all of them."""
+    if len(values) not in (1, n_models):
+        raise ManifestError(
+            f"`{name}` was given {len(values)} times for {n_models} model"
+            f"{'s' * (n_models > 1)}: give it once for all, or once for each"
+        )
+    return list(values) * (n_models if len(values) == 1 else 1)
+
+
+def names_of(folders: Sequence[str]) -> list[str]:
+    """The last part of each path, numbered where two are the same."""
+    names: list[str] = []
+    for folder in folders:
+        name = os.path.basename(os.path.abspath(folder))
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return names
+
+
+def _tables(models: Sequence[Governed]) -> tuple[list[CostTable], Any]:
+    """The models' tables and their device, which must be one and the same."""
+    tables = [manifest_table(one.manifest) for one in models]
+    first, device = tables[0], models[0].manifest.content["device"]
+    for one, table in zip(models, tables):
+        other = one.manifest.content["device"]
+        if other["name"] != device["name"] or table.mhz.tolist() != first.mhz.tolist():
+            raise ManifestError(
+                f"models that share a board need tables of the same device and clocks: "
+                f"{models[0].manifest.folder} is of {device['name']} ({first.n_levels} levels), "
+                f"{one.manifest.folder} of {other['name']} ({table.n_levels}); export both for one"
+            )
+    return tables, device
+
+
+def _checked(one: Governed, table: CostTable) -> Demands:
+    demands = one.demands
+    if not demands.floor_error_pct:
+        demands = demands._replace(floor_error_pct=float(table.error_pct.max()))
+    check_demands(table, demands, one.load.n_images)
+    return demands
+
+
+def _network(name: str, engine: Engine, table: CostTable) -> Network:
+    """A model of the governor, whose rows are run by `engine`."""
+    ids = table.ids
+    return Network(
+        name,
+        lambda row, image: int(engine(ids[row], image[None]).exits[0]),
+        lambda row: engine.prepare(ids[row]),
+        lambda rows: engine.foresee([ids[row] for row in rows]),
+    )
+
+
+def _told(live: Live) -> list[str]:
+    """What happened, in lines: each model's where there are several, and the whole."""
+    served = live.metrics.models
+    lines = [f"{m.name}: {m.frames} frames, {m.late_frames} late" for m in served]
     counted = live.metrics.counters
-    say(
+    whole = (
         f"{counted['frames']:.0f} frames, {counted['late_frames']:.0f} late, "
         f"{counted['joules']:.1f} J; the clocks are as they were"
     )
-    return live
+    return [*(lines if len(lines) > 1 else []), whole]
 
 
 def _sensor(fs: Sysfs, journal: Journal) -> Any:

@@ -17,15 +17,21 @@ from nas.board.control.sysfs import BoardError, Sysfs
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from nas.runtime.policies import Demands
 from nas.start.benchmark import benchmark
-from nas.start.govern import Load, govern_frames
+from nas.start.govern import Governed, Load, govern_frames, one_each
 from nas.start.images import fitted, read_image
 
 
 def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     """Run the command on the export in `folder`; one line and exit code 1 for what cannot be."""
-    asked = _parser(folder).parse_args(arguments)
+    asked = _parser().parse_args(arguments)
     try:
-        asked.run(read_manifest(asked.manifest), asked)
+        folders = asked.manifest or [folder]
+        if asked.run is govern:
+            govern(folders, asked)
+        elif len(folders) > 1:
+            raise ManifestError("`manifest` was given more than once; only govern takes several")
+        else:
+            asked.run(read_manifest(folders[0]), asked)
     except (ManifestError, BoardError) as fault:
         print(f"run.pyz: {as_options(str(fault), vars(asked))}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -80,15 +86,30 @@ def measure(manifest: Manifest, asked: Any) -> None:
         )
 
 
-def govern(manifest: Manifest, asked: Any) -> None:
-    """Frames under the governor until Ctrl-C, or for `seconds`."""
-    if asked.n_images < 1 or not asked.period_ms > 0 or asked.seconds < 0:
+def govern(folders: Sequence[str], asked: Any) -> None:
+    """Frames under the governor until Ctrl-C, or for `seconds`; one model or several."""
+    n = len(folders)
+    targets, periods, sizes, floors = (
+        one_each(name, getattr(asked, name) or [default], n)
+        for name, default in (
+            ("target_ms", 0.0),
+            ("period_ms", 100.0),
+            ("n_images", 1),
+            ("floor_error_pct", 0.0),
+        )
+    )
+    if min(sizes) < 1 or not min(periods) > 0 or asked.seconds < 0:
         raise ManifestError("`n_images` and `period_ms` must be positive, `seconds` not negative")
-    demands = Demands(asked.target_ms, asked.floor_error_pct, asked.power_w, asked.energy_mj)
-    demands = demands._replace(temperature_c=asked.temperature_c)
-    load = Load(_frames(manifest, asked), asked.n_images, asked.period_ms, asked.seconds)
+    models = []
+    for folder, target, floor, period, size in zip(folders, targets, floors, periods, sizes):
+        manifest = read_manifest(folder)
+        demands = Demands(target, floor, asked.power_w, asked.energy_mj)
+        demands = demands._replace(temperature_c=asked.temperature_c, policy=asked.policy)
+        load = Load(_frames(manifest, asked.images, size), size, period, asked.seconds)
+        models.append(Governed(manifest, demands, load))
     govern_frames(
-        *(manifest, demands, load, Sysfs(asked.root)),
+        models,
+        Sysfs(asked.root),
         state=asked.state,
         port=asked.port,
         memory_mb=asked.memory_mb,
@@ -110,16 +131,16 @@ def _images(manifest: Manifest, id_: str, paths: Sequence[str]) -> np.ndarray:
     return np.stack([fitted(read_image(path), shape) for path in paths])
 
 
-def _frames(manifest: Manifest, asked: Any) -> Iterator[np.ndarray]:
+def _frames(manifest: Manifest, paths: Sequence[str], n_images: int) -> Iterator[np.ndarray]:
     """Frames of the images over and over; of noise without images."""
     first = manifest.ids[0]
-    if asked.images:
-        images = manifest.normalise(_images(manifest, first, asked.images))
+    if paths:
+        images = manifest.normalise(_images(manifest, first, paths))
     else:
         shape = manifest.content["files"][manifest.network(first)["segments"][0]]["input"]
         images = np.random.default_rng(0).standard_normal((64, *shape)).astype(np.float32)
-    for start in itertools.count(0, asked.n_images):
-        yield images[np.arange(start, start + asked.n_images) % len(images)]
+    for start in itertools.count(0, n_images):
+        yield images[np.arange(start, start + n_images) % len(images)]
 
 
 def _spread(manifest: Manifest, n: int) -> list[str]:
@@ -129,9 +150,11 @@ def _spread(manifest: Manifest, n: int) -> list[str]:
     return [ids[i] for i in sorted(set(np.linspace(0, len(ids) - 1, max(n, 1)).astype(int)))]
 
 
-def _parser(folder: str) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("run.pyz", description="Runs the networks of this folder.")
-    parser.add_argument("--manifest", default=folder, help="exported folder (default: this one)")
+    parser.add_argument(
+        "--manifest", action="append", help="exported folder (this one); govern takes several"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     found = _command(commands, "list", list_configurations, "what can be chosen")
@@ -150,13 +173,20 @@ def _parser(folder: str) -> argparse.ArgumentParser:
 
     found = _command(commands, "govern", govern, "choose subnet, exits and clock for every frame")
     found.add_argument("images", nargs="*", help="images of the frames (default: noise)")
-    found.add_argument("--target-ms", type=float, required=True, help="arrival to last answer")
-    found.add_argument("--floor-error-pct", type=float, default=0.0, help="largest error")
+    each = {"action": "append", "metavar": "X"}  # once for all models, or once for each
+    more = " (of several models: one for all, or one each in order)"
+    found.add_argument(
+        "--target-ms", type=float, required=True, help="arrival to last answer" + more, **each
+    )
+    found.add_argument("--floor-error-pct", type=float, help="largest error", **each)
     found.add_argument("--power-w", type=float, help="whole board, while a frame runs")
     found.add_argument("--energy-mj", type=float, help="whole board, of one image")
     found.add_argument("--temperature-c", type=float, help="slower clocks above it")
-    found.add_argument("--period-ms", type=float, default=100.0, help="a frame every so often")
-    found.add_argument("--n-images", type=int, default=1, help="images of a frame")
+    found.add_argument(
+        "--policy", default="time", help="what is kept longest: time, accuracy or energy"
+    )
+    found.add_argument("--period-ms", type=float, help="a frame every so often (100)", **each)
+    found.add_argument("--n-images", type=int, help="images of a frame (1)", **each)
     found.add_argument("--seconds", type=float, default=0.0, help="0: until Ctrl-C")
     found.add_argument(
         "--memory-mb", "--memory", type=float, help="MB of prepared networks (default: no limit)"

@@ -149,9 +149,9 @@ def test_one_of_manifest_and_table(run: Path, board: Path) -> None:
 
 def on_board(board: Path, root: Path, tmp_path: Path, **more: object) -> Live:
     asked = Demands(target_ms=50.0, floor_error_pct=0.0)
-    running = Running(30.0, None, 2, 1.5, tmp_path / "governor.json", 0, root)
+    running = Running([30.0], [], [2], 1.5, tmp_path / "governor.json", 0, root)
     fs = FakeKernel(root, **more)  # type: ignore[arg-type]
-    return govern_board(board, asked, running, quiet=True, fs=fs)
+    return govern_board([board], [asked], running, quiet=True, fs=fs)
 
 
 def test_a_board_is_governed_and_left_as_it_was(board: Path, root: Path, tmp_path: Path) -> None:
@@ -170,6 +170,28 @@ def test_a_board_is_governed_and_left_as_it_was(board: Path, root: Path, tmp_pat
     }
     assert state(root) == before
     assert json.loads((tmp_path / "governor.json").read_text())["frames"] == counters["frames"]
+
+
+def test_two_models_share_a_board(board: Path, root: Path, tmp_path: Path) -> None:
+    """An engine each, one clock; what they answered is counted apart."""
+    build("nano-jp4", root)
+    before = state(root)
+    running = Running([40.0, 100.0], [], [1, 3], 1.0, tmp_path / "governor.json", 0, root, 4.0)
+    asked = [Demands(60.0), Demands(90.0)]
+    live = govern_board([board, board], asked, running, quiet=True, fs=FakeKernel(root))
+    served = {m.name: (m.frames, m.images) for m in live.metrics.models}
+    assert served == {"board": (25, 25), "board-2": (10, 30)}
+    assert set(json.loads((tmp_path / "governor.json").read_text())["models"]) == set(served)
+    assert state(root) == before
+
+
+def test_values_of_several_models_are_as_many(board: Path, root: Path) -> None:
+    two = "--manifest", board, "--manifest", board
+    refused(
+        nas("govern", *two, *["--target-ms", 9] * 3, "--root", root),
+        "--target-ms was given 3 times for 2 models",
+    )
+    refused(nas("govern", *two, "--simulate", "bursts"), "--simulate takes one --manifest")
 
 
 def test_a_clock_that_stays_is_noticed_and_the_board_left_as_it_was(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nas.runtime.governor import Governor
-from nas.runtime.live import Live, every
+from nas.runtime.live import Live, Network
 from nas.runtime.metrics import Metrics, serve
 from nas.runtime.policies import Demands
+from nas.runtime.waiting import every, merged
 from tests.nas.runtime.tables import small_board, small_table
 
 TABLE = small_table()
@@ -83,7 +85,7 @@ def live(
         TIME.sleep(slow * float(TABLE.time_ms[row, -1, clocks.read()]) / 1e3)
         return TABLE.exits[row][-1]
 
-    return Live(governor, run_image, clocks, sensors, str(state or ""))
+    return Live(governor, [Network("net", run_image)], clocks, sensors, str(state or ""))
 
 
 def test_frames_are_answered_in_time_at_a_low_clock(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_frame_that_waits_is_late_by_its_arrival() -> None:
     counters = made.metrics.counters
     assert (counters["frames"], counters["images"]) == (8, 32)
     assert counters["late_frames"] >= 4
-    assert made.metrics.latency_ms / 8 > 60
+    assert made.metrics.models[0].latency_ms / 8 > 60
 
 
 def test_without_frames_the_lowest_clock_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +165,7 @@ def test_without_frames_the_lowest_clock_is_taken(monkeypatch: pytest.MonkeyPatc
     clocks = Clocks()
     made = live(clocks, Sensors())
     made.governor._way[:] = 1e9  # so that no pause is worth a change of the clock
-    made.run([(0.0, IMAGES), (0.4, IMAGES)])
+    made.run([(0.0, 0, IMAGES), (0.4, 0, IMAGES)])
     assert 0 in clocks.asked
 
 
@@ -179,7 +181,7 @@ def test_what_yields_is_said_once_aloud() -> None:
 def test_a_slow_machine_is_learnt() -> None:
     made = live(Clocks(), Sensors(), slow=1.6)
     made.run(every(0.1, [IMAGES] * 10))
-    assert made.metrics.gauges["time_ratio"] == pytest.approx(1.6, rel=0.05)
+    assert made.metrics.models[0].time_ratio == pytest.approx(1.6, rel=0.05)
 
 
 def test_what_cannot_be_had_is_said() -> None:
@@ -190,11 +192,40 @@ def test_what_cannot_be_had_is_said() -> None:
     assert made.metrics.said == "time had to yield: not all demands can be met"
 
 
+def test_two_models_share_a_board_and_the_urgent_one_goes_first(tmp_path: Path) -> None:
+    """A long frame is stopped between two images for one that is due before it."""
+    clocks, order = Clocks(), []
+    asked = [Demands(200.0, 10.0), Demands(30.0, 10.0)]
+    governor = Governor([TABLE] * 2, asked, small_board(TABLE).delay_ms)
+
+    def network(name: str) -> Network:
+        def run_image(row: int, image: np.ndarray) -> int:
+            order.append(name)
+            TIME.sleep(float(TABLE.time_ms[row, -1, clocks.read()]) / 1e3)
+            return TABLE.exits[row][-1]
+
+        return Network(name, run_image)
+
+    state = tmp_path / "state.json"
+    networks = [network("slow"), network("fast")]
+    made = Live(governor, networks, clocks, Sensors(), str(state))
+    slow, fast = [np.concatenate([IMAGES] * 4)] * 2, [IMAGES[:1]] * 10
+    made.run(merged([every(0.25, slow), every(0.05, fast, model=1)]))
+    first, last = order.index("fast"), len(order) - 1 - order[::-1].index("slow")
+    assert "slow" in order[first:last]
+    assert "fast" in order[order.index("slow") : order.index("slow") + 16]
+    assert made.metrics.counters["late_frames"] == 0
+    written = json.loads(state.read_text())
+    assert {k: v["frames"] for k, v in written["models"].items()} == {"slow": 2, "fast": 10}
+    assert written["frames"] == 12
+    assert written["models"]["fast"]["configuration"] in TABLE.ids
+
+
 def test_prometheus_reads_it() -> None:
     parser = pytest.importorskip("prometheus_client.parser")
-    metrics = Metrics()
+    metrics = Metrics(["eyes", 'say "hello"\\'])
     for latency in (0.5, 3.0, 3.0, 2000.0):
-        metrics.frame(latency, 100.0, 2)
+        metrics.frame(1, latency, 100.0, 2)
     metrics.gauges["power_w"] = 4.5
     metrics.switches["idle"] = 7
     server = serve(metrics, 0)
@@ -205,11 +236,16 @@ def test_prometheus_reads_it() -> None:
         server.shutdown()
     found = {f.name: f for f in parser.text_string_to_metric_families(text)}
     assert server.server_address[0] == "127.0.0.1"
-    assert found["nas_frames"].samples[0].value == 4
-    assert found["nas_late_frames"].samples[0].value == 1
+    assert _of(found["nas_frames"]) == {"eyes": 0, 'say "hello"\\': 4}
+    assert _of(found["nas_late_frames"])['say "hello"\\'] == 1
     assert found["nas_power_w"].samples[0].value == 4.5
     switches = {s.labels["cause"]: s.value for s in found["nas_switches"].samples}
     assert switches["idle"] == 7
-    histogram = {s.labels.get("le"): s.value for s in found["nas_latency_ms"].samples}
+    latencies = [s for s in found["nas_latency_ms"].samples if s.labels["model"] != "eyes"]
+    histogram = {s.labels.get("le"): s.value for s in latencies}
     assert (histogram["1.0"], histogram["5.0"], histogram["+Inf"]) == (1, 3, 4)
     assert found["nas_latency_ms"].type == "histogram"
+
+
+def _of(family: Any) -> dict[str, float]:
+    return {sample.labels["model"]: sample.value for sample in family.samples}
