@@ -288,7 +288,9 @@ def decision_times() -> None:
     table = load_device("xavier-nx", read_traces(str(TRACES))).table
     table = table.take(np.resize(np.arange(len(table.ids)), 50).tolist())
     rows = [row for n_models in (1, 2) for row in _times_of(table, n_models)]
-    print("| models | call | median us | p99 us | CPU time: median | p99 |\n|---|---|---|---|---|---|")
+    print(
+        "| models | call | median us | p99 us | CPU time: median | p99 |\n|---|---|---|---|---|---|"
+    )
     for row in rows:
         print("| " + " | ".join(f"{x:.1f}" if isinstance(x, float) else str(x) for x in row) + " |")
     keys = "models", "call", "median_us", "p99_us", "cpu_median_us", "cpu_p99_us"

@@ -39,8 +39,7 @@ def govern(
     floor_error_pct: Annotated[
         list[float] | None,
         typer.Option(
-            help="Largest error, as above; default: the largest subnet's + 1 point, "
-            "on a board any."
+            help="Largest error, as above; default: the largest subnet's + 1 point, on a board any."
         ),
     ] = None,
     power_w: Annotated[float | None, typer.Option(help="Whole board, while a frame runs.")] = None,
@@ -98,12 +97,14 @@ def govern(
         raise InputError("give `manifest` (a folder of nas export) or `pareto`, one of them")
     if not 0 <= seconds < float("inf"):
         raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
-    common = power_w, energy_mj, temperature_c, policy
     try:
         n = max(len(folders), 1)
         targets = one_each("target_ms", target_ms or [0.0], n)
         floors = one_each("floor_error_pct", floor_error_pct or [0.0], n)
-        asked = [Demands(*each, *common) for each in zip(targets, floors, strict=True)]
+        asked = [
+            Demands(target, floor, power_w, energy_mj, temperature_c, policy)
+            for target, floor in zip(targets, floors, strict=True)
+        ]
         if simulate is not None or arrivals is not None:
             from nas.cli.govern_simulate import Asked, simulate_governor
             from nas.cli.output import Steps, console

@@ -9,9 +9,7 @@ from .governor import Governor, Job
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # of the target: a late start, a slower board
 
 
-def foreseen(
-    governor: Governor, n: int, level: int, now_ms: float, model: int = 0
-) -> list[int]:
+def foreseen(governor: Governor, n: int, level: int, now_ms: float, model: int = 0) -> list[int]:
     """Rows that frames of `n` images of `model` would get at clock `level`, the likeliest first.
 
     Nothing in the governor changes.

@@ -31,7 +31,10 @@ RISE, FALL, OWN = 0.6, 0.2, 0.1  # weight of one measurement in the ratios
 COOL_C = 3.0  # below the cap, the next level is allowed again
 RECENT, LONG = 12, 256  # gaps and frames that are remembered
 LIKE, OFTEN = 24, 32  # frames whose next ones say what comes next, asked again after so many
-DRIFT, PLAN_DRIFT = 0.01, 0.1  # of the ratio: until times, and what a next frame costs, are made anew
+DRIFT, PLAN_DRIFT = (
+    0.01,
+    0.1,
+)  # of the ratio: until times, and what a next frame costs, are made anew
 LATE = 3.0  # times the dearest choice: what a late frame is planned to cost
 
 
@@ -265,7 +268,7 @@ class Governor:
         where the clock would not be there in time.
         """
         wait = np.maximum(self._due_ms - from_ms, 0.0)[:, None]
-        there = wait * self._idle_above
+        there: np.ndarray = wait * self._idle_above
         there += self._way
         there += self._next
         np.putmask(there, self.delay_ms > wait, np.inf)
