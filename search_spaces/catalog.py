@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from search_spaces.errors import InputError
+from search_spaces.groups import GroupSpace, group_space
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
@@ -30,6 +31,7 @@ _SPACES: dict[str, Callable[..., Space]] = {
 }
 _KINDS: dict[str, Callable[..., Space]] = {
     "resnet": ResNetSpace,
+    "groups": GroupSpace,
     MobileNetV3Space.kind: MobileNetV3Space,
     ResNet50Space.kind: ResNet50Space,
 }
@@ -79,7 +81,8 @@ def get_space(space: str | Space) -> Space:
     """The space of a name, or an own `Space` as it is; InputError lists the nearest names.
 
     `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
-    `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel.
+    `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel, and
+    `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images.
     """
     if isinstance(space, Space):
         return space
@@ -87,6 +90,8 @@ def get_space(space: str | Space) -> Space:
         return make()
     if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", space):
         return resnet_for(*map(int, images.groups()))
+    if images := re.fullmatch(r"([a-z]+)-g(\d+)-(\d+)x\3x([13])-(\d+)", space):
+        return group_space(images[1], *map(int, images.groups()[1:]))
     base, marker, exits = space.partition("-x")
     if not marker or base not in _SPACES:
         near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()

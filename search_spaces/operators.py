@@ -11,6 +11,7 @@ import numpy as np
 from search_spaces.arrays import Bools, Ints
 
 WEIGHTLESS = ("pool", "scale")
+SIZES = ("c_in", "c_out", "kernel", "side_in", "side_out", "groups", "residual", "passes")
 ALWAYS: Bools = np.ones(1, dtype=bool)
 
 
@@ -24,8 +25,9 @@ class Operators:
     """Every operator slot of `n` programs; an absent operator has `c_out == 0`.
 
     `kinds` names the slot: "conv", "depthwise" (one filter per channel), "linear", "pool", "scale"
-    (every channel times its own factor). The arrays are `(n, slots)`: channels, kernel width, and
-    the side of the square input and output. A convolution counts as fused with its batch norm,
+    (every channel times its own factor). The arrays are `(n, slots)`: channels, kernel width, the
+    side of the square input and output, and `groups`, into which a convolution splits its channels:
+    group i reads group i of the input alone. A convolution counts as fused with its batch norm,
     activation and residual addition; `residual` marks those that read a second input. `inputs` are
     the slots that a slot reads; where one of them is absent, it stands for its own inputs, or for
     nothing where `passes` is false (`search_spaces.graph` follows them).
@@ -38,6 +40,7 @@ class Operators:
     kernel: Ints
     side_in: Ints
     side_out: Ints
+    groups: Ints
     residual: Bools
     inputs: tuple[tuple[int, ...], ...]  # earlier slots alone
     passes: Bools
@@ -57,7 +60,7 @@ class Operators:
         """Weights of each operator (biases and batch norm are folded and not counted)."""
         weighted = np.array([kind not in WEIGHTLESS for kind in self.kinds])
         depthwise = np.array([kind == "depthwise" for kind in self.kinds])
-        fan_in = np.where(depthwise, 1, self.c_in)
+        fan_in = np.where(depthwise, 1, self.c_in // np.maximum(1, self.groups))
         params: Ints = fan_in * self.c_out * self.kernel**2 * weighted
         return params
 
@@ -74,7 +77,7 @@ class Operators:
         n = max(np.size(slot.c_out) for slot in slots)
         arrays = {
             f: np.stack([np.broadcast_to(np.asarray(getattr(s, f)), n) for s in slots], axis=1)
-            for f in ("c_in", "c_out", "kernel", "side_in", "side_out", "residual", "passes")
+            for f in SIZES
         }
         present = arrays["c_out"] > 0
         whole = {f: np.where(present, a, 0) for f, a in arrays.items() if f != "passes"}
@@ -105,6 +108,7 @@ class Slot:
     residual: Bools | bool = False
     passes: Bools | bool = True
     inputs: tuple[int, ...] | None = None  # the slot before for None
+    groups: Ints | int = 1
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,15 @@ class Map:
 class OperatorBuilder:
     """Writes the slots of a network down in order, as a network of layers is called.
 
-    `stage` and `on`, the programs in which a slot is present, hold for the slots that follow. An
-    absent slot passes its input on (a skipped block), or nothing where `passes` is false.
+    `stage`, `on`, the programs in which a slot is present, and `groups` of convolutions hold for
+    the slots that follow. An absent slot passes its input on (a skipped block), or nothing where `passes` is false.
     """
 
     def __init__(self, channels: int, side: Ints | int) -> None:
         self.slots: list[Slot] = []
         self.image = Map(channels, side)
         self.stage, self.on, self.passes = 0, ALWAYS, ALWAYS
+        self.groups: Ints | int = 1
 
     def conv(
         self,
@@ -175,5 +180,7 @@ class OperatorBuilder:
     ) -> Map:
         inputs = x.slots + (add.slots if add else ())
         sizes = x.channels, channels * self.on, kernel, x.side, side
-        self.slots.append(Slot(kind, self.stage, *sizes, add is not None, self.passes, inputs))
+        groups = self.groups if kind == "conv" else 1
+        flags = add is not None, self.passes
+        self.slots.append(Slot(kind, self.stage, *sizes, *flags, inputs, groups))
         return Map(channels, side, (len(self.slots) - 1,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
 from supernets.channels import Channels
@@ -12,13 +14,16 @@ from supernets.layers import RELU, Block, ElasticBlock, Layer, Sized, conv_norm
 class ElasticBasicBlock(ElasticBlock):
     """Two 3x3 convolutions with an elastic inner width, and a shortcut."""
 
-    def __init__(self, c_in: int, mid: int, c_out: int, *, stride: int, project: bool) -> None:
+    def __init__(
+        self, c_in: int, mid: int, c_out: int, *, stride: int, project: bool, n_groups: int = 1
+    ) -> None:
         super().__init__()
-        self.conv1 = ElasticConv2d(c_in, mid, 3, stride=stride)
+        conv = partial(ElasticConv2d, n_groups=n_groups)
+        self.conv1 = conv(c_in, mid, 3, stride=stride)
         self.norm1 = ElasticBatchNorm2d(mid)
-        self.conv2 = ElasticConv2d(mid, c_out, 3)
+        self.conv2 = conv(mid, c_out, 3)
         self.norm2 = ElasticBatchNorm2d(c_out)
-        self.project = ElasticConv2d(c_in, c_out, 1, stride=stride) if project else None
+        self.project = conv(c_in, c_out, 1, stride=stride) if project else None
         self.project_norm = ElasticBatchNorm2d(c_out) if project else None
 
     def layers(self, c_in: Channels, mid: Channels, c_out: Channels) -> list[Layer]:

@@ -7,7 +7,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from search_spaces import InputError, MobileNetV3Space, ResNet50Space, ResNetSpace, Space
+from search_spaces import GroupSpace, InputError, MobileNetV3Space, ResNet50Space, ResNetSpace, Space
+from supernets.grouped import GroupedSupernet
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
@@ -21,6 +22,7 @@ _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,
     MobileNetV3Space: MobileNetV3Supernet,
     ResNet50Space: ResNet50Supernet,
+    GroupSpace: GroupedSupernet,
 }
 
 

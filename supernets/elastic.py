@@ -31,25 +31,39 @@ class ElasticLayer(nn.Module):
 
 
 class ElasticConv2d(ElasticLayer):
-    """A convolution without bias of any width up to `c_in` and `c_out`, padded to keep the side."""
+    """A convolution without bias of any width up to `c_in` and `c_out`, padded to keep the side.
 
-    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1) -> None:
+    With `n_groups` (Krizhevsky et al., 2012) output group i reads input group i alone; a width then
+    keeps whole groups, the first ones.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, n_groups: int = 1
+    ) -> None:
         super().__init__()
-        self.stride, self.padding = stride, kernel // 2
-        self.weight = nn.Parameter(torch.empty(c_out, c_in, kernel, kernel))
+        self.stride, self.padding, self.n_groups = stride, kernel // 2, n_groups
+        self.weight = nn.Parameter(torch.empty(c_out, c_in // n_groups, kernel, kernel))
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor, c_in: Channels, c_out: Channels) -> Tensor:
         """Map (N, c_in, H, W) to (N, c_out, ceil(H / stride), ceil(W / stride))."""
-        weight = take(self.weight, c_out, c_in)
-        return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
+        read, groups = self._reads(c_in)
+        weight = take(self.weight, c_out, read)
+        return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=groups)
 
     def static(self, c_in: Channels, c_out: Channels) -> nn.Module:
-        return plain_conv(take(self.weight, c_out, c_in), self.stride)
+        read, groups = self._reads(c_in)
+        return plain_conv(take(self.weight, c_out, read), self.stride, groups=groups)
 
     def slices(self, *sizes: Channels) -> list[Slice]:
         c_in, c_out = sizes
-        return [Slice("weight", (c_out, c_in))]
+        return [Slice("weight", (c_out, self._reads(c_in)[0]))]
+
+    def _reads(self, c_in: Channels) -> tuple[Channels | None, int]:
+        """What every filter reads of the input, and the groups of the first `c_in` channels."""
+        if self.n_groups == 1 or isinstance(c_in, Tensor):
+            return c_in, 1
+        return None, c_in // self.weight.shape[1]
 
 
 class ElasticPixelConv2d(ElasticConv2d):

@@ -15,21 +15,25 @@ class ExitHead(ElasticBlock):
     2023, arXiv:2212.03354); pooling first keeps its cost to a few percent of the trunk.
     """
 
-    def __init__(self, c_in: int, hidden: int, n_classes: int, side: int) -> None:
+    def __init__(
+        self, c_in: int, hidden: int, n_classes: int, side: int, *, n_groups: int = 1
+    ) -> None:
         super().__init__()
         self.hidden, self.pool = hidden, PoolTo(side)
-        self.conv = ElasticConv2d(c_in, hidden, 3, stride=2)
+        self.conv = ElasticConv2d(c_in, hidden, 3, stride=2, n_groups=n_groups)
         self.norm = ElasticBatchNorm2d(hidden)
         self.linear = ElasticLinear(hidden, n_classes)
 
-    def layers(self, c_in: Channels) -> list[Layer]:
-        """From features (N, c_in, H, H) to logits (N, classes)."""
+    def layers(self, c_in: Channels, hidden: int | None = None) -> list[Layer]:
+        """From features (N, c_in, H, H) to logits (N, classes) through `hidden` channels, or all.
+        """
+        hidden = hidden or self.hidden
         return [
             Sized(self.pool),
-            *conv_norm(self.conv, self.norm, c_in, self.hidden),
+            *conv_norm(self.conv, self.norm, c_in, hidden),
             RELU,
             MEAN,
-            Sized(self.linear, (self.hidden,)),
+            Sized(self.linear, (hidden,)),
         ]
 
 

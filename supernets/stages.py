@@ -40,6 +40,11 @@ class StagedSupernet(Supernet):
     def classifier(self, c_in: int) -> ElasticBlock:
         """The head behind the last stage."""
 
+    def exit_head(self, exit_: int, c_in: int) -> ElasticBlock:
+        """The head of an early exit."""
+        space = self.space
+        return ExitHead(c_in, space.exit_width(exit_), space.n_classes, space.head_side)
+
     def add_stages(self) -> None:
         """Make the blocks and the heads, as wide as the largest subnet has them."""
         space = self.space
@@ -49,10 +54,7 @@ class StagedSupernet(Supernet):
             nn.ModuleList(self.block(s, b, *sizes) for b, sizes in self._kept(s, largest))
             for s in range(space.n_stages)
         )
-        early = [
-            ExitHead(widths[s], space.exit_width(k), space.n_classes, space.head_side)
-            for k, s in enumerate(space.exits)
-        ]
+        early = [self.exit_head(k, widths[s]) for k, s in enumerate(space.exits)]
         self.heads = nn.ModuleList([*early, self.classifier(widths[-1])])
         self.name_norms()
 

@@ -83,6 +83,10 @@ class Supernet(nn.Module, ABC):
                 trunk = []
         return program
 
+    def whole(self) -> Supernet:
+        """What a checkpoint of this network holds: itself, unless it is a part of another."""
+        return self
+
     def forward(
         self,
         x: Tensor,

@@ -37,7 +37,7 @@ def operator_network(operator: Operator, batch: int) -> tuple[nn.Sequential, Ten
 
 def _conv(o: Operator) -> list[nn.Module]:
     stride = next(s for s in range(1, o.side_in + 1) if -(-o.side_in // s) == o.side_out)
-    groups = o.c_in if o.kind == "depthwise" else 1
+    groups = o.c_in if o.kind == "depthwise" else o.groups
     conv = nn.Conv2d(o.c_in, o.c_out, o.kernel, stride, o.kernel // 2, groups=groups)
     return [conv, nn.ReLU(inplace=True)]
 

@@ -27,13 +27,15 @@ class Operator:
     side_in: int
     side_out: int
     residual: bool = False
+    groups: int = 1
 
     def __str__(self) -> str:
-        """`conv-input:32x32x16-output:16x16x32-kernel:3-residual:0`."""
+        """`conv-input:32x32x16-output:16x16x32-kernel:3-residual:0`, and `-groups:4` behind it."""
         a, b = self.side_in, self.side_out
+        groups = f"-groups:{self.groups}" if self.groups > 1 else ""
         return (
             f"{self.kind}-input:{a}x{a}x{self.c_in}-output:{b}x{b}x{self.c_out}"
-            f"-kernel:{self.kernel}-residual:{self.residual:d}"
+            f"-kernel:{self.kernel}-residual:{self.residual:d}{groups}"
         )
 
     @classmethod
@@ -41,12 +43,14 @@ class Operator:
         """The operator that `str` wrote; InputError for anything else."""
         pattern = (
             r"([a-z]+)-input:(\d+)x\2x(\d+)-output:(\d+)x\4x(\d+)-kernel:(\d+)-residual:([01])"
+            r"(?:-groups:(\d+))?"
         )
         found = re.fullmatch(pattern, text)
         if not found:
             raise InputError(f"{text!r} is no operator, expected for example {_EXAMPLE}")
-        side_in, c_in, side_out, c_out, kernel, residual = map(int, found.groups()[1:])
-        return cls(found[1], c_in, c_out, kernel, side_in, side_out, bool(residual))
+        side_in, c_in, side_out, c_out, kernel, residual = map(int, found.groups()[1:7])
+        groups = int(found[8] or 1)
+        return cls(found[1], c_in, c_out, kernel, side_in, side_out, bool(residual), groups)
 
 
 _EXAMPLE = str(Operator("conv", 16, 32, 3, 32, 16))
@@ -55,21 +59,16 @@ _EXAMPLE = str(Operator("conv", 16, 32, 3, 32, 16))
 def programs_of(operators: Operators) -> list[list[Operator]]:
     """The operators of each of `n` programs, in order."""
     o = operators
-    columns = np.stack([o.c_in, o.c_out, o.kernel, o.side_in, o.side_out, o.residual], axis=2)
+    sizes = o.c_in, o.c_out, o.kernel, o.side_in, o.side_out, o.residual, o.groups
+    columns = np.stack(sizes, axis=2)
     return [
         [
-            _operator(kind, *values)
+            Operator(kind, *values[:5], bool(values[5]), values[6])
             for kind, values, on in zip(o.kinds, row.tolist(), present, strict=True)
             if on
         ]
         for row, present in zip(columns, o.present, strict=True)
     ]
-
-
-def _operator(
-    kind: str, c_in: int, c_out: int, kernel: int, side_in: int, side_out: int, residual: int
-) -> Operator:
-    return Operator(kind, c_in, c_out, kernel, side_in, side_out, bool(residual))
 
 
 class LutPredictor(BaseEstimator):

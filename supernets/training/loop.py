@@ -134,7 +134,7 @@ def _ship(
     images = calibration_images(data).to(device)
     store_largest(supernet, images, exits_only=state.settings.exits_only)
     save_supernet(
-        supernet,
+        supernet.whole(),
         out / "weights.safetensors",
         half=True,
         dataset=data.name,
