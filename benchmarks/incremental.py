@@ -1,0 +1,191 @@
+"""Groups trained one after the other: accuracy of every configuration on CIFAR-10, and its time.
+
+    python benchmarks/incremental.py --data DIR --work DIR
+    python benchmarks/incremental.py --time
+
+An AlexNet of four groups, whose first alone has 2.6 MMACs, is trained group by group; beside it the
+same grouped net trained jointly and a dense net of the same MACs, each with as many passes over the
+images as a group gets. Test images are used for the last column alone. A run goes on from its last
+epoch, and finished rows in the results are not run again. `--time` measures one image on one
+thread; `--summary` prints what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.devices import get_device
+from nas.devices.host import cpu_name
+from search_spaces import GroupSpace, group_space
+from supernets import Dataset, Supernet, build_supernet, load_dataset, load_supernet
+from supernets.pruning.groups import Increment, train_groups
+from supernets.training import Progress, TrainSettings, train
+
+RESULTS = Path(__file__).parent / "results" / "incremental.jsonl"
+TIMES = Path(__file__).parent / "results" / "incremental_time.json"
+N_GROUPS, EPOCHS, SEEDS = 4, 10, (0, 1, 2)
+RUNS = ("incremental", "joint", "dense")
+BACKENDS = {"pytorch": 2.5, "onnxruntime": 3.0}  # the least time of four groups over that of one
+N_COMPARED = 500  # images
+
+
+def space_of(run: str) -> GroupSpace:
+    """The dense net has half of the grouped one's channels, which is the same number of MACs."""
+    grouped = group_space("alexnet", N_GROUPS)
+    if run != "dense":
+        return grouped
+    halves = tuple(width // 2 for width in grouped.widths)
+    return replace(grouped, name="alexnet-dense", n_groups=1, stem=16, widths=halves)
+
+
+def trained(run: str, seed: int, data: Dataset, work: Path) -> Supernet:
+    """The network of a run, trained to its end in `work`."""
+    space, out = space_of(run), work / f"{run}-{seed}"
+    settings = TrainSettings(epochs=EPOCHS, seed=seed, sandwich=False, bf16=False)
+    if run == "incremental":
+        tell(run, train_groups(space, data, settings, out))
+    else:
+        torch.manual_seed(seed)
+        net = build_supernet(space)
+        tell(run, train(Increment(net), data, settings, out))  # type: ignore[arg-type]
+    return load_supernet(out / "weights.safetensors")[0]
+
+
+def tell(run: str, steps: Iterator[Progress]) -> None:
+    epoch = -1
+    for step in steps:
+        if step.epoch != epoch:
+            epoch = step.epoch
+            print(f"{run}: epoch {epoch + 1}, {step.images_per_s:.0f} images/s", flush=True)
+
+
+def rows_of(run: str, seed: int, data: Dataset, work: Path) -> Iterator[dict[str, Any]]:
+    """One row for every configuration that is an answer of this run."""
+    net, folder = trained(run, seed, data, work), work / f"{run}-{seed}"
+    genes = net.space.enumerate() if run == "incremental" else net.space.largest
+    heads = np.ones((1, 1), dtype=bool)
+    operators = net.space.operators(genes, heads)
+    for i, subnet in enumerate(net.space.subnets(genes)):
+        before = folder / f"group{i + 1}" / "weights.safetensors"
+        row = {
+            "run": run,
+            "seed": seed,
+            "groups": int(genes[i, 0]),
+            "mmacs": round(float(operators.macs[i].sum()) / 1e6, 3),
+            "params": int(operators.params[i].sum()),
+            "epochs": EPOCHS,
+            "validation_top1_pct": top1(net, subnet, data, "validation"),
+            "test_top1_pct": top1(net, subnet, data, "test"),
+        }
+        if run == "incremental":
+            row["equal_bits"] = same_bits(before, net, subnet, data)
+        yield {**row, "cpu": cpu_name(), "threads": torch.get_num_threads(), "source": "measured"}
+
+
+@torch.inference_mode()
+def top1(net: Supernet, subnet: Any, data: Dataset, split: str) -> float:
+    """Percent of a split that the configuration gets right, with the statistics it ships with."""
+    part = getattr(data, split)
+    right = 0
+    for index in torch.arange(len(part)).split(500):
+        answers = net(data.normalise(part.images[index]), subnet)[-1].argmax(dim=1)
+        right += int((answers == part.labels[index]).sum())
+    return round(100 * right / len(part), 2)
+
+
+@torch.inference_mode()
+def same_bits(before: Path, net: Supernet, subnet: Any, data: Dataset) -> bool:
+    """Whether this configuration answers as it did before the groups behind it were trained."""
+    earlier, _ = load_supernet(before)
+    images = data.normalise(data.validation.images[:N_COMPARED])
+    whole = earlier.space.subnet(earlier.space.largest)
+    return torch.equal(earlier(images, whole)[-1], net(images, subnet)[-1])
+
+
+def times() -> dict[str, Any]:
+    """Milliseconds of every configuration, one image on one thread."""
+    space = space_of("incremental")
+    rows = []
+    for name, least in BACKENDS.items():
+        host = get_device("host", backend=name, threads=1)
+        found = [host.measure(space, s, [0]) for s in space.subnets(space.enumerate())]
+        ms = [round(row["latency_ms"], 4) for row in found]
+        rows.append({"backend": name, "latency_ms": ms, "ratio": round(ms[-1] / ms[0], 2),
+                     "asked": least, "source": "measured"})  # fmt: skip
+    command = "python benchmarks/incremental.py --time"
+    return {"command": command, "cpu": cpu_name(), "threads": 1, "space": space.name, "rows": rows}
+
+
+def read_rows() -> list[dict[str, Any]]:
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Means over the seeds that there are, and what was asked of every seed."""
+    for run in RUNS:
+        for groups in dict.fromkeys(r["groups"] for r in rows if r["run"] == run):
+            found = [r for r in rows if (r["run"], r["groups"]) == (run, groups)]
+            top = [r["test_top1_pct"] for r in found]
+            spread = f" +- {np.std(top, ddof=1):.2f}" if len(top) > 1 else ""
+            seeds = len({r["seed"] for r in found})
+            yield (
+                f"{run}, {groups} groups, {found[0]['mmacs']:.2f} MMACs: "
+                f"{np.mean(top):.2f}{spread} % of the test images, {seeds} of {len(SEEDS)} seeds"
+            )
+    for seed in dict.fromkeys(r["seed"] for r in rows):
+        yield judged(seed, [r for r in rows if r["seed"] == seed])
+
+
+def judged(seed: int, rows: list[dict[str, Any]]) -> str:
+    top = {run: [r["test_top1_pct"] for r in rows if r["run"] == run] for run in RUNS}
+    grown = top["incremental"]
+    line = (
+        f"seed {seed}: rises with every group: {bool((np.diff(grown) > 0).all())}, "
+        f"by {grown[-1] - grown[0]:.2f} points in all (8 asked), "
+        f"equal bits: {all(r.get('equal_bits', True) for r in rows)}"
+    )
+    for run in ("joint", "dense"):
+        if top[run]:
+            line += f", {top[run][0] - grown[-1]:+.2f} points trained {run}"
+    return line
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of CIFAR-10 in its binary version")
+    parser.add_argument("--work", type=Path, help="folder for checkpoints")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--time", action="store_true", help="measure the time of configurations")
+    parser.add_argument("--summary", action="store_true", help="print what there is")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    if asked.time:
+        TIMES.write_text(json.dumps(times(), indent=1) + "\n")
+    elif not asked.summary:
+        data = load_dataset(asked.data)
+        for seed in asked.seeds:
+            for run in RUNS:
+                if any((r["run"], r["seed"]) == (run, seed) for r in read_rows()):
+                    continue
+                lines = [json.dumps(row) + "\n" for row in rows_of(run, seed, data, asked.work)]
+                with RESULTS.open("a") as file:
+                    file.write("".join(lines))
+                print("".join(lines), flush=True)
+    print("\n".join(summary(read_rows())))
+    if TIMES.exists():
+        print(TIMES.read_text())
+
+
+if __name__ == "__main__":
+    main()
