@@ -24,7 +24,7 @@ import torch
 
 from nas.devices import get_device
 from nas.devices.host import cpu_name
-from search_spaces import GroupSpace, group_space
+from search_spaces import GroupSpace
 from supernets import Dataset, Supernet, build_supernet, load_dataset, load_supernet
 from supernets.pruning.groups import Increment, train_groups
 from supernets.training import Progress, TrainSettings, train
@@ -39,7 +39,7 @@ N_COMPARED = 500  # images
 
 def space_of(run: str) -> GroupSpace:
     """The dense net has half of the grouped one's channels, which is the same number of MACs."""
-    grouped = group_space("alexnet", N_GROUPS)
+    grouped = GroupSpace.of("alexnet", N_GROUPS)
     if run != "dense":
         return grouped
     halves = tuple(width // 2 for width in grouped.widths)

@@ -8,7 +8,7 @@ from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
 from search_spaces.files import json_sha256, write_bytes, write_text
 from search_spaces.graph import ProgramGraph, adjacency, program_graphs
-from search_spaces.groups import SHAPES, GroupSpace, group_space
+from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
@@ -43,7 +43,6 @@ from search_spaces.subnet import Subnet
 
 __all__ = [
     "RESOLUTIONS",
-    "SHAPES",
     "ROW_CLOCKS",
     "ROW_KEY",
     "ROW_POSITIVE",
@@ -80,7 +79,6 @@ __all__ = [
     "feature_names",
     "format_heads",
     "get_space",
-    "group_space",
     "harmless",
     "ideal_mapping",
     "json_object",

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from search_spaces.errors import InputError
-from search_spaces.groups import GroupSpace, group_space
+from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
@@ -91,7 +91,7 @@ def get_space(space: str | Space) -> Space:
     if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", space):
         return resnet_for(*map(int, images.groups()))
     if images := re.fullmatch(r"([a-z]+)-g(\d+)-(\d+)x\3x([13])-(\d+)", space):
-        return group_space(images[1], *map(int, images.groups()[1:]))
+        return GroupSpace.of(images[1], *map(int, images.groups()[1:]))
     base, marker, exits = space.partition("-x")
     if not marker or base not in _SPACES:
         near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()

@@ -50,6 +50,30 @@ class GroupSpace(StagedSpace):
 
     block_letters = ""  # no block is ever skipped
 
+    @classmethod
+    def of(
+        cls,
+        shape: str | Space,
+        groups: int,
+        resolution: int = 32,
+        in_channels: int = 3,
+        n_classes: int = 10,
+    ) -> GroupSpace:
+        """`groups` groups in the shape "resnet" (the zoo's, at its largest) or "alexnet".
+
+        An elastic ResNet's space stands for its largest network. InputError names what is wrong: an
+        unknown shape, a space of other blocks, a width `groups` does not divide.
+        """
+        if shape == "alexnet":
+            return _alexnet(groups, resolution, in_channels, n_classes)
+        if shape == "resnet":
+            return _resnet(_wide(resnet_for(resolution, in_channels, n_classes)), groups)
+        if isinstance(shape, ResNetSpace):
+            return _resnet(shape, groups)
+        if isinstance(shape, Space):
+            raise InputError(f"{shape.name} cannot be grouped; {' and '.join(SHAPES)} can")
+        raise InputError(f"`shape` must be one of {', '.join(SHAPES)}, got {shape!r}")
+
     def __post_init__(self) -> None:
         if self.n_groups < 1:
             raise InputError(f"`groups` must be at least 1, got {self.n_groups}")
@@ -143,37 +167,6 @@ class GroupSpace(StagedSpace):
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "groups", **asdict(self)}
-
-
-def group_space(
-    shape: str | Space, groups: int, resolution: int = 32, in_channels: int = 3, n_classes: int = 10
-) -> GroupSpace:
-    """`groups` groups in the shape "resnet" (the zoo's, at its largest) or "alexnet".
-
-    An elastic ResNet's space stands for its largest network. InputError names what is wrong: an
-    unknown shape, a space whose layers cannot be grouped, a width that `groups` does not divide.
-    """
-    if shape == "alexnet":
-        return _alexnet(groups, resolution, in_channels, n_classes)
-    if shape == "resnet":
-        return _resnet(_wide(resnet_for(resolution, in_channels, n_classes)), groups)
-    if isinstance(shape, ResNetSpace):
-        return _resnet(shape, groups)
-    if isinstance(shape, Space):
-        raise InputError(_cannot(shape))
-    raise InputError(f"`shape` must be one of {', '.join(SHAPES)}, got {shape!r}")
-
-
-def _cannot(space: Space) -> str:
-    """Which layer of `space` keeps it from being grouped."""
-    kinds = space.operators(space.largest, np.ones((1, space.n_exits + 1), dtype=bool)).kinds
-    odd = [f"operator {i} ({kind})" for i, kind in enumerate(kinds) if kind in _WHOLE]
-    what = f"{odd[0]} of {space.name}" if odd else f"the blocks of {space.name}"
-    why = "mixes or holds all channels already" if odd else "are none of ours"
-    return f"{what} cannot be grouped: it {why}; shapes that can are {', '.join(SHAPES)}"
-
-
-_WHOLE = ("depthwise", "scale")
 
 
 def _wide(space: ResNetSpace) -> ResNetSpace:

@@ -127,7 +127,8 @@ class OperatorBuilder:
     """Writes the slots of a network down in order, as a network of layers is called.
 
     `stage`, `on`, the programs in which a slot is present, and `groups` of convolutions hold for
-    the slots that follow. An absent slot passes its input on (a skipped block), or nothing where `passes` is false.
+    the slots that follow. An absent slot passes its input on (a skipped block), or nothing where
+    `passes` is false.
     """
 
     def __init__(self, channels: int, side: Ints | int) -> None:

@@ -7,7 +7,14 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from search_spaces import GroupSpace, InputError, MobileNetV3Space, ResNet50Space, ResNetSpace, Space
+from search_spaces import (
+    GroupSpace,
+    InputError,
+    MobileNetV3Space,
+    ResNet50Space,
+    ResNetSpace,
+    Space,
+)
 from supernets.grouped import GroupedSupernet
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
@@ -16,7 +23,8 @@ from supernets.supernet import Supernet
 
 GROUP = "nas.supernets"  # of entry points
 
-KINDS = ("elastic",)  # what `nas supernet train --kind` makes; `Supernet.kind` is one of them
+# what `nas supernet train --kind` makes; `Supernet.kind` is one of them
+KINDS = ("elastic", "groups")
 
 _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,

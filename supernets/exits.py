@@ -24,10 +24,9 @@ class ExitHead(ElasticBlock):
         self.norm = ElasticBatchNorm2d(hidden)
         self.linear = ElasticLinear(hidden, n_classes)
 
-    def layers(self, c_in: Channels, hidden: int | None = None) -> list[Layer]:
-        """From features (N, c_in, H, H) to logits (N, classes) through `hidden` channels, or all.
-        """
-        hidden = hidden or self.hidden
+    def layers(self, c_in: Channels) -> list[Layer]:
+        """From features (N, c_in, H, H) to logits (N, classes)."""
+        hidden = self.inner(c_in)
         return [
             Sized(self.pool),
             *conv_norm(self.conv, self.norm, c_in, hidden),
@@ -35,6 +34,11 @@ class ExitHead(ElasticBlock):
             MEAN,
             Sized(self.linear, (hidden,)),
         ]
+
+    def inner(self, c_in: Channels) -> int:
+        """Channels behind the convolution."""
+        del c_in
+        return self.hidden
 
 
 class FinalHead(ElasticBlock):

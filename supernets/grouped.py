@@ -76,9 +76,7 @@ class PooledConv(ElasticBlock):
 class GroupedExitHead(ExitHead):
     """An early exit with as many of its channels as its input has groups."""
 
-    def layers(self, c_in: Channels) -> list[Layer]:
-        """From features (N, c_in, H, H) to logits (N, classes)."""
+    def inner(self, c_in: Channels) -> int:
         assert isinstance(c_in, int)
         per_group = self.conv.weight.shape[1]
-        kept = self.hidden // self.conv.n_groups * (c_in // per_group)
-        return super().layers(c_in, kept)
+        return self.hidden // self.conv.n_groups * (c_in // per_group)

@@ -63,12 +63,18 @@ def programs_of(operators: Operators) -> list[list[Operator]]:
     columns = np.stack(sizes, axis=2)
     return [
         [
-            Operator(kind, *values[:5], bool(values[5]), values[6])
+            _operator(kind, *values)
             for kind, values, on in zip(o.kinds, row.tolist(), present, strict=True)
             if on
         ]
         for row, present in zip(columns, o.present, strict=True)
     ]
+
+
+def _operator(kind: str, *sizes: int) -> Operator:
+    *five, residual, groups = sizes
+    c_in, c_out, kernel, side_in, side_out = five
+    return Operator(kind, c_in, c_out, kernel, side_in, side_out, bool(residual), groups)
 
 
 class LutPredictor(BaseEstimator):

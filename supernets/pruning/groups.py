@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_spaces import GroupSpace, InputError, Subnet
+from search_spaces import GroupSpace, InputError, Space, Subnet, get_space
+from supernets.catalog import random_supernet
 from supernets.channels import Channels
 from supernets.checkpoint import load_supernet, save_supernet
 from supernets.data import Dataset
-from supernets.elastic import Norm
+from supernets.elastic import ElasticConv2d, ElasticLayer, ElasticLinear, Norm
 from supernets.extract import extract
 from supernets.grouped import GroupedSupernet
 from supernets.layers import Layer
@@ -113,6 +114,17 @@ def train_groups(
         save_supernet(base, path, half=True, **{**described, "seconds": round(seconds)})
 
 
+def check_groupable(space: str | Space) -> None:
+    """InputError names the first layer of the space's supernet that groups cannot be made of."""
+    found = get_space(space)
+    for name, layer in random_supernet(found).named_modules():
+        if isinstance(layer, ElasticLayer) and not isinstance(layer, ElasticConv2d | ElasticLinear):
+            raise InputError(
+                f"{name} of {found.name} cannot be grouped: a layer of type {type(layer).__name__} "
+                "has no channels that can be split into groups"
+            )
+
+
 def _finished(folder: Path, space: GroupSpace) -> tuple[GroupedSupernet, dict[str, Any]]:
     """The groups that `folder` holds, under their name in the whole network."""
     net, metadata = load_supernet(folder / "weights.safetensors")
@@ -131,9 +143,7 @@ def _fresh(space: GroupSpace, seed: int, i: int) -> GroupedSupernet:
 def _of_all(step: Progress, settings: TrainSettings, i: int, n: int) -> Progress:
     """The progress of group `i` as that of all `n`."""
     epoch, done = (i - 1) * settings.epochs, (i - 1) * step.n_steps
-    return replace(
-        step, epoch=epoch + step.epoch, step=done + step.step, n_steps=n * step.n_steps
-    )
+    return replace(step, epoch=epoch + step.epoch, step=done + step.step, n_steps=n * step.n_steps)
 
 
 def _shared(name: str) -> bool:

@@ -1,0 +1,170 @@
+"""Groups trained one after the other: what is finished keeps every bit, wherever a run stops."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search_spaces import GroupSpace, InputError
+from supernets import Dataset, Supernet, load_supernet
+from supernets.data import Split
+from supernets.grouped import GroupedSupernet
+from supernets.pruning.groups import Increment, check_groupable, train_groups
+from supernets.training import Progress, TrainSettings, sandwich_step
+from supernets.training.optimizer import SupernetOptimizer
+from tests.supernets.tiny import digits, images
+
+SPACE = GroupSpace.of("resnet", 4, 8, 1)
+SETTINGS = TrainSettings(epochs=2, batch_size=32, bf16=False, sandwich=False, seed=3)
+ROOT = Path(__file__).parents[3]
+
+
+def small_digits(n: int = 64) -> Dataset:
+    train_split = Split(digits().train.images[:n], digits().train.labels[:n])
+    return replace(digits(), train=train_split)
+
+
+def run(out: Path, settings: TrainSettings = SETTINGS) -> Iterator[Progress]:
+    return train_groups(SPACE, small_digits(), settings, out)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads in their last bits, and training amplifies them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+    out = tmp_path_factory.mktemp("groups")
+    steps = [step.step for step in run(out)]
+    assert steps == list(range(1, 17))  # 2 batches, 2 epochs, 4 groups
+    return out
+
+
+def answers(net: Supernet, n: int) -> list[torch.Tensor]:
+    with torch.inference_mode():
+        return net(images(), net.space.subnet([n]))
+
+
+def test_training_later_groups_changes_no_bit_of_what_earlier_ones_answer(whole: Path) -> None:
+    last, metadata = load_supernet(whole / "weights.safetensors")
+    assert last.space == SPACE
+    assert metadata["kind"] == "groups"
+    for n in (1, 2, 3, 4):
+        then, _ = load_supernet(whole / f"group{n}" / "weights.safetensors")
+        for a, b in zip(answers(then, n), answers(last, n), strict=True):
+            assert torch.equal(a, b)
+    assert not torch.equal(answers(last, 1)[-1], answers(last, 4)[-1])
+
+
+def test_the_optimiser_has_the_new_group_alone(whole: Path) -> None:
+    base, _ = load_supernet(whole / "group2" / "weights.safetensors")
+    part = Increment(GroupedSupernet(SPACE.first(1)), base)  # type: ignore[arg-type]
+    frozen = {n for n, p in part.named_parameters() if not p.requires_grad}
+    optimised = set(SupernetOptimizer(part, SETTINGS).targets)
+    assert optimised.isdisjoint(frozen)
+    assert all(n.startswith("own.") for n in optimised)
+    assert {n for n in frozen if n.startswith("own.")} == {
+        f"own.heads.{k}.linear.bias" for k in range(4)
+    }
+    before = {k: v.clone() for k, v in part.state_dict().items() if k.startswith("frozen.")}
+    sandwich_step(part, images(), digits().train.labels[:48], np.random.default_rng(0), SETTINGS)
+    assert before
+    assert all(torch.equal(part.state_dict()[k], v) for k, v in before.items())
+
+
+@torch.no_grad()
+def test_a_new_group_adds_its_logits(whole: Path) -> None:
+    base, _ = load_supernet(whole / "group1" / "weights.safetensors")
+    torch.manual_seed(1)
+    own = GroupedSupernet(SPACE.first(1)).eval()
+    part = Increment(own, base).eval()  # type: ignore[arg-type]
+    wanted = [a + b for a, b in zip(answers(base, 1), answers(own, 1), strict=True)]
+    largest = own.space.subnet(own.space.largest)
+    torch.testing.assert_close(part(images(), largest), wanted, atol=1e-5, rtol=1e-5)
+    joined = part.whole().eval()
+    torch.testing.assert_close(answers(joined, 2), wanted, atol=1e-5, rtol=1e-5)
+
+
+# ---- a run that is killed ------------------------------------------------------------------------
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import torch
+from tests.supernets.pruning.test_groups import run
+torch.set_num_threads(1)
+for step in run(Path(sys.argv[1])):
+    print(step.step, flush=True)
+"""
+
+
+def run_until(out: Path, n_steps: int) -> None:
+    """A training process that is killed once it said so many steps."""
+    command = [sys.executable, "-c", KILLED, str(out), str(ROOT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in zip(range(n_steps), process.stdout, strict=False):
+            pass
+        process.kill()
+
+
+def test_a_killed_run_ends_as_if_nothing_had_happened(whole: Path, tmp_path: Path) -> None:
+    run_until(tmp_path, 7)  # in the second epoch of the second group
+    went_on = [step.step for step in run(tmp_path)]
+    assert went_on[0] == 7
+    assert same_weights(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
+    """Each after 1 to 3 steps, in an epoch or while files are written; two steps end an epoch."""
+    for n_steps in np.random.default_rng(0).integers(1, 4, 20).tolist():
+        run_until(tmp_path, n_steps)
+    list(run(tmp_path))
+    assert same_weights(tmp_path, whole)
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    one, other = (
+        load_supernet(folder / "weights.safetensors")[0].state_dict() for folder in (a, b)
+    )
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_a_finished_run_has_nothing_to_do(whole: Path) -> None:
+    assert list(run(whole)) == []
+
+
+# ---- what a person may get wrong -----------------------------------------------------------------
+
+
+def test_another_run_in_the_same_folder_is_refused(whole: Path) -> None:
+    with pytest.raises(InputError, match="group1 holds a training run with another lr; go on"):
+        list(run(whole, replace(SETTINGS, lr=0.2)))
+    other = GroupSpace.of("resnet", 2, 8, 1)
+    with pytest.raises(InputError, match="group1 holds a training run with another space"):
+        list(train_groups(other, small_digits(), SETTINGS, whole))
+
+
+def test_exits_alone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`exits_only` is for a finished supernet"):
+        list(run(tmp_path, replace(SETTINGS, exits_only=True)))
+
+
+def test_a_layer_that_cannot_be_grouped_is_named() -> None:
+    with pytest.raises(InputError, match=r"first\.depthwise of ofa-mobilenetv3 cannot be"):
+        check_groupable("ofa-mobilenetv3")
+    check_groupable("resnet-digits")
