@@ -17,8 +17,13 @@ def train(
     resolution: Resolution = None,
     flip: Flip = None,
     kind: Annotated[
-        str, typer.Option(help="What the weights share: elastic, every width and depth.")
+        str,
+        typer.Option(help="elastic: every width and depth. groups: trained one after the other."),
     ] = "elastic",
+    groups: Annotated[int, typer.Option(help="Groups of --kind groups.")] = 4,
+    shape: Annotated[
+        str, typer.Option(help="Of --kind groups: resnet, alexnet, or a space that is grouped.")
+    ] = "resnet",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 24,
     batch_size: Annotated[
         int | None, typer.Option(help="Images per step; 256, or an eighth of a small set.")
@@ -49,8 +54,9 @@ def train(
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
     from supernets import bf16_pays, check_kind
+    from supernets.pruning.groups import train_groups
     from supernets.training import TrainSettings, parse_settings
-    from supernets.training import train as run
+    from supernets.training import train as train_all
 
     if threads:
         torch.set_num_threads(threads)
@@ -62,7 +68,10 @@ def train(
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
     settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
     check_kind(out / "weights.safetensors", kind)
-    net, dataset, earlier = _start(start, dataset, seed)
+    if kind == "groups":
+        net, earlier = _grouped(shape, groups, dataset, start), None
+    else:
+        net, dataset, earlier = _start(start, dataset, seed)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     about: dict[str, Any] = {
@@ -73,12 +82,30 @@ def train(
     }
     with progress(log) as bar:
         task = bar.add_task("train", total=None, note="")
+        run = train_groups if kind == "groups" else train_all
         for step in run(net, dataset, settings, out, device=device, about=about):
             note = f"epoch {step.epoch + 1}, {step.images_per_s:.0f} images/s, loss {step.loss:.3f}"
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
     log.print(
         f"weights in {out}; next: nas supernet evaluate {out}" + (f" --data {data}" if data else "")
     )
+
+
+def _grouped(shape: str, groups: int, dataset: Any, start: str | None) -> Any:
+    """The space of `groups` groups for these images."""
+    from search_spaces import GroupSpace, InputError, get_space
+    from supernets.pruning.groups import check_groupable
+
+    if start is not None:
+        raise InputError("`start` gives whole networks; groups begin anew: leave it out")
+    images = dataset.resolution, dataset.channels, dataset.n_classes
+    if shape in ("resnet", "alexnet"):
+        return GroupSpace.of(shape, groups, *images)
+    check_groupable(shape)
+    space = GroupSpace.of(get_space(shape), groups)
+    if (space.resolution, space.in_channels, space.n_classes) != images:
+        raise InputError(f"`shape` {shape} is for other images than `data` holds; try resnet")
+    return space
 
 
 def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[str, Any] | None]:

@@ -70,13 +70,13 @@ class AccuracyPredictor(BaseEstimator):
         return response[:, :n_policies].clip(0, 100), _as_rates(rate, self.grid_)
 
     def cross_validate(self, table: AccuracyTable, *, n_splits: int = 5) -> dict[str, float]:
-        """Held-out quality over `n_splits` folds of subnets.
+        """Held-out quality over `n_splits` folds of subnets, or as many as there are.
 
         `mape_pct` and `mae_pct` (points) of the error, its `srcc` between subnets (mean over
         policies), and `rate_mae`, the mean absolute error of an exit rate.
         """
         error, rate = np.empty_like(table.top1_error_pct), np.empty_like(table.exit_rate)
-        folds = KFold(n_splits, shuffle=True, random_state=0)
+        folds = KFold(min(n_splits, len(table)), shuffle=True, random_state=0)
         for train, test in folds.split(table.genes):
             error[test], rate[test] = clone(self).fit(table[train]).predict(table.genes[test])
         gap = np.abs(error - table.top1_error_pct)
