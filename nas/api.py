@@ -7,7 +7,7 @@ it is used. `nas.search`, `nas.devices`, `nas.measure` and `nas.export` are pack
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from search_spaces import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
     from nas.devices import Device
     from nas.export.plan import Step
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nas.search import SearchSettings
     from nas.search.front.shared_set import SharedContent
     from nas.search.listener import Listener
+    from supernets.training import Progress
 
 __all__ = [
     "Measured",
@@ -36,6 +38,7 @@ __all__ = [
     "export",
     "get_device",
     "measure",
+    "prune",
     "read_pareto",
     "search",
     "search_together",
@@ -236,6 +239,7 @@ def export(
 ) -> Manifest:
     """Write points of a table as ONNX segments into the new folder `out`, checked, with a manifest.
 
+    `pareto` may be the folder of `nas.prune` too: its network, with kernels for the CPU.
     `ids` name the points; without them it is the front of all levels. `supernet` is a name of the
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
     training images in `data` or from the file `bn_cache`. `half` is arithmetic in float16; `traces`
@@ -255,11 +259,16 @@ def export(
 
     try:
         from nas.export.plan import no_step, plan_export
+        from nas.export.pruned import is_pruned, plan_pruned
         from nas.export.write import write_export
     except ModuleNotFoundError as error:
         raise InputError(
             f"an export needs {error.name}, which is not installed: pip install 'nas[export]'"
         ) from None
+    if not isinstance(pareto, ParetoTable) and is_pruned(Path(pareto)):
+        _alone(ids=ids, supernet=supernet, data=data, bn_cache=bn_cache, traces=traces)
+        plan = plan_pruned(Path(pareto))
+        return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))
     table = pareto if isinstance(pareto, ParetoTable) else read_pareto(pareto)
     described = table.content["supernet"]
     if described is None:
@@ -275,3 +284,48 @@ def export(
         step=step or no_step,
     )
     return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))
+
+
+def _alone(**asked: object) -> None:
+    """InputError: what a table's points are exported with, and a pruned network is not."""
+    if named := [name for name, value in asked.items() if value]:
+        raise InputError(f"`{named[0]}` is for points of a table; a pruned network has none")
+
+
+def prune(
+    net: str | nn.Module,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    subnet: str | None = None,
+    listener: Callable[[Progress], object] | None = None,
+    command: str = "",
+    **settings: Any,
+) -> dict[str, Any]:
+    """Prune a network in blocks while it is trained, and pack it for the kernels into `out`.
+
+    `net` is a supernet (zoo name or folder; `subnet` of it, its largest without), `module:function`
+    of yours that returns a trained torch network, or the network itself, which is trained in place.
+    `data` are its images. `settings` are fields of `supernets.pruning.PruneSettings`, such as `g`,
+    `sparsity`, `epochs` and `method`. A rerun with the same `out` goes on where one stopped;
+    `listener` is told every step. Returns what `pruned.json` says: accuracy and time, before and
+    after, measured. InputError: what cannot be used.
+    """
+    from nas.zoo.pruned import named_network, prune_folder, read_pruned
+    from supernets import bf16_pays, load_dataset
+    from supernets.pruning import PruneSettings
+
+    folder = None if data is None else Path(data)
+    name = net if isinstance(net, str) else type(net).__name__
+    if isinstance(net, str):
+        network, images = named_network(net, subnet, folder)
+    else:
+        network, images = net, load_dataset(folder)
+    asked = PruneSettings(**{"bf16": bf16_pays(), **settings})
+    steps = prune_folder(
+        *(network, images, asked, Path(out)), name=name, subnet=subnet, command=command
+    )
+    for progress in steps:
+        if listener:
+            listener(progress)
+    return read_pruned(Path(out))

@@ -11,7 +11,9 @@ from nas.cli.options import Quiet
 
 
 def export(
-    pareto: Annotated[Path, typer.Option(help="pareto.json of a search.")],
+    pareto: Annotated[
+        Path, typer.Option(help="pareto.json of a search, or a folder of `nas prune`.")
+    ],
     out: Annotated[Path, typer.Option(help="New folder.")],
     id_: Annotated[
         list[str] | None, typer.Option("--id", help="A point; the table's front without it.")

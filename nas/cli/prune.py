@@ -38,34 +38,38 @@ def prune(
     """
     import torch
 
+    from nas.api import prune as prune_network
     from nas.cli.output import command_line, console, print_json, progress
-    from nas.zoo.pruned import named_network, prune_folder, read_pruned
-    from supernets import bf16_pays
-    from supernets.pruning import UNSTRUCTURED, PruneSettings
+    from supernets.pruning import UNSTRUCTURED
+    from supernets.training import Progress
 
     if threads:
         torch.set_num_threads(threads)
     if method == UNSTRUCTURED:
         g = 1
-    settings = PruneSettings(
-        g=g,
-        sparsity=sparsity,
-        method=method,
-        schedule=schedule,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        bf16=bf16_pays(),
-        seed=seed,
-    )
-    network, images = named_network(net, subnet, data)
     log = console(quiet=quiet)
     with progress(log) as bar:
         task = bar.add_task("prune", total=None, note="")
-        for done in prune_folder(network, images, settings, out, name=net, command=command_line()):
+
+        def show(done: Progress) -> None:
             note = f"epoch {done.epoch + 1}  loss {done.loss:.3f}"
             bar.update(task, completed=done.step, total=done.n_steps, note=note)
-    found = read_pruned(out)
+
+        found = prune_network(
+            *(net, out),
+            data=data,
+            subnet=subnet,
+            listener=show,
+            command=command_line(),
+            g=g,
+            sparsity=sparsity,
+            method=method,
+            schedule=schedule,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+        )
     if json:
         print_json(found)
         return

@@ -50,6 +50,7 @@ class Network:
     input_shape: tuple[int, int, int]
     slices: list[list[Slice]] | None = None  # of the weights of each segment, where they are shared
     why_apart: str = ""  # why they cannot be
+    block: int = 0  # rows of the blocks that its convolutions were pruned in; 0: dense
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nas.export.plan import Export, Network
 from nas.runtime import Engine, read_manifest
-from nas.runtime.records import VerifiedEntry
+from nas.runtime.records import VerifiedKernels
 from search_spaces import InputError
 
 N_IMAGES = 256
@@ -19,19 +19,22 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 5e-2}  # of logits, relative to the largest o
 DECISIONS = {"fp32": 0.995, "fp16": 0.97}  # share of exits and classes that must agree
 
 
-def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedEntry:
+def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedKernels:
     """Logits and decisions of every network and configuration; InputError where they differ.
 
     Runs on validation images where the export has a data set, on seeded noise otherwise.
     """
     manifest = read_manifest(str(folder))
-    engine = Engine(manifest, memory_mb=MEMORY_MB)
-    worst, same, total, done = 0.0, 0, 0, 0
+    engine = Engine(manifest, memory_mb=MEMORY_MB, kernels=False)
+    fast = Engine(manifest, memory_mb=MEMORY_MB) if "kernels" in manifest.content else None
+    worst, same, total, done, kernels = 0.0, 0, 0, 0, 0.0
     for name, network in export.networks.items():
         x = _images(export, network)
         with torch.inference_mode():
             wanted = network.net(x)
         worst = max(worst, _difference(wanted, engine.logits(name, x.numpy())))
+        if fast:
+            kernels = max(kernels, _difference(wanted, fast.logits(name, x.numpy())))
         for point in (point for point, of in export.configurations if of == name):
             exits, classes = _decided(wanted, network, point["exits"]["thresholds"])
             theirs = engine(point["id"], x.numpy())
@@ -39,13 +42,17 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedEn
             same, total = same + int(agree.sum()), total + len(agree)
             done += 1
             export.step("check", done, len(export.configurations))
+    if not kernels <= TOLERANCE[precision]:
+        raise InputError(
+            f"kernels answer differently: logits by {kernels:.2g}; nothing was written"
+        )
     if not worst <= TOLERANCE[precision] or same < DECISIONS[precision] * total:
         raise InputError(
             f"ONNX Runtime answers differently: logits by {worst:.2g} (at most "
             f"{TOLERANCE[precision]:g}), {same} of {total} decisions equal; nothing was written"
         )
     images = "noise" if export.dataset is None else f"{export.dataset.name} validation"
-    return {
+    found: VerifiedKernels = {
         "runtime": "onnxruntime",
         "images": images,
         "n_images": N_IMAGES,
@@ -54,6 +61,9 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedEn
         "equal_decisions": same,
         "source": "measured",
     }
+    if fast:
+        found["kernels_max_logit_difference"] = float(f"{kernels:.3g}")
+    return found
 
 
 def _images(export: Export, network: Network) -> Tensor:

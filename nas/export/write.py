@@ -13,6 +13,7 @@ import torch
 
 from nas.export.carry import START, write_start
 from nas.export.every_level import governing
+from nas.export.kernels import write_kernels
 from nas.export.plan import Export, Network
 from nas.export.shared import not_shared, write_shared
 from nas.export.traces import export_traces
@@ -80,6 +81,8 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> Manifes
         "files": files,
     }
     _add_shared(content, export, folder)
+    if not half:
+        _add_kernels(content, export, folder)
     files[START] = _described(folder / write_start(folder))
     _add_governing(content, export)
     _add_traces(content, export, folder)
@@ -122,6 +125,17 @@ def _add_shared(content: ManifestContent, export: Export, folder: Path) -> None:
             content["files"][name] = _described(folder / name)
     if export.shares and (why := not_shared(export)):
         content["not_shared"] = why
+
+
+def _add_kernels(content: ManifestContent, export: Export, folder: Path) -> None:
+    """Kernels of pruned networks, and in words why some have none."""
+    names, why = write_kernels(export.networks.values(), folder)
+    for name in names:
+        content["files"][name] = _described(folder / name)
+    if names:
+        content["kernels"] = names[0]
+    if why:
+        content["no_kernels"] = why
 
 
 def _add_governing(content: ManifestContent, export: Export) -> None:
@@ -219,6 +233,7 @@ def readme(content: ManifestContent) -> str:
         "python3 run.pyz --help",
         "```",
         "",
+        *_for_kernels(content),
         "From a program of your own:",
         "",
         "```python",
@@ -238,6 +253,16 @@ def readme(content: ManifestContent) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _for_kernels(content: ManifestContent) -> list[str]:
+    if "kernels" not in content:
+        return []
+    return [
+        "Pruned networks run on the CPU with kernels where llvmlite is installed (`pip install "
+        "llvmlite`), and dense, with the same answers, where it is not.",
+        "",
+    ]
 
 
 def _for_tensorrt(content: ManifestContent) -> list[str]:

@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from nas.onnx.traced import add_traced
 from search_spaces import InputError
 from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite, StaticNet, Stored
 
@@ -50,6 +51,8 @@ class Builder:
             body, result = self.layer(module.body, x, value)
             shortcut, skipped = self.layer(module.shortcut, x, value)
             return self.node("Add", body, shortcut), result + skipped
+        if isinstance(module, fx.GraphModule):
+            return add_traced(self, module, x, value)
         if type(module) not in LAYERS:
             raise InputError(f"cannot export a layer of type {type(module).__name__}")
         return LAYERS[type(module)](self, module, x, value), module(value)
@@ -79,6 +82,16 @@ def _linear(build: Builder, module: Any, x: str, value: Tensor) -> str:
 
 def _hard_sigmoid(build: Builder, x: str) -> str:
     return build.node("HardSigmoid", x, alpha=1 / 6, beta=0.5)
+
+
+def _relu6(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    return build.node("Clip", x, *(build.weight(torch.tensor(bound)) for bound in (0.0, 6.0)))
+
+
+def _adaptive_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    if module.output_size not in (1, (1, 1)):
+        raise InputError(f"cannot export adaptive pooling to {module.output_size}, only to 1")
+    return build.node("GlobalAveragePool", x)
 
 
 def _squeeze_excite(build: Builder, module: Any, x: str, value: Tensor) -> str:
@@ -112,7 +125,11 @@ LAYERS: dict[type[nn.Module], Callable[[Builder, Any, str, Tensor], str]] = {
     nn.Linear: _linear,
     nn.ReLU: lambda build, module, x, value: build.node("Relu", x),
     nn.Hardswish: lambda build, module, x, value: build.node("Mul", x, _hard_sigmoid(build, x)),
+    nn.ReLU6: _relu6,
     nn.Identity: lambda build, module, x, value: x,
+    nn.Dropout: lambda build, module, x, value: x,
+    nn.Flatten: lambda build, module, x, value: build.node("Flatten", x),
+    nn.AdaptiveAvgPool2d: _adaptive_pool,
     nn.AvgPool2d: _average_pool,
     nn.MaxPool2d: _max_pool,
     GlobalMean: lambda build, module, x, value: build.node(

@@ -40,6 +40,8 @@ def check_manifest(content: dict[str, Any]) -> None:
     for key in ("weights", "statistics", "slices") if "shared" in content else ():
         if content["shared"][key] not in content["files"]:
             _fault(f"shared.{key}", content["shared"][key], "one of `files`")
+    if "kernels" in content and content["kernels"] not in content["files"]:
+        _fault("kernels", content["kernels"], "one of `files`")
     for name, network in content["networks"].items():
         _check_network(f"networks.{name}", network, content)
     ids = set()
@@ -252,6 +254,7 @@ _MANIFEST = _object(
         "levels": _list(_map(_WORDS, lambda value, where: None)),
         "traces": _object({"file": _NAME, "sha256": _SHA256}),
         "precision": _text(re.compile("fp32|fp16"), "fp32 or fp16"),
+        "kernels": _NAME,
         "shared": _object({"weights": _NAME, "statistics": _NAME, "slices": _NAME}),
         "governing": _maybe(
             _object(

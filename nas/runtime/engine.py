@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from .machine_code import NoKernels
 from .manifest import Manifest, ManifestError
+from .program import Kernels, ProgramSession
 from .sessions import Sessions
 from .weights import SharedWeights
 
@@ -26,7 +29,8 @@ class Engine:
 
     Sessions are made at first use and shared by all configurations of a network, so that a switch
     between configurations that have run before costs nothing. `memory_mb` (10^6 bytes) bounds
-    them: those used least recently are given up first, the network that runs never.
+    them: those used least recently are given up first, the network that runs never. Pruned
+    networks run with `kernels` on the CPU where llvmlite is installed, and dense otherwise.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Engine:
         threads: int = 1,
         providers: list[str] | None = None,
         memory_mb: float | None = None,
+        kernels: bool = True,
     ) -> None:
         if memory_mb is not None and not memory_mb > 0:
             raise ManifestError(f"`memory_mb` must be positive, got {memory_mb:g}")
@@ -43,6 +48,8 @@ class Engine:
         content = manifest.content
         shared, precision = content.get("shared"), content.get("precision", "fp32")
         self._weights = shared and SharedWeights(manifest.folder, shared, precision)
+        wanted = kernels and not providers and "kernels" in content
+        self._kernels = _kernels(manifest.path(content["kernels"])) if wanted else None
         self._subnets = {
             f: n["subnet"] for n in content["networks"].values() for f in n["segments"]
         }
@@ -100,10 +107,16 @@ class Engine:
 
     def _n_bytes(self, file: str) -> float:
         """What the session of a graph takes: its weights in the layouts of ONNX Runtime."""
-        described = self.manifest.content["files"][file]
+        files = self.manifest.content["files"]
+        if self._kernels and file in self._kernels.programs:
+            program = self._kernels.programs[file]
+            return float(files[program["tensors"]]["bytes"] + program["scratch"])
+        described = files[file]
         return RESIDENT * described.get("weight_bytes", described.get("bytes", 0))
 
     def _made(self, file: str) -> Any:
+        if self._kernels and file in self._kernels.programs:
+            return ProgramSession(self.manifest, file, self._kernels)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -120,6 +133,15 @@ class Engine:
             options.add_external_initializers(list(arrays), values)
         path = self.manifest.path(file)
         return onnxruntime.InferenceSession(path, options, providers=self.providers)
+
+
+def _kernels(path: str) -> Kernels | None:
+    """The kernels of a folder; None, and one line, where none can run."""
+    try:
+        return Kernels(path)
+    except NoKernels as why:
+        warnings.warn(f"pruned networks run dense here: {why}", RuntimeWarning, stacklevel=3)
+        return None
 
 
 def check_images(images: np.ndarray, shape: list[int]) -> None:

@@ -90,6 +90,12 @@ class VerifiedEntry(TypedDict):
     source: str
 
 
+class VerifiedKernels(VerifiedEntry, total=False):
+    """The same with kernels."""
+
+    kernels_max_logit_difference: float
+
+
 class PlainManifest(TypedDict):
     """`manifest.json` as every version wrote it."""
 
@@ -114,6 +120,8 @@ class ManifestContent(PlainManifest, total=False):
     not_governed: str  # why nothing can govern it
     shared: SharedEntry  # absent where every graph has its weights inside
     not_shared: str  # why some have
+    kernels: str  # the file with what pruned networks run with, `nas.kernels/1`
+    no_kernels: str  # why some of them have none
     traces: dict[str, Any]
-    verified: VerifiedEntry
+    verified: VerifiedKernels
     content_sha256: str  # of all the rest, `nas.runtime.checks`

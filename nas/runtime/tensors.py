@@ -15,7 +15,7 @@ import numpy as np
 from .checks import ManifestError
 from .files import plain_size
 
-TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
+TYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "U8": np.uint8, "I64": np.int64}
 MAX_HEADER = 1 << 26  # bytes
 MAX_BYTES = 1 << 33  # mapped, not read
 

@@ -33,17 +33,24 @@ def named_network(name: str, subnet: str | None, data: Path | None) -> tuple[nn.
     `name` is a supernet (zoo name or folder), of which `subnet` is taken, the largest for None, or
     `module:function`, where the function returns a trained torch network.
     """
-    from supernets import extract, load_dataset, load_supernet
+    from supernets import load_dataset
+
+    net, metadata = _network(name, subnet)
+    return net, load_dataset(data) if metadata is None else matching_dataset(metadata, data)
+
+
+def _network(name: str, subnet: str | None) -> tuple[nn.Module, dict[str, Any] | None]:
+    """The network, and what the checkpoint of its supernet says."""
+    from supernets import extract, load_supernet
 
     if ":" in name:
         if subnet is not None:
             raise InputError(f"`subnet` is a part of a supernet, and {name} is a network")
-        return _made(name), load_dataset(data)
+        return _made(name), None
     supernet, metadata = load_supernet(supernet_folder(name) / "weights.safetensors")
     space = supernet.space
     chosen = space.subnet(space.largest) if subnet is None else space.parse(subnet)
-    net = extract(supernet, chosen, heads=[space.n_exits])
-    return net, matching_dataset(metadata, data)
+    return extract(supernet, chosen, heads=[space.n_exits]), metadata
 
 
 def _made(name: str) -> nn.Module:
@@ -63,7 +70,14 @@ def _made(name: str) -> nn.Module:
 
 
 def prune_folder(
-    net: nn.Module, data: Dataset, settings: PruneSettings, out: Path, *, name: str, command: str
+    net: nn.Module,
+    data: Dataset,
+    settings: PruneSettings,
+    out: Path,
+    *,
+    name: str,
+    subnet: str | None = None,
+    command: str = "",
 ) -> Iterator[Progress]:
     """Prune `net` while it is trained on `data`, and write `out`; a rerun goes on where it stopped.
 
@@ -83,8 +97,7 @@ def prune_folder(
     packed = pack_network(net, run.pruner.starts, settings.g)
     layers = {n: m.packed for n, m in packed.named_modules() if isinstance(m, PackedConv2d)}
     layers = {n: p for n, p in layers.items() if n in run.pruner.starts}
-    about = {"net": name, "command": command, "settings": asdict(settings)}
-    run.write_weights(out / "weights.safetensors", about)
+    about = {"net": name, "subnet": subnet, "command": command, "settings": asdict(settings)}
     write_packed(out / "packed.safetensors", layers, about)
     write_text(out / "kernel.c", c_source(settings.block))
     dense_ms, packed_ms = _timed_ms(net, packed, data)
@@ -105,7 +118,30 @@ def prune_folder(
             n: {"sparsity": round(p.sparsity, 5), "bytes": p.n_bytes} for n, p in layers.items()
         },
     }
+    told = {key: value for key, value in result.items() if key != "schema"}
+    run.write_weights(out / "weights.safetensors", {**told, "images": data.describe()})
     write_text(out / "pruned.json", json.dumps(result, indent=1) + "\n")
+
+
+def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network that `prune_folder` wrote, in eval mode, and what it said of it.
+
+    CheckpointError: its weights are damaged; InputError: what makes the network is not found.
+    """
+    from supernets import read_tensors
+    from supernets.pruning import WEIGHTS
+
+    path = folder / "weights.safetensors"
+    tensors, about = read_tensors(path, WEIGHTS)
+    if "images" not in about:
+        raise InputError(f"{path} was written by an earlier version: run `nas prune` again")
+    net, _ = _network(about["net"], about["subnet"])
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} does not fit {about['net']}: {reason}") from None
+    return net.eval(), about
 
 
 def read_pruned(out: Path) -> dict[str, Any]:

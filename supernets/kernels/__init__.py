@@ -4,15 +4,19 @@ from supernets.kernels.c_source import c_source
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
 from supernets.kernels.network import pack_network
 from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
+from supernets.kernels.program import KINDS, Program, write_program
 
 __all__ = [
+    "KINDS",
     "DepthwiseConv2d",
     "KernelLayer",
     "PackedConv2d",
     "PackedWeights",
+    "Program",
     "c_source",
     "pack",
     "pack_network",
     "read_packed",
     "write_packed",
+    "write_program",
 ]

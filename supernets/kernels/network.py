@@ -20,6 +20,7 @@ BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
     nn.ReLU: (0.0, np.inf),
     nn.ReLU6: (0.0, 6.0),
 }
+RELUS = (torch.relu, torch.nn.functional.relu, "relu", "relu_")
 STEM_ROWS = 8  # of a block of a layer that keeps all its weights
 LEAVES = (GlobalMean, PoolTo, KernelLayer)
 
@@ -30,14 +31,18 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
 
 
 def pack_network(
-    net: nn.Module, starts: Mapping[str, Bools], g: int, *, kernels: bool = True
+    net: nn.Module,
+    starts: Mapping[str, Bools],
+    g: int | Mapping[str, int],
+    *,
+    kernels: bool = True,
 ) -> fx.GraphModule:
     """A copy of `net` for inference, with kernels.
 
     `starts` by the convolution's name are those of `select_network`; cells outside the blocks count
-    as zero. Depthwise convolutions and one that reads the image get a kernel too, others stay
-    torch's. `net` must be one that `torch.fx` can trace. Without `kernels` batch
-    norm is folded, and that is all.
+    as zero; `g` may differ by layer. Depthwise convolutions and one that reads the image get a
+    kernel too, others stay torch's. `net` must be one that `torch.fx` can trace. Without `kernels`
+    batch norm is folded, and that is all.
     """
     net = copy.deepcopy(net).eval()
     try:
@@ -49,7 +54,9 @@ def pack_network(
         raise InputError(f"{', '.join(missing)}: no convolution of {type(net).__name__}")
     for node in list(traced.graph.nodes):
         if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Conv2d):
-            _replace(traced, node, starts.get(str(node.target)), g, kernels)
+            name = str(node.target)
+            own = g if isinstance(g, int) else g.get(name, 1)
+            _replace(traced, node, starts.get(name), own, kernels)
     traced.recompile()
     traced.delete_all_unused_submodules()
     return traced
@@ -159,7 +166,7 @@ def _follower(
     (user,) = node.users
     if user.op == "call_module" and type(net.get_submodule(str(user.target))) in kinds:
         return user, net.get_submodule(str(user.target))
-    if nn.ReLU in kinds and user.target in (torch.relu, torch.nn.functional.relu, "relu", "relu_"):
+    if nn.ReLU in kinds and user.target in RELUS:
         return user, nn.ReLU()
     return None
 

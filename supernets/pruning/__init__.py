@@ -3,11 +3,12 @@
 from supernets.pruning.blocks import METHODS, block_mask, retained, select_blocks
 from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
 from supernets.pruning.network import prunable, select_network
-from supernets.pruning.training import PruningRun, top1
+from supernets.pruning.training import WEIGHTS, PruningRun, top1
 
 __all__ = [
     "METHODS",
     "UNSTRUCTURED",
+    "WEIGHTS",
     "BlockPruner",
     "PruneSettings",
     "PruningRun",

@@ -57,6 +57,34 @@ def block_mask(starts: Bools, g: int) -> Bools:
     return mask
 
 
+def covering_blocks(weight: ArrayLike, g: int) -> tuple[Bools, int]:
+    """Blocks that hold all of a weight's nonzero cells: starts (rows - g + 1, columns), and `g`.
+
+    Where none of `g` rows do (all of 10 rows by blocks of 4), `g` is halved until they fit.
+    """
+    needed = np.asarray(weight).reshape(len(np.asarray(weight)), -1) != 0
+    rows = len(needed)
+    while True:
+        starts, covered = np.zeros(needed.shape, dtype=bool), np.zeros(needed.shape[1], np.int64)
+        for r in range(rows):
+            starts[r] = needed[r] & (covered <= r)
+            covered = np.where(starts[r], r + g, covered)
+        row, column = np.nonzero(starts)
+        last = np.full(needed.shape[1], rows - g)  # where the next block from below may start
+        for r, c in zip(row[::-1], column[::-1], strict=True):
+            if r <= last[c]:
+                last[c] = r - g
+                continue
+            starts[r, c] = False
+            if last[c] < 0:
+                break
+            starts[last[c], c] = True
+            last[c] -= g
+        else:
+            return starts[: rows - g + 1], g
+        g = max(1, g // 2)
+
+
 def retained(weight: ArrayLike, mask: Bools, norm: str = "l1") -> float:
     """The share of the norm of `weight` that stays under `mask`, in [0, 1]."""
     scores = _scores("weight", weight, 1, norm)

@@ -1,0 +1,119 @@
+"""A segment whose pruned layers run with kernels: a table of calls, made by one call.
+
+The table says where in two pieces of memory every call reads and writes: weights, and a scratch for
+the image, activations and answers (`supernets/kernels/program.py` writes it).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import json
+import threading
+from typing import Any
+
+import numpy as np
+
+from .checks import ManifestError
+from .files import plain_size
+from .machine_code import MachineCode, processor_kind
+from .manifest import Manifest
+from .tensors import read_tensors
+
+SCHEMA = "nas.kernels/1"
+TABLE_COLUMNS = 18  # kernel, x, y, bounds, number of places in the weights, 13 arguments
+MAX_BYTES = 1 << 26  # of the texts, unpacked
+ALIGNMENT = 64
+
+
+class Kernels:
+    """The texts of an exported folder, for this processor. NoKernels: none can run here."""
+
+    def __init__(self, path: str) -> None:
+        self.kind, self.features = processor_kind()
+        try:
+            plain_size(path, MAX_BYTES)
+            with gzip.open(path) as file:
+                content = json.loads(file.read(MAX_BYTES).decode())
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
+            self.texts: dict[str, str] = content["texts"]
+            self.programs: dict[str, Any] = dict(content["programs"])
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ManifestError(f"{path} has no readable kernels: {str(error)[:80]}") from None
+
+
+class ProgramSession:
+    """Answers as a session of ONNX Runtime does: `run(None, {"input": images})`."""
+
+    def __init__(self, manifest: Manifest, graph: str, kernels: Kernels) -> None:
+        described = kernels.programs[graph]
+        path = manifest.path(described["tensors"])
+        tensors = read_tensors(path)
+        try:
+            names = [described["runner"], *described["kernels"][kernels.kind]]
+            self._code = MachineCode([kernels.texts[n] for n in names], kernels.features)
+            addresses = [self._code.address("k" + name) for name in names]
+            table = np.array(tensors["table." + kernels.kind])
+            _check(table, len(names) - 1, described["scratch"], tensors["weights"].nbytes)
+        except (KeyError, ValueError) as error:
+            raise ManifestError(f"{path} has no readable program: {error}") from None
+        self._weights = _aligned(tensors["weights"].nbytes)
+        self._weights[:] = tensors["weights"]
+        self.described, self._n, self._lock = described, len(table), threading.Lock()
+        self._scratch = _aligned(described["scratch"])
+        self._table, self._arguments = self._resolved(table, np.array(addresses[1:]))
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+        self._run = call(addresses[0])
+
+    def run(self, _: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Features and logits (of the last segment logits alone) of images (N, C, H, W)."""
+        images = np.ascontiguousarray(inputs["input"], dtype=np.float32)
+        outputs = self.described["outputs"]
+        answers = [np.empty((len(images), *o["shape"]), np.float32) for o in outputs]
+        with self._lock:
+            source = self._floats(self.described["input"], images[0].size)
+            for i, image in enumerate(images):
+                source[:] = image.ravel()
+                self._run(self._table.ctypes.data, self._n)
+                for answer, output in zip(answers, outputs):
+                    answer[i] = self._floats(output["at"], answer[i].size).reshape(output["shape"])
+        return answers
+
+    def _floats(self, at: int, n: int) -> np.ndarray:
+        return self._scratch[at : at + 4 * n].view(np.float32)
+
+    def _resolved(self, table: np.ndarray, kernels: np.ndarray) -> Any:
+        """Rows of addresses as the runner reads them, and the arguments that they point to."""
+        arguments = np.ascontiguousarray(table[:, 5:])
+        is_place = np.arange(arguments.shape[1]) < table[:, 4:5]
+        arguments[is_place] += self._weights.ctypes.data
+        scratch, steps = self._scratch.ctypes.data, np.arange(self._n)
+        rows = np.stack(
+            [
+                kernels[table[:, 0]],
+                arguments.ctypes.data + steps * arguments.strides[0],
+                table[:, 1] + scratch,
+                table[:, 2] + scratch,
+                table[:, 3],
+            ],
+            axis=1,
+        )
+        return np.ascontiguousarray(rows), arguments
+
+
+def _check(table: np.ndarray, n_kernels: int, scratch: int, weights: int) -> None:
+    """ValueError for calls that begin outside of the memory."""
+    if table.ndim != 2 or table.shape[1] != TABLE_COLUMNS:
+        raise ValueError("its table of calls has another shape")
+    places = table[:, 5:][np.arange(TABLE_COLUMNS - 5) < table[:, 4:5]]
+    for values, limit in ((table[:, 0], n_kernels), (table[:, 1:3], scratch), (places, weights)):
+        if values.size and not 0 <= values.min() <= values.max() < limit:
+            raise ValueError("its calls read or write outside of the memory")
+
+
+def _aligned(n_bytes: int) -> np.ndarray:
+    """Zeros that begin where a cache line does."""
+    memory = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + n_bytes]

@@ -1,0 +1,301 @@
+"""A network for images of one size as tables of calls, for a process that has neither torch nor us.
+
+`nas/runtime/program.py` runs them. Activations lie in one piece of memory, the scratch, and
+weights in another; calls name both by bytes. What a call needs depends on the processor's vectors,
+so there is a table for each kind of processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import fx, nn
+
+from search_spaces import InputError
+from supernets.kernels.glue import average_text, linear_text, network_text, sum_text
+from supernets.kernels.layers import DepthwiseConv2d, PackedConv2d
+from supernets.kernels.network import BOUNDS, RELUS, STEM_ROWS, pack_network
+from supernets.kernels.plans import Call, DepthwisePlan, Parts, SparsePlan
+from supernets.kernels.text import Code
+from supernets.kernels.translate import Processor
+from supernets.pruning.blocks import covering_blocks
+from supernets.static import GlobalMean, PoolTo
+
+KINDS = {
+    "avx512": Processor("x86_64", "", "", 16, 32),
+    "avx2": Processor("x86_64", "", "", 8, 16),
+    "sse": Processor("x86_64", "", "", 4, 16),
+    "neon": Processor("aarch64", "", "", 4, 32),
+}
+NETWORK = Code(network_text)
+MOST_ARGUMENTS = 13  # of a kernel
+COLUMNS = 5 + MOST_ARGUMENTS
+"""Of a table, 8 bytes each: kernel, x, y, bounds (two floats), how many of the arguments are
+places in the weights, and the arguments."""
+ALIGNMENT = 64  # bytes
+WIDEST = 16  # floats of a vector of any kind, so that all kinds have the same weights
+UNBOUNDED = -np.inf, np.inf
+ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+SAME = (nn.Identity, nn.Dropout, nn.Flatten)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network of one kind of processor; places and sizes are in bytes."""
+
+    weights: NDArray[np.uint8]
+    table: NDArray[np.int64]  # (calls, COLUMNS)
+    codes: tuple[str, ...]  # what the kernels of the table are called
+    runner: str  # the function that makes the calls
+    scratch: int
+    inputs: int  # where the image lies in the scratch
+    outputs: tuple[tuple[int, tuple[int, ...]], ...]  # where, and the shape without the batch
+
+
+def code_name(code: Code) -> str:
+    """The name of a kernel in files."""
+    return hashlib.sha256(code.text.encode()).hexdigest()[:16]
+
+
+def named_text(code: Code) -> str:
+    """The text of a kernel, its function called as the kernel."""
+    return re.sub(r"@kernel\b", f"@k{code_name(code)}", code.text)
+
+
+def write_program(
+    net: nn.Module, shape: tuple[int, ...], g: int, kind: str
+) -> tuple[Program, dict[str, str]]:
+    """`net` for images (C, H, W) on a `kind` of processor, and the texts of its kernels by name.
+
+    Its zeros say what its blocks of `g` rows are; a convolution without zeros is computed with all
+    of its weights. InputError names a layer that has no kernel.
+    """
+    folded = pack_network(net, {}, g, kernels=False)
+    starts, sizes = {}, {}
+    for name, module in folded.named_modules():
+        if isinstance(module, nn.Conv2d) and module.groups == 1:
+            weight = module.weight.detach().numpy()
+            starts[name], sizes[name] = covering_blocks(weight, STEM_ROWS if weight.all() else g)
+    packed = pack_network(net, starts, sizes)
+    writer = _Writer(packed, KINDS[kind])
+    program = writer.program(shape)
+    return program, {code_name(c): named_text(c) for c in (NETWORK, *writer.codes)}
+
+
+class _Place:
+    """A value in the scratch: the shape without the batch; how many still read it."""
+
+    def __init__(self, at: int, shape: tuple[int, ...], readers: int) -> None:
+        self.at, self.shape, self.readers = at, shape, readers
+
+    @property
+    def n(self) -> int:
+        return int(np.prod(self.shape))
+
+
+class _Writer:
+    """Walks a traced network once and writes calls."""
+
+    def __init__(self, net: fx.GraphModule, cpu: Processor) -> None:
+        self.net, self.cpu = net, cpu
+        self.codes: dict[Code, int] = {}
+        self._rows: list[list[int]] = []
+        self._weights, self._known = bytearray(), dict[bytes, int]()
+        self._scratch = 0
+        self._free: dict[int, list[int]] = {}  # by size
+        self._padded: dict[tuple[Any, ...], int] = {}
+        self._values: dict[fx.Node, _Place] = {}
+
+    def program(self, shape: tuple[int, ...]) -> Program:
+        outputs: tuple[tuple[int, tuple[int, ...]], ...] = ()
+        inputs = 0
+        for node in self.net.graph.nodes:
+            if node.op == "placeholder":
+                self._values[node] = self._place(shape, len(node.users) + 1)
+                inputs = self._values[node].at
+            elif node.op == "output":
+                answers = node.args[0]
+                answers = answers if isinstance(answers, list | tuple) else (answers,)
+                outputs = tuple((self._values[a].at, self._values[a].shape) for a in answers)
+            else:
+                self._node(node)
+        return Program(
+            np.frombuffer(bytes(self._weights), np.uint8),
+            np.array(self._rows, np.int64),
+            tuple(code_name(code) for code in self.codes),
+            code_name(NETWORK),
+            self._scratch,
+            inputs,
+            outputs,
+        )
+
+    # ---- memory --------------------------------------------------------------------------------
+
+    def _place(self, shape: tuple[int, ...], readers: int) -> _Place:
+        size = _aligned(4 * int(np.prod(shape)) + ALIGNMENT)
+        free = self._free.get(size)
+        return _Place(free.pop() if free else self._more(size), shape, readers)
+
+    def _more(self, size: int) -> int:
+        at, self._scratch = self._scratch, self._scratch + size
+        return at
+
+    def _read(self, place: _Place) -> None:
+        """One reader less; the last one gives the memory back."""
+        place.readers -= 1
+        if not place.readers:
+            size = _aligned(4 * place.n + ALIGNMENT)
+            self._free.setdefault(size, []).append(place.at)
+
+    def _array(self, array: NDArray[Any]) -> int:
+        """Where a constant lies among the weights; equal ones are there once."""
+        content = np.ascontiguousarray(array).tobytes()
+        if content not in self._known:
+            self._known[content] = len(self._weights)
+            self._weights += content.ljust(_aligned(len(content) + ALIGNMENT), b"\0")
+        return self._known[content]
+
+    # ---- calls ---------------------------------------------------------------------------------
+
+    def _call(self, call: Call, x: int, y: int, bounds: tuple[float, float] = UNBOUNDED) -> None:
+        told = [*(self._array(a) for a in call.arrays), *call.numbers]
+        both = int(np.array(bounds, np.float32).view(np.int64)[0])
+        kernel = self.codes.setdefault(call.code, len(self.codes))
+        told += [0] * (MOST_ARGUMENTS - len(told))
+        self._rows.append([kernel, x + call.read, y + call.write, both, len(call.arrays), *told])
+
+    def _calls(self, parts: Parts, x: int, y: int, bounds: tuple[float, float]) -> None:
+        for call in (call for part in parts for call in part):
+            self._call(call, x, y, bounds)
+
+    # ---- layers --------------------------------------------------------------------------------
+
+    def _node(self, node: fx.Node) -> None:
+        inputs = [self._values[a] for a in node.args if isinstance(a, fx.Node)]
+        readers = len(node.users)
+        layer: Any = node.target
+        if node.op == "call_module":
+            layer = self.net.get_submodule(str(node.target))
+        value = self._computed(node, layer, inputs)
+        if value in inputs:  # the same memory, with the readers of both
+            value.readers += readers
+        else:
+            value.readers = readers
+        self._values[node] = value
+        for place in inputs:
+            self._read(place)
+
+    def _computed(self, node: fx.Node, layer: Any, inputs: list[_Place]) -> _Place:
+        x = inputs[0]
+        if isinstance(layer, PackedConv2d):
+            return self._sparse(layer, x)
+        if isinstance(layer, DepthwiseConv2d):
+            weight, bias = layer.weight.numpy(), layer.bias.numpy()
+            shape = (1, *x.shape)
+            plan = DepthwisePlan(weight, bias, shape, self.cpu, stride=layer.stride)
+            y = self._place(plan.out_shape[1:], 1)
+            self._calls(plan.parts, x.at, y.at, (layer.low, layer.high))
+            return y
+        if isinstance(layer, nn.Linear):
+            return self._linear(layer, x)
+        if layer in ADDITIONS and len(inputs) == 2:
+            return self._sum(inputs[0], inputs[1], UNBOUNDED)
+        if type(layer) in BOUNDS or layer in RELUS:
+            return self._sum(x, None, BOUNDS.get(type(layer), (0.0, np.inf)))
+        return self._pooled(node, layer, x)
+
+    def _pooled(self, node: fx.Node, layer: Any, x: _Place) -> _Place:
+        """Averages, and layers that change nothing but the shape."""
+        if isinstance(layer, GlobalMean) or _is_mean(node, layer):
+            return self._average(x, (x.shape[0],), *x.shape[1:])
+        if isinstance(layer, PoolTo):
+            factor = max(1, x.shape[-1] // layer.side)
+            if factor == 1:
+                return x
+            shape = (x.shape[0], *(side // factor for side in x.shape[1:]))
+            return self._average(x, shape, factor, factor)
+        if isinstance(layer, SAME) or layer in (torch.flatten, "flatten", F.dropout):
+            flat = not isinstance(layer, nn.Identity | nn.Dropout) and layer is not F.dropout
+            if flat:
+                x.shape = (x.n,)
+            return x
+        raise InputError(f"{node.target}: no kernel for {_named(layer)}")
+
+    def _sparse(self, layer: PackedConv2d, x: _Place) -> _Place:
+        plan = SparsePlan(
+            *(layer.packed, (1, *x.shape), self.cpu),
+            name=layer.name,
+            stride=layer.stride,
+            padding=layer.padding,
+        )
+        y, source = self._place(plan.out_shape[1:], 1), x.at
+        if plan.padded is not None:
+            if plan.moves is None:
+                raise InputError(f"{layer.name}: no kernel pads inputs of {x.shape} for its stride")
+            # what lies around the inputs stays zero, so that equal layers share it
+            key = plan.padded, layer.stride, layer.padding, x.shape
+            size = _aligned(4 * int(np.prod(plan.padded)) + ALIGNMENT)
+            source = self._padded.setdefault(key, -1)
+            if source < 0:
+                source = self._padded[key] = self._more(size)
+            self._calls(plan.moves, x.at, source, UNBOUNDED)
+        self._calls(plan.parts, source, y.at, (layer.low, layer.high))
+        return y
+
+    def _sum(self, x: _Place, other: _Place | None, bounds: tuple[float, float]) -> _Place:
+        y = self._place(x.shape, 1)
+        distance = 0 if other is None else other.at - x.at
+        code = Code(sum_text, (self.cpu.vector, 1 if other is None else 2))
+        self._call(Call(code, (), (x.n, distance), 0, 0), x.at, y.at, bounds)
+        return y
+
+    def _average(self, x: _Place, shape: tuple[int, ...], down: int, across: int) -> _Place:
+        y, (channels, rows, columns) = self._place(shape, 1), x.shape
+        if (down, across) == (rows, columns):  # all of a plane is one line
+            rows, columns, down, across = 1, rows * columns, 1, rows * columns
+        numbers = channels, rows, columns, down, across
+        self._call(Call(Code(average_text), (), numbers, 0, 0), x.at, y.at)
+        return y
+
+    def _linear(self, layer: nn.Linear, x: _Place) -> _Place:
+        if len(x.shape) > 1 and max(x.shape[1:]) > 1:
+            raise InputError(f"a linear layer reads {x.shape}: flatten it first")
+        width, rows = self.cpu.vector, -(-layer.out_features // WIDEST) * WIDEST
+        weight = np.zeros((layer.in_features, rows), np.float32)
+        weight[:, : layer.out_features] = layer.weight.detach().numpy().T
+        bias = np.zeros(rows, np.float32)
+        if layer.bias is not None:
+            bias[: layer.out_features] = layer.bias.detach().numpy()
+        y = self._place((layer.out_features,), 1)  # its slack takes a last whole vector
+        code = Code(linear_text, (width,))
+        self._call(Call(code, (weight, bias), (layer.in_features, rows), 0, 0), x.at, y.at)
+        return y
+
+
+def _is_mean(node: fx.Node, layer: Any) -> bool:
+    """Whether a node averages whole planes."""
+    if isinstance(layer, nn.AdaptiveAvgPool2d):
+        return layer.output_size in (1, (1, 1))
+    if layer is F.adaptive_avg_pool2d:
+        return node.args[1] in (1, (1, 1), [1, 1])
+    dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    kept = node.kwargs.get("keepdim", False)
+    return (
+        layer in (torch.mean, "mean") and dims in ((2, 3), [2, 3], (-2, -1), [-2, -1]) and not kept
+    )
+
+
+def _named(layer: Any) -> str:
+    return type(layer).__name__ if isinstance(layer, nn.Module) else str(layer)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

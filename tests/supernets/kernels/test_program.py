@@ -1,0 +1,97 @@
+"""Whole networks as tables of calls, run as a board runs them, against torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nas.runtime import machine_code
+from nas.runtime.program import ProgramSession
+from search_spaces import InputError
+from supernets import write_tensors
+from supernets.kernels import KINDS, write_program
+from supernets.pruning import prunable, select_network
+from supernets.pruning.blocks import block_mask, covering_blocks
+from supernets.pruning.network import weight_mask
+from tests.supernets.mobilenet_v2 import digits
+
+pytest.importorskip("llvmlite")
+
+
+class Board:
+    """An exported folder with one program."""
+
+    def __init__(self, folder: Path, net: nn.Module, shape: tuple[int, ...], kind: str) -> None:
+        program, texts = write_program(net, shape, 4, kind)
+        tensors = {"weights": program.weights.copy(), f"table.{kind}": program.table}
+        tensors = {name: torch.from_numpy(array) for name, array in tensors.items()}
+        write_tensors(folder / "program.safetensors", tensors, {"schema": "nas.program/1"})
+        described = {"tensors": "program.safetensors", "scratch": program.scratch}
+        described |= {
+            "runner": program.runner,
+            "input": program.inputs,
+            "kernels": {kind: program.codes},
+        }
+        described["outputs"] = [{"at": at, "shape": shape} for at, shape in program.outputs]
+        self.programs, self.folder = json.loads(json.dumps({"graph": described})), folder
+        self.kind, self.texts = kind, texts
+        self.features = machine_code.processor_kind()[1]
+
+    def path(self, file: str) -> str:
+        return str(self.folder / file)
+
+    def __call__(self, x: torch.Tensor) -> list[np.ndarray]:
+        return ProgramSession(self, "graph", self).run(None, {"input": x.numpy()})
+
+
+def zeroed(net: nn.Module) -> nn.Module:
+    """`net` with three quarters of its weights zero, in blocks, and norms that change something."""
+    torch.manual_seed(0)
+    convolutions = prunable(net, 4)
+    for name, starts in select_network(convolutions, 4, 0.75).items():
+        weight = convolutions[name].weight
+        weight.data *= weight_mask(starts, 4, weight)
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", [machine_code.processor_kind()[0], "sse"])
+def test_a_network_answers_as_torch_does(kind: str, tmp_path: Path) -> None:
+    if kind not in KINDS or (kind == "sse" and machine_code.processor_kind()[0] == "neon"):
+        pytest.skip("another processor")
+    net, x = zeroed(digits()), torch.randn(2, 1, 12, 12)
+    (found,) = Board(tmp_path, net, (1, 12, 12), kind)(x)
+    torch.testing.assert_close(torch.from_numpy(found), net(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_has_no_kernel_is_named() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2))
+    with pytest.raises(InputError, match="2: no kernel for MaxPool2d"):
+        write_program(net, (3, 8, 8), 4, "sse")
+
+
+@pytest.mark.parametrize("g", [1, 3, 4])
+def test_blocks_are_found_again_in_zeros(g: int) -> None:
+    """Every selection is covered by as many blocks, wherever they started."""
+    rng = np.random.default_rng(g)
+    for rows in (g, 2 * g + 1, 13):
+        starts = np.zeros((rows - g + 1, 40), dtype=bool)
+        for column in starts.T:
+            row = int(rng.integers(0, g + 1))
+            while row < len(column):
+                column[row] = True
+                row += g + int(rng.integers(0, 3))
+        mask = block_mask(starts, g)
+        found, size = covering_blocks(mask * rng.normal(size=mask.shape), g)
+        assert size == g
+        assert np.array_equal(block_mask(found, g), mask)
+        assert (found.sum(axis=0) == starts.sum(axis=0)).all()
+    assert covering_blocks(np.ones((10, 3)), 4)[1] == 2
