@@ -15,6 +15,7 @@ from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
+from search_spaces.ratios import ratio_space
 from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import Space
@@ -92,6 +93,8 @@ def get_space(space: str | Space) -> Space:
         return resnet_for(*map(int, images.groups()))
     if images := re.fullmatch(r"([a-z]+)-g(\d+)-(\d+)x\3x([13])-(\d+)", space):
         return GroupSpace.of(images[1], *map(int, images.groups()[1:]))
+    if found_ratios := ratio_space(space, get_space):
+        return found_ratios
     base, marker, exits = space.partition("-x")
     if not marker or base not in _SPACES:
         near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()

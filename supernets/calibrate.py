@@ -34,11 +34,15 @@ def calibrate(
     return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
 
 
-def store_largest(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:
-    """Make the statistics of the largest subnet the defaults of every layer, or of early exits."""
+def store_statistics(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:
+    """Make those of the largest subnet the defaults of every layer, or of early exits.
+
+    Subnets with batch norms of their own get theirs.
+    """
     last = f"heads.{len(supernet.heads) - 1}."
-    largest = supernet.space.subnet(supernet.space.largest)
-    statistics = calibrate(supernet, largest, images)
+    statistics: Statistics = {}
+    for subnet in supernet.with_own_norms():
+        statistics |= calibrate(supernet, subnet, images)
     for key, layer in supernet.norms():
         if exits_only and (key.startswith(last) or not key.startswith("heads.")):
             continue

@@ -11,10 +11,12 @@ from search_spaces import (
     GroupSpace,
     InputError,
     MobileNetV3Space,
+    RatioSpace,
     ResNet50Space,
     ResNetSpace,
     Space,
 )
+from supernets.all_in_one import AllInOneSupernet
 from supernets.grouped import GroupedSupernet
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
@@ -24,10 +26,11 @@ from supernets.supernet import Supernet
 GROUP = "nas.supernets"  # of entry points
 
 # what `nas supernet train --kind` makes; `Supernet.kind` is one of them
-KINDS = ("elastic", "groups")
+KINDS = ("elastic", "all-in-one", "groups")
 
 _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,
+    RatioSpace: AllInOneSupernet,
     MobileNetV3Space: MobileNetV3Supernet,
     ResNet50Space: ResNet50Supernet,
     GroupSpace: GroupedSupernet,

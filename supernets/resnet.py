@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces import ResNetSpace, Subnet
+from search_spaces import RatioSpace, ResNetSpace, Subnet
 from supernets.blocks import ElasticBasicBlock
 from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d
 from supernets.exits import FinalHead
@@ -13,17 +13,17 @@ from supernets.stages import StagedSupernet
 class ResNetSupernet(StagedSupernet):
     """Basic blocks in stages, one exit behind each of them."""
 
-    space: ResNetSpace
+    space: ResNetSpace | RatioSpace
 
-    def __init__(self, space: ResNetSpace) -> None:
+    def __init__(self, space: ResNetSpace | RatioSpace) -> None:
         super().__init__(space)
-        width = max(space.widths[0])
+        width = int(space.stage_width(0, space.subnet(space.largest)))
         self.stem = ElasticConv2d(space.in_channels, width, 3)
         self.stem_norm = ElasticBatchNorm2d(width)
         self.add_stages()
 
     def stem_layers(self, subnet: Subnet) -> list[Layer]:
-        width = subnet["w"][0]
+        width = int(self.space.stage_width(0, subnet))
         return [*conv_norm(self.stem, self.stem_norm, self.space.in_channels, width), RELU]
 
     def block(self, stage: int, slot: int, *sizes: int) -> ElasticBasicBlock:

@@ -55,6 +55,15 @@ class Supernet(nn.Module, ABC):
             if isinstance(module, ElasticBatchNorm2d):
                 yield name, module
 
+    def with_own_norms(self) -> list[Subnet]:
+        """Subnets that share no batch norm, so that their statistics can be stored with it."""
+        return [self.space.subnet(self.space.largest)]
+
+    def penalty(self, subnet: Subnet) -> Tensor | float:
+        """What is added to the loss of `subnet` while it is trained."""
+        del subnet
+        return 0.0
+
     @abstractmethod
     def segment(self, k: int, subnet: Subnet) -> tuple[list[Layer], Channels]:
         """The trunk's layers from exit k - 1 (the image for 0) to exit k, and their channels."""

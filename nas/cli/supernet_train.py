@@ -18,12 +18,23 @@ def train(
     flip: Flip = None,
     kind: Annotated[
         str,
-        typer.Option(help="elastic: every width and depth. groups: trained one after the other."),
+        typer.Option(
+            help="elastic: widths and depths. all-in-one: ratios. groups: one after the other."
+        ),
     ] = "elastic",
     groups: Annotated[int, typer.Option(help="Groups of --kind groups.")] = 4,
     shape: Annotated[
         str, typer.Option(help="Of --kind groups: resnet, alexnet, or a space that is grouped.")
     ] = "resnet",
+    ratios: Annotated[
+        str | None, typer.Option(help="Of --kind all-in-one: shares of the MACs, 1,.7,.5,.35,.2.")
+    ] = None,
+    for_device: Annotated[
+        str | None, typer.Option(help="Choose the ratios for the clocks of this device.")
+    ] = None,
+    levels: Annotated[str, typer.Option(help="Its levels: 1/4..top, 0,4,8 or all.")] = "1/4..top",
+    frames: Annotated[int, typer.Option(help="Images that it runs at once.")] = 1,
+    n_ratios: Annotated[int, typer.Option(help="How many ratios to choose.")] = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 24,
     batch_size: Annotated[
         int | None, typer.Option(help="Images per step; 256, or an eighth of a small set.")
@@ -51,9 +62,11 @@ def train(
 
     from nas.cli.output import command_line, console, progress
     from nas.cli.supernet_data import read_images, show_images
+    from nas.cli.supernet_ratios import asked_ratios
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
     from supernets import bf16_pays, check_kind
+    from supernets.pruning import RatioSettings, train_all_in_one
     from supernets.pruning.groups import train_groups
     from supernets.training import TrainSettings, parse_settings
     from supernets.training import train as train_all
@@ -68,10 +81,13 @@ def train(
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
     settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
     check_kind(out / "weights.safetensors", kind)
+    shares: tuple[float, ...] = ()
     if kind == "groups":
         net, earlier = _grouped(shape, groups, dataset, start), None
     else:
         net, dataset, earlier = _start(start, dataset, seed)
+    if kind == "all-in-one":
+        shares = asked_ratios(net.space, ratios, for_device, levels, n_ratios, frames, log)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     about: dict[str, Any] = {
@@ -80,10 +96,16 @@ def train(
         "data": dataset.describe(),
         "start": earlier,
     }
+    where: dict[str, Any] = {"device": device, "about": about}
+    if kind == "all-in-one":
+        masks, trained = RatioSettings(shares), start is not None
+        steps = train_all_in_one(net, dataset, settings, masks, out, trained=trained, **where)
+    else:
+        run = train_groups if kind == "groups" else train_all
+        steps = run(net, dataset, settings, out, **where)
     with progress(log) as bar:
         task = bar.add_task("train", total=None, note="")
-        run = train_groups if kind == "groups" else train_all
-        for step in run(net, dataset, settings, out, device=device, about=about):
+        for step in steps:
             note = f"epoch {step.epoch + 1}, {step.images_per_s:.0f} images/s, loss {step.loss:.3f}"
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
     log.print(

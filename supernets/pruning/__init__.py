@@ -1,5 +1,6 @@
 """Which weights of a layer stay when the others become zero."""
 
+from supernets.pruning.all_in_one import RatioSettings, train_all_in_one
 from supernets.pruning.blocks import METHODS, block_mask, retained, select_blocks
 from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
 from supernets.pruning.network import prunable, select_network
@@ -12,10 +13,12 @@ __all__ = [
     "BlockPruner",
     "PruneSettings",
     "PruningRun",
+    "RatioSettings",
     "block_mask",
     "prunable",
     "retained",
     "select_blocks",
     "select_network",
     "top1",
+    "train_all_in_one",
 ]

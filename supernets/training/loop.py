@@ -15,7 +15,7 @@ from torch import Tensor
 
 from search_spaces import InputError
 from supernets.augment import calibration_images, train_transform
-from supernets.calibrate import store_largest
+from supernets.calibrate import store_statistics
 from supernets.checkpoint import save_supernet
 from supernets.data import Dataset, epoch_order
 from supernets.static import channels_last
@@ -132,7 +132,7 @@ def _ship(
     """Write the averaged weights with the statistics of the largest subnet."""
     supernet = state.average.eval()
     images = calibration_images(data).to(device)
-    store_largest(supernet, images, exits_only=state.settings.exits_only)
+    store_statistics(supernet, images, exits_only=state.settings.exits_only)
     save_supernet(
         supernet.whole(),
         out / "weights.safetensors",

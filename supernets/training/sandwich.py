@@ -35,7 +35,8 @@ def sandwich_step(
     first, *students = _drawn(supernet.space, rng, settings, progress)
     logits = _logits(supernet, images, first, settings)
     hard = F.cross_entropy(logits[-1], labels)
-    _backward(hard + settings.exit_weight * _exits(logits, labels, settings))
+    loss = hard + settings.exit_weight * _exits(logits, labels, settings)
+    _backward(loss + supernet.penalty(first))
     teacher = logits[-1].detach().softmax(dim=1)
     teaches = settings.sandwich and settings.distil != "labels"
     for subnet in students:
@@ -45,7 +46,7 @@ def sandwich_step(
             last, exits = learn(logits[-1], teacher), sum(learn(x, teacher) for x in logits[:-1])
         else:
             last, exits = F.cross_entropy(logits[-1], labels), _exits(logits, labels, settings)
-        _backward(last + settings.exit_weight * exits)
+        _backward(last + settings.exit_weight * exits + supernet.penalty(subnet))
     return float(hard.detach())
 
 

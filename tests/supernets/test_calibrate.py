@@ -7,7 +7,7 @@ import torch
 
 from search_spaces import Subnet
 from supernets import cached_norm, calibrate
-from supernets.calibrate import store_largest
+from supernets.calibrate import store_statistics
 from supernets.elastic import batch_norm
 from tests.supernets.tiny import images, subnets, supernet
 
@@ -54,7 +54,7 @@ def test_calibrating_changes_no_weight_and_needs_no_mode() -> None:
 
 def test_the_statistics_of_the_largest_become_the_defaults() -> None:
     net, largest = supernet(), subnets(1)[0]
-    store_largest(net, IMAGES)
+    store_statistics(net, IMAGES)
     norm = cached_norm(calibrate(net, largest, IMAGES))
     with torch.no_grad():
         torch.testing.assert_close(net(IMAGES, largest), net(IMAGES, largest, norm=norm))

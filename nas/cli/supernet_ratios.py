@@ -1,0 +1,75 @@
+"""Ratios of an All-in-One supernet: as they are given, or chosen for the clocks of a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from search_spaces import InputError, ResNetSpace, Space
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEFAULT = "1,.7,.5,.35,.2"
+
+
+def asked_ratios(
+    base: Space,
+    ratios: str | None,
+    for_device: str | None,
+    levels: str,
+    n_ratios: int,
+    frames: int,
+    log: Console,
+) -> tuple[float, ...]:
+    """What the options of `nas supernet train` say; InputError: two ways at once, or no ResNet."""
+    if not isinstance(base, ResNetSpace):
+        raise InputError(f"`kind` all-in-one prunes ResNets of basic blocks, {base.name} is none")
+    if ratios is not None and for_device is not None:
+        raise InputError("`ratios` are given, or chosen by `for_device`; give one of both")
+    if for_device is None:
+        return parse_ratios(ratios or DEFAULT)
+    return ratios_for_device(base, for_device, levels, n_ratios, frames, log)
+
+
+def parse_ratios(text: str) -> tuple[float, ...]:
+    """The numbers of `1,.7,.5`."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"`ratios` takes numbers like {DEFAULT}, got {text!r}") from None
+
+
+def ratios_for_device(
+    base: ResNetSpace, device: str, levels: str, n_ratios: int, batch: int, log: Console
+) -> tuple[float, ...]:
+    """The `n_ratios` of the MACs of `base` that hold the latency best, and what they reach."""
+    import numpy as np
+
+    from nas.devices import get_device
+    from nas.devices.constant_latency import (
+        FrequencyMap,
+        choose_ratios,
+        rule_of_thumb,
+        speed_levels,
+        variation,
+    )
+    from search_spaces import evenly_pruned
+
+    found = get_device(device, batch=batch)
+    space = evenly_pruned(base)
+    last = np.arange(space.n_exits + 1) == space.n_exits
+    if not hasattr(found, "cost"):
+        raise InputError(f"`for_device` {device} has no model; ratios are chosen for a profile")
+    latency_ms, _ = found.cost(space.operators(space.enumerate()[::-1], last[None]))
+    latency_ms = latency_ms[:, speed_levels(found.levels, levels)]
+    rows = choose_ratios(latency_ms, n_ratios)
+    chosen = FrequencyMap(latency_ms[rows])
+    full = latency_ms[0]
+    log.print(
+        f"{device}, {len(full)} levels, {batch} images: latency varies by "
+        f"{variation(full):.3f} (CV) at ratio 1 and by {variation(chosen.chosen_ms):.3f} with "
+        f"{len(rows)} ratios, simulated; evenly spread ones leave about "
+        f"{rule_of_thumb(full.max() / full.min(), max(2, len(rows))):.3f}, "
+        "ln(s) / (3.46 (K - 1)) over a speed range s"
+    )
+    return tuple(space.ratios[::-1][row] / 1000 for row in rows)

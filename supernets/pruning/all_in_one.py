@@ -1,0 +1,82 @@
+"""Training of an All-in-One supernet: masks with the weights, then weights of what they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from search_spaces import InputError, Ints, ResNetSpace
+from supernets.checkpoint import SCHEMA, load_supernet, read_tensors
+from supernets.data import Dataset
+from supernets.pruning.masked import MaskedSupernet
+from supernets.resnet import ResNetSupernet
+from supernets.training import Progress, TrainSettings, train
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class RatioSettings:
+    """What an All-in-One supernet has besides the settings of its training."""
+
+    shares: tuple[float, ...] = (1, 0.7, 0.5, 0.35, 0.2)  # of the MACs, falling
+    mask_share: float = 0.4  # of the epochs, in which masks are learned
+    straight_through: bool = True  # masks learn; else the channels with the largest scales stay
+
+    def mask_epochs(self, epochs: int) -> int:
+        """Epochs in which masks are learned, at least 1 and not all."""
+        if epochs < 2:
+            raise InputError(
+                f"`epochs` must be at least 2, for masks and for weights, got {epochs}"
+            )
+        return min(max(1, round(self.mask_share * epochs)), epochs - 1)
+
+
+def narrowed(space: ResNetSpace) -> ResNetSpace:
+    """The space that has the largest network of `space` alone."""
+    widths = tuple((max(w),) for w in space.widths)
+    return replace(space, widths=widths, depths=(max(space.depths),), expands=(max(space.expands),))
+
+
+def train_all_in_one(
+    dense: ResNetSupernet,
+    data: Dataset,
+    settings: TrainSettings,
+    ratios: RatioSettings,
+    out: Path,
+    *,
+    trained: bool = True,
+    device: str = "cpu",
+    about: Mapping[str, Any] | None = None,
+) -> Iterator[Progress]:
+    """Train masks into `out/masks`, then the weights into `out`, from the largest of `dense`.
+
+    A rerun goes on where a killed one stopped. Of `settings.epochs` the first are the masks'.
+    `ratios` and how the masks changed go into the checkpoint's metadata. Without `trained` weights
+    the largest is trained first, into `out/dense`, for as many epochs.
+    """
+    n = ratios.mask_epochs(settings.epochs)
+    if not trained:
+        dense = ResNetSupernet(narrowed(cast(ResNetSpace, dense.space)))
+        yield from train(dense, data, settings, out / "dense", device=device)
+        dense.cpu().load_state_dict(load_supernet(out / "dense" / WEIGHTS)[0].state_dict())
+    masked = MaskedSupernet(dense, ratios.shares)
+    masked.masks.requires_grad_(ratios.straight_through)
+    yield from train(masked, data, replace(settings, epochs=n), out / "masks", device=device)
+    flips = masked.masks.flips.tolist()
+    tensors, _ = read_tensors(out / "masks" / WEIGHTS, SCHEMA)  # the average of the weights
+    masked.cpu().load_state_dict({k: v.float() for k, v in tensors.items()})
+    counts = masked.counts()
+    told = {"ratios": asdict(ratios), "masks": _masks(masked, counts, flips), **(about or {})}
+    rest = replace(settings, epochs=settings.epochs - n)
+    yield from train(masked.compact(counts), data, rest, out, device=device, about=told)
+
+
+def _masks(masked: MaskedSupernet, counts: Ints, flips: list[list[int]]) -> list[dict[str, Any]]:
+    """Of every ratio: its share of the MACs, asked and reached, and channels that changed side."""
+    return [
+        {"asked": share, "reached": round(masked.share(row), 5), "came_back": back, "went": gone}
+        for share, row, (back, gone) in zip(masked.masks.shares, counts, flips, strict=True)
+    ]
