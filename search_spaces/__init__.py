@@ -23,7 +23,7 @@ from search_spaces.outside import (
     read_tensor_file,
     read_text,
 )
-from search_spaces.ratios import RatioSpace, evenly_pruned, resnet_macs
+from search_spaces.ratios import RatioSpace
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.rows import (
@@ -77,7 +77,6 @@ __all__ = [
     "as_meant",
     "asked_row",
     "encode",
-    "evenly_pruned",
     "feature_blocks",
     "feature_names",
     "format_heads",
@@ -100,7 +99,6 @@ __all__ = [
     "resnet_cifar",
     "resnet_digits",
     "resnet_for",
-    "resnet_macs",
     "space_from_dict",
     "space_names",
     "write_bytes",

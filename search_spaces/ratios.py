@@ -56,6 +56,23 @@ class RatioSpace(StagedSpace):
         if (table < 1).any() or (steps < 0).any() or (steps[:, 0] < 1).any():
             raise InputError(f"ratios must rise and their channels with them, got {table.tolist()}")
 
+    @classmethod
+    def evenly_pruned(cls, base: ResNetSpace, n: int = 120, smallest: float = 0.01) -> RatioSpace:
+        """The largest network of `base` and about `n` that are thinner everywhere by one factor.
+
+        Stand-ins for what masks will keep, to choose ratios before anything is trained.
+        """
+        largest = base.subnet(base.largest)
+        widths = np.array([base.stage_width(s, largest) for s in range(base.n_stages)])
+        sizes = [row for s in range(base.n_stages) for row in base.block_sizes(s, largest)]
+        mids = np.array([mid for _, _, mid, _ in sizes])
+        full, thin = base.macs(widths, mids), {}
+        for factor in np.sqrt(np.geomspace(smallest, 1, n)):
+            w, m = (np.maximum(1, np.rint(factor * x)).astype(int) for x in (widths, mids))
+            thin[round(1000 * base.macs(w, m) / full)] = tuple(w.tolist()), tuple(m.tolist())
+        thin.pop(0, None)
+        return cls(base, tuple(thin), *map(tuple, zip(*thin.values(), strict=True)))
+
     @property
     def name(self) -> str:  # type: ignore[override]
         """All that decides the space, so that a file needs the name alone."""
@@ -136,45 +153,6 @@ class RatioSpace(StagedSpace):
     def _index(self, values: Values) -> Any:
         """The row of each ratio."""
         return np.searchsorted(self.ratios, values["r"][0])
-
-
-def resnet_macs(base: ResNetSpace, widths: Any, mids: Any) -> Any:
-    """MACs of a ResNet shaped as those of `base`, without early exits.
-
-    `widths` are the channels of the stages and `mids` those inside the blocks: numbers, or any
-    values that can be multiplied and added, as tensors with a gradient.
-    """
-    per_stage = len(mids) // base.n_stages
-    macs = base.in_channels * widths[0] * 9 * base.resolution**2 + widths[-1] * base.n_classes
-    for s, side in enumerate(base.sides):
-        c_in, c_out = widths[max(s - 1, 0)], widths[s]
-        if base.projects(s):
-            macs = macs + c_in * c_out * side**2
-        for mid in mids[s * per_stage : (s + 1) * per_stage]:
-            macs = macs + (c_in + c_out) * mid * 9 * side**2
-            c_in = c_out
-    return macs
-
-
-def evenly_pruned(base: ResNetSpace, n: int = 120, smallest: float = 0.01) -> RatioSpace:
-    """The largest network of `base` and about `n` that are thinner everywhere by one factor.
-
-    Stand-ins for what masks will keep, to choose ratios before anything is trained.
-    """
-    largest = base.subnet(base.largest)
-    widths = np.array([base.stage_width(s, largest) for s in range(base.n_stages)])
-    sizes = [row for s in range(base.n_stages) for row in base.block_sizes(s, largest)]
-    mids = np.array([mid for _, _, mid, _ in sizes])
-    full, rows = resnet_macs(base, widths, mids), {}
-    for factor in np.sqrt(np.geomspace(smallest, 1, n)):
-        thin = [np.maximum(1, np.rint(factor * x)).astype(int) for x in (widths, mids)]
-        rows[round(1000 * resnet_macs(base, *thin) / full)] = thin
-    rows.pop(0, None)
-    return RatioSpace(
-        base,
-        tuple(rows),
-        *(tuple(tuple(x[i].tolist()) for x in rows.values()) for i in (0, 1)),
-    )
 
 
 def ratio_space(name: str, find: Callable[[str], Space]) -> RatioSpace | None:

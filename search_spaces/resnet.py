@@ -113,6 +113,23 @@ class ResNetSpace(StagedSpace):
         shortcut = net.conv(x, c_out, 1, stride) if project else x
         return net.conv(net.conv(x, mid, 3, stride), c_out, 3, add=shortcut)
 
+    def macs(self, widths: Any, mids: Any) -> Any:
+        """MACs with the channels `widths` of the stages and `mids` inside the blocks; no exits.
+
+        Numbers, or any values that can be multiplied and added, as tensors with a gradient.
+        """
+        per_stage = len(mids) // self.n_stages
+        stem = self.in_channels * widths[0] * 9 * self.resolution**2
+        macs = stem + widths[-1] * self.n_classes
+        for s, side in enumerate(self.sides):
+            c_in, c_out = widths[max(s - 1, 0)], widths[s]
+            if self.projects(s):
+                macs = macs + c_in * c_out * side**2
+            for mid in mids[s * per_stage : (s + 1) * per_stage]:
+                macs = macs + (c_in + c_out) * mid * 9 * side**2
+                c_in = c_out
+        return macs
+
     def input_shape(self, subnet: Subnet) -> tuple[int, int, int]:
         return self.in_channels, self.resolution, self.resolution
 

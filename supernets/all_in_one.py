@@ -57,6 +57,16 @@ class AllInOneSupernet(ResNetSupernet):
     def with_own_norms(self) -> list[Subnet]:
         return list(self.by_ratio.values())
 
+    def tensor_bytes(self, bytes_each: int = 2) -> int:
+        """What a checkpoint holds behind its header: every weight once, and batch norm per ratio.
+
+        W + sum over ratios of 4 C numbers, where C are the channels of all batch norms of a ratio:
+        scale, shift, mean, variance. Which channels a ratio keeps takes nothing: the first ones.
+        """
+        norms = 4 * sum(layer.weight.numel() for _, layer in self.norms())
+        shared = sum(p.numel() for p in self.parameters()) - norms // 2
+        return bytes_each * (shared + norms)
+
     def _listed(self, subnet: Subnet, wanted: Sequence[int]) -> Program:
         program = super()._listed(subnet, wanted)
         ratio = subnet["r"][0]

@@ -53,10 +53,10 @@ def ratios_for_device(
         speed_levels,
         variation,
     )
-    from search_spaces import evenly_pruned
+    from search_spaces import RatioSpace
 
     found = get_device(device, batch=batch)
-    space = evenly_pruned(base)
+    space = RatioSpace.evenly_pruned(base)
     last = np.arange(space.n_exits + 1) == space.n_exits
     if not hasattr(found, "cost"):
         raise InputError(f"`for_device` {device} has no model; ratios are chosen for a profile")

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from search_spaces import InputError, Ints, ResNetSpace
-from supernets.checkpoint import SCHEMA, load_supernet, read_tensors
+from supernets.checkpoint import SCHEMA, read_tensors
 from supernets.data import Dataset
 from supernets.pruning.masked import MaskedSupernet
 from supernets.resnet import ResNetSupernet
+from supernets.supernet import Supernet
 from supernets.training import Progress, TrainSettings, train
 
 WEIGHTS = "weights.safetensors"
+HISTORY = ("command", "epochs_done", "seconds", "settings", "start")  # of earlier weights
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,7 @@ class RatioSettings:
     def mask_epochs(self, epochs: int) -> int:
         """Epochs in which masks are learned, at least 1 and not all."""
         if epochs < 2:
-            raise InputError(
-                f"`epochs` must be at least 2, for masks and for weights, got {epochs}"
-            )
+            raise InputError(f"`epochs` must be at least 2, for masks and weights, got {epochs}")
         return min(max(1, round(self.mask_share * epochs)), epochs - 1)
 
 
@@ -57,21 +57,28 @@ def train_all_in_one(
     `ratios` and how the masks changed go into the checkpoint's metadata. Without `trained` weights
     the largest is trained first, into `out/dense`, for as many epochs.
     """
-    n = ratios.mask_epochs(settings.epochs)
+    n, told = ratios.mask_epochs(settings.epochs), dict(about or {})
     if not trained:
         dense = ResNetSupernet(narrowed(cast(ResNetSpace, dense.space)))
-        yield from train(dense, data, settings, out / "dense", device=device)
-        dense.cpu().load_state_dict(load_supernet(out / "dense" / WEIGHTS)[0].state_dict())
+        yield from train(dense, data, settings, out / "dense", device=device, about=told)
+        told["start"] = _load(dense, out / "dense" / WEIGHTS)
     masked = MaskedSupernet(dense, ratios.shares)
     masked.masks.requires_grad_(ratios.straight_through)
-    yield from train(masked, data, replace(settings, epochs=n), out / "masks", device=device)
+    short = replace(settings, epochs=n)
+    yield from train(masked, data, short, out / "masks", device=device, about=told)
     flips = masked.masks.flips.tolist()
-    tensors, _ = read_tensors(out / "masks" / WEIGHTS, SCHEMA)  # the average of the weights
-    masked.cpu().load_state_dict({k: v.float() for k, v in tensors.items()})
+    told["start"] = _load(masked, out / "masks" / WEIGHTS)
     counts = masked.counts()
-    told = {"ratios": asdict(ratios), "masks": _masks(masked, counts, flips), **(about or {})}
+    told |= {"ratios": asdict(ratios), "masks": _masks(masked, counts, flips)}
     rest = replace(settings, epochs=settings.epochs - n)
     yield from train(masked.compact(counts), data, rest, out, device=device, about=told)
+
+
+def _load(net: Supernet, path: Path) -> dict[str, Any]:
+    """Give `net` the averaged weights of a finished run; returns the run's history."""
+    tensors, metadata = read_tensors(path, SCHEMA)
+    net.cpu().load_state_dict({k: v.float() for k, v in tensors.items()})
+    return {key: metadata[key] for key in HISTORY if key in metadata}
 
 
 def _masks(masked: MaskedSupernet, counts: Ints, flips: list[list[int]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from search_spaces import Ints, RatioSpace, ResNetSpace, Subnet, resnet_macs
+from search_spaces import Ints, RatioSpace, ResNetSpace, Subnet
 from supernets.all_in_one import AllInOneSupernet
 from supernets.channels import Channels, reorder
 from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
@@ -50,7 +50,7 @@ class MaskedSupernet(AllInOneSupernet):
             twin.load_state_dict(norms[key].state_dict())
             if key in groups.of_norm:
                 self._group_of[twin.key] = groups.of_norm[key]
-        self.full_macs = float(resnet_macs(base, widths, mids))
+        self.full_macs = float(base.macs(widths, mids))
         self.masks = SoftMasks(groups.sizes, shares)
         self.masks.rank(_worth(groups, norms))
 
@@ -125,7 +125,7 @@ class MaskedSupernet(AllInOneSupernet):
 
     def _macs(self, counts: Any) -> Any:
         """MACs of the last exit's program, from the channels (groups,) of the groups."""
-        return resnet_macs(self.space.base, *self._sizes(counts))
+        return self.space.base.macs(*self._sizes(counts))
 
 
 def channel_groups(net: ResNetSupernet, largest: Subnet) -> ChannelGroups:

@@ -1,0 +1,92 @@
+"""Training of an All-in-One supernet: it learns, and a run that was stopped ends where it would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from search_spaces import InputError, resnet_digits
+from supernets import Dataset, ResNetSupernet, load_supernet
+from supernets.data import Split
+from supernets.pruning import RatioSettings, train_all_in_one
+from supernets.pruning.all_in_one import narrowed
+from supernets.training import TrainSettings
+from tests.supernets.tiny import digits
+
+SETTINGS = TrainSettings(epochs=2, batch_size=64, lr=0.1, warmup_epochs=0.5, bf16=False, seed=3)
+RATIOS = RatioSettings((1, 0.5, 0.2))
+N_STEPS = 2 + 1 + 1  # dense, masks, weights: one step an epoch
+
+
+def small_digits(n: int = 64) -> Dataset:
+    return replace(digits(), train=Split(digits().train.images[:n], digits().train.labels[:n]))
+
+
+def run(out: Path, *, steps: int | None = None) -> int:
+    """A run without trained weights, stopped after some steps; returns how many it made."""
+    torch.manual_seed(0)
+    net = ResNetSupernet(resnet_digits())
+    training = train_all_in_one(net, small_digits(), SETTINGS, RATIOS, out, trained=False)
+    made = 0
+    for _ in training:
+        made += 1
+        if made == steps:
+            training.close()  # type: ignore[attr-defined]
+            break
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads in their last bits, and training amplifies them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    assert run(out) == N_STEPS
+    return out
+
+
+def test_the_checkpoint_says_what_the_masks_did(whole: Path) -> None:
+    net, metadata = load_supernet(whole / "weights.safetensors")
+    assert metadata["kind"] == net.kind == "all-in-one"
+    assert metadata["epochs_done"] == 1
+    assert [m["asked"] for m in metadata["masks"]] == [1, 0.5, 0.2]
+    for row in metadata["masks"]:
+        assert row["reached"] == pytest.approx(row["asked"], abs=0.005)
+        assert row["came_back"] >= 0
+    assert metadata["ratios"]["shares"] == [1, 0.5, 0.2]
+    phases = [metadata, metadata["start"], metadata["start"]["start"]]
+    assert [phase["epochs_done"] for phase in phases] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_stopped_run_ends_where_it_would_have(whole: Path, tmp_path: Path, steps: int) -> None:
+    run(tmp_path, steps=steps)
+    run(tmp_path)
+    wanted = load_supernet(whole / "weights.safetensors")[0].state_dict()
+    found = load_supernet(tmp_path / "weights.safetensors")[0].state_dict()
+    assert wanted.keys() == found.keys()
+    assert all(torch.equal(wanted[k], found[k]) for k in wanted)
+
+
+def test_other_ratios_in_the_same_folder_are_refused(whole: Path) -> None:
+    net, other = ResNetSupernet(narrowed(resnet_digits())), RatioSettings((1, 0.4))
+    training = train_all_in_one(net, small_digits(), SETTINGS, other, whole)
+    with pytest.raises(InputError, match="holds a training run with another"):
+        next(training)
+
+
+def test_one_epoch_is_too_few() -> None:
+    with pytest.raises(InputError, match="`epochs` must be at least 2, for masks and weights"):
+        RATIOS.mask_epochs(1)
+    assert [RATIOS.mask_epochs(n) for n in (2, 10, 12)] == [1, 4, 5]
