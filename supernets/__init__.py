@@ -4,7 +4,7 @@ from supernets.attach import attach_exits
 from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.calibrate import calibrate
-from supernets.catalog import KINDS, build_supernet, random_supernet, register_supernet
+from supernets.catalog import build_supernet, random_supernet, register_supernet
 from supernets.channels import Slice
 from supernets.checkpoint import (
     CheckpointError,
@@ -48,7 +48,6 @@ from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet, S
 from supernets.supernet import Supernet
 
 __all__ = [
-    "KINDS",
     "RELU",
     "Answers",
     "Block",
