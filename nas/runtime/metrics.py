@@ -33,7 +33,7 @@ class Metrics:
 
     def __init__(self, models: Sequence[str]) -> None:
         self.models = [Served(name) for name in models]
-        self.board: dict[str, float] = dict.fromkeys(("joules", "unmet", *FAULTS), 0.0)
+        self.board: dict[str, float] = {"joules": 0.0, **dict.fromkeys(("unmet", *FAULTS), 0)}
         self.switches: dict[str, int] = dict.fromkeys(("begin", "within", "idle", "cap"), 0)
         self.gauges: dict[str, float] = {}
         self.said = ""  # what could not be had, in words
@@ -41,7 +41,7 @@ class Metrics:
     @property
     def counters(self) -> dict[str, float]:
         """All that is counted, the models together."""
-        sums = {key: float(sum(getattr(m, key) for m in self.models)) for key in COUNTED}
+        sums = {key: sum(getattr(m, key) for m in self.models) for key in COUNTED}
         return {**sums, **self.board}
 
     def frame(self, model: int, latency_ms: float, target_ms: float, n_images: int) -> None:

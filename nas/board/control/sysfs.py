@@ -79,7 +79,7 @@ class Sysfs:
     def raw_write(self, path: str, text: str) -> None:
         handle = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC)  # never makes a new file
         try:
-            os.write(handle, text.encode())
+            os.write(handle, f"{text}\n".encode())  # a whole line, as `echo` writes it
         finally:
             os.close(handle)
 

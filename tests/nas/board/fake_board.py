@@ -366,7 +366,7 @@ class FakeKernel(Sysfs):
                 raise OSError(number, os.strerror(number))
         if (
             path.endswith("sensor_W")
-            and super().raw_read(path.replace("sensor_W", "enable")) != "1"
+            and super().raw_read(path.replace("sensor_W", "enable")).strip() != "1"
         ):
             return "0"  # an INA231 that is off
         text = super().raw_read(path)
