@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nas.board.control.guard import guarded
 from nas.board.control.journal import Journal
 from nas.board.control.levels import BoardSensors, LevelClock
 from nas.board.control.pins import find_clocks
@@ -68,7 +69,8 @@ def govern_frames(
         every(load.period_ms / 1e3, load.frames, load.seconds, i)
         for i, (_, _, load) in enumerate(models)
     ]
-    with stopping(), Journal(fs, about={"what": "nas govern"}) as journal:
+    about = {"what": "nas govern"}
+    with stopping(), Journal(fs, about=about) as journal, guarded(journal):
         clocks = LevelClock(journal, find_clocks(fs, {}), kind, tables[0].mhz.tolist())
         sensors = BoardSensors(fs, _sensor(fs, journal))
         for i, (network, engine) in enumerate(zip(networks, engines)):

@@ -53,9 +53,11 @@ class Journal:
             except BoardError:  # its owner writes it
                 owner = {}
             self._file.close()
-            who = f"process {owner.get('pid', 'unknown')}"
+            does = "governing" if owner.get("what") == "nas govern" else "measuring on"
             raise BusyError(
-                f"{who} is measuring on this board ({self.path}); wait for it", owner
+                f"process {owner.get('pid', 'unknown')} is {does} this board ({self.path}); "
+                "wait for it",
+                owner,
             ) from None
         self.recovered: list[str] = []
         self.faults: list[str] = []
