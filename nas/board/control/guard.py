@@ -26,9 +26,8 @@ def guarded(journal: Journal) -> Iterator[None]:
 
     A guard that is killed as well leaves that to the next process that opens the journal.
     """
-    top = os.path.abspath(__file__)
-    for _ in "nas/board/control/guard.py".split("/"):
-        top = os.path.dirname(top)  # the folder, or the zip, that `nas` is imported from
+    # the folder, or the zip, that `nas` is imported from
+    top = os.path.abspath(__file__)[: -len("/nas/board/control/guard.py")]
     command = [sys.executable, "-I", "-c", START, top, journal.fs.root, journal.path]
     silent = subprocess.DEVNULL
     guard = subprocess.Popen(
