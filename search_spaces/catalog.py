@@ -82,6 +82,7 @@ def get_space(space: str | Space) -> Space:
     """The space of a name, or an own `Space` as it is; InputError lists the nearest names.
 
     `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
+    `ofa-mobilenetv3-r224` is `ofa-mobilenetv3` for images of 224 pixels alone,
     `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel, and
     `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images.
     """
@@ -95,14 +96,23 @@ def get_space(space: str | Space) -> Space:
         return GroupSpace.of(images[1], *map(int, images.groups()[1:]))
     if found_ratios := ratio_space(space, get_space):
         return found_ratios
-    base, marker, exits = space.partition("-x")
-    if not marker or base not in _SPACES:
+    base, _, exits = space.partition("-x")
+    base, _, sides = base.rpartition("-r") if base not in _SPACES else (base, "", "")
+    if base == space or base not in _SPACES:
         near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()
         raise InputError(f"unknown space {space!r}; did you mean {', '.join(near)}?")
     found = _SPACES[base]()
-    if not isinstance(found, OnceForAllSpace) or not exits.replace(".", "").isdecimal():
-        raise InputError(f"unknown space {space!r}; exits are named like ofa-resnet50-x1.2")
-    return found.with_exits([int(stage) for stage in exits.split(".") if stage])
+    if not isinstance(found, OnceForAllSpace) or not (exits + sides).replace(".", "").isdecimal():
+        raise InputError(
+            f"unknown space {space!r}; exits are named like ofa-resnet50-x1.2, resolutions like "
+            "ofa-mobilenetv3-r224"
+        )
+    found = found.with_resolutions(_numbers(sides)) if sides else found
+    return found.with_exits(_numbers(exits))
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(".") if number]
 
 
 def space_from_dict(values: Mapping[str, Any]) -> Space:

@@ -21,6 +21,12 @@ Config = Mapping[str, Any]
 """A subnet as OFA writes it, for example `{"ks": [7] * 20, "e": 6, "d": [4] * 5, "r": [224]}`."""
 
 
+RESOLUTIONS = tuple(
+    range(128, 225, 4)
+)  # sides of the input image that the published supernets take
+MIN_SIDE = 32  # five halvings
+
+
 def divisible_by_8(channels: Any) -> Any:
     """`channels` rounded to a multiple of 8, up where rounding would lose more than 10 percent."""
     rounded = np.maximum(8, np.asarray(channels + 4, dtype=np.int64) // 8 * 8)
@@ -32,7 +38,7 @@ class OnceForAllSpace(StagedSpace):
     """Stages with a classifier behind the last, and an early exit behind each stage of `exits`."""
 
     n_classes: int = 1000
-    resolutions: tuple[int, ...] = tuple(range(128, 225, 4))  # sides of the input image
+    resolutions: tuple[int, ...] = RESOLUTIONS
     exits: tuple[int, ...] = ()  # stages (0-based) that carry an early exit
     head_width: int = 320  # channels inside the heads of the early exits
     head_side: int = 7  # early heads pool their input to about this side before their convolution
@@ -47,6 +53,11 @@ class OnceForAllSpace(StagedSpace):
             raise InputError(
                 f"exits must rise and lie in 0..{self.n_stages - 2} (the last stage has the final "
                 f"classifier), got {self.exits}"
+            )
+        sides = self.resolutions
+        if not sides or list(sides) != sorted(set(sides)) or sides[0] < MIN_SIDE:
+            raise InputError(
+                f"resolutions must rise and be at least {MIN_SIDE} pixels, got {sides}"
             )
 
     @property
@@ -64,12 +75,19 @@ class OnceForAllSpace(StagedSpace):
 
     @property
     def family(self) -> str:
-        """The name without exits."""
+        """The name without resolutions and exits."""
         return self.kind
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return self.family + ("-x" + ".".join(map(str, self.exits)) if self.exits else "")
+        """The family, `-r224` where not all resolutions are allowed, `-x1.2` for early exits."""
+        own = self.resolutions if self.resolutions != RESOLUTIONS else ()
+        parts = (
+            f"-{letter}" + ".".join(map(str, v))
+            for letter, v in (("r", own), ("x", self.exits))
+            if v
+        )
+        return self.family + "".join(parts)
 
     def parse(self, text: str) -> Subnet:
         """What `str` wrote, or one of OFA's configurations as JSON: `{"ks": ...}`, `net.config`."""
@@ -80,6 +98,10 @@ class OnceForAllSpace(StagedSpace):
     def with_exits(self, exits: Sequence[int]) -> Self:
         """This space with early exits behind the stages `exits`."""
         return replace(self, exits=tuple(exits))
+
+    def with_resolutions(self, resolutions: Sequence[int]) -> Self:
+        """This space with these sides of the image alone."""
+        return replace(self, resolutions=tuple(resolutions))
 
     def exit_width(self, exit_: int) -> int:
         return self.head_width

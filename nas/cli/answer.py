@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.pareto import WITHIN, Baseline, Level, ParetoTable, Point
+from nas.pareto import WITHIN, Baseline, Level, ParetoTable, Point, is_predicted
 
 CLOCKS = {"gpu_mhz": "GPU", "cpu_mhz": "CPU", "emc_mhz": "memory"}
 
@@ -54,14 +54,16 @@ def answer(table: ParetoTable) -> Point:
 def sentence(compared: Comparison, point: Point) -> str:
     """The answer in words."""
     level = next(x for x in compared.table.levels if x["level"] == point["level"])
-    predicted = "" if point["error_source"] == "measured" else " (predicted)"
+    predicted = " (predicted)" if is_predicted(point["error_source"]) else ""
     energy_mj = point["energy_mj"]
+    latency = f"{digits(point['latency_ms'])} ms"
+    if point["exits"]["after"]:
+        latency += f" ({digits(point['latency_worst_ms'])} ms where no exit is taken)"
     energy = "energy unknown" if energy_mj is None else f"{digits(energy_mj)} mJ"
     return (
         f"The cheapest point within {WITHIN:g} percentage point of the best accuracy is "
         f"{point['id']}: level {level['level']} ({_clocks(level, point)}), "
-        f"{point['top1_error_pct']:.2f} % error{predicted}, {digits(point['latency_ms'])} ms "
-        f"({digits(point['latency_worst_ms'])} ms where no exit is taken), {energy}; against the "
+        f"{point['top1_error_pct']:.2f} % error{predicted}, {latency}, {energy}; against the "
         f"largest subnet it {_saves_and_loses(compared, point)}."
     )
 
@@ -93,9 +95,12 @@ def next_steps(table: ParetoTable, pareto: Path, report: Path, point: Point) -> 
         ["open:", shlex.quote(str(report))],
         ["measure:", "nas measure", f"--of {file}", *remote, "--out rows.csv"],
     ]
-    if table.content["supernet"] is not None:
+    supernet = table.content["supernet"]
+    if supernet is not None and supernet["sha256"] is not None:
         chosen = [f"--pareto {file}", f"--id {point['id']}"]
         steps.append(["export:", "nas export", *chosen, "--data DIR", "--out board"])
+    elif supernet is not None and (checkpoint := supernet.get("checkpoint")):
+        steps.append(["weights:", "nas supernet import", checkpoint, "--out DIR"])
     return steps
 
 

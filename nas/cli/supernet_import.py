@@ -25,7 +25,7 @@ def import_(
 
     A NAME is looked up where `ofa` keeps its downloads; nothing is fetched.
 
-    Example: `nas supernet import ofa_mbv3_d234_e346_k357_w1.0 --out ofa-mobilenetv3`
+    Example: `nas supernet import ofa_mbv3_d234_e346_k357_w1.0 --out ofa-imagenet`
     """
     from nas.cli.output import command_line, console
     from nas.zoo.imported import import_ofa

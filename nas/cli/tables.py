@@ -14,7 +14,7 @@ from nas.cli.answer import Comparison, answer, digits, next_steps, sentence
 from nas.cli.cautions import cautions
 from nas.cli.output import command_text
 from nas.cli.quality import proxies, quality
-from nas.pareto import Level, ParetoTable, Point
+from nas.pareto import Level, ParetoTable, Point, is_predicted
 from nas.pareto.records import DeviceEntry, SearchEntry
 from nas.report.verified import verified_cost_lines
 
@@ -42,6 +42,9 @@ def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool
     described = f"{device['name']} {device['power_mode'] or ''} {device['backend']}"
     out.print(f"\n[bold]{described} {device['precision']} batch {device['batch']}[/]")
     out.print(_sources(device))
+    supernet = table.content["supernet"]
+    if supernet is not None and (accuracies := supernet.get("accuracies")):
+        out.print(f"accuracy: {accuracies}", markup=False)
     predictors = table.content["predictors"]
     if any(entry.get("proxy") for entry in predictors.values()):
         out.print(proxies(predictors))
@@ -82,7 +85,8 @@ def _print_levels(out: Console, compared: Comparison, *, legend: bool) -> None:
         f"{base['top1_error_pct']:.2f} % error, {digits(base['latency_ms'])} ms, "
         f"{digits(base['energy_mj'])} mJ\n"
     )
-    left_out: set[str] = set()
+    stops = any(point["exits"]["after"] for point in compared.table.points)
+    left_out = set() if stops else {"worst", "exits"}  # those say nothing without early exits
     unbounded = out.options.update(width=10_000)
     for name in ("", *DROPPED):
         left_out.add(name)
@@ -133,7 +137,7 @@ def _cells(compared: Comparison, point: Point | None) -> dict[str, str]:
     device, saved = compared.table.content["device"], compared.saved_pct(point)
     own_latency = device.get("latency_source", point["latency_source"]) != point["latency_source"]
     own_energy = device.get("energy_source", point["energy_source"]) != point["energy_source"]
-    predicted = "" if point["error_source"] == "measured" else "~"
+    predicted = "~" if is_predicted(point["error_source"]) else ""
     return {
         "error": f"{predicted}{point['top1_error_pct']:.2f}",
         "latency": "*" * own_latency + digits(point["latency_ms"]),

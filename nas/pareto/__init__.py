@@ -10,7 +10,15 @@ from nas.pareto.fronts import (
     spread,
 )
 from nas.pareto.read import read_pareto
-from nas.pareto.records import Baseline, Exits, Level, Objective, ParetoContent, Point
+from nas.pareto.records import (
+    Baseline,
+    Exits,
+    Level,
+    Objective,
+    ParetoContent,
+    Point,
+    is_predicted,
+)
 from nas.pareto.table import OBJECTIVES, SCHEMA, WITHIN, ParetoTable, searched_levels
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     "covers",
     "farthest",
     "hypervolume",
+    "is_predicted",
     "knee",
     "non_dominated",
     "normalised",

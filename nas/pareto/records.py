@@ -37,6 +37,11 @@ def _one_in_all(rates: list[float]) -> list[float]:
     return rates
 
 
+def is_predicted(source: str) -> bool:
+    """Whether a figure of this provenance was predicted, from whatever."""
+    return source.startswith("predicted")
+
+
 def _is_policy(exits: Exits) -> Exits:
     ExitPolicy.from_dict(exits)
     return exits
@@ -170,12 +175,14 @@ class DeviceEntry(TypedDict):
 
 
 class SupernetEntry(TypedDict):
-    """The weights that all subnets share."""
+    """The weights that all subnets share, or a table of accuracies that others published."""
 
     name: str
-    sha256: str
+    sha256: str | None  # None: a table without weights
     dataset: str
     space: NotRequired[str]
+    accuracies: NotRequired[str]  # whose they are, where the weights were not evaluated here
+    checkpoint: NotRequired[str]  # the official weights that they are of
 
 
 class Fallback(TypedDict):

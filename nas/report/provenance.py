@@ -17,6 +17,8 @@ MEANING = {
     "measured": "",
     "simulated": "from the analytic model of the device",
     "predicted": "from measured rows",
+    "published": "by others, not measured here",
+    "predicted (published)": "by a predictor that learned from what others published",
     "predicted (simulated)": "by a predictor that learned from an analytic model of the device",
     "predicted (scaled simulation)": "by an analytic model of the device, scaled to rows",
 }

@@ -9,7 +9,8 @@ import numpy as np
 
 from nas.pareto.records import SupernetEntry
 from nas.search.settings import SearchSettings
-from nas.zoo.folder import supernet_folder
+from nas.zoo.folder import entry_folder
+from nas.zoo.published import ENTRY, read_published
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
 from search_spaces import Floats, Genes, InputError, PolicyGrid, Space, get_space
 
@@ -37,6 +38,7 @@ class Model:
     accuracy: KnownAccuracy
     supernet: SupernetEntry | None
     folder: Path | None
+    told: str = ""  # what one should know of the accuracies
 
 
 def load_model(settings: SearchSettings) -> Model:
@@ -45,9 +47,11 @@ def load_model(settings: SearchSettings) -> Model:
         space = get_space(settings.space)
         table = _own_table(settings.accuracy_table, space)
         return Model(space, KnownAccuracy(table, AccuracyPredictor(space).fit(table)), None, None)
+    folder = entry_folder(settings.supernet)
+    if (folder / ENTRY).exists():
+        return _published(folder)
     from supernets import load_supernet, sha256
 
-    folder = supernet_folder(settings.supernet)
     supernet, metadata = load_supernet(folder / "weights.safetensors")
     checksum = sha256(folder / "weights.safetensors")
     table = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
@@ -64,6 +68,22 @@ def load_model(settings: SearchSettings) -> Model:
         "space": supernet.space.name,
     }
     return Model(supernet.space, KnownAccuracy(table, predictor), described, folder)
+
+
+def _published(folder: Path) -> Model:
+    """A space with published accuracies, and weights where they are attached."""
+    entry, space, table, predictor = read_published(folder)
+    described: SupernetEntry = {
+        "name": folder.name,
+        "sha256": entry.weights_sha256,
+        "dataset": entry.dataset,
+        "space": space.name,
+        "accuracies": f"{table.source} by {entry.published_by}; {entry.status()}",
+    }
+    if entry.checkpoint is not None:
+        described["checkpoint"] = entry.checkpoint
+    known = KnownAccuracy(table, predictor)
+    return Model(space, known, described, folder, entry.described(table))
 
 
 def _own_table(given: Path | AccuracyTable, space: Space) -> AccuracyTable:

@@ -22,6 +22,7 @@ from nas.search.settings import SearchSettings
 from nas.search.study.warm_start import WarmStart
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
+from nas.transfer.source import MEASURED
 from nas.version import __version__
 from search_spaces import DvfsLevel
 
@@ -37,7 +38,12 @@ def result_table(
 ) -> ParetoTable:
     """The result of one device; the front's representatives are at most `n_points` a level."""
     costs, device = target.costs, target.device
-    words = Provenance(costs.latency_source, costs.energy_source, costs.latency_interval_log)
+    words = Provenance(
+        costs.latency_source,
+        costs.energy_source,
+        costs.latency_interval_log,
+        MEASURED if settings.evaluate else model.accuracy.table.source,
+    )
     maker = PointMaker(target.problem, device.levels, words)
     points = maker.fronts(archive, settings.n_points)
     shares = device.launch_share if isinstance(device, StartsKnown) else None

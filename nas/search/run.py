@@ -64,6 +64,8 @@ def search_devices(
     listener = listener or Silent()
     devices = find_devices(settings)
     model = load_model(settings)
+    if model.told:
+        listener.stage(model.told)
     check_data(model, settings.data)
     sampler = sampler_of(settings, model.space)
     proxy = load_proxy(model.space, settings.proxy)

@@ -6,6 +6,8 @@ import pandas as pd
 
 MEASURED, SIMULATED = "measured", "simulated"  # on the device; by its analytic model
 PREDICTED = "predicted"  # from measured rows
+PUBLISHED = "published"  # by others, and not measured here
+ON_PUBLISHED = "predicted (published)"  # from what others published
 ON_SIMULATED = "predicted (simulated)"  # from simulated rows
 SCALED = "predicted (scaled simulation)"  # by the analytic model, scaled to rows
 
@@ -17,5 +19,7 @@ def source_of(rows: pd.DataFrame) -> str:
 
 
 def predicted_from(source: str) -> str:
-    """What a prediction is that rests on rows of `source`."""
-    return ON_SIMULATED if SIMULATED in source else PREDICTED
+    """What a prediction is that rests on figures of `source`."""
+    if SIMULATED in source:
+        return ON_SIMULATED
+    return ON_PUBLISHED if PUBLISHED in source else PREDICTED

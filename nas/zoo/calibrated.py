@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.pareto import ParetoTable
 from nas.pareto.records import SupernetEntry
 from nas.zoo.folder import matching_dataset
+from nas.zoo.published import ENTRY, read_entry
 from search_spaces import InputError
 
 
@@ -43,6 +44,8 @@ def check_weights(table: ParetoTable, checksum: str, folder: Path) -> SupernetEn
     described = table.content["supernet"]
     if described is None:
         raise InputError("the table's space comes with an accuracy table alone: no network to run")
+    if described["sha256"] is None:
+        return _with_weights(described, checksum, folder)
     if described["sha256"] != checksum:
         raise InputError(
             f"the table was made with the weights {described['sha256'][:12]} of "
@@ -50,3 +53,14 @@ def check_weights(table: ParetoTable, checksum: str, folder: Path) -> SupernetEn
             "supernet of the table"
         )
     return described
+
+
+def _with_weights(described: SupernetEntry, checksum: str, folder: Path) -> SupernetEntry:
+    """A result of published accuracies alone, with the weights that were attached to them since."""
+    wanted = described.get("checkpoint")
+    if wanted is None or not (folder / ENTRY).exists() or read_entry(folder).checkpoint != wanted:
+        raise InputError(
+            f"the table rests on published accuracies of {wanted or described['name']}, {folder} "
+            "holds other weights; `nas supernet import` makes a folder that has both"
+        )
+    return {**described, "sha256": checksum}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.zoo.card import card, named_accuracies
+from nas.zoo.published import ENTRY, WEIGHTS, read_entry
 from search_spaces import InputError, PolicyGrid, Space, Subnet, write_text
 
 if TYPE_CHECKING:
@@ -35,13 +36,35 @@ def zoo_names() -> list[str]:
 
 
 def supernet_folder(name: str) -> Path:
-    """The folder of the supernet `name`: one of the zoo, `auto`, or a path."""
-    for folder in (_zoo() / (DEFAULT if name == "auto" else name), Path(name)):
-        if (folder / "weights.safetensors").exists():
-            return folder
+    """The folder of the supernet `name`, with weights: one of the zoo, `auto`, or a path."""
+    folder = entry_folder(name)
+    if not (folder / WEIGHTS).exists():
+        raise InputError(_without_weights(name, folder))
+    return folder
+
+
+def entry_folder(name: str) -> Path:
+    """The folder of `name` that can be searched: one with weights first, else a table alone."""
+    folders = _zoo() / (DEFAULT if name == "auto" else name), Path(name)
+    for file in (WEIGHTS, ENTRY):
+        for folder in folders:
+            if (folder / file).exists():
+                return folder
     raise InputError(
         f"no supernet {name!r}: it is neither in the zoo ({', '.join(zoo_names()) or 'empty'}) nor "
         "a folder with weights.safetensors; `nas supernet train --out DIR` makes one"
+    )
+
+
+def _without_weights(name: str, folder: Path) -> str:
+    """What to say of an entry that is a table alone."""
+    entry = read_entry(folder)
+    told = f"{name} is a table of published accuracies, it has no weights"
+    if entry.checkpoint is None:
+        return f"{told}: it can be searched, not run"
+    return (
+        f"{told}: `nas supernet import {entry.checkpoint} --out DIR` makes a folder with them; "
+        "give that as `supernet`"
     )
 
 

@@ -188,11 +188,11 @@ function drawCommands(box, {result, p}, met) {
   const button = (text, what) => el(row, "button", {type: "button"}, text)
     .addEventListener("click", e => copy(e.target, what()));
   const command = `nas export --pareto ${shell} --id ${p.id} --data DIR --out board`;
-  if (pareto.supernet) button("Copy the export command", () => command);
+  if (pareto.supernet?.sha256) button("Copy the export command", () => command);
   button("Copy the point as JSON", () => pointJson(result, p));
   button("Copy a link to this answer", () => location.href.split("#")[0] + toAddress(ask));
   el(box, "code", {class: "block"}, p.subnet).before(el(box, "small", {}, `Subnet of the point ${p.id}`));
-  if (pareto.supernet) {
+  if (pareto.supernet?.sha256) {
     el(box, "small", {}, "Export of this point alone; DIR has the training images");
     el(box, "code", {class: "block", id: "command"}, command);
   }

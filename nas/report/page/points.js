@@ -1,4 +1,6 @@
 // All points of the level that is shown, sorted by a column. Text and, where it is not a number, fill.
+const OF_EXITS = ["Worst (ms)", "Images leave at"]; // they say nothing where no point has an early exit
+const stops = results.some(({pareto}) => pareto.points.some(p => p.exits.after.length));
 const COLUMNS = [
   ["Accuracy (%)", "accuracy, %", accuracy, p => percent2(accuracy(p)), "error_source"],
   ["Latency (ms)", "expected, ms", p => p.latency_ms, fillLatency, "latency_source"],
@@ -7,7 +9,7 @@ const COLUMNS = [
   ["Images leave at", "images leave at", p => 1 - (p.exit_rates ?? [1]).at(-1), strip],
   ["MMACs", "MMACs", p => p.macs, p => short(p.macs / 1e6)],
   ["Point", "point", p => p.id, fillPoint],
-];
+].filter(([name]) => stops || !OF_EXITS.includes(name));
 const sorted = {column: 1, ascending: true};
 
 function fillLatency(cell, p) {
@@ -15,7 +17,7 @@ function fillLatency(cell, p) {
   el(cell, "small", {}, interval(p.latency_interval_ms));
 }
 function fillPoint(cell, p, result) {
-  el(cell, "span", {}, p.id + (result.front.has(p.id) ? " ★" : "") + `, exits ${exits(p)}`);
+  el(cell, "span", {}, p.id + (result.front.has(p.id) ? " ★" : "") + (stops ? `, exits ${exits(p)}` : ""));
   const own = Object.entries(CLOCKS).filter(([key]) => known(p[key]));
   for (const [key, text] of own) cell.append(`, ${text} ${mhz(p[key])}`);
   el(cell, "span", {class: "subnet"}, p.subnet);

@@ -13,7 +13,7 @@ from nas.pareto.records import OwnClocks
 from nas.search.front.archive import Archive
 from nas.search.problem import Problem
 from nas.search.score.scorer import Scores
-from nas.transfer.source import SCALED
+from nas.transfer.source import MEASURED, SCALED, predicted_from
 from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators
 
 LaunchShare = Callable[[Operators], Floats]
@@ -26,6 +26,11 @@ class Provenance:
     latency: str
     energy: str | None  # None: the target has no source of energy
     latency_interval_log: tuple[float, float]
+    error: str = MEASURED  # of subnets that were evaluated
+
+    def error_of(self, evaluated: bool) -> str:
+        """The word for an error: the table's, or that of a prediction from the table."""
+        return self.error if evaluated else predicted_from(self.error)
 
     def at(self, known: bool) -> tuple[str, str | None]:
         """Words for latency and energy: at clocks that no target row has, the model's ratio."""
@@ -84,7 +89,7 @@ class PointMaker:
             "subnet": str(subnet),
             "exits": {"after": list(exits.after), "thresholds": list(exits.thresholds)},
             "top1_error_pct": round(float(scores.error_pct[row, policy]), 4),
-            "error_source": "measured" if scores.measured[row] else "predicted",
+            "error_source": self.provenance.error_of(bool(scores.measured[row])),
             "latency_ms": digits(latency),
             "latency_worst_ms": digits(scores.worst_ms[row, policy, column]),
             "latency_interval_ms": [digits(latency * np.exp(x)) for x in interval],
