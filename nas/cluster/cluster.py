@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
 import shutil
 import socket
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nas.cluster.trials import Handout, Stop, WorkTrial, ray, tune
+from nas.cluster.trials import Handout, Stop, WorkTrial, ray, ray_constants, tune
 from nas.files import first_line
 from search_spaces import InputError
 
@@ -168,8 +167,8 @@ def connect(address: str) -> None:
     """Join the cluster at `address`. InputError: there is none."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # Handout tells what a user needs
     local = address == "local"
-    if local:  # Ray listens on every interface whatever it is told: nobody enters without the token
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    many = ray_constants.ENABLE_RAY_CLUSTER  # Ray reads its variable when it is imported
+    ray_constants.ENABLE_RAY_CLUSTER = many and not local  # without, it listens on loopback alone
     try:
         if address not in ("auto", "local"):
             _check_answers(address)
@@ -196,6 +195,8 @@ def connect(address: str) -> None:
             f"`ray` {address}: no cluster answers ({first_line(error)}); start one with "
             "`ray start --head`, or give `ray` local for the cores of this machine"
         ) from None
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = many
 
 
 def _check_answers(address: str) -> None:

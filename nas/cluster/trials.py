@@ -22,11 +22,12 @@ os.environ.update(  # Ray reads these when it is imported
 try:
     import ray
     from ray import tune
+    from ray._private import ray_constants
     from ray.tune.search import Searcher
 except ImportError as error:
     raise InputError(f"`ray` needs Ray ({error}): pip install 'nas[ray]'") from None
 
-__all__ = ["Handout", "Stop", "WorkTrial", "ray", "tune"]
+__all__ = ["Handout", "Stop", "WorkTrial", "ray", "ray_constants", "tune"]
 
 N_DEATHS = 10  # deaths of a worker or node that one item survives
 WAIT_S = 0.5  # that a searcher with nothing to do waits before Tune asks again

@@ -12,8 +12,10 @@ import pytest
 
 pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
 
+import ray
 from ray.cluster_utils import Cluster
 
+from nas.cluster.cluster import connect
 from tests.nas.cluster import search_on_images
 from tests.nas.conftest import RAY_HEAD
 from tests.nas.search.test_run import comparable
@@ -141,6 +143,57 @@ def test_without_order_every_subnet_is_another_one_and_slow_nodes_hold_up_nobody
     names = [json.loads(line)["subnet"] for line in lines]
     assert len(names) == len(set(names))
     assert {p["error_source"] for p in comparable(first.out)["points"]} == {"measured"}
+
+
+def listening(root: int) -> list[str]:
+    """Addresses, in the kernel's hexadecimal, on which `root` and its children take connections."""
+    family, found = {root}, []
+    numbers = sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
+    for number in numbers:  # a child has a higher number than its parent
+        try:
+            parent = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+            if parent in family or number == root:
+                family.add(number)
+                links = [os.readlink(file) for file in Path(f"/proc/{number}/fd").iterdir()]
+                found += [link[8:-1] for link in links if link.startswith("socket:[")]
+        except OSError:
+            continue
+    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return [row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in found]
+
+
+@pytest.mark.slow
+def test_this_machine_alone_listens_on_loopback_alone():
+    program = (
+        "from nas.cluster.cluster import connect, ray\n"
+        "connect('local')\n"
+        "print(ray.get(ray.remote(lambda: 'up').remote()), flush=True)\n"
+        "input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "up\n"
+        found = listening(process.pid)
+        process.communicate("\n")
+    assert len(found) >= 5
+    assert set(found) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_only_this_machine_alone_is_started_on_loopback(monkeypatch):
+    """Ray asks for its own address when it starts; another cluster is not touched."""
+    seen = []
+    monkeypatch.setattr("ray.init", lambda **given: seen.append(ray.util.get_node_ip_address()))
+    monkeypatch.setattr("ray._private.worker._global_node", None)
+    before = ray.util.get_node_ip_address()
+    for address in ("local", "auto"):
+        connect(address)
+    assert seen == ["127.0.0.1", before]
 
 
 def test_no_cluster_is_one_line(digits, tmp_path):
