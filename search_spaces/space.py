@@ -16,6 +16,8 @@ from search_spaces.errors import InputError
 from search_spaces.operators import Operators
 from search_spaces.subnet import Subnet
 
+N_REDRAWS = 20  # of repeats in a sample; a small space may have too few subnets
+
 
 @dataclass(frozen=True)
 class GeneGroup:
@@ -89,19 +91,27 @@ class Space(ABC):
         columns = [rng.choice(np.asarray(c), n) for c in self.choices]
         return self.canonical(np.stack(columns, axis=1))
 
-    def sample_spread(self, n: int, rng: np.random.Generator) -> Genes:
+    def sample_spread(self, n: int, rng: np.random.Generator, *, repeats: bool = False) -> Genes:
         """`n` canonical subnets from small to large, for measuring.
 
         Uniform genes crowd around the middle; here every subnet draws a size q in [0, 1] first and
         each gene's choice index is binomial(q). The largest and the smallest are always in.
+        A subnet that is drawn twice is replaced, where the space has enough, but for `repeats`.
         """
+        genes = self._draw_spread(n, rng)
+        genes[:1], genes[1:2] = self.largest, self.smallest[: max(0, n - 1)]
+        for _ in range(0 if repeats else N_REDRAWS):
+            first = np.unique(genes, axis=0, return_index=True)[1]
+            again = np.setdiff1d(np.arange(n), first)
+            genes[again] = self._draw_spread(len(again), rng)
+        return genes
+
+    def _draw_spread(self, n: int, rng: np.random.Generator) -> Genes:
         size = rng.random((n, 1))
         top = np.array([len(c) - 1 for c in self.choices])
         index = rng.binomial(top, np.broadcast_to(size, (n, len(top))))
         columns = [np.asarray(sorted(c))[index[:, i]] for i, c in enumerate(self.choices)]
-        genes = self.canonical(np.stack(columns, axis=1))
-        genes[:1], genes[1:2] = self.largest, self.smallest[: max(0, n - 1)]
-        return genes
+        return self.canonical(np.stack(columns, axis=1))
 
     def full(self, genes: Genes) -> Genes:
         """`genes` with skipped entries at their first choice, so that every value is a choice."""

@@ -24,7 +24,6 @@ from search_spaces import (
     program_columns,
 )
 
-N_ATTEMPTS = 20  # draws until so many subnets are distinct; a small space may have fewer
 GIVE_UP = 5  # failures in a row: the board, not the program
 Program = tuple[Subnet, tuple[int, ...]]
 
@@ -48,11 +47,7 @@ def programs(space: Space, n_subnets: int, seed: int) -> list[Program]:
     rng = np.random.default_rng(seed)
     last = space.n_exits
     sets = [(k,) for k in range(last + 1)] + [tuple(range(last + 1))] * (last > 0)
-    subnets: dict[Subnet, None] = {}
-    for _ in range(N_ATTEMPTS):
-        for subnet in space.subnets(space.sample_spread(n_subnets, rng)):
-            if len(subnets) < n_subnets:
-                subnets[subnet] = None
+    subnets = dict.fromkeys(space.subnets(space.sample_spread(n_subnets, rng)))
     listed = [(subnet, heads) for subnet in subnets for heads in sets]
     return [listed[i] for i in rng.permutation(len(listed))]
 

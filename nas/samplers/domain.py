@@ -113,7 +113,7 @@ class SpaceDomain:
         return self.space.full(genes)
 
     def spread(self, n: int, rng: np.random.Generator) -> Genes:
-        return self.space.sample_spread(n, rng)
+        return self.space.sample_spread(n, rng, repeats=True)
 
     def features(self, genes: Genes) -> Floats:
         mean, spread = self._scale

@@ -62,7 +62,7 @@ def proposals(
     user's own: policies are scored later, all of them.
     """
     space = optimizer.space
-    pool = np.unique(space.sample_spread(512, np.random.default_rng(0)), axis=0)
+    pool = np.unique(space.sample_spread(512, np.random.default_rng(0), repeats=True), axis=0)
     anchors = pool[optimizer.anchors(pool)]
     ends = np.concatenate([space.smallest, space.largest])
     found, n = [ends], 0
@@ -86,7 +86,10 @@ def train_optimiser(
 ) -> NeuralOptimizer:
     """From the supernet's accuracies and the shipped profiles, but for those named `without`."""
     space, rng = model.space, np.random.default_rng(seed)
-    drawn = [space.sample(N_SUBNETS // 2, rng), space.sample_spread(N_SUBNETS // 2, rng)]
+    drawn = [
+        space.sample(N_SUBNETS // 2, rng),
+        space.sample_spread(N_SUBNETS // 2, rng, repeats=True),
+    ]
     genes = np.unique(np.concatenate(drawn), axis=0)
     accuracy = -model.accuracy(genes)[0].min(axis=1)
     names = [name for name in profile_names() if name not in without]

@@ -43,7 +43,7 @@ def choose_programs(
     One is the largest subnet without exits, which savings are told against; each further one is the
     farthest from those chosen. They are sorted by their latency on the proxy.
     """
-    genes = np.unique(space.sample_spread(max(256, 8 * n), rng), axis=0)
+    genes = np.unique(space.sample_spread(max(256, 8 * n), rng, repeats=True), axis=0)
     genes = genes[rng.permutation(len(genes))]
     genes = np.concatenate([space.largest, genes[(genes != space.largest).any(axis=1)]])
     heads = np.zeros((len(genes), space.n_exits + 1), dtype=bool)

@@ -124,7 +124,7 @@ def program_columns(programs: Programs, proxies: Sequence[Proxy]) -> Floats:
 def _pool(space: Space, proxies: Sequence[Proxy]) -> Floats:
     """Programs from small to large, up to a random exit each."""
     rng = np.random.default_rng(0)
-    genes = space.sample_spread(N_POOL, rng)
+    genes = space.sample_spread(N_POOL, rng, repeats=True)
     deepest = rng.integers(0, space.n_exits + 1, len(genes))
     heads = np.arange(space.n_exits + 1) <= deepest[:, None]
     return program_columns(Programs(space, genes, heads), proxies)

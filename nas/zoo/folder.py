@@ -177,7 +177,7 @@ def subnets_to_evaluate(space: Space, n: int, seed: int) -> list[Subnet]:
     found = {row.tobytes(): row for row in np.concatenate([space.largest, space.smallest])}
     for block in range(2 + 8 * n // BLOCK):
         rng = np.random.default_rng([seed, block])
-        spread = space.sample_spread(BLOCK, rng)
+        spread = space.sample_spread(BLOCK, rng, repeats=True)
         mixed = np.stack([spread, space.sample(BLOCK, rng)], axis=1).reshape(2 * BLOCK, -1)
         found |= {key: row for row in mixed if (key := row.tobytes()) not in found}
         if len(found) >= n:

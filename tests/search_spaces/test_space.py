@@ -100,6 +100,13 @@ def test_a_spread_sample_holds_both_ends(space: Space, n: int) -> None:
 
 
 @every_space
+@given(n=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_a_spread_sample_has_each_subnet_once(space: Space, n: int, seed: int) -> None:
+    genes = space.sample_spread(n, np.random.default_rng(seed))
+    assert len(np.unique(genes, axis=0)) == n
+
+
+@every_space
 def test_the_ends_have_the_extreme_macs(space: Space) -> None:
     sampled = mmacs(space, space.sample(2000, np.random.default_rng(0)))
     assert mmacs(space, space.largest) >= sampled.max()

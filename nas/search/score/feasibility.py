@@ -113,7 +113,7 @@ def _score(
 
 
 def _probes(space: Space, seed: int) -> Genes:
-    sample = space.sample_spread(N_PROBES, np.random.default_rng(seed))
+    sample = space.sample_spread(N_PROBES, np.random.default_rng(seed), repeats=True)
     return np.unique(np.concatenate([space.largest, space.smallest, sample]), axis=0)
 
 
