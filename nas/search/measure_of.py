@@ -72,7 +72,7 @@ def _drop_doubtful(wanted: Wanted, device: Device, table: Table, listener: Liste
     if not table.rows:
         return
     rows = with_clock(read_rows(table.path, wanted.space), device.levels)
-    found = doubtful_rows(wanted.space, load_proxy(wanted.space, "auto"), rows)
+    found = doubtful_rows(wanted.space, load_proxy(wanted.space, "auto"), rows, device)
     bad = [row for row, out in zip(table.rows, found.rows.tolist(), strict=False) if out]
     for words in found.words:
         listener.say(f"measured again: {words}")

@@ -138,7 +138,7 @@ class _Fit:
 
     def __init__(self, space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame) -> None:
         self.device = device
-        doubted = doubtful_rows(space, proxy, rows)
+        doubted = doubtful_rows(space, proxy, rows, device)
         self.doubtful = dict(zip(np.flatnonzero(doubted.rows).tolist(), doubted.words, strict=True))
         self.rows = rows = rows[~doubted.rows]
         self.clock, self.clocks = rows["clock_mhz"].to_numpy(), clocks_mhz(device.levels)

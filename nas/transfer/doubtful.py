@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from nas.devices import Device, Simulates
+from nas.transfer.contradictions import slow_part
+from nas.transfer.known import known_of
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
 from predictors import MIN_TARGET_ROWS, MIN_TARGET_SUBNETS, MonotoneTransfer
@@ -28,10 +31,13 @@ class Doubtful:
     words: tuple[str, ...]
 
 
-def doubtful_rows(space: Space, proxy: Proxy, rows: pd.DataFrame) -> Doubtful:
+def doubtful_rows(
+    space: Space, proxy: Proxy, rows: pd.DataFrame, device: Device | None = None
+) -> Doubtful:
     """Rows (with `clock_mhz`) that are far off a fit to all of them, in latency or in power.
 
-    None where they are too many, or where what is left would not be enough for a fit.
+    With a `device` that has a model, also those that were slow while others of their clock were
+    not. None where they are too many, or where what is left would not be enough for a fit.
     """
     none = Doubtful(np.zeros(len(rows), dtype=bool), ())
     if len(rows) <= MIN_TARGET_ROWS:
@@ -43,6 +49,8 @@ def doubtful_rows(space: Space, proxy: Proxy, rows: pd.DataFrame) -> Doubtful:
     out, off = _far_out(np.log(latency / fit.predict(h, clock, kernels)))
     power_out, power_off = _power_out(rows, out, clock)
     both = out | power_out
+    if isinstance(device, Simulates):
+        both |= slow_part(rows, known_of(rows, space, device).low_ms)
     left = rows[~both]
     enough = len(left) >= MIN_TARGET_ROWS and left["subnet"].nunique() >= MIN_TARGET_SUBNETS
     if not both.any() or both.mean() > MOST or not enough:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from nas.devices import Device
 from nas.transfer.board_clocks import Say, with_board_clocks
-from nas.transfer.contradictions import program_numbers, throttled, twice
+from nas.transfer.contradictions import program_numbers, slow_part, throttled, twice
 from nas.transfer.known import Known, device_of_rows, known_of, the_one
 from nas.transfer.levels import with_clock
 from predictors import TableError
@@ -57,7 +57,7 @@ def check_rows(
     _check_latency(path, rows, known, say)
     _check_power(path, rows, known, say)
     clock = rows["clock_mhz"] if device is None else with_clock(rows, device.levels)["clock_mhz"]
-    _say_contradictions(path, rows.assign(clock_mhz=clock), say)
+    _say_contradictions(path, rows.assign(clock_mhz=clock), known, say)
     return rows
 
 
@@ -217,8 +217,8 @@ def _likely(ratio: float, units: dict[float, str]) -> str:
     return f"{off}, it looks like {units[factor]}; name the column {COLUMNS[units[factor]]}"
 
 
-def _say_contradictions(path: Path, rows: pd.DataFrame, say: Say) -> None:
-    """Name rows of one program that a faster clock slows down, and those measured twice.
+def _say_contradictions(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> None:
+    """Name rows that a faster clock slows down, the slow part of a clock, those measured twice.
 
     TableError where that is so for nearly all of them: the levels are counted the other way.
     """
@@ -229,8 +229,10 @@ def _say_contradictions(path: Path, rows: pd.DataFrame, say: Say) -> None:
             f"{path}: programs are slower at every faster clock; level 0 is the slowest clock: are "
             "levels counted from the fastest, or clocks of other rows?"
         )
+    part = rows.index[slow_part(rows, known.low_ms)].tolist() if known.is_this_device else []
     for lines, what in (
         (slower, "a faster clock is slower: the board was throttled, or the clock was not held"),
+        (part, "slower than the other rows of their clock: the board was throttled meanwhile"),
         (several, "the same measurement has several values"),
     ):
         if lines:

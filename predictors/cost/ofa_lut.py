@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al
 KINDS = r"(expanded_conv|Conv|Conv_1|Conv_2|AvgPool2D|Logits)(-|$)"
 MAX_BYTES, MAX_DEPTH = 1 << 23, 8
 BLOCK = r"expanded_conv-input:(\d+)x\d+x(\d+)-output:(\d+)x\d+x(\d+)-expand:(\d+)-kernel:(\d+)-.*"
-LEAST_PER_MS, MOST_PER_MS = 2e4, 3e9  # multiplications: of a microcontroller, a server's GPU
+LEAST_PER_MS, MOST_PER_MS = 1e5, 3e9  # multiplications that any device makes of this network
+USUAL_PER_MS = 1e6, 5e8  # of a small board's CPU, of a desktop's GPU
 Entry = dict[str, float]
 
 
@@ -73,14 +75,25 @@ def _read(file: Path) -> dict[str, Entry]:
 
 
 def _check_unit(file: Path, means: Mapping[str, float]) -> None:
-    """InputError where times can only be of another unit than ms, by the middle block."""
+    """InputError where times can only be of another unit than ms, by the middle block.
+
+    A warning where they may be: of a fast device in us, of a slow one in s.
+    """
     rates = [_macs(key) / max(mean, 1e-12) for key, mean in means.items() if _macs(key)]
-    rate = statistics.median(rates) if rates else LEAST_PER_MS
+    if not rates:
+        return
+    rate, (low, high) = statistics.median(rates), USUAL_PER_MS
+    words = f"{file}: the middle block makes {rate:.2g} multiplications in a ms, which"
+    unit = "seconds" if rate > high else "microseconds"
     if not LEAST_PER_MS <= rate <= MOST_PER_MS:
         raise InputError(
-            f"{file}: the middle block makes {rate:.2g} multiplications in a ms, which no device "
-            f"does ({LEAST_PER_MS:g} to {MOST_PER_MS:g}); `mean` is in ms, it looks like "
-            + ("seconds" if rate > MOST_PER_MS else "microseconds")
+            f"{words} no device does ({LEAST_PER_MS:g} to {MOST_PER_MS:g}); `mean` is in ms, it "
+            f"looks like {unit}"
+        )
+    if not low <= rate <= high:
+        warnings.warn(
+            f"{words} few devices do ({low:g} to {high:g}); `mean` is in ms: is it in {unit}?",
+            stacklevel=2,
         )
 
 

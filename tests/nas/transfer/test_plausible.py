@@ -197,6 +197,19 @@ def test_a_row_500_times_off_changes_nothing() -> None:
     assert costs(genes, every)[0] == pytest.approx(whole(genes, every)[0])
 
 
+@pytest.mark.parametrize("clock", [0, 1, 2])
+def test_a_board_that_was_throttled_for_half_of_a_clock(clock: int) -> None:
+    """No row is slower than at a slower clock, and none is far off a fit to all."""
+    at = np.flatnonzero(ROWS["gpu_mhz"] == sorted(set(ROWS["gpu_mhz"]))[clock])
+    slow = ROWS.index.isin(at[::2])
+    frame = changed(latency_ms=lambda r: r["latency_ms"].where(~slow, 1.4 * r["latency_ms"]))
+    rows, said = checked(frame)
+    lines = ", ".join(str(i + 2) for i in at[::2])
+    assert f"lines {lines}: slower than the other rows of their clock" in said[-1]
+    fitted = target_costs(SPACE, DEVICE, PROXY, rows.reset_index(drop=True))
+    assert sorted(fitted.doubtful) == at[::2].tolist()
+
+
 def test_rows_that_contradict_each_other_are_named() -> None:
     frame = ROWS.copy()
     same = frame[(frame["subnet"] == frame["subnet"][0]) & (frame["heads"] == frame["heads"][0])]
