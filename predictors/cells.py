@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from search_spaces import InputError, Space, harmless
 
 MOST = 1e9  # of a whole number: levels, batches and runs are counted
 LONGEST = 300  # characters of what was found in a message
+Hint = Callable[[str, Sequence[str]], str]
 
 
 class LacksError(TableError):
@@ -23,11 +24,12 @@ def read_cells(
     path: Path,
     required: Iterable[str],
     convert: Callable[[pd.DataFrame, Path], pd.DataFrame] | None = None,
+    hint: Hint | None = None,
 ) -> pd.DataFrame:
     """All cells of a CSV or Parquet file as text; the index holds 1-based line (row) numbers.
 
     `required` names columns; `a or b` means that one of them is enough. `convert` may make them of
-    others. Empty cells are "".
+    others, `hint` says of one that is missing which may be meant. Empty cells are "".
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist or is no file"
@@ -39,14 +41,23 @@ def read_cells(
     missing = [c for c in required if not cells.columns.isin(c.split(" or ")).any()]
     if missing:
         found = " ".join(", ".join(map(str, cells.columns)).split())
-        turned = set(missing) & set(cells.iloc[:, 0]) if len(cells) else ()
         raise LacksError(
             f"{path} lacks the column(s) {', '.join(missing)}; found {found[:LONGEST]}"
-            + ("; its columns are in lines: transpose it" if turned else "")
+            + _why_missing(cells, missing, hint)
         )
     if cells.empty:
         raise TableError(f"{path} has a header but no rows")
     return cells
+
+
+def _why_missing(cells: pd.DataFrame, missing: list[str], hint: Hint | None) -> str:
+    names = list(map(str, cells.columns))
+    if len(cells) and set(missing) & set(cells.iloc[:, 0]):
+        return "; its columns are in lines: transpose it"
+    if len(names) == 1 and any(name in names[0] for name in missing):
+        return "; separate columns by commas"
+    words = filter(None, (hint(name, names) for name in missing)) if hint else ()
+    return "".join(f"; {one}" for one in words)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -29,9 +29,14 @@ FOREIGN = {  # how a file begins that is no text
     b"%PDF": "a PDF",
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself (`git lfs pull`)",
 }
-ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+ENCODINGS = {
+    **{b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32"},
+    **{b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"},
+}
+END_OF_TEXT = "\x1a"  # Ctrl-Z, which old programs of Windows write
 NUMBER = re.compile(r"[+-]?\d+,(\d+)([eE][+-]?\d+)?")  # with a decimal comma, or with a thousands'
-EXCEL_SAYS = re.compile(r"sep=([,;|\t])")  # a first line that tells Excel the separator
+EXCEL_TEXT = re.compile(r'^="([^"]*)"$')  # a text that Excel shall not take for a date
+EXCEL_SAYS = re.compile(r"(?i)sep=([,;|\t])")  # a first line that tells Excel the separator
 
 
 class TableError(InputError):
@@ -52,7 +57,7 @@ def csv_rows(path: Path) -> dict[int, list[str]]:
     header = None
     try:
         for row in reader:
-            cells = [as_meant(cell.strip()) for cell in row]
+            cells = [as_meant(EXCEL_TEXT.sub(r"\1", cell.strip())) for cell in row]
             if _is_remark(row) or not any(cells) or cells == header:
                 continue
             header = header or cells
@@ -72,6 +77,8 @@ def _text(path: Path) -> str:
         if data.startswith(start):
             raise TableError(f"{path} is {what}")
     encoding = next((name for mark, name in ENCODINGS.items() if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        encoding = _without_mark(data)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -80,13 +87,24 @@ def _text(path: Path) -> str:
         raise TableError(
             f"{path} line {line} is no CSV text in UTF-8: {found}; save it as `CSV UTF-8`"
         ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise TableError(f"{path} line {line} is no CSV text: a zero byte; save it as `CSV UTF-8`")
     if text.lstrip()[:1] in ("{", "[", "<"):
         raise TableError(f"{path} is JSON, HTML or XML; write the table as CSV")
-    return text
+    return text.rstrip(END_OF_TEXT)
+
+
+def _without_mark(data: bytes) -> str:
+    """The encoding of text with zero bytes: UTF-16 where every second byte is one."""
+    for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(data) % 2 == 0 and not any(data[start::2]) and all(data[1 - start :: 2]):
+            return name
+    return "utf-8"
 
 
 def _is_remark(row: list[str]) -> bool:
-    excels = row[:1] and row[0].startswith("sep=") and not any(row[1:])
+    excels = row[:1] and row[0].lower().startswith("sep=") and not any(row[1:])
     return bool(excels or (row and row[0].startswith("#")))
 
 

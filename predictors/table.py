@@ -16,7 +16,7 @@ from predictors.cells import (
     whole_numbers,
 )
 from predictors.dialect import TableError
-from predictors.units import in_our_units
+from predictors.units import in_our_units, like
 from search_spaces import (
     ROW_CLOCKS,
     ROW_POSITIVE,
@@ -41,7 +41,7 @@ def read_rows(path: Path | str, space: Space, *, lines: bool = False) -> pd.Data
     `lines` these numbers stay in the index.
     """
     path = Path(path)
-    rows = read_cells(path, ROW_REQUIRED, in_our_units)
+    rows = read_cells(path, ROW_REQUIRED, in_our_units, like)
     _check_space(rows, space, path)
     for line in rows.index[rows["device"] == ""]:
         raise TableError(f"{place(path, rows, line)}: device must be a name, got an empty cell")

@@ -7,7 +7,8 @@ guessed nowhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -28,12 +29,19 @@ def _scaled(stem: str, ours: str, factors: dict[str, float]) -> dict[str, Conver
     return {f"{stem}_{unit}": _times(f) for unit, f in factors.items() if unit != ours}
 
 
-TIMES = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "sec": 1e3, "seconds": 1e3}
-ENERGIES = {"nj": 1e-6, "uj": 1e-3, "mj": 1.0, "j": 1e3, "kj": 1e6, "mwh": 3.6e3, "wh": 3.6e6}
+TIMES = {
+    **{"ns": 1e-6, "nsec": 1e-6, "nanoseconds": 1e-6, "us": 1e-3, "usec": 1e-3},
+    **{"microseconds": 1e-3, "ms": 1.0, "msec": 1.0, "milliseconds": 1.0},
+    **{"s": 1e3, "sec": 1e3, "seconds": 1e3},
+}
+ENERGIES = {
+    **{"nj": 1e-6, "uj": 1e-3, "microjoules": 1e-3, "mj": 1.0, "mws": 1.0, "millijoules": 1.0},
+    **{"j": 1e3, "ws": 1e3, "joules": 1e3, "kj": 1e6, "mwh": 3.6e3, "wh": 3.6e6},
+}
 CLOCKS = {"hz": 1e-6, "khz": 1e-3, "mhz": 1.0, "ghz": 1e3}
-POWERS = {"uw": 1e-6, "mw": 1e-3, "w": 1.0, "kw": 1e3}
+POWERS = {"uw": 1e-6, "mw": 1e-3, "milliwatts": 1e-3, "w": 1.0, "watts": 1.0, "kw": 1e3}
 OTHERS: dict[str, dict[str, Convert]] = {
-    **{f"{name}_ms": _scaled(name, "ms", TIMES) for name in ("latency", "latency_p95")},
+    **{f"{name}_ms": _scaled(name, "ms", TIMES) for name in ("latency", "latency_p95", "decision")},
     "energy_mj": _scaled("energy", "mj", ENERGIES),
     "power_w": _scaled("power", "w", POWERS),
     **{f"{part}_mhz": _scaled(part, "mhz", CLOCKS) for part in ("gpu", "cpu", "emc")},
@@ -45,6 +53,18 @@ OTHERS: dict[str, dict[str, Convert]] = {
 }
 SIGNS = {"µ": "u", "μ": "u", "%": " pct", "percent": "pct", "top-1": "top1", "top 1": "top1"}
 SIGNS |= {"top_1": "top1", "accuracy": "acc"}
+LIKE = {  # words in the name of a column that may be meant
+    "latency_ms": "latency|time|duration|delay|fps|throughput",
+    "energy_mj": "energy|power|consumption",
+    "gpu_mhz": "freq|clock|gpu",
+    "top1_error_pct": "acc|error|err|top1",
+}
+EXAMPLES = {
+    "latency_ms": ("latency_us", "latency_s"),
+    "energy_mj": ("energy_j", "power_w"),
+    "gpu_mhz": ("gpu_ghz", "gpu_hz"),
+    "top1_error_pct": ("top1_acc_pct", "top1_error"),
+}
 MAY_BE_ZERO = ("top1_error_pct",)
 NAMES = {*Row.__annotations__, *OTHERS, *(name for others in OTHERS.values() for name in others)}
 NAMES -= {"source", "notes"}  # words that a column of the user's own may have
@@ -57,6 +77,7 @@ def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     for one figure, or a cell that is no number.
     """
     cells = _named(cells, path)
+    given = list(map(str, cells.columns))
     for ours, others in OTHERS.items():
         found = [name for name in (ours, *others) if name in cells]
         if len(found) > 1:
@@ -69,7 +90,24 @@ def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
         power = _column(cells, "power_w", path, positive=True)
         latency = _column(cells, "latency_ms", path, positive=True)
         cells["energy_mj"] = _text(power * latency)
+    rows = "latency_ms" in cells and "energy_mj" not in cells
+    if rows and (unread := like("energy_mj", given)):
+        warnings.warn(f"{path}: {unread}; the rows have no energy", stacklevel=2)
     return cells
+
+
+def like(ours: str, columns: Sequence[str]) -> str:
+    """Which of `columns` may be the one that a table lacks, and how to name it; "" for none."""
+    ours = ours.split(" or ")[0]
+    found = [
+        name
+        for name in columns
+        if name not in NAMES and re.search(rf"(^|_)({LIKE.get(ours, '$.')})", _spelled(name))
+    ]
+    if not found:
+        return ""
+    units = ", ".join([ours, *EXAMPLES[ours]])
+    return f"column {found[0]!r} is not read: what is it, in which unit? Name it {units}"
 
 
 def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -77,6 +115,9 @@ def _named(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     renamed: dict[str, str] = {}
     for name in map(str, cells.columns):
         spelled = _spelled(name)
+        base = re.sub(r"\.\d+$", "", name)  # as pandas names the second of two columns
+        if base != name and base in NAMES and base in cells:
+            raise TableError(f"{path} has two columns for {base}, one is {name!r}; keep one")
         if spelled != name and spelled in NAMES:
             if spelled in [*cells.columns, *renamed.values()]:
                 raise TableError(f"{path} has two columns for {spelled}, one is {name!r}; keep one")

@@ -14,6 +14,7 @@ from predictors import TableError
 from search_spaces import Floats
 
 SAME_CLOCK = 0.01
+OTHER_UNIT = 30.0  # times beyond a board's clocks: no clock of it that we do not know
 OTHER_CLOCKS = {1e-3: "GHz", 1e3: "kHz", 1e6: "Hz"}  # how a clock of 1 MHz is then written
 Say = Callable[[str], None]
 
@@ -23,6 +24,8 @@ def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) 
 
     A clock within half a step is set to the board's, and `say` is told.
     """
+    if isinstance(device, AnalyticDevice):
+        _check_others(path, rows, device)
     column = "gpu_mhz" if device.levels[0].gpu_mhz is not None else "cpu_mhz"
     if column not in rows:
         return rows
@@ -47,6 +50,18 @@ def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) 
         shown = ", ".join(dict.fromkeys(moved))
         say(f"{path}: {column} is set to the board's own clocks: {shown[:200]}")
     return rows.assign(**{column: found})
+
+
+def _check_others(path: Path, rows: pd.DataFrame, device: AnalyticDevice) -> None:
+    """TableError where a clock beside the level's can only be in another unit."""
+    for column in ("gpu_mhz", "cpu_mhz", "emc_mhz"):
+        table = np.array(getattr(device.profile, column), dtype=float)
+        if column not in rows or not len(table):
+            continue
+        for line, mhz in rows[column].dropna().items():
+            if not table.min() / OTHER_UNIT < mhz < table.max() * OTHER_UNIT:
+                found = _strange(mhz, table, device.name)
+                raise TableError(f"{path} line {line}: {column} {found}")
 
 
 def _within_half_a_step(table: Floats, near: int, mhz: float) -> bool:

@@ -55,6 +55,7 @@ def check_rows(
         rows = with_board_clocks(path, rows, device, say)
     known = known_of(rows, space, device)
     _check_latency(path, rows, known, say)
+    _check_times(path, rows)
     _check_power(path, rows, known, say)
     clock = rows["clock_mhz"] if device is None else with_clock(rows, device.levels)["clock_mhz"]
     _say_contradictions(path, rows.assign(clock_mhz=clock), known, say)
@@ -126,6 +127,19 @@ def _check_latency(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> No
         raise TableError(f"{words}{_likely(ratio, OTHER_TIMES)}")
     if not 1 / WARNED < ratio < WARNED:
         say(f"{words}: {max(ratio, 1 / ratio):.1f} times off{_of_batch(rows, ratio)}")
+
+
+def _check_times(path: Path, rows: pd.DataFrame) -> None:
+    """TableError where another time of most rows can only be in another unit than their latency."""
+    for column, low, high in (("latency_p95_ms", 0.2, 50.0), ("decision_ms", 0.0, 10.0)):
+        if column not in rows:
+            continue
+        ratio = (pd.to_numeric(rows[column], errors="coerce") / rows["latency_ms"]).dropna()
+        if len(ratio) and not low <= ratio.median() <= high:
+            raise TableError(
+                f"{path}: {column} is {ratio.median():.3g} times latency_ms in the middle row; one "
+                "of the two is in another unit"
+            )
 
 
 def _of_batch(rows: pd.DataFrame, ratio: float) -> str:

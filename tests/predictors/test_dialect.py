@@ -31,10 +31,12 @@ PLAIN = pd.DataFrame(
     }
 )
 SPELLED = {
-    "latency_ms": ("latency_ms", "Latency (ms)", "LATENCY_MS", "Latency [ms]"),
-    "energy_mj": ("energy_mj", "Energy mJ", "energy-mj"),
+    "latency_ms": ("latency_ms", "Latency (ms)", "LATENCY_MS", "latency_msec"),
+    "energy_mj": ("energy_mj", "Energy mJ", "energy-mj", "energy_millijoules", "energy (mWs)"),
     "gpu_mhz": ("gpu_mhz", "GPU MHz"),
 }
+
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
 
 
 def read(data: bytes) -> pd.DataFrame:
@@ -64,9 +66,11 @@ def as_others_write(draw: Callable) -> bytes:
     for at in draw(st.lists(st.integers(0, len(lines)), max_size=2)):
         lines.insert(at, draw(st.sampled_from(["", "# fan off", "#"])))
     if draw(st.booleans()):
-        lines.insert(0, f"sep={separator}")
-    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    return end.join(lines).encode(draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"])))
+        lines.insert(0, f"{draw(st.sampled_from(['sep', 'SEP']))}={separator}")
+    ends = draw(st.sampled_from([["\n"], ["\r\n"], ["\r"], ["\r\n", "\n"]]))
+    text = "".join(line + end for line, end in zip(lines, ends * len(lines), strict=False))
+    text += draw(st.sampled_from(["", "\x1a"]))
+    return text.encode(draw(st.sampled_from(ENCODINGS)))
 
 
 @given(as_others_write())
@@ -89,6 +93,18 @@ def test_a_unit_behind_the_figure_is_that_of_the_column(unit: tuple, blank: bool
     if name != "ms":
         with pytest.raises(TableError, match=f"line 2: latency_ms must be .*{name}'"):
             read(PLAIN.assign(latency_ms=cells).to_csv(index=False).encode())
+
+
+@pytest.mark.parametrize("name", ["energy", "Power", "power consumption"])
+def test_energy_without_a_unit_is_said(name: str) -> None:
+    with pytest.warns(UserWarning, match=rf"column '{name}' is not read: .* rows have no energy"):
+        rows = read(PLAIN.rename(columns={"energy_mj": name}).to_csv(index=False).encode())
+    assert "energy_mj" not in rows
+
+
+def test_a_text_that_excel_shall_not_take_for_a_date() -> None:
+    rows = read(PLAIN.assign(heads='="0+1"').to_csv(index=False).encode())
+    assert rows["heads"].tolist() == ["0+1"] * 4
 
 
 def test_one_head_alone_is_a_number_to_pandas() -> None:
@@ -128,6 +144,11 @@ def _zipped(data: bytes) -> bytes:
         (lambda data: data.replace(b"energy_mj", b"Latency (ms)"), "two columns for latency_ms"),
         (lambda data: data.replace(b"0.4351", b"N/A"), "line 2: latency_ms must be .* 'N/A'"),
         (lambda data: data.replace(b"0.4351", b"inf"), "line 2: latency_ms must be .* 'inf'"),
+        (lambda data: data.replace(b"energy_mj", b"latency_ms.1"), "two columns for latency_ms"),
+        (lambda data: data.replace(b",", b" "), "; separate columns by commas"),
+        (lambda data: data.replace(b"latency_ms", b"Time (ms)"), r"column 'Time \(ms\)' is not re"),
+        (lambda data: data.replace(b"latency_ms", b"fps"), "'fps' is not read: what is it, in wh"),
+        (lambda data: data + b"\0", "line 6 is no CSV text: a zero byte"),
     ],
 )
 def test_what_is_no_such_table_is_named(change: Callable, message: str) -> None:

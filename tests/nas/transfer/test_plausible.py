@@ -249,6 +249,10 @@ def test_some_rows_in_another_unit_are_named_by_line(
         ({"power_w": 1e3 * ROWS["energy_mj"] / ROWS["latency_ms"]}, "lines 2, 3, .*power_w says"),
         ({"level": 14 - ROWS["level"]}, "slower at every faster clock; level 0 is the slowest"),
         ({"level": ROWS["level"] + 1}, "line 10: level 15; .* are they counted from 1"),
+        ({"cpu_mhz": 1190400.0}, "line 2: cpu_mhz is 1190400; .* it looks like kHz; write MHz"),
+        ({"emc_mhz": 1.866}, "line 2: emc_mhz is 1.866; .* it looks like GHz; write MHz"),
+        ({"latency_p95_ms": ROWS["latency_ms"] / 1e3}, "latency_p95_ms is 0.001 times latency_ms"),
+        ({"decision_ms": 1e2}, "decision_ms is .* times latency_ms in the middle row"),
     ],
 )
 def test_rows_that_cannot_be_of_one_board_are_refused(change: dict, message: str) -> None:
