@@ -35,6 +35,7 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "zoo": {"files", "pareto"},
     "devices": {"board", "called", "onnx"},
     "remote": {"devices", "onnx"},
+    "operating": {"devices", "pareto"},
     "transfer": {"devices", "files", "pareto"},
     "measure": {"called", "cluster", "devices", "files", "pareto", "remote"},
     "report": {"files", "pareto", "runtime"},

@@ -14,6 +14,7 @@ from nas.cli.slow import SlowCommand
 from nas.cli.supernet_calibrate import calibrate
 from nas.cli.supernet_data import data as describe_data
 from nas.cli.supernet_import import import_
+from nas.cli.supernet_points import points
 from nas.cli.supernet_train import train
 
 supernet = typer.Typer(
@@ -26,6 +27,7 @@ supernet.command(cls=SlowCommand)(train)
 supernet.command("import", cls=SlowCommand)(import_)
 supernet.command(cls=SlowCommand)(calibrate)
 supernet.command("data", cls=SlowCommand)(describe_data)
+supernet.command(cls=SlowCommand)(points)
 
 TELL_S = 60.0  # between two lines of progress where there is no terminal
 

@@ -66,8 +66,7 @@ def train(
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
     from supernets import bf16_pays, check_kind
-    from supernets.pruning import RatioSettings, train_all_in_one
-    from supernets.pruning.groups import train_groups
+    from supernets.pruning import RatioSettings, train_all_in_one, train_groups
     from supernets.training import TrainSettings, parse_settings
     from supernets.training import train as train_all
 
@@ -116,7 +115,7 @@ def train(
 def _grouped(shape: str, groups: int, dataset: Any, start: str | None) -> Any:
     """The space of `groups` groups for these images."""
     from search_spaces import GroupSpace, InputError, get_space
-    from supernets.pruning.groups import check_groupable
+    from supernets.pruning import check_groupable
 
     if start is not None:
         raise InputError("`start` gives whole networks; groups begin anew: leave it out")

@@ -84,13 +84,13 @@ class AnalyticDevice:
         self.batch = batch
         mode = profile.mode(power_mode)
         self.power_mode, self.threads = mode.name, min(self.runtime.threads, mode.cores)
-        self.levels = profile.levels(power_mode, self.processor)
+        self.levels = profile.levels(power_mode, self.processor, self.runtime.cluster)
         self.decision_ms = profile.decision_ms
 
     @property
     def settings(self) -> list[DvfsLevel]:
         """Every setting of all clocks that the power mode allows, each with its level's number."""
-        return self.profile.settings(self.power_mode, self.processor)
+        return self.profile.settings(self.power_mode, self.processor, self.runtime.cluster)
 
     def at(self, settings: Sequence[DvfsLevel]) -> AnalyticDevice:
         """The same device with `settings` for its levels: costs `(n, settings)`."""
@@ -145,7 +145,8 @@ class AnalyticDevice:
 
     @property
     def _unit(self) -> Unit:
-        unit: Unit = getattr(self.profile, self.processor)
+        unit = self.profile.unit(self.runtime)
+        assert unit is not None  # the profile was checked
         return unit
 
     def _clocks(self) -> Floats:

@@ -52,8 +52,11 @@ def _clock_faults(profile: Profile) -> Iterator[str]:
 
 def _backend_faults(profile: Profile) -> Iterator[str]:
     for name, backend in profile.backends.items():
-        unit = getattr(profile, backend.processor)
-        if unit is None:
+        unit = profile.unit(backend)
+        if backend.cluster and (unit is None or f"{backend.cluster}_mhz" not in profile.clusters):
+            clocks = f"clusters.{backend.cluster}_mhz"
+            yield f"backends.{name} needs [cores.{backend.cluster}] and {clocks}"
+        elif unit is None:
             yield f"backends.{name} runs on a {backend.processor}; add [gpu]"
         elif lacking := set(backend.precision) - set(unit.peak):
             yield f"backends.{name}: {backend.processor}.peak lacks {min(lacking)}"

@@ -13,7 +13,14 @@ from nas.devices.units import unit
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-FREE = ("backends", "sysfs", "clusters", "at")  # tables whose keys a profile chooses
+FREE = (
+    "backends",
+    "sysfs",
+    "clusters",
+    "cores",
+    "rail_w",
+    "at",
+)  # tables whose keys a profile chooses
 SHOWN = 3  # entries of a list in an example
 RULES = {  # by the kind of fault; the library's own words for others
     "missing": "is missing: add it",

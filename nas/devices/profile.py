@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PrivateAttr, model_validator
 
 from nas.devices.checks import profile_faults
 from nas.devices.names import NAME, meant
@@ -32,7 +32,14 @@ from nas.devices.tables import (
 from search_spaces import DvfsLevel, InputError
 
 PARTS = ("gpu", "cpu", "memory", "power")  # tables with one figure on each line
-WHOLE = ("modes", "clusters", "rails", "sysfs", "thermal")  # tables that count as one figure
+WHOLE = (
+    "modes",
+    "clusters",
+    "rail_w",
+    "rails",
+    "sysfs",
+    "thermal",
+)  # tables that count as one figure
 
 
 def _plain(name: str) -> str:
@@ -61,9 +68,11 @@ class Profile(Part):
     gpu: Unit | None = None
     cpu: Unit
     clusters: dict[str, Clocks] = Field(default_factory=dict)
+    cores: dict[str, Unit] = Field(default_factory=dict)
     memory: Memory
     power: Power
     backends: dict[str, Backend] = Field(min_length=1)
+    rail_w: dict[str, PositiveFloat] = Field(default_factory=dict)
     rails: Rails | None = None
     sysfs: dict[str, Sysfs] = Field(default_factory=dict)
     thermal: Thermal | None = None
@@ -90,6 +99,7 @@ class Profile(Part):
         names = (*CLOCKS, "decision_ms")
         found = {name: getattr(self, name) for name in names if getattr(self, name) != ()}
         tables = {part: getattr(self, part) for part in PARTS if getattr(self, part)}
+        tables |= {f"cores.{name}": unit for name, unit in self.cores.items()}
         tables |= {f"backends.{name}": backend for name, backend in self.backends.items()}
         for table, part in tables.items():
             found |= _values(table, part)
@@ -129,23 +139,44 @@ class Profile(Part):
             f"{meant(wanted, known)}"
         )
 
+    def unit(self, backend: Backend) -> Unit | None:
+        """What `backend` runs on."""
+        unit: Unit | None = getattr(self, backend.processor)
+        return self.cores.get(backend.cluster) if backend.cluster else unit
+
+    def on_rails(self) -> Profile:
+        """The same device with the power of its processors' rails alone, where they are known.
+
+        `rail_w` is what each of them draws at rest: no regulators, fan and storage as in `base_w`.
+        """
+        rails = sum(self.rail_w.values())
+        power = self.power.model_copy(update={"base_w": rails} if rails else {})
+        return self.model_copy(update={"power": power})
+
     def levels(
-        self, power_mode: str | None = None, processor: Processor | None = None
+        self,
+        power_mode: str | None = None,
+        processor: Processor | None = None,
+        cluster: str | None = None,
     ) -> list[DvfsLevel]:
         """The DVFS levels of a mode: each allowed clock, the others at the mode's maximum."""
         mode = self.mode(power_mode)
         gpu = allowed(self.gpu_mhz, mode.gpu_max_mhz)
-        cpu = allowed(self.cpu_mhz, mode.cpu_max_mhz)
+        clocks = self.clusters[f"{cluster}_mhz"] if cluster else self.cpu_mhz
+        cpu = allowed(clocks, mode.cpu_max_mhz)
         emc = _top(allowed(self.emc_mhz, mode.emc_max_mhz))
         if (processor or self.processor) == "cpu":
             return [DvfsLevel(i, None, f, emc, mode.name) for i, f in enumerate(cpu)]
         return [DvfsLevel(i, f, _top(cpu), emc, mode.name) for i, f in enumerate(gpu)]
 
     def settings(
-        self, power_mode: str | None = None, processor: Processor | None = None
+        self,
+        power_mode: str | None = None,
+        processor: Processor | None = None,
+        cluster: str | None = None,
     ) -> list[DvfsLevel]:
         """Every level with every other clock that the mode allows; the levels themselves first."""
-        levels, mode = self.levels(power_mode, processor), self.mode(power_mode)
+        levels, mode = self.levels(power_mode, processor, cluster), self.mode(power_mode)
         cpu = allowed(self.cpu_mhz, mode.cpu_max_mhz)
         emc: list[float | None] = [*allowed(self.emc_mhz, mode.emc_max_mhz)] or [None]
         others = [

@@ -110,9 +110,11 @@ class Backend(Part):
 
     `start_us` of every kernel holds at `start_mhz` of the processor, `dispatch_us` at
     `dispatch_mhz` of the CPU that issues kernels to a GPU; `transfer_us` is once per inference.
+    `cluster` names a second kind of CPU cores: a table of `cores`, with its clocks in `clusters`.
     """
 
     processor: Processor
+    cluster: str | None = None
     threads: PositiveInt = 1
     parallel: float = Field(default=1, ge=0, le=1)
     efficiency: Efficiency

@@ -2,6 +2,7 @@
 
 from supernets.pruning.all_in_one import RatioSettings, train_all_in_one
 from supernets.pruning.blocks import METHODS, block_mask, retained, select_blocks
+from supernets.pruning.groups import check_groupable, train_groups
 from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
 from supernets.pruning.network import prunable, select_network
 from supernets.pruning.training import WEIGHTS, PruningRun, top1
@@ -15,10 +16,12 @@ __all__ = [
     "PruningRun",
     "RatioSettings",
     "block_mask",
+    "check_groupable",
     "prunable",
     "retained",
     "select_blocks",
     "select_network",
     "top1",
     "train_all_in_one",
+    "train_groups",
 ]
