@@ -51,6 +51,9 @@ class Quota:
     def read(self) -> int:
         return self.level
 
+    def foreign(self) -> bool:
+        return False
+
     def take_back(self) -> None:
         """Nobody else sets it."""
 

@@ -89,7 +89,7 @@ def govern(
     from nas.board.control.sysfs import BoardError
     from nas.runtime.manifest import ManifestError
     from nas.runtime.policies import Demands
-    from nas.start.govern import one_each
+    from nas.start.govern import check_positive, one_each
     from search_spaces import InputError
 
     folders = manifest or []
@@ -98,6 +98,13 @@ def govern(
     if not 0 <= seconds < float("inf"):
         raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
     try:
+        check_positive(
+            target_ms=target_ms or [],
+            floor_error_pct=floor_error_pct or [],
+            power_w=[power_w],
+            energy_mj=[energy_mj],
+            temperature_c=[temperature_c],
+        )
         n = max(len(folders), 1)
         targets = one_each("target_ms", target_ms or [0.0], n)
         floors = one_each("floor_error_pct", floor_error_pct or [0.0], n)

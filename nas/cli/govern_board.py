@@ -14,7 +14,7 @@ from nas.runtime import Manifest, read_manifest
 from nas.runtime.files import plain_size
 from nas.runtime.live import Live
 from nas.runtime.policies import Demands
-from nas.start.govern import Governed, Load, govern_frames, one_each
+from nas.start.govern import Governed, Load, check_positive, govern_frames, one_each
 from search_spaces import InputError
 
 MAX_IMAGES = 1 << 32  # bytes; mapped, not read
@@ -54,11 +54,7 @@ def govern_board(
     periods = one_each("period_ms", running.period_ms, n)
     sizes = one_each("n_images", running.n_images, n)
     images = one_each("images", running.images or [None], n)
-    memory = [] if running.memory_mb is None else [running.memory_mb]
-    for name, values in (("period_ms", periods), ("n_images", sizes), ("memory_mb", memory)):
-        for value in values:
-            if not 0 < value < float("inf"):
-                raise InputError(f"`{name}` must be positive, got {value:g}")
+    check_positive(period_ms=periods, n_images=sizes, memory_mb=[running.memory_mb])
     models = []
     for i, folder in enumerate(folders):
         manifest = read_manifest(str(folder))

@@ -67,6 +67,11 @@ def simulate_governor(
     models = build(scenario, table, answered, error, seconds, asked.seed)
     if asked.arrivals is not None:
         at_ms, n = read_arrivals(str(asked.arrivals))
+        if at_ms[0] >= 1e3 * seconds:
+            raise InputError(
+                f"{asked.arrivals}: the first arrival is at {at_ms[0]:g} ms, and the run ends "
+                f"after {seconds:g} s; give more `seconds`"
+            )
         rng = np.random.default_rng(asked.seed)
         models = [models[0]._replace(frames=drawn(at_ms, n, answered[0].shape[1], rng))]
     models = [m._replace(demands=[(at, _own(d, demands)) for at, d in m.demands]) for m in models]

@@ -10,6 +10,7 @@ from .files import plain_size
 from .manifest import ManifestError
 
 MAX_BYTES = 1 << 25  # two million arrivals
+MAX_IMAGES = 10**8
 
 
 class Frames(NamedTuple):
@@ -59,6 +60,8 @@ def read_arrivals(path: str) -> tuple[np.ndarray, np.ndarray]:
         raise ManifestError(
             f"{path} is no trace of arrivals ({error}); expected `ms,images` lines"
         ) from None
+    if not np.isfinite(at_ms).all() or (at_ms < 0).any():
+        raise ManifestError(f"{path}: times must be 0 or more and finite, in milliseconds")
     back = np.flatnonzero(np.diff(at_ms) < 0)
     if len(back):
         i = int(back[0])
@@ -68,6 +71,8 @@ def read_arrivals(path: str) -> tuple[np.ndarray, np.ndarray]:
         )
     if not len(at_ms) or n.min() < 1:
         raise ManifestError(f"{path} needs at least one arrival, each with at least one image")
+    if n.sum() > MAX_IMAGES:
+        raise ManifestError(f"{path} has {n.sum()} images, more than {MAX_IMAGES}")
     return at_ms, n
 
 

@@ -3,7 +3,9 @@
 What goes wrong has a stated answer and a counter:
   lost sensor      power is taken from the table, the last heat cap stays; asked again next period
   refused clock    the clock that the board runs at is reckoned with; asked again at the next frame
-  foreign writer   hands off the clocks for `HANDS_OFF_S`, subnets and exits go on; then again
+  foreign writer   noticed within a period; hands off the clocks for `HANDS_OFF_S`, subnets and
+                   exits go on; then again
+  lost state       said once, tried again every second
   throttling       no faster clock than the board runs at is planned with, until it cools
 """
 
@@ -31,6 +33,7 @@ class Clocks(Protocol):
 
     def set(self, level: int) -> str: ...
     def read(self) -> int: ...
+    def foreign(self) -> bool: ...
     def take_back(self) -> None: ...
 
 
@@ -72,7 +75,7 @@ class Live:
         self.governor, self.networks, self.clocks = governor, networks, clocks
         self.sensors, self.state, self.say = sensors, state, say
         self.metrics = Metrics([network.name for network in networks])
-        self.level, self.hands_off, self.slowed = clocks.level, -np.inf, False
+        self.level, self.hands_off, self._other = clocks.level, -np.inf, False
         self.waiting: list[Frame] = []
         self._ran: Frame | None = None
         self._seen_ms = self._took_ms = 0.0  # of images of `_ran` since the governor was told
@@ -179,9 +182,7 @@ class Live:
             self.clocks.take_back()
         said = self.clocks.set(level)
         if said == "foreign":
-            self.metrics.board["foreign_writer"] += 1
-            self.hands_off = self._now() + HANDS_OFF_S
-            self.level = self.clocks.read()
+            self._leave()
         elif said == "refused":
             self.metrics.board["refused_clock"] += 1
             self.level = self.clocks.read()
@@ -220,14 +221,29 @@ class Live:
         table, at = self.governor.models[frame.model].table, (frame.row, self.level)
         return float(table.mean_mj[at] / table.mean_ms[at])
 
+    def _leave(self) -> None:
+        """Another program moves the clocks: hands off, and reckon with what it does."""
+        self.metrics.board["foreign_writer"] += 1
+        self.hands_off = self._now() + HANDS_OFF_S
+        self.level = self.clocks.read()
+
     def _check_clock(self) -> None:
+        """The clock that the board really runs at counts, whatever was asked."""
         real = self.clocks.read()
-        slower = real < self.level
-        if slower and self.slowed:  # twice: no clock that is still on its way
-            self.metrics.board["throttled"] += 1
+        if self._now() < self.hands_off:
             self.level = real
-            self.governor.cap = min(self.governor.cap, max(real, 0))
-        self.slowed = slower
+            return
+        if self.hands_off == -np.inf and self.clocks.foreign():
+            self._leave()
+            return
+        other = real != self.level
+        if other and self._other:  # twice: no clock that is still on its way
+            slower = real < self.level
+            self.metrics.board["throttled" if slower else "refused_clock"] += 1
+            if slower:
+                self.governor.cap = min(self.governor.cap, max(real, 0))
+            self.level = real
+        self._other = other
 
     def _wait(self, due: float) -> None:
         since, gap_s = self._now(), max(m.gap_ms for m in self.governor.models) / 1e3
@@ -246,8 +262,14 @@ class Live:
 
     def _write(self) -> None:
         self._written = self._now()
-        if self.state:
+        if not self.state:
+            return
+        try:
             self.metrics.write(self.state)
+        except OSError as error:  # a full disk ends no governor
+            self.metrics.board["lost_state"] += 1
+            if self.metrics.board["lost_state"] == 1:
+                self.say(f"the state cannot be written: {error}")
 
     def _now(self) -> float:
         return time.monotonic() - self._begin

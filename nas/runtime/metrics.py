@@ -107,7 +107,7 @@ def _histogram(served: Served) -> list[str]:
 
 
 COUNTED = ("frames", "late_frames", "images")  # of every model
-FAULTS = ("lost_sensor", "refused_clock", "foreign_writer", "throttled")
+FAULTS = ("lost_sensor", "refused_clock", "foreign_writer", "throttled", "lost_state")
 
 
 def serve(metrics: Metrics, port: int) -> HTTPServer:

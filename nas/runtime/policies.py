@@ -72,5 +72,5 @@ def relaxed(table: CostTable, demands: Demands) -> list[tuple[np.ndarray, bool, 
 def unknown(what: str, name: str, known: list[str]) -> str:
     """One line that names the nearest of the known names."""
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown {what} {name!r}{hint} known: {', '.join(known)}"
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown {what} {name!r}; {hint}known: {', '.join(known)}"

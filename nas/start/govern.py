@@ -57,6 +57,7 @@ def govern_frames(
     `state` is the governor's JSON file, `port` serves Prometheus text if it is not 0, `memory_mb`
     bounds the prepared networks of all models together.
     """
+    _check_state(state)
     tables, device = _tables(models)
     kind, n_levels = device["processor"], tables[0].n_levels
     demands = [_checked(one, table) for one, table in zip(models, tables)]
@@ -77,7 +78,7 @@ def govern_frames(
             network.foresee(all_foreseen(governor, models[i].load.n_images, i))
             engine.sessions.settle()
         live = Live(governor, networks, clocks, sensors, state, say)
-        server = serve(live.metrics, port) if port else None
+        server = _served(live, port) if port else None
         say(f"governing {device['name']}: state in {state}; Ctrl-C ends it")
         try:
             live.run(merged(streams))
@@ -87,6 +88,14 @@ def govern_frames(
     for line in _told(live):
         say(line)
     return live
+
+
+def check_positive(**values: Sequence[Any]) -> None:
+    """ManifestError for what must be positive and finite; None is not asked."""
+    for name, given in values.items():
+        for value in given:
+            if value is not None and not 0 < value < float("inf"):
+                raise ManifestError(f"`{name}` must be positive and finite, got {value:g}")
 
 
 def one_each(name: str, values: Sequence[Any], n_models: int) -> list[Any]:
@@ -140,6 +149,22 @@ def _network(name: str, engine: Engine, table: CostTable) -> Network:
         lambda row: engine.prepare(ids[row]),
         lambda rows: engine.foresee([ids[row] for row in rows]),
     )
+
+
+def _check_state(path: str) -> None:
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not os.access(folder, os.W_OK):
+        raise ManifestError(
+            f"`state` {path} cannot be written: {folder} must be a folder that you may write to"
+        )
+
+
+def _served(live: Live, port: int) -> Any:
+    try:
+        return serve(live.metrics, port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "ports are 1 to 65535"
+        raise ManifestError(f"`port` {port} cannot be opened: {reason}; give another") from None
 
 
 def _told(live: Live) -> list[str]:

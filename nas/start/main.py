@@ -17,7 +17,7 @@ from nas.board.control.sysfs import BoardError, Sysfs
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from nas.runtime.policies import Demands
 from nas.start.benchmark import benchmark
-from nas.start.govern import Governed, Load, govern_frames, one_each
+from nas.start.govern import Governed, Load, check_positive, govern_frames, one_each
 from nas.start.images import fitted, read_image
 
 
@@ -88,7 +88,14 @@ def measure(manifest: Manifest, asked: Any) -> None:
 
 def govern(folders: Sequence[str], asked: Any) -> None:
     """Frames under the governor until Ctrl-C, or for `seconds`; one model or several."""
-    n = len(folders)
+    n, budgets = len(folders), (asked.power_w, asked.energy_mj, asked.temperature_c)
+    check_positive(
+        target_ms=asked.target_ms,
+        floor_error_pct=asked.floor_error_pct or [],
+        period_ms=asked.period_ms or [],
+        n_images=asked.n_images or [],
+        **dict(zip(("power_w", "energy_mj", "temperature_c"), ([value] for value in budgets))),
+    )
     targets, periods, sizes, floors = (
         one_each(name, getattr(asked, name) or [default], n)
         for name, default in (
@@ -98,13 +105,12 @@ def govern(folders: Sequence[str], asked: Any) -> None:
             ("floor_error_pct", 0.0),
         )
     )
-    if min(sizes) < 1 or not min(periods) > 0 or asked.seconds < 0:
-        raise ManifestError("`n_images` and `period_ms` must be positive, `seconds` not negative")
+    if not 0 <= asked.seconds < float("inf"):
+        raise ManifestError(f"`seconds` must be 0 or more, got {asked.seconds:g}")
     models = []
     for folder, target, floor, period, size in zip(folders, targets, floors, periods, sizes):
         manifest = read_manifest(folder)
-        demands = Demands(target, floor, asked.power_w, asked.energy_mj)
-        demands = demands._replace(temperature_c=asked.temperature_c, policy=asked.policy)
+        demands = Demands(target, floor, *budgets, asked.policy)
         load = Load(_frames(manifest, asked.images, size), size, period, asked.seconds)
         models.append(Governed(manifest, demands, load))
     govern_frames(

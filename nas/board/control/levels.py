@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Sequence
 
 from .clocks import Clock, Range, same
@@ -25,37 +26,48 @@ class LevelClock:
         self.clocks = [clock for clock in clocks.get(kind, []) if isinstance(clock, Range)]
         self.clocks = [clock for clock in self.clocks if self._reaches(clock, mhz[-1])]
         if not self.clocks:
-            raise BoardError(f"this board has no {kind} clock that reaches {mhz[-1]:g} MHz")
+            raise BoardError(
+                f"this board has no {kind} clock that reaches {mhz[-1]:g} MHz, as the table has: "
+                "it was made for another board"
+            )
         self.hz = [[clock.choose_hz(value) for clock in self.clocks] for value in mhz]
         self.level = len(mhz) - 1
         self._write(self.level)
 
     def set(self, level: int) -> str:
         """Ask for a level."""
-        if self._foreign():
-            return "foreign"
         try:
+            if self._limits() != self._wrote:
+                return "foreign"
             self._write(level)
         except BoardError:
             return "refused"
         return ""
 
+    def foreign(self) -> bool:
+        """Whether another program wrote the limits since; not where they cannot be read."""
+        try:
+            return self._limits() != self._wrote
+        except BoardError:
+            return False
+
     def take_back(self) -> None:
         """The limits as they are now are ours again."""
-        self._wrote = self._limits()
+        with contextlib.suppress(BoardError):
+            self._wrote = self._limits()
 
     def read(self) -> int:
-        """The level whose clock is nearest to what the board runs at now."""
-        now = self.clocks[0].hz()
+        """The level whose clock is nearest to what the board runs at now; else what was asked."""
+        try:
+            now = self.clocks[0].hz()
+        except BoardError:
+            return self.level
         return min(range(len(self.hz)), key=lambda level: abs(self.hz[level][0] - now))
 
     def _write(self, level: int) -> None:
         for clock, hz in zip(self.clocks, self.hz[level]):
             clock.pin(self.fast, hz)
         self.level, self._wrote = level, self._limits()
-
-    def _foreign(self) -> bool:
-        return self._limits() != self._wrote
 
     def _limits(self) -> list[str]:
         return [self.fs.read(path) for clock in self.clocks for path in (clock.low, clock.high)]

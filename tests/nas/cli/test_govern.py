@@ -124,11 +124,23 @@ def test_what_cannot_be_is_one_line(run: Path, more: list[str], words: list[str]
     refused(nas("govern", "--pareto", run / "pareto.json", *more), *words)
 
 
-def test_times_that_go_back_are_refused(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("10,1\n5,1\n", "times go back from 10 to 5 ms at arrival 2"),
+        ("nan,1\n", "times must be 0 or more and finite"),
+        ("-5,1\n", "times must be 0 or more and finite"),
+        ("90000,1\n", "the first arrival is at 90000 ms"),
+        ("5,900000000\n", "900000000 images"),
+    ],
+)
+def test_arrivals_that_cannot_be_are_refused(
+    run: Path, tmp_path: Path, lines: str, words: str
+) -> None:
     file = tmp_path / "arrivals.csv"
-    file.write_text("10,1\n5,1\n")
+    file.write_text(lines)
     done = nas("govern", "--pareto", run / "pareto.json", "--arrivals", file)
-    refused(done, "times go back from 10 to 5 ms at arrival 2")
+    refused(done, words)
 
 
 def test_a_manifest_without_costs_per_level_is_refused(board: Path, tmp_path: Path) -> None:
@@ -224,6 +236,10 @@ def test_a_target_nobody_meets_is_refused_before_a_clock_is_touched(
     common = "--manifest", board, "--root", root, "--quiet"
     refused(nas("govern", *common, "--target-ms", 0.001), "--target-ms 0.001", "the fastest")
     refused(nas("govern", *common, "--target-ms", 9, "--images", root / "x.npy"), "cannot read")
+    refused(nas("govern", *common, "--target-ms", 9, "--power-w", 0), "--power-w must be positive")
+    refused(nas("govern", *common, "--target-ms", 50, "--port", 70000), "--port 70000 cannot be")
+    none = root / "none" / "state.json"
+    refused(nas("govern", *common, "--target-ms", 50, "--state", none), "--state", "cannot be")
     assert state(root) == before
 
 

@@ -58,6 +58,9 @@ class Clocks:
     def read(self) -> int:
         return self.level if self.stuck_at is None else self.stuck_at
 
+    def foreign(self) -> bool:
+        return self.answer == "foreign"
+
     def take_back(self) -> None:
         self.taken += 1
         self.answer = ""
@@ -133,6 +136,27 @@ def test_hands_off_while_another_program_writes(monkeypatch: pytest.MonkeyPatch)
     made.run(every(0.1, [IMAGES] * 4))
     assert clocks.taken == 1
     assert len(clocks.asked) > asked
+
+
+def test_a_program_that_raises_the_clock_is_noticed_while_nothing_is_asked() -> None:
+    """The governor waits at a low clock and changes nothing; jetson_clocks goes to the top."""
+    clocks = Clocks()
+    made = live(clocks, Sensors())
+    made.run(every(0.1, [IMAGES] * 3))
+    low, asked = made.level, len(clocks.asked)
+    clocks.answer, clocks.stuck_at = "foreign", 3
+    made.run(every(0.1, [IMAGES] * 4))
+    assert (low < 3, made.level, len(clocks.asked)) == (True, 3, asked)
+    assert made.metrics.counters["foreign_writer"] == 1
+
+
+def test_a_clock_that_stays_up_is_reckoned_with() -> None:
+    clocks = Clocks()
+    made = live(clocks, Sensors())
+    clocks.stuck_at = 3
+    made.run(every(0.1, [IMAGES] * 8))
+    assert made.metrics.counters["refused_clock"] >= 1
+    assert made.metrics.counters["late_frames"] == 0
 
 
 def test_throttling_lowers_what_is_planned_with() -> None:

@@ -193,3 +193,17 @@ def test_sensors_answer_none_once_they_are_lost(tmp_path: Path) -> None:
         file.unlink()
     assert sensors.power_w() is None
     assert sensors.temperature_c() is None
+
+
+def test_a_clock_that_goes_away_ends_nothing(tmp_path: Path) -> None:
+    """A power mode took the cluster: what is asked is refused, and nobody else is blamed."""
+    fs = board(tmp_path)
+    with opened(fs, tmp_path) as journal:
+        levels = clock(fs, journal)
+        levels.set(5)
+        for name in ("min_freq", "max_freq", "cur_freq"):
+            (tmp_path / GPU.lstrip("/") / name).unlink()
+        assert levels.set(3) == "refused"
+        assert not levels.foreign()
+        levels.take_back()
+        assert levels.read() == 5
