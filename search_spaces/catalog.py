@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import InputError
@@ -15,10 +16,12 @@ from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
+from search_spaces.outside import json_object, read_tensor_header
 from search_spaces.ratios import ratio_space
 from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import Space
+from search_spaces.traced import TracedSpace
 
 GROUP = "nas.spaces"  # of entry points
 
@@ -35,6 +38,7 @@ _KINDS: dict[str, Callable[..., Space]] = {
     "groups": GroupSpace,
     MobileNetV3Space.kind: MobileNetV3Space,
     ResNet50Space.kind: ResNet50Space,
+    TracedSpace.kind: TracedSpace,
 }
 
 
@@ -81,6 +85,7 @@ def _installed(name: str) -> Callable[..., Space] | None:
 def get_space(space: str | Space) -> Space:
     """The space of a name, or an own `Space` as it is; InputError lists the nearest names.
 
+    The folder of a supernet, or its file of weights, stands for the space that is written there.
     `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
     `ofa-mobilenetv3-r224` is `ofa-mobilenetv3` for images of 224 pixels alone,
     `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel, and
@@ -90,6 +95,8 @@ def get_space(space: str | Space) -> Space:
         return space
     if make := _SPACES.get(space) or _installed(space):
         return make()
+    if path := _weights(space):
+        return _of_checkpoint(path)
     if images := re.fullmatch(r"resnet-(\d+)x\1x([13])-(\d+)", space):
         return resnet_for(*map(int, images.groups()))
     if images := re.fullmatch(r"([a-z]+)-g(\d+)-(\d+)x\3x([13])-(\d+)", space):
@@ -113,6 +120,23 @@ def get_space(space: str | Space) -> Space:
 
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(".") if number]
+
+
+def _weights(name: str) -> Path | None:
+    """The weights that a path means."""
+    paths = Path(name), Path(name) / "weights.safetensors"
+    return next((p for p in paths if p.suffix == ".safetensors" and p.is_file()), None)
+
+
+def _of_checkpoint(path: Path) -> Space:
+    try:
+        told = read_tensor_header(path).get("__metadata__", {})
+        metadata = json_object(told.get("json", "{}"), path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    if not isinstance(metadata.get("space"), dict):
+        raise InputError(f"{path} tells no space: it is no checkpoint of a supernet")
+    return space_from_dict(metadata["space"])
 
 
 def space_from_dict(values: Mapping[str, Any]) -> Space:

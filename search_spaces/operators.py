@@ -147,30 +147,38 @@ class OperatorBuilder:
         add: Map | None = None,
     ) -> Map:
         """A padded convolution, its batch norm and activation, and the map that is added."""
-        return self._slot("conv", x, channels, kernel, -(-x.side // stride), add)
+        return self.slot("conv", x, channels, kernel, -(-x.side // stride), add)
 
     def depthwise(self, x: Map, kernel: Ints | int, stride: int = 1) -> Map:
-        return self._slot("depthwise", x, x.channels, kernel, -(-x.side // stride))
+        return self.slot("depthwise", x, x.channels, kernel, -(-x.side // stride))
 
     def pool(self, x: Map, kernel: Ints | int, side: Ints | int) -> Map:
         """Pooling to `side`."""
-        return self._slot("pool", x, x.channels, kernel, side)
+        return self.slot("pool", x, x.channels, kernel, side)
 
     def mean(self, x: Map) -> Map:
         """Global average pooling."""
         return self.pool(x, x.side, 1)
 
     def linear(self, x: Map, channels: Ints | int) -> Map:
-        return self._slot("linear", x, channels, 1, 1)
+        return self.slot("linear", x, channels, 1, 1)
 
     def scale(self, x: Map, factors: Map) -> Map:
         """Every channel of `x` times its factor."""
-        return self._slot("scale", x + factors, x.channels, 1, x.side)
+        return self.slot("scale", x + factors, x.channels, 1, x.side)
 
     def done(self) -> Operators:
         return Operators.stack(self.slots)
 
-    def _slot(
+    def add_to(self, x: Map, other: Map) -> Map:
+        """`x`, the output of one convolution, with `other` added by that convolution."""
+        (slot,) = x.slots
+        old = self.slots[slot]
+        inputs = (*(old.inputs or ()), *other.slots)
+        self.slots[slot] = replace(old, residual=True, inputs=inputs)
+        return x
+
+    def slot(
         self,
         kind: str,
         x: Map,
@@ -179,6 +187,7 @@ class OperatorBuilder:
         side: Ints | int,
         add: Map | None = None,
     ) -> Map:
+        """An operator of any kind that makes a map (channels, side, side) of `x`."""
         inputs = x.slots + (add.slots if add else ())
         sizes = x.channels, channels * self.on, kernel, x.side, side
         groups = self.groups if kind == "conv" else 1

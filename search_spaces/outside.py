@@ -41,23 +41,32 @@ def read_bytes(path: Path, *, limit: int = MAX_BYTES) -> bytes:
     return data
 
 
+def read_tensor_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file, where it accounts for the file's size.
+
+    InputError for another; OSError.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        fits = size >= 8 and 0 < length <= min(size - 8, MAX_HEADER)
+        header = json_object(file.read(length), f"the header of {path}") if fits else {}
+    ends = [v.get("data_offsets") for v in header.values() if isinstance(v, dict)]
+    last = [e[1] for e in ends if isinstance(e, list) and len(e) == 2 and type(e[1]) is int]
+    if not fits or size != 8 + length + max(last, default=0):
+        raise InputError(
+            f"{path} is no readable safetensors file: its header does not account for its size"
+        )
+    return header
+
+
 def read_tensor_file(path: Path) -> bytes:
     """A safetensors file whose header accounts for its size, before the tensors are read.
 
     InputError for another; OSError.
     """
     if path.is_file():
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            fits = size >= 8 and 0 < length <= min(size - 8, MAX_HEADER)
-            header = json_object(file.read(length), f"the header of {path}") if fits else {}
-        ends = [v.get("data_offsets") for v in header.values() if isinstance(v, dict)]
-        last = [e[1] for e in ends if isinstance(e, list) and len(e) == 2 and type(e[1]) is int]
-        if not fits or size != 8 + length + max(last, default=0):
-            raise InputError(
-                f"{path} is no readable safetensors file: its header does not account for its size"
-            )
+        read_tensor_header(path)
     return read_bytes(path, limit=MAX_TENSORS)
 
 

@@ -144,15 +144,20 @@ class StagedSpace(Space):
         return net.done()
 
     def add_exit(self, net: OperatorBuilder, x: Map, hidden: int) -> None:
-        """Add the head of an early exit: pool, 3x3 convolution of stride 2, classifier."""
-        on, factor = net.on, np.maximum(1, x.side // self.head_side)
-        if np.ndim(factor) or factor > 1:  # of subnets that differ in their resolution some pool
-            net.on = on & (factor > 1)
-            x = net.pool(x, factor, x.side // factor)
-        net.on = on
-        x = net.conv(x, hidden, 3, 2)
-        net.linear(net.mean(x), self.n_classes)
+        """Add the head of an early exit."""
+        add_exit(net, x, hidden, self.head_side, self.n_classes)
 
     def add_classifier(self, net: OperatorBuilder, x: Map) -> None:
         """Add the last head."""
         net.linear(net.mean(x), self.n_classes)
+
+
+def add_exit(net: OperatorBuilder, x: Map, hidden: int, side: int, n_classes: int) -> None:
+    """Add the head of an early exit: pool to `side`, 3x3 convolution of stride 2, classifier."""
+    on, factor = net.on, np.maximum(1, x.side // side)
+    if np.ndim(factor) or factor > 1:  # of subnets that differ in their resolution some pool
+        net.on = on & (factor > 1)
+        x = net.pool(x, factor, x.side // factor)
+    net.on = on
+    x = net.conv(x, hidden, 3, 2)
+    net.linear(net.mean(x), n_classes)

@@ -16,12 +16,14 @@ from search_spaces import (
     ResNetSpace,
     Space,
 )
+from search_spaces.traced import TracedSpace
 from supernets.all_in_one import AllInOneSupernet
 from supernets.grouped import GroupedSupernet
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
+from supernets.traced.network import TracedSupernet
 
 GROUP = "nas.supernets"  # of entry points
 
@@ -34,6 +36,7 @@ _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     MobileNetV3Space: MobileNetV3Supernet,
     ResNet50Space: ResNet50Supernet,
     GroupSpace: GroupedSupernet,
+    TracedSpace: TracedSupernet,
 }
 
 

@@ -7,7 +7,6 @@ with a copy of the weights. Sizes are `Channels`, or numbers such as the kernel'
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -111,10 +110,12 @@ class ElasticBatchNorm2d(nn.Module):
 
     running_mean: Tensor
     running_var: Tensor
-    eps: ClassVar[float] = 1e-5
+    eps: float = 1e-5
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
+        if eps != type(self).eps:
+            self.eps = eps
         self.key = ""  # the layer's name in its supernet, set there
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))

@@ -38,6 +38,22 @@ class Residual(nn.Module):
         return y
 
 
+class Wired(nn.Module):
+    """Layers that read values by number: 0 is what enters, i what layer i - 1 made."""
+
+    def __init__(
+        self, layers: Sequence[nn.Module], inputs: Sequence[tuple[int, ...]], output: int
+    ) -> None:
+        super().__init__()
+        self.layers, self.inputs, self.output = nn.ModuleList(layers), list(inputs), output
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = [x]
+        for layer, inputs in zip(self.layers, self.inputs, strict=True):
+            values.append(layer(*(values[i] for i in inputs)))
+        return values[self.output]
+
+
 class PoolTo(nn.Module):
     """Average pooling of maps larger than `side` to about `side`, as early exits have it."""
 

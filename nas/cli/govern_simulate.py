@@ -143,7 +143,7 @@ def _measured_subnets(content: Any) -> list[dict[str, Any]]:
         folder = supernet_folder(content["supernet"]["name"])
     except InputError:  # trained elsewhere
         return []
-    space = get_space(content["space"])
+    space = get_space(str(folder))
     known = read_accuracy_table(folder / "accuracy.safetensors", space)
     if known.supernet_sha256 != content["supernet"]["sha256"]:
         return []

@@ -16,6 +16,7 @@ from nas.cli.supernet_data import data as describe_data
 from nas.cli.supernet_import import import_
 from nas.cli.supernet_points import points
 from nas.cli.supernet_train import train
+from nas.cli.supernet_wrap import wrap
 
 supernet = typer.Typer(
     help="Train and evaluate weight-sharing networks.",
@@ -25,6 +26,7 @@ supernet = typer.Typer(
 )
 supernet.command(cls=SlowCommand)(train)
 supernet.command("import", cls=SlowCommand)(import_)
+supernet.command(cls=SlowCommand)(wrap)
 supernet.command(cls=SlowCommand)(calibrate)
 supernet.command("data", cls=SlowCommand)(describe_data)
 supernet.command(cls=SlowCommand)(points)

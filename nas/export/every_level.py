@@ -30,17 +30,20 @@ class Modelled(Protocol):
     def idle_w(self) -> Floats: ...
 
 
-def governing(table: ParetoTable, points: Iterable[Row]) -> dict[str, Any]:
+def governing(
+    table: ParetoTable, points: Iterable[Row], space: Space | None = None
+) -> dict[str, Any]:
     """`points` as one row per configuration: time and power up to each exit at every level.
 
     Points that differ by level alone are one configuration, called as the first of them. The rows
-    of `baselines` fit as well. InputError: no model describes the device of the table.
+    of `baselines` fit as well. `space` is the table's, which has no name where it is that of a
+    wrapped network. InputError: no model describes the device of the table.
     """
     device = _device(table)
     known: dict[tuple[str, str], list[Row]] = {}
     for point in points:
         known.setdefault((point["subnet"], str(point["exits"])), []).append(point)
-    space = get_space(table.content["space"])
+    space = space or get_space(table.content["space"])
     return {
         "mhz": [round(level.clock_mhz, 3) for level in device.levels],
         "idle_w": _rounded(device.idle_w()),

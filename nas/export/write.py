@@ -30,7 +30,7 @@ from nas.runtime.records import (
     NetworkEntry,
 )
 from nas.version import __version__
-from search_spaces import InputError
+from search_spaces import InputError, get_space
 from supernets import Segment
 
 
@@ -141,7 +141,11 @@ def _add_kernels(content: ManifestContent, export: Export, folder: Path) -> None
 def _add_governing(content: ManifestContent, export: Export) -> None:
     """What a governor needs, or in words why it is not there."""
     try:
-        content["governing"] = governing(export.table, [p for p, _ in export.configurations])
+        content["governing"] = governing(
+            export.table,
+            [p for p, _ in export.configurations],
+            get_space(str(export.weights)),
+        )
     except InputError as why:
         content["governing"], content["not_governed"] = None, str(why)
 

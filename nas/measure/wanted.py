@@ -234,6 +234,10 @@ def _one(path: Path, rows: pd.DataFrame, column: str) -> str | None:
 
 def _space(path: Path, found: Sequence[str], asked: str | None) -> Space:
     """The one space of a file; InputError where it has several, or another than `asked`."""
+    if len(found) == 1 and asked not in (None, found[0]):
+        given = get_space(str(asked))  # the folder of a supernet has a space of another name
+        if given.name == found[0]:
+            return given
     if len(found) != 1 or asked not in (None, found[0]):
         got = "" if asked is None else f", got `space` {asked}"
         raise InputError(f"{path} is of space {', '.join(found)}{got}; one space is measured")

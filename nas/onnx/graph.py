@@ -12,34 +12,29 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, fx, nn
 
+from nas.onnx.nodes import Nodes
+from nas.onnx.operations import batch_norm, factors, hard_sigmoid, layer_norm, operation
 from nas.onnx.traced import add_traced
 from search_spaces import InputError
-from supernets import GlobalMean, PoolTo, Residual, Segment, SqueezeExcite, StaticNet, Stored
+from supernets import (
+    GlobalMean,
+    PoolTo,
+    Residual,
+    Segment,
+    SqueezeExcite,
+    StaticNet,
+    Stored,
+)
+from supernets.traced import Factors, Operation, Wired
 
 OPSET, IR_VERSION = 13, 7
 
 
-class Builder:
-    """Nodes and weights of one graph; every method that adds a node returns its output's name."""
-
-    def __init__(self, *, half: bool) -> None:
-        self.dtype = np.float16 if half else np.float32
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-
-    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
-        out = name or f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], name=out, **attributes))
-        return out
-
-    def weight(self, values: Tensor) -> str:
-        name = f"weight{len(self.weights)}"
-        array = values.detach().numpy().astype(self.dtype)
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+class Builder(Nodes):
+    """The graph of layers, one behind the other."""
 
     def layer(self, module: nn.Module, x: str, value: Tensor) -> tuple[str, Tensor]:
         """Add `module` behind the tensor `x`, which has the example `value`."""
@@ -53,9 +48,22 @@ class Builder:
             return self.node("Add", body, shortcut), result + skipped
         if isinstance(module, fx.GraphModule):
             return add_traced(self, module, x, value)
+        if isinstance(module, Wired):
+            return self._wired(module, x, value)
         if type(module) not in LAYERS:
             raise InputError(f"cannot export a layer of type {type(module).__name__}")
         return LAYERS[type(module)](self, module, x, value), module(value)
+
+    def _wired(self, module: Wired, x: str, value: Tensor) -> tuple[str, Tensor]:
+        """Layers that read several values."""
+        made = [(x, value)]
+        for layer, inputs in zip(module.layers, module.inputs, strict=True):
+            names, values = zip(*(made[i] for i in inputs), strict=True)
+            if isinstance(layer, Operation):
+                made.append((operation(self, layer, names, values), layer(*values)))
+            else:
+                made.append(self.layer(layer, names[0], values[0]))
+        return made[module.output]
 
 
 def _conv(build: Builder, module: Any, x: str, value: Tensor) -> str:
@@ -69,19 +77,24 @@ def _conv(build: Builder, module: Any, x: str, value: Tensor) -> str:
         kernel_shape=list(module.kernel_size),
         strides=list(module.stride),
         pads=[*module.padding, *module.padding],
+        dilations=list(module.dilation),
         group=module.groups,
     )
 
 
 def _linear(build: Builder, module: Any, x: str, value: Tensor) -> str:
+    if value.ndim > 2:  # of a map with its channels last
+        weight = build.node("Transpose", build.weight(module.weight), perm=[1, 0])
+        product = build.node("MatMul", x, weight)
+        return (
+            product
+            if module.bias is None
+            else build.node("Add", product, build.weight(module.bias))
+        )
     weights = [build.weight(module.weight)]
     if module.bias is not None:
         weights.append(build.weight(module.bias))
     return build.node("Gemm", x, *weights, transB=1)
-
-
-def _hard_sigmoid(build: Builder, x: str) -> str:
-    return build.node("HardSigmoid", x, alpha=1 / 6, beta=0.5)
 
 
 def _relu6(build: Builder, module: Any, x: str, value: Tensor) -> str:
@@ -98,7 +111,7 @@ def _squeeze_excite(build: Builder, module: Any, x: str, value: Tensor) -> str:
     mean = value.mean(dim=(2, 3), keepdim=True)
     y = _conv(build, module.reduce, build.node("GlobalAveragePool", x), mean)
     y = _conv(build, module.expand, build.node("Relu", y), mean)
-    return build.node("Mul", x, _hard_sigmoid(build, y))
+    return build.node("Mul", x, hard_sigmoid(build, y))
 
 
 def _pool_to(build: Builder, module: Any, x: str, value: Tensor) -> str:
@@ -124,7 +137,7 @@ LAYERS: dict[type[nn.Module], Callable[[Builder, Any, str, Tensor], str]] = {
     nn.Conv2d: _conv,
     nn.Linear: _linear,
     nn.ReLU: lambda build, module, x, value: build.node("Relu", x),
-    nn.Hardswish: lambda build, module, x, value: build.node("Mul", x, _hard_sigmoid(build, x)),
+    nn.Hardswish: lambda build, module, x, value: build.node("Mul", x, hard_sigmoid(build, x)),
     nn.ReLU6: _relu6,
     nn.Identity: lambda build, module, x, value: x,
     nn.Dropout: lambda build, module, x, value: x,
@@ -137,6 +150,9 @@ LAYERS: dict[type[nn.Module], Callable[[Builder, Any, str, Tensor], str]] = {
     ),
     PoolTo: _pool_to,
     SqueezeExcite: _squeeze_excite,
+    nn.BatchNorm2d: batch_norm,
+    nn.LayerNorm: layer_norm,
+    Factors: factors,
     Stored: lambda build, module, x, value: build.node(
         module.kind.capitalize(), x, build.weight(module.value)
     ),

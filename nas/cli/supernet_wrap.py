@@ -1,0 +1,102 @@
+"""`nas supernet wrap`: a trained torch network of the user's own becomes a supernet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.options import Data, Quiet, Resolution
+
+
+def wrap(
+    out: Annotated[Path, typer.Option(help="New folder for weights and card.")],
+    network: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE.py:FUNCTION", help="What returns your trained network."),
+    ] = None,
+    timm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A network of timm instead of your own.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Its trained weights, a safetensors file.")
+    ] = None,
+    data: Data = None,
+    resolution: Resolution = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Per channel, with which it was trained: 0.49,0.48,0.45.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Per channel, likewise.")] = None,
+    exits: Annotated[
+        str | None, typer.Option(help="Places that get an early exit, such as 2,4; '' for none.")
+    ] = None,
+    order: Annotated[
+        str, typer.Option(help="What makes a channel important: taylor (images), l2, or none.")
+    ] = "taylor",
+    quiet: Quiet = False,
+) -> None:
+    """Make a supernet of a trained torch network: elastic widths and depths, early exits.
+
+    The network is traced; its code is not needed afterwards.
+
+    Example: `nas supernet wrap mymodel.py:build --data myimages --out mynet`
+    """
+    from dataclasses import replace
+
+    from nas.cli.output import command_line, console
+    from nas.cli.supernet_data import read_images
+    from nas.zoo.wrapped import own_network, timm_network, with_weights, wrap_folder
+    from search_spaces import InputError
+
+    if (network is None) == (timm is None):
+        raise InputError("give either FILE.py:FUNCTION or --timm NAME")
+    log = console(quiet=quiet)
+    dataset = read_images(data, log, resolution=resolution)
+    if timm is not None:
+        found = timm_network(timm, dataset.n_classes, weights, dataset.channels)
+    else:
+        found = own_network(network or "")
+        found = found if weights is None else with_weights(found, weights)
+    n = dataset.channels
+    given = _numbers("mean", mean, n), _numbers("std", std, n)
+    found = replace(found, mean=given[0] or found.mean, std=given[1] or found.std)
+    if (found.mean is None) != (found.std is None):
+        raise InputError("--mean and --std go together: give both")
+    made = wrap_folder(
+        *(found, dataset, out),
+        exits=None if exits is None else _places(exits),
+        order=order,
+        command=command_line(),
+    )
+    space = made.space
+    log.print(
+        f"{len(space.widths)} groups of channels, {len(space.depths)} stages with "
+        f"{len(space.blocks)} blocks to leave out, {space.n_exits} early exits\n"
+        f"supernet in {out}; next: nas supernet train --start {out} --out {out}-trained"
+        + (f" --data {data}" if data else ""),
+        markup=False,
+    )
+
+
+def _numbers(name: str, text: str | None, n: int) -> tuple[float, ...] | None:
+    from search_spaces import InputError
+
+    if text is None:
+        return None
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != n:
+        raise InputError(f"--{name} must be {n} numbers, one per channel, got {text!r}")
+    return found
+
+
+def _places(text: str) -> list[int]:
+    from search_spaces import InputError
+
+    try:
+        return [int(part) for part in text.split(",") if part]
+    except ValueError:
+        raise InputError(f"--exits must look like 2,4, got {text!r}") from None

@@ -1,0 +1,222 @@
+"""A torch network of the user as a supernet's folder: weights in our format and a card."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.files import prepare_folder
+from search_spaces import InputError, write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from supernets import Dataset
+    from supernets.traced import TracedSupernet, Wrapped
+
+ORDERS = ("taylor", "l2", "none")
+N_IMAGES = 512  # that the order by Taylor looks at
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and how its images were normalised, where that is known."""
+
+    net: nn.Module
+    name: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def own_network(source: str) -> Network:
+    """What `FILE.py:FUNCTION` or `MODULE:FUNCTION` returns; runs the user's code."""
+    place, _, function = source.rpartition(":")
+    if not place or not function.isidentifier():
+        raise InputError(
+            f"`network` must be FILE.py:FUNCTION, where FUNCTION returns a torch network; got "
+            f"{source!r}"
+        )
+    sys.path.insert(0, "")
+    try:
+        module = _file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        net = getattr(module, function)()
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{source} makes no network: {told}") from None
+    finally:
+        sys.path.remove("")
+    return Network(_checked(net, source), function if function != "build" else Path(place).stem)
+
+
+def _file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _checked(net: Any, source: str) -> nn.Module:
+    from torch import nn
+
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{source} returns a {type(net).__name__}, not a torch network")
+    return net
+
+
+def timm_network(name: str, n_classes: int, weights: Path | None, in_channels: int) -> Network:
+    """A network of timm's registry with its own initial weights, or those of a safetensors file."""
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError(
+            f"networks of timm need the package timm, which does not import ({error}): "
+            "pip install 'nas[timm]'"
+        ) from None
+    if name not in timm.list_models():
+        near = timm.list_models(f"*{name[:6]}*")[:3]
+        raise InputError(f"timm has no network {name!r}; there are {', '.join(near) or 'others'}")
+    net = timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
+    known = net.pretrained_cfg
+    found = Network(net, name.replace(".", "-"))
+    if len(known["mean"]) == in_channels:
+        found = replace(found, mean=tuple(known["mean"]), std=tuple(known["std"]))
+    return found if weights is None else with_weights(found, weights)
+
+
+def with_weights(network: Network, path: Path) -> Network:
+    """With the weights of a safetensors file; InputError where they do not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from search_spaces import read_tensor_file
+
+    try:
+        tensors = load(read_tensor_file(path))
+        network.net.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} does not fit {network.name}: {reason}") from None
+    return network
+
+
+def wrap_folder(
+    network: Network,
+    dataset: Dataset,
+    out: Path,
+    *,
+    exits: Sequence[int] | None,
+    order: str,
+    command: str,
+) -> TracedSupernet:
+    """Write the supernet of a trained network to the new folder `out`.
+
+    InputError: `out` holds something, the classes are others, the network cannot be wrapped.
+    """
+    from supernets.traced import Wrapped
+
+    if order not in ORDERS:
+        raise InputError(f"`order` must be one of {', '.join(ORDERS)}, got {order!r}")
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out} is there already; choose another `out`")
+    wrapped = Wrapped(network.net, dataset.channels, dataset.resolution, name=network.name)
+    if wrapped.n_classes != dataset.n_classes:
+        raise InputError(
+            f"{wrapped.calls[-1].name} of {network.name} tells {wrapped.n_classes} classes apart, "
+            f"`data` has {dataset.n_classes}; give the images that it was trained on, or replace "
+            "its last layer and train it"
+        )
+    if network.mean is not None and network.std is not None:
+        dataset = replace(dataset, mean=network.mean, std=network.std)
+    if order != "none":
+        wrapped.sort(gradients(network.net, dataset) if order == "taylor" else None)
+    supernet = wrapped.supernet(exits)
+    about = {
+        "dataset": dataset.name,
+        "data": dataset.describe(),
+        "source": network.name,
+        "order": order,
+        "command": command,
+    }
+    _write(supernet, wrapped, out, about)
+    return supernet
+
+
+def _write(supernet: TracedSupernet, wrapped: Wrapped, out: Path, about: Mapping[str, Any]) -> None:
+    from supernets import save_supernet
+
+    out = out.resolve()
+    aside = out.with_name(out.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    prepare_folder(aside)
+    save_supernet(supernet, aside / "weights.safetensors", **about)
+    write_text(aside / "card.md", card(out.name, supernet, wrapped, about))
+    if out.exists():
+        out.rmdir()
+    os.replace(aside, out)
+
+
+def gradients(net: nn.Module, dataset: Dataset) -> dict[str, Tensor]:
+    """Of the loss by every parameter, over some training images, as the network is in use."""
+    import torch
+    import torch.nn.functional as F
+
+    was_training = net.training
+    net.eval()
+    net.zero_grad()
+    images = dataset.normalise(dataset.train.images[:N_IMAGES])
+    labels = dataset.train.labels[:N_IMAGES]
+    for x, y in zip(torch.split(images, 64), torch.split(labels, 64), strict=True):
+        logits = net(x)
+        logits = logits[0] if isinstance(logits, list | tuple) else logits
+        torch.autograd.backward(F.cross_entropy(logits, y, reduction="sum"))
+    found = {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+    net.train(was_training)
+    return found
+
+
+def card(name: str, supernet: TracedSupernet, wrapped: Wrapped, about: Mapping[str, Any]) -> str:
+    """What was found in the network, in Markdown."""
+    space = supernet.space
+    lines = [
+        f"# {name}",
+        "",
+        f"Weight-sharing supernet of the space `{space.name}`: the network `{about['source']}`, "
+        "wrapped; nothing was trained here.",
+        "",
+        f"- images: {about['dataset']}, {space.in_channels}x{space.resolution}x{space.resolution}, "
+        f"{space.n_classes} classes",
+        f"- parameters: {sum(p.numel() for p in supernet.parameters()):,}",
+        f"- elastic groups of channels: {len(space.widths)}, in order of importance "
+        f"({about['order']})",
+        f"- stages of residual blocks that can be left out: {len(space.depths)}, with "
+        f"{len(space.blocks)} blocks",
+        f"- made by `{about['command']}`",
+        "",
+        "## Places for exits",
+        "",
+        "| place | behind | share of the work | exit |",
+        "|---|---|---|---|",
+        *(
+            f"| {k} | `{space.nodes[p.node].name}` | {p.share:.0%} "
+            f"| {'yes' if p.node in space.exits else ''} |"
+            for k, p in enumerate(wrapped.places)
+        ),
+        "",
+        "Early exits have new weights until they are trained.",
+        "",
+    ]
+    return "\n".join(lines)

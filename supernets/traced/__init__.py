@@ -1,0 +1,20 @@
+"""Networks of the user: traced, their channels grouped, made elastic, given exits."""
+
+from supernets.operations import Operation
+from supernets.static import Wired
+from supernets.traced.calls import NotUnderstood
+from supernets.traced.capture import capture
+from supernets.traced.layers import Factors
+from supernets.traced.network import TracedSupernet
+from supernets.traced.wrap import Wrapped, wrap
+
+__all__ = [
+    "Factors",
+    "NotUnderstood",
+    "Operation",
+    "TracedSupernet",
+    "Wired",
+    "Wrapped",
+    "capture",
+    "wrap",
+]
