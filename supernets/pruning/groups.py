@@ -67,11 +67,12 @@ class Increment(Supernet):
         norm: Norm | None = None,
     ) -> list[Tensor]:
         """Logits (N, classes) of every exit, those of the frozen groups added."""
-        own = self.own(x, self._subnet, norm=norm)
+        logits = self.own(x, self._subnet, norm=norm)
         if self.frozen is not None:
             with torch.no_grad():
-                own = [a + b for a, b in zip(self.frozen(x), own, strict=True)]
-        return own if heads is None else [own[k] for k in sorted(set(heads))]
+                before = self.frozen(x)
+            logits = [a + b for a, b in zip(before, logits, strict=True)]
+        return logits if heads is None else [logits[k] for k in sorted(set(heads))]
 
     def whole(self) -> GroupedSupernet:
         """The groups of `base` and then those of `own` in one network."""

@@ -81,6 +81,7 @@ def test_the_optimiser_has_the_new_group_alone(whole: Path) -> None:
     before = {k: v.clone() for k, v in part.state_dict().items() if k.startswith("frozen.")}
     sandwich_step(part, images(), digits().train.labels[:48], np.random.default_rng(0), SETTINGS)
     assert before
+    assert all(bool(p.grad.any()) for p in part.parameters() if p.requires_grad)
     assert all(torch.equal(part.state_dict()[k], v) for k, v in before.items())
 
 
