@@ -23,12 +23,13 @@ from supernets.data.dataset import (
 from supernets.data.pictures import SUFFIXES, DamagedError, decode, headers
 from supernets.data.splits import stratified
 from supernets.data.tree import Tree
+from supernets.data.twins import twins
 
 MAX_RESOLUTION = 64  # unless the user asks for more
 _SPLIT_NAMES = {  # in any case
-    "train": "train|training",
+    "train": "train|training|trn",
     "validation": "val|valid|validation|dev",
-    "test": "test|testing",
+    "test": "test|testing|tst",
 }
 _BEHIND = r"(?:[-_ ]?(?:set|split|images?|imgs?|data|\d+))*"  # `training_set`, `val2017`
 _NO_CLASSES = ("images", "imgs", "labels", "annotations", "data", "jpegimages")
@@ -73,7 +74,8 @@ def image_folder(
         images, remarks = _decode(paths, resolution, in_channels, listener)
     except DamagedError as error:
         raise DataError(str(error) + _of_class(error.paths, listings)) from None
-    train, validation, test = (Split(images[s], torch.from_numpy(labels[s])) for s in SPLITS)
+    splits = {split: Split(images[split], torch.from_numpy(labels[split])) for split in SPLITS}
+    train, validation, test = (splits[split] for split in SPLITS)
     mean, std = channel_statistics(train.images)
     return Dataset(
         name=folder.resolve().name,
@@ -86,7 +88,7 @@ def image_folder(
         std=std,
         flip=True,
         drawn=drawn,
-        notes=(*_notes(tree, listings, names), *remarks),
+        notes=(*_notes(tree, listings, names), *remarks, *twins(splits)),
     )
 
 
@@ -155,6 +157,7 @@ def _listing(tree: Tree, folder: Path) -> Listing:
         raise DataError(
             f"class folder {folder / empty[0]} holds no images ({', '.join(SUFFIXES)}); "
             f"fill or remove it{_more(len(empty) - 1, 'empty class folder')}"
+            + (LABELS if empty[0].lower() in _NO_CLASSES else "")
         )
     loose = [path for path in tree.visible(folder) if not path.is_dir()]
     return Listing(classes, [*loose, *(path for _, others in found.values() for path in others)])
@@ -237,6 +240,11 @@ def _notes(tree: Tree, listings: dict[str, Listing], names: list[str]) -> tuple[
             f"left out {unused[0]}, which is no split (train, val, test) with folders of classes"
             + _more(len(unused) - 1, "such folder")
         )
+    if len(listings) == 1 and (below := _same_folders(listings["train"])):
+        notes.append(
+            f"the classes {', '.join(names)[:80]} hold the same folders ({', '.join(below)[:80]}): "
+            "if they are splits, name them train, val and test"
+        )
     for split, found in listings.items():
         absent = sorted(set(names) - set(found.classes))
         if absent:
@@ -248,6 +256,16 @@ def _notes(tree: Tree, listings: dict[str, Listing], names: list[str]) -> tuple[
     if system:
         notes.append(f"left out {system[0]}, of a system{_more(len(system) - 1, 'such folder')}")
     return tuple(notes)
+
+
+def _same_folders(listing: Listing) -> list[str]:
+    """The names of two or more folders that every class holds its images in."""
+    below = [
+        {path.parent.name if path.parent.name != name else "" for path in paths}
+        for name, paths in listing.classes.items()
+    ]
+    same = set.intersection(*below)
+    return sorted(same) if len(same) > 1 and all(one == same for one in below) else []
 
 
 def _unused(tree: Tree) -> list[Path]:

@@ -27,8 +27,8 @@ def picture(kind: str, rng: np.random.Generator, side: int = 16) -> Image.Image:
 
 
 def write_classes(folder: Path, classes: dict[str, int] = CLASSES, suffix: str = ".png") -> Path:
-    """`folder`/CLASS/0.png and so on."""
-    rng = np.random.default_rng(0)
+    """`folder`/CLASS/0.png and so on; folders of other names get other images."""
+    rng = np.random.default_rng(list(folder.name.encode()))
     for kind, n in classes.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for i in range(n):

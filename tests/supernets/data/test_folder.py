@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import tracemalloc
 import zlib
@@ -205,7 +206,8 @@ def test_16_bit_images_are_scaled_by_the_bits_they_use(bits: int, data: st.DataO
     wanted = sorted({value * 255 // scale for value in values})
     assert found.train.images.unique().tolist() == wanted
     remark = f"16-bit images use {bits} bits: 0 to {top} is scaled to 0 to 255"
-    assert found.notes == ((remark,) if 8 < bits < 16 else ())
+    said = [note for note in found.notes if "16-bit" in note]
+    assert said == ([remark] if 8 < bits < 16 else [])
 
 
 def test_16_bit_colour_is_said_to_be_cut(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_16_bit_colour_is_said_to_be_cut(tmp_path: Path) -> None:
             (tmp_path / kind / f"{i}.png").write_bytes(png(16, 16, 16, 2, row * 16))
     data = load_dataset(tmp_path)
     assert data.train.images.unique().tolist() == [0x12]
-    assert data.notes == ("16-bit colour images are read by their upper 8 bits",)
+    assert data.notes[0] == "16-bit colour images are read by their upper 8 bits"
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
@@ -471,4 +473,30 @@ def test_labels_in_a_file_are_not_read(tmp_path: Path) -> None:
     """As Hugging Face's `metadata.csv`, COCO and YOLO keep them."""
     write_classes(tmp_path, {"train": 6})
     with pytest.raises(DataError, match=r"labels in files .* are not read: one folder for each"):
+        load_dataset(tmp_path)
+
+
+def test_images_that_are_there_twice_are_said(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", {"bars": 4, "dots": 4})
+    write_classes(tmp_path / "test", {"bars": 4, "dots": 4})
+    (tmp_path / "test/bars/9.png").symlink_to("../../train/bars/0.png")
+    shutil.copy(tmp_path / "train/dots/0.png", tmp_path / "train/bars/8.png")
+    notes = load_dataset(tmp_path).notes
+    assert "of the images to judge with" in notes[0]
+    assert notes[1:] == ("1 image is in more than one class",)
+
+
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("train.X1", "val.X"), ("tr", "te")])
+def test_classes_that_may_be_splits_are_said(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write_classes(tmp_path / name, {"bars": 4, "dots": 4})
+    note = load_dataset(tmp_path).notes[0]
+    assert "hold the same folders (bars, dots): if they are splits, name them train, val" in note
+
+
+def test_labels_in_files_are_not_read(tmp_path: Path) -> None:
+    """YOLO's folders."""
+    write_classes(tmp_path, {"images": 3})
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(DataError, match=r"/labels holds no images .* \(metadata.csv, COCO, YOLO\)"):
         load_dataset(tmp_path)
