@@ -20,6 +20,7 @@ NASLIB = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"
 NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 NNI = {"conv_1x1": "nor_conv_1x1", "conv_3x3": "nor_conv_3x3"}
 MAX_CHARS = 1000
+STRUCTURE = "Structure(4 nodes with "  # how AutoDL-Projects prints one
 
 
 def read_cell(text: str) -> dict[Edge, str] | None:
@@ -30,8 +31,8 @@ def read_cell(text: str) -> dict[Edge, str] | None:
     text = text.strip()
     if len(text) > MAX_CHARS:
         return None
-    if text.startswith("|"):
-        return _benchmark(text)
+    if text.startswith("|") or text.startswith(STRUCTURE):
+        return _benchmark(text.removeprefix(STRUCTURE).removesuffix(")").replace(" ", ""))
     if re.fullmatch(r"[(\[][-\d,\s]*[)\]]", text):
         return _naslib(text)
     if text.startswith("{"):

@@ -44,7 +44,8 @@ WRAPPERS = (  # what training scripts save weights under; averaged ones first, a
 MAX_BYTES = 1 << 32
 MAX_WRAPS = 4
 FIRST = ("first_conv.conv.weight", "input_stem.0.conv.weight")  # a layer of each family
-COUNTERS = ("num_batches_tracked", "n_averaged")  # no weights
+COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # no weights
+SHELLS = r"_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"  # layers put around layers
 
 CACHES = (Path(".torch", "ofa_nets"), Path("~", ".torch", "ofa_nets"))  # of ofa.model_zoo
 
@@ -206,13 +207,23 @@ def _check_archive(path: Path) -> None:
 def _unwrapped(found: Any) -> Any:
     """The state dict inside what a training script saved around it."""
     for _ in range(MAX_WRAPS):
+        if isinstance(found, list) and all(isinstance(v, tuple) and len(v) == 2 for v in found):
+            found = dict(found)
         if not isinstance(found, Mapping) or all(isinstance(v, Tensor) for v in found.values()):
             return found
+        if _has_weights(found):  # beside them an epoch, an optimiser
+            return {key: v for key, v in found.items() if isinstance(v, Tensor)}
         inner = [found[name] for name in WRAPPERS if isinstance(found.get(name), Mapping)]
-        if not inner:
+        own = inner or [v for v in found.values() if isinstance(v, Mapping) and _has_weights(v)]
+        if not inner and len(own) != 1:
             return found
-        found = inner[0]
+        found = own[0]
     return found
+
+
+def _has_weights(state: Mapping[Any, Any]) -> bool:
+    """Whether a mapping itself holds a layer of a network that is read here."""
+    return any(_plain(str(key)).endswith(FIRST) for key in state)
 
 
 def _unprefixed(path: Path, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -221,7 +232,7 @@ def _unprefixed(path: Path, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]
     That is what DataParallel, `torch.compile`, an averaged model or a trainer's object puts there;
     what does not belong to the network then (a loss with weights) is left out.
     """
-    plain = {re.sub(r"(^|(?<=\.))(_orig_mod\.)+", "", key): v for key, v in state.items()}
+    plain = {re.sub(rf"(^|(?<=\.))(({SHELLS})\.)+", "", key): v for key, v in state.items()}
     ends = [(_plain(key), end) for key in plain for end in FIRST]
     found = {key.removesuffix(end) for key, end in ends if key.endswith(end)}
     prefixes = sorted(prefix for prefix in found if prefix == "" or prefix.endswith("."))
@@ -242,7 +253,9 @@ def _why(path: Path, error: str) -> str:
         return "it is a pointer of Git LFS; fetch the file itself (`git lfs pull`)"
     if start.lstrip().startswith(b"<"):
         return "it is a page of the web, not the file; fetch it again"
-    if start.isascii() and b"\0" not in start:
+    if not start:
+        return "it is empty"
+    if start.isascii() and start.decode("ascii").replace("\n", "").isprintable():
         return "it is a text"
     return "it is no file of `torch.save` or safetensors, or is damaged"
 

@@ -90,6 +90,7 @@ def test_edges_of_a_cell_are_placed_by_their_numbers(data: st.DataObject) -> Non
         nodes.append("|" + "".join(f"{cell[edge]}~{edge[0]}|" for edge in inputs))
     wanted = str(space.subnet(genes))
     assert str(space.parse("+".join(nodes))) == wanted
+    assert str(space.parse(f"Structure(4 nodes with {' + '.join(nodes)})")) == wanted
     naslib = [NASLIB.index(cell[edge]) for edge in NASLIB_EDGES]
     assert str(space.parse(str(tuple(naslib)))) == wanted
     names = {new: old for old, new in NNI.items()}

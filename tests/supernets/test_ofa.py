@@ -91,7 +91,9 @@ def test_both_dialects_are_read(tmp_path: Path, nested: bool, old: bool) -> None
 
 @given(
     wraps=st.lists(st.sampled_from(WRAPPERS), max_size=3),
-    prefixes=st.lists(st.sampled_from(["module.", "_orig_mod.", "net.", "a_name."]), max_size=3),
+    prefixes=st.lists(
+        st.sampled_from(["module.", "_orig_mod.", "net.", "_fsdp_wrapped_module."]), max_size=3
+    ),
     averaged=st.booleans(),
 )
 @settings(max_examples=12)
@@ -119,6 +121,19 @@ def test_averaged_weights_come_before_the_last_ones(tmp_path: Path) -> None:
 def test_what_a_trainer_keeps_beside_the_network_is_left_out(tmp_path: Path) -> None:
     state = {f"net.{k}": v for k, v in exported().items()} | {"loss.weight": torch.ones(3)}
     assert load_ofa(saved(tmp_path / "a", {"state_dict": state})).space == SPACE
+    state = exported() | {"epoch": 3, "classifier.total_ops": torch.zeros(1)}
+    assert load_ofa(saved(tmp_path / "a", state)).space == SPACE
+
+
+@pytest.mark.parametrize("of", [lambda s: {"best": s, "lr": {"a": 1}}, lambda s: list(s.items())])
+def test_weights_under_a_name_of_ones_own(of: Any, tmp_path: Path) -> None:
+    assert load_ofa(saved(tmp_path / "a", of(exported()))).space == SPACE
+
+
+def test_two_networks_without_a_known_name_are_not_chosen_from(tmp_path: Path) -> None:
+    both = {"teacher": exported(), "student": exported()}
+    with pytest.raises(CheckpointError, match="holds a dict of teacher, student, expected a state"):
+        load_ofa(saved(tmp_path / "a", both))
 
 
 def test_what_would_have_to_be_unpickled_is_named(tmp_path: Path) -> None:
