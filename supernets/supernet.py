@@ -36,7 +36,7 @@ class Supernet(nn.Module, ABC):
     lists the layers of every `segment`, and ends its constructor with `name_norms`.
     """
 
-    kind: ClassVar[str] = "elastic"  # how the weights are trained, one of `supernets.KINDS`
+    kind: ClassVar[str] = "elastic"  # how the weights are trained, one of `supernets.catalog.KINDS`
     space: Space
     heads: nn.ModuleList
 
