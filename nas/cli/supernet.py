@@ -14,6 +14,7 @@ from nas.cli.slow import SlowCommand
 from nas.cli.supernet_calibrate import calibrate
 from nas.cli.supernet_data import data as describe_data
 from nas.cli.supernet_import import import_
+from nas.cli.supernet_map import map_
 from nas.cli.supernet_points import points
 from nas.cli.supernet_train import train
 from nas.cli.supernet_wrap import wrap
@@ -28,6 +29,7 @@ supernet.command(cls=SlowCommand)(train)
 supernet.command("import", cls=SlowCommand)(import_)
 supernet.command(cls=SlowCommand)(wrap)
 supernet.command(cls=SlowCommand)(calibrate)
+supernet.command("map", cls=Command)(map_)
 supernet.command("data", cls=SlowCommand)(describe_data)
 supernet.command(cls=SlowCommand)(points)
 

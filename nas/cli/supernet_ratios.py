@@ -40,33 +40,27 @@ def parse_ratios(text: str) -> tuple[float, ...]:
 
 
 def ratios_for_device(
-    base: ResNetSpace, device: str, levels: str, n_ratios: int, batch: int, log: Console
+    base: ResNetSpace, device: str, levels: str, n_ratios: int, frames: int, log: Console
 ) -> tuple[float, ...]:
     """The `n_ratios` of the MACs of `base` that hold the latency best, and what they reach."""
-    import numpy as np
-
     from nas.devices import get_device
     from nas.devices.constant_latency import (
         FrequencyMap,
         choose_ratios,
         rule_of_thumb,
+        simulated_ms,
         speed_levels,
         variation,
     )
     from search_spaces import RatioSpace
 
-    found = get_device(device, batch=batch)
-    space = RatioSpace.evenly_pruned(base)
-    last = np.arange(space.n_exits + 1) == space.n_exits
-    if not hasattr(found, "cost"):
-        raise InputError(f"`for_device` {device} has no model; ratios are chosen for a profile")
-    latency_ms, _ = found.cost(space.operators(space.enumerate()[::-1], last[None]))
-    latency_ms = latency_ms[:, speed_levels(found.levels, levels)]
+    found, space = get_device(device, batch=frames), RatioSpace.evenly_pruned(base)
+    latency_ms = simulated_ms(found, space)[:, speed_levels(found.levels, levels)]
     rows = choose_ratios(latency_ms, n_ratios)
     chosen = FrequencyMap(latency_ms[rows])
     full = latency_ms[0]
     log.print(
-        f"{device}, {len(full)} levels, {batch} images: latency varies by "
+        f"{device}, {len(full)} levels, {frames} images: latency varies by "
         f"{variation(full):.3f} (CV) at ratio 1 and by {variation(chosen.chosen_ms):.3f} with "
         f"{len(rows)} ratios, simulated; evenly spread ones leave about "
         f"{rule_of_thumb(full.max() / full.min(), max(2, len(rows))):.3f}, "

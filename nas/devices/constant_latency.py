@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_spaces import DvfsLevel, Floats, InputError, Ints
+from nas.devices.protocol import Device, Simulates
+from search_spaces import DvfsLevel, Floats, InputError, Ints, RatioSpace
 
 
 def speed_levels(levels: Sequence[DvfsLevel], asked: str) -> list[int]:
@@ -36,6 +37,20 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"`levels` takes 1/4..top, 0,4,8 or all, got {text!r}") from None
+
+
+def simulated_ms(device: Device, space: RatioSpace) -> Floats:
+    """Latency (ratios, levels) of every ratio without early exits, the largest first.
+
+    InputError: the device has no model.
+    """
+    if not isinstance(device, Simulates):
+        raise InputError(
+            f"{device.name} has no model of its latency at every clock; name a profile"
+        )
+    last = np.arange(space.n_exits + 1) == space.n_exits
+    latency_ms, _ = device.cost(space.operators(space.enumerate()[::-1], last[None]))
+    return latency_ms
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,7 @@ class FrequencyMap:
         return chosen
 
     @property
-    def variance_ratio(self) -> float:
+    def variance_less(self) -> float:
         """How many times the latency of the full network varies more."""
         varies = float(self.chosen_ms.var())
         return math.inf if varies == 0 else float(self.latency_ms[0].var()) / varies
@@ -94,7 +109,7 @@ def choose_ratios(latency_ms: Floats, k: int) -> list[int]:
     """
     n_candidates, n_levels = latency_ms.shape
     if k < 1:
-        raise InputError(f"`k` must be at least 1, got {k}")
+        raise InputError(f"`n_ratios` must be at least 1, got {k}")
     by_speed = latency_ms[:, np.argsort(latency_ms[0])]  # the fastest level first
     squared = (by_speed - by_speed[0, 0]) ** 2
     sums = np.concatenate([np.zeros((n_candidates, 1)), squared.cumsum(axis=1)], axis=1)
