@@ -85,7 +85,7 @@ def _norms(program: Program) -> Iterator[tuple[ElasticBatchNorm2d, int]]:
             if isinstance(item, Block):
                 yield from walk(item.body)
                 yield from walk(item.shortcut or [])
-            elif isinstance(item.layer, ElasticBatchNorm2d):
+            elif isinstance(item, Sized) and isinstance(item.layer, ElasticBatchNorm2d):
                 yield item.layer, cast(int, item.sizes[0])
 
     for _, trunk, head in program:
@@ -99,7 +99,7 @@ def _switched(layers: Sequence[Layer], norms: Mapping[str, ElasticBatchNorm2d]) 
         if isinstance(item, Block):
             shortcut = None if item.shortcut is None else _switched(item.shortcut, norms)
             made.append(replace(item, body=_switched(item.body, norms), shortcut=shortcut))
-        elif isinstance(item.layer, ElasticBatchNorm2d):
+        elif isinstance(item, Sized) and isinstance(item.layer, ElasticBatchNorm2d):
             made.append(Sized(norms[item.layer.key], item.sizes))
         else:
             made.append(item)

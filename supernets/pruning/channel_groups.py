@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from search_spaces import InputError
 from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticLinear
-from supernets.layers import Block, Layer
+from supernets.layers import Block, Graph, Layer
 from supernets.supernet import Program
 
 Place = tuple[Tensor, int]
@@ -56,6 +57,8 @@ class ChannelGroups:
                 if item.shortcut is not None:
                     y = self.join(y, self._walk(item.shortcut, x))
                 x = y
+            elif isinstance(item, Graph):
+                raise InputError("channels of a graph of layers are in no groups yet; use a ResNet")
             elif isinstance(item.layer, ElasticConv2d | ElasticLinear):
                 if x:
                     self.places[x].append((item.layer.weight, 1))
