@@ -37,7 +37,8 @@ class Proxy:
             return f"{self.n_rows} {self.source} rows of {self.n_subnets} subnets"
         return (
             f"an analytic model ({self.source}); measured rows are better: "
-            "`nas measure --device host --space SPACE --out rows.csv`, then `nas search --proxy rows.csv`"
+            "`nas measure --device host --space SPACE --out rows.csv`, "
+            "then `nas search --proxy rows.csv`"
         )
 
 
