@@ -9,6 +9,7 @@ from .journal import FastWrites, Journal
 from .sysfs import BoardError, Sysfs
 
 Changes = Union[Journal, FastWrites]
+MOST_HZ = 10**11  # no clock of a board; 0 is one that is off
 TOLERANCE = 0.01  # of a clock read back; neighbouring points are at least 2 % apart
 
 
@@ -26,7 +27,7 @@ class Range:
         self._bounds = [f"{folder}/cpuinfo_{end}_freq" for end in ("min", "max")]
 
     def hz(self) -> int:
-        return self.fs.number(self.now) * self.unit
+        return _sane(self.now, self.fs.number(self.now) * self.unit)
 
     def table_hz(self) -> list[int]:
         """All points, slowest first; empty where the driver takes any value (intel_pstate)."""
@@ -43,7 +44,7 @@ class Range:
             raise BoardError(
                 f"{self._table} holds {' '.join(points)[:80]!r}, expected clocks, whole numbers"
             )
-        return sorted({int(point) * self.unit for point in points})
+        return sorted({_sane(self._table, int(point) * self.unit) for point in points})
 
     def choose_hz(self, mhz: float) -> int:
         """The point of the table that `mhz` names."""
@@ -82,7 +83,7 @@ class Emc:
         self.now = f"{folder}/rate"
 
     def hz(self) -> int:
-        return self.fs.number(self.now)
+        return _sane(self.now, self.fs.number(self.now))
 
     def table_hz(self) -> list[int]:
         """Points of the memory tables, whose files are named in kHz; empty without them."""
@@ -129,3 +130,10 @@ Clock = Union[Range, Emc]
 
 def same(found_hz: float, wanted_hz: float) -> bool:
     return abs(found_hz - wanted_hz) <= TOLERANCE * wanted_hz
+
+
+def _sane(path: str, hz: int) -> int:
+    """`hz` as `path` says it; BoardError where it is none of any clock."""
+    if not 0 <= hz < MOST_HZ:
+        raise BoardError(f"{path} says {hz / 1e6:g} MHz, which is no clock")
+    return hz

@@ -334,6 +334,19 @@ class TestJournal:
                     journal.change(path, "0")
 
 
+@pytest.mark.parametrize("said", ["-1", "9" * 40])
+@pytest.mark.parametrize("file", ["cur_freq", "available_frequencies"])
+def test_what_is_no_clock_is_none(said: str, file: str, root: Path) -> None:
+    tree = build("xavier-nx-jp5", root)
+    tree.put(f"{GPU}/{file}", said)
+    found = discover(FakeKernel(root))
+    assert found["clocks"].get("gpu", {"now_mhz": None})["now_mhz"] is None
+    kernel = FakeKernel(root)
+    if file == "available_frequencies":
+        with Journal(kernel) as journal, pytest.raises(BoardError, match=f"{file} .*clock"):
+            settle(pin_all(journal, find_clocks(kernel, {}), {"gpu": 510}))
+
+
 def test_a_damaged_line_among_the_rows_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     whole = json.dumps({"row": {"id": "a"}})
