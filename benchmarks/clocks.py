@@ -10,7 +10,7 @@ nearest to 0.4 and 0.7 of the top), the idle power that is published of the boar
 knee of its profile (fitted to these sweeps, so a best case); each as the error of the three clocks
 over that of the fit to all, on the same clocks. Grids of AGX Xavier and TX2 (CPU x GPU x memory
 clock): 5 % of the settings are given to `ClockPredictor`. "fit to all" is the same law fitted to
-every row.
+every row, which it has seen; "left out" is each row by the law fitted to all others.
 """
 
 from __future__ import annotations
@@ -109,16 +109,30 @@ def three_clocks(name: str, sweep: Sweep, usual: PowerShape) -> dict[str, Any]:
     judged = [i for i in rest if keep[i]]
     power = fit_power_law(f[given], share[given], watts[given], usual=usual).power_w(f, share)
     every = fit_power_law(f[keep], share[keep], watts[keep], usual=usual).power_w(f, share)
+    others = left_out(f, share, watts, keep, usual)
     error = 100 * np.abs(power / watts - 1)[judged]
     energy, best = t * watts, int(np.argmin(latency * power))
     row |= {
         "power_median_error_pct": round(float(np.median(error)), 2),
         "power_mape_pct": round(float(error.mean()), 2),
         "power_mape_fit_to_all_pct": round(mape_pct(watts[judged], every[judged]), 2),
+        "power_mape_left_out_pct": round(mape_pct(watts[judged], others[judged]), 2),
         "chosen_mhz": round(1e3 * float(f[best]), 2),
         "energy_above_best_pct": round(100 * float(energy[best] / energy.min() - 1), 2),
     }
     return row
+
+
+def left_out(
+    f: Floats, share: Floats, watts: Floats, keep: NDArray[np.bool_], usual: PowerShape
+) -> Floats:
+    """Power of every clock by the law fitted to all others: what no choice of clocks can beat."""
+    power = watts.copy()
+    for i in np.flatnonzero(keep):
+        rest = keep & (np.arange(len(f)) != i)
+        law = fit_power_law(f[rest], share[rest], watts[rest], usual=usual)
+        power[i] = law.power_w(f[i], share[i])
+    return power
 
 
 def ways(name: str, sweep: Sweep, usual: PowerShape) -> dict[str, Any]:

@@ -97,8 +97,9 @@ def _mixed(model: TransferPredictor, X: np.ndarray) -> dict[str, np.ndarray]:
     design = model._design(X)
     link = Link(model.design_, design)
     means = np.array([part.mean(design, link) for part in model.parts_])
+    left_out = [part.left_out(None) for part in model.parts_]
     return {
-        name: shares_of(model.parts_, usual, None, doubt=doubt) @ means
+        name: shares_of(left_out, usual, None, doubt=doubt) @ means
         for name, (usual, doubt) in SETTINGS.items()
     }
 

@@ -5,7 +5,7 @@
 Every measured device is the target, its family left out of the proxies. The proxies, weighed as the
 k rows ask and without features, behave like it if they rank networks that were not measured with at
 least `GO_SRCC`; the k rows say so if each, predicted from the others, is ranked as well
-(`TransferPredictor.proxies_alone`, `Judgement.pool_fits`). Two draws, chosen and random rows.
+(`TransferPredictor.proxies_alone`, `Outlook.fits`). Two draws, chosen and random rows.
 Writes `results/transfer_unlike.csv`.
 """
 

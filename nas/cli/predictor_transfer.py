@@ -9,6 +9,8 @@ import typer
 
 from nas.cli.options import Json, SpaceName
 
+SHOWN = 4  # proxies, the best first
+
 
 def transfer(
     rows: Annotated[Path, typer.Option(help="Few rows measured on the target.")],
@@ -105,10 +107,12 @@ def _show(judged: Any) -> None:
     log.print(f"{judged.report.quantity}: {quality(entry)}")
     alone = ", ".join(
         f"{name} {judged.proxy_srcc[name]:.3f} (weight {judged.proxy_weight[name]:.2f})"
-        for name in judged.ranked
+        for name in judged.ranked[:SHOWN]
     )
+    others = len(judged.ranked) - SHOWN
+    alone += f", {others} others lower" if others > 0 else ""
     log.print(f"alone they rank: {alone}", markup=False)
-    now, *more = judged.width_pct.items()
+    now, *more = judged.outlook.width_pct.items()
     log.print(
         f"90 % of predictions within +-{now[1]:.0f} %; "
         + ", ".join(f"+-{width:.0f} % with {n} rows more" for n, width in more)

@@ -138,6 +138,8 @@ def _targets(
                 f"warning: a row of {target.name} is not counted: {words}; measure it again "
                 "(`nas measure --of PLAN --out ROWS --redo-noisy`)"
             )
+        for line in target.costs.advice(target.name):
+            listener.stage(line)
     first = [
         check_feasible(target.problem, settings.seed, target.name if settings.others else "")
         for target in targets.targets

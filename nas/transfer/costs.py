@@ -1,4 +1,4 @@
-"""Latency and energy of any program on the target: proxy -> few target rows -> every level."""
+"""Latency and energy of any program on the target: proxies -> few target rows -> every level."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from nas.devices import Device, Simulates, VoltageKnown
 from nas.pareto.records import PredictorEntry, TargetRow
 from nas.transfer.doubtful import doubtful_rows
 from nas.transfer.levels import clocks_mhz, own_level, with_clock
+from nas.transfer.outlook import Outlook, outlook_of
+from nas.transfer.pool import Pool, proxies_beside
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
 from nas.transfer.source import ON_SIMULATED, SCALED, predicted_from, source_of
@@ -44,6 +46,7 @@ class TargetCosts:
     latency_interval_log: tuple[float, float]  # 90 %, of log(true / predicted)
     doubtful: Mapping[int, str] = field(default_factory=dict)
     """Numbers of the rows that contradict the others and do not count, and why."""
+    outlook: Outlook | None = None  # where several proxies predict
 
     def entries(self) -> dict[str, PredictorEntry]:
         """The `predictors` of `pareto.json`."""
@@ -58,6 +61,11 @@ class TargetCosts:
             for entry in entries.values():
                 entry["decision"] = "no-go"
         return entries
+
+    def advice(self, device: str) -> list[str]:
+        """Whether proxies behave like the device, and what more rows of it would give."""
+        go = "latency_ms" not in self.fallbacks
+        return [] if self.outlook is None else self.outlook.lines(device, go=go)
 
     def __call__(self, genes: Genes, programs: Bools) -> tuple[Floats, Floats]:
         """Costs of every program (rows of `programs`) of every subnet; 0 for unknown energy."""
@@ -83,16 +91,22 @@ class TargetCosts:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Programs as the proxy and the device's own model see them; each is asked once."""
+    """Programs as the proxy, a pool and the device's own model see them; each is asked once."""
 
     programs: Programs
     proxy: Proxy
+    pool: Pool | None
     model: Simulates | None
 
     @cached_property
     def proxy_ms(self) -> Floats:
         """(n,)"""
         return self.proxy.latency_ms(self.programs)
+
+    @cached_property
+    def pooled(self) -> Floats | None:
+        """(n, columns) of subnets that were never measured; the pool is asked at one clock."""
+        return None if self.pool is None else self.pool.rows(self.programs, 1.0, -1)
 
     @cached_property
     def simulated(self) -> tuple[Floats, Floats]:
@@ -109,15 +123,16 @@ def target_costs(space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame)
     """Fit the costs of `device` from `rows` measured (or simulated) on it.
 
     Every quantity goes through the monotone transfer where the rows know it at two clocks or the
-    device has one level, and the held-out ranks say "go". Where they do not, the analytic model of
-    the device scaled to the rows predicts, and the source says so.
+    device has one level, and the held-out ranks say "go"; from measured rows a pool of the proxy
+    and all analytic models corrects it. Where they do not, the analytic model of the device scaled
+    to the rows predicts, and the source says so.
     """
     fit = _Fit(space, device, proxy, with_clock(rows, device.levels))
     latency, latency_source = fit.latency()
     energy, energy_source = fit.energy()
 
     def predict(programs: Programs) -> tuple[Floats, Floats | None]:
-        seen = _Seen(programs, proxy, fit.model)
+        seen = _Seen(programs, proxy, fit.pool, fit.model)
         latency_ms = latency(seen)
         return latency_ms, None if energy is None else energy(seen, latency_ms)
 
@@ -130,6 +145,7 @@ def target_costs(space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame)
         fit.fallbacks,
         fit.interval_log(),
         fit.doubtful,
+        fit.outlook(),
     )
 
 
@@ -144,20 +160,27 @@ class _Fit:
         self.clock, self.clocks = rows["clock_mhz"].to_numpy(), clocks_mhz(device.levels)
         self.source = predicted_from(source_of(rows))
         self.model = device if isinstance(device, Simulates) else None
-        self.seen = _Seen(Programs.of_rows(rows, space), proxy, self.model)
+        subnets = pd.factorize(rows["subnet"])[0]
+        beside = proxies_beside(proxy, device, rows)
+        self.pool = Pool.of(space, beside) if len(beside) > 1 else None
+        self.seen = _Seen(Programs.of_rows(rows, space), proxy, self.pool, self.model)
         h, kernels = self.seen.proxy_ms, self.seen.programs.kernels
         costs = rows["latency_ms"].to_numpy(), self._energy_column()
+        X = None if self.pool is None else self.pool.rows(self.seen.programs, self.clock, subnets)
         knee, rise = device.voltage_knee if isinstance(device, VoltageKnown) else (None, None)
-        transfer = MonotoneTransfer(knee_ghz=knee, rise_per_ghz=rise)
-        self.transfer = transfer.fit(h, self.clock, *costs, kernels)
+        predictor = None if self.pool is None else self.pool.predictor(many_clocks=False)
+        transfer = MonotoneTransfer(knee_ghz=knee, rise_per_ghz=rise, pool=predictor)
+        self.transfer = transfer.fit(h, self.clock, *costs, kernels, X)
+        models = f" and {len(beside) - 1} analytic models" if self.pool else ""
         self.reports = transfer_report(
             h,
             self.clock,
             *costs,
             subnets=rows["subnet"].to_numpy(),
-            proxy=proxy.name,
+            proxy=proxy.name + models,
             n_proxy_rows=proxy.n_rows,
             kernels=kernels,
+            X=X,
             transfer=transfer,
         )
         self.fallbacks: dict[str, TransferReport] = {}
@@ -197,7 +220,7 @@ class _Fit:
 
     def _transferred(self, seen: _Seen) -> Floats:
         h, kernels = seen.proxy_ms[:, None], seen.programs.kernels[:, None]
-        return self.transfer.predict(h, self.clocks, kernels)
+        return self.transfer.predict(h, self.clocks, kernels, seen.pooled)
 
     def _power_transferred(self, seen: _Seen, latency_ms: Floats) -> Floats:
         h, kernels = seen.proxy_ms[:, None], seen.programs.kernels[:, None]
@@ -223,6 +246,15 @@ class _Fit:
             n_proxy_rows=0,
         )
         return ScaledModel().fit(model[known], cost[known])
+
+    def outlook(self) -> Outlook | None:
+        """Whether the pool behaves like the device, and what more rows would give."""
+        correction = self.transfer.correction_
+        return (
+            None
+            if self.pool is None or correction is None
+            else outlook_of(self.pool, correction.pool)
+        )
 
     def interval_log(self) -> tuple[float, float]:
         """The interval of the latency: held-out rows, and what the device model itself may be off.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nas.pareto.records import Fallback
+from nas.transfer.outlook import Outlook
 from predictors import GO_SRCC, TransferReport
 
-MIN_SUBNETS = 10  # fewer cannot tell whether proxies behave like a device
 MUCH = 0.8  # more rows are worth it when they narrow intervals to this share
 
 
@@ -22,21 +22,20 @@ class Judgement:
     source: str  # of the target's rows
     proxy_srcc: dict[str, float]  # rank correlation of every proxy with the rows, within clocks
     proxy_weight: dict[str, float]  # percent of the predicted cost per percent of the proxy's
-    width_pct: dict[int, float]  # half a 90 % interval, by rows more than now; predicted
+    outlook: Outlook
     fallback: Fallback | None = None  # the model that predicts instead of a no-go
     doubtful: tuple[str, ...] = ()  # rows that contradict the others and do not count
-    pool_srcc: float = float("nan")  # what proxies alone say of each subnet, from the others' rows
-    n_subnets: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`; NaN becomes None."""
+        rank, widths = self.outlook.pool_srcc, self.outlook.width_pct
         entry = self.report.to_dict() | {
             "target_source": self.source,
             "proxies": {k: None if np.isnan(v) else v for k, v in self.proxy_srcc.items()},
             "proxy_weights": {k: round(v, 3) for k, v in self.proxy_weight.items()},
-            "interval_half_width_pct": {str(k): round(v, 2) for k, v in self.width_pct.items()},
-            "pool_srcc": None if np.isnan(self.pool_srcc) else round(self.pool_srcc, 4),
-            "pool_fits": self.pool_fits,
+            "interval_half_width_pct": {str(k): round(v, 2) for k, v in widths.items()},
+            "pool_srcc": None if np.isnan(rank) else round(rank, 4),
+            "pool_fits": self.outlook.fits,
             "advice": self.advice,
             "doubtful_rows": list(self.doubtful),
         }
@@ -48,27 +47,16 @@ class Judgement:
         return sorted(self.proxy_srcc, key=lambda name: _nan_last(self.proxy_srcc[name]))
 
     @property
-    def pool_fits(self) -> bool | None:
-        """Whether the proxies, mixed as the rows ask, behave like this device; None: too few rows.
-
-        On 57 measured device settings, families left out, the answer is wrongly no for 6 % of the
-        devices that a pool explains, and wrongly yes for a sixth of the others, from 30 rows; for
-        21 % and a quarter at ten (`benchmarks/transfer_unlike.py`).
-        """
-        if self.n_subnets < MIN_SUBNETS or np.isnan(self.pool_srcc):
-            return None
-        return self.pool_srcc >= GO_SRCC
-
-    @property
     def advice(self) -> str:
         """What to do next, in one sentence."""
         several = len(self.proxy_srcc) > 1
-        if self.pool_fits is False and (several or self.report.decision == "no-go"):
+        if self.outlook.fits is False and (several or self.report.decision == "no-go"):
             return self._unlike
-        now, more = self.width_pct[0], max(self.width_pct)
-        narrower = f"from +-{now:.0f} % to +-{self.width_pct[more]:.0f} %"
+        widths = self.outlook.width_pct
+        now, more = widths[0], max(widths)
+        narrower = f"from +-{now:.0f} % to +-{widths[more]:.0f} %"
         if self.report.decision == "go":
-            if self.width_pct[more] < MUCH * now:
+            if widths[more] < MUCH * now:
                 return f"use it; {more} rows more would narrow intervals {narrower}"
             return f"use it; more rows would change little: intervals go {narrower} with {more}"
         low, best = self.report.srcc_interval[0], self.ranked[0]
@@ -88,17 +76,12 @@ class Judgement:
 
     @property
     def _unlike(self) -> str:
-        now, more = self.width_pct[0], max(self.width_pct)
-        rank = f"ranks of {self.pool_srcc:.2f} where {GO_SRCC:g} is asked for"
         if len(self.proxy_srcc) > 1:
             who, how = "no proxy behaves", "predicted from its own rows"
         else:
             instead = "the proxy's map" if self.fallback is None else self.fallback["model"]
             who, how = "the proxy does not behave", f"{instead} predicts; with its own rows"
-        return (
-            f"{who} like this device ({rank}); {how} within +-{now:.0f} %; "
-            f"{more} rows more would give +-{self.width_pct[more]:.0f} %"
-        )
+        return f"{who} like this device ({self.outlook.rank}); {how} within {self.outlook.more}"
 
 
 def _nan_last(value: float) -> tuple[bool, float]:

@@ -52,9 +52,9 @@ def load_proxy(space: Space, choice: str) -> Proxy:
         path = Path(str(bundled))
         return _measured(space, read_rows(path, space))
     if choice == "auto":
-        return _analytic(ANALYTIC_HOST)
+        return model_proxy(AnalyticDevice(load_profile(ANALYTIC_HOST)))
     if choice in profile_names():
-        return _analytic(choice)
+        return model_proxy(AnalyticDevice(load_profile(choice)))
     path = Path(choice)
     rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
     return _measured(space, rows.reset_index(drop=True))
@@ -75,13 +75,13 @@ def _measured(space: Space, rows: pd.DataFrame) -> Proxy:
     )
 
 
-def _analytic(name: str) -> Proxy:
+def model_proxy(device: AnalyticDevice) -> Proxy:
     """The analytic model of a device at its top level."""
-    device = AnalyticDevice(load_profile(name))
+    top = device.at(device.levels[-1:])
     return Proxy(
         name=device.name,
         source=SIMULATED,
         n_rows=0,
         n_subnets=0,
-        latency_ms=lambda programs: device.cost(programs.operators)[0][:, -1],
+        latency_ms=lambda programs: top.cost(programs.operators)[0][:, 0],
     )

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from nas.transfer.levels import with_clock
-from nas.transfer.pooled import PooledTransfer, program_columns
+from nas.transfer.pool import program_columns
+from nas.transfer.pooled import PooledTransfer
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy, load_proxy
 from nas.transfer.source import predicted_from

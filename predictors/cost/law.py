@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-from search_spaces import Floats
+from search_spaces import Floats, Ints
 
 # The elasticity of t in h is a weighted mean of b and d: a floor under both leaves no plateau.
 MIN_EXPONENT, MAX_EXPONENT = 0.02, 3.0
@@ -63,12 +63,7 @@ def fit_latency_law(
     a third of them) decide only what the rows leave open, for example the share of the clock when
     all rows have one level.
     """
-    x, log_f, log_t = np.log(h), np.log(f_ghz), np.log(latency_ms)
-    log_k = np.broadcast_to(_log(kernels), h.shape)
-    x_mean, f_mean, t_mean = x.mean(), log_f.mean(), log_t.mean()
-    k_mean = log_k[np.isfinite(log_k)].mean() if np.isfinite(log_k).any() else 0.0
-    # centred, so that a and c do not hang on b and d
-    centred = (x - x_mean, log_f - f_mean, log_k - k_mean, log_t - t_mean)
+    centred, (x_mean, f_mean, k_mean, t_mean) = _centred(h, f_ghz, kernels, latency_ms)
     fits = [
         least_squares(
             residuals,
@@ -88,6 +83,47 @@ def fit_latency_law(
     a, c = a + t_mean + f_mean - b * x_mean, c + t_mean - d * x_mean
     u, v = u + t_mean + f_mean - k_mean, v + t_mean - k_mean
     return LatencyLaw(float(a), b, float(c), d, float(np.exp(log_p)), float(u), float(v))
+
+
+def left_out_errors(
+    law: LatencyLaw,
+    h: Floats,
+    f_ghz: Floats,
+    latency_ms: Floats,
+    kernels: Floats | float,
+    groups: Ints,
+) -> Floats:
+    """(n,) log errors of the fitted rows, each as if its group had not been fitted.
+
+    To first order, about the fitted constants and with the weights that they leave to the rows.
+    """
+    centred, (x_mean, f_mean, k_mean, t_mean) = _centred(h, f_ghz, kernels, latency_ms)
+    a, c = law.a - t_mean - f_mean + law.b * x_mean, law.c - t_mean + law.d * x_mean
+    u, v = law.u - t_mean - f_mean + k_mean, law.v - t_mean + k_mean
+    theta = np.array([a, law.b, c, law.d, np.log(law.p), u, v])
+    r, J = residuals(theta, *centred), jacobian(theta, *centred)
+    weights = 1 / np.sqrt(1 + (r / OUTLIER) ** 2)
+    A = np.linalg.inv(J.T @ (weights[:, None] * J))
+    errors = np.empty(len(h))
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        leverage = J[own] @ A @ J[own].T * weights[own]
+        errors[own] = -np.linalg.solve(np.eye(len(own)) - leverage, r[own])
+    return errors
+
+
+def _centred(
+    h: Floats, f_ghz: Floats, kernels: Floats | float, latency_ms: Floats
+) -> tuple[tuple[Floats, ...], Floats]:
+    """Log rows (h, f, kernels, t), centred so that a and c do not hang on b and d; the centres."""
+    columns = [
+        np.log(h),
+        np.log(f_ghz),
+        np.broadcast_to(_log(kernels), h.shape),
+        np.log(latency_ms),
+    ]
+    centres = np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else 0 for c in columns])
+    return tuple(c - centre for c, centre in zip(columns, centres, strict=True)), centres
 
 
 # One row per prior: coefficients of (a, b, c, d, log p, u, v), divided by its standard deviation.

@@ -67,7 +67,7 @@ def stacked(parts: Sequence[Mixture], shares: Floats) -> Mixture:
 
 
 def shares_of(
-    parts: Sequence[Mixture],
+    left_out: Sequence[Floats],
     usual: Sequence[float],
     groups: Floats | None,
     *,
@@ -75,10 +75,11 @@ def shares_of(
 ) -> Floats:
     """(parts,) shares that predict left-out rows best (stacking, Wolpert, 1992), sum 1.
 
-    Evidence cannot choose between them: it compares what was assumed, and few rows make a wrong
+    `left_out` are the residuals (k,) of every part, each row predicted without its group. Evidence
+    cannot choose between them: it compares what was assumed, and few rows make a wrong
     assumption certain. Shares are drawn to the `usual` ones as by `doubt` rows.
     """
-    errors = np.array([part.left_out(groups) for part in parts])
+    errors = np.array(left_out)
     if groups is not None:  # rows of one subnet are one row
         own = [errors[:, groups == name].mean(axis=1) for name in np.unique(groups)]
         errors = np.array(own).T
@@ -86,8 +87,8 @@ def shares_of(
     errors = np.clip(errors, -far, far)
     noise = max(float(np.mean(errors**2, axis=1).min()), np.finfo(float).tiny)
     # at least 0 and of sum 1, the last as a row that weighs more than all others
-    one = np.full(len(parts), SURE)
-    rows = [errors.T / np.sqrt(noise), np.sqrt(doubt) * np.eye(len(parts)), one]
+    one = np.full(len(errors), SURE)
+    rows = [errors.T / np.sqrt(noise), np.sqrt(doubt) * np.eye(len(errors)), one]
     wanted = [np.zeros(errors.shape[1]), np.sqrt(doubt) * np.array(usual), [SURE]]
     shares: Floats = nnls(np.vstack(rows), np.concatenate(wanted))[0]
     total: Floats = shares / shares.sum()

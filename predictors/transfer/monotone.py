@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from predictors.cost.law import fit_latency_law
 from predictors.cost.power import fit_power_law
+from predictors.transfer.correction import Correction
+from predictors.transfer.pooled import TransferPredictor
 from search_spaces import Floats
 
 
@@ -22,10 +24,19 @@ class MonotoneTransfer(BaseEstimator):
     latency, so programs of equally many kernels keep the proxy's ranking; without `kernels` all do.
     Energy is latency times `predictors.cost.power`, whose share of the clock may fall as h rises:
     nothing forces energy to rise. On a CPU target the clock is the CPU's.
+
+    With a `pool` of proxies, a program also costs so many times what the law says, at every clock
+    (`predictors.transfer.correction`), and then the ranking is the proxy's no more.
     """
 
-    def __init__(self, *, knee_ghz: float | None = None, rise_per_ghz: float | None = None) -> None:
-        self.knee_ghz, self.rise_per_ghz = knee_ghz, rise_per_ghz
+    def __init__(
+        self,
+        *,
+        knee_ghz: float | None = None,
+        rise_per_ghz: float | None = None,
+        pool: TransferPredictor | None = None,
+    ) -> None:
+        self.knee_ghz, self.rise_per_ghz, self.pool = knee_ghz, rise_per_ghz, pool
 
     def fit(
         self,
@@ -34,16 +45,20 @@ class MonotoneTransfer(BaseEstimator):
         latency_ms: ArrayLike,
         energy_mj: ArrayLike | None = None,
         kernels: ArrayLike = 0.0,
+        X: ArrayLike | None = None,
     ) -> Self:
         """Learn from the proxy's `h` (n,) in ms and the target's rows, (n,) or one clock for all.
 
         `energy_mj` may hold NaN where energy was not measured; `kernels` is the number of kernels
-        of each program; 0 leaves them out.
+        of each program; 0 leaves them out. X (n, features) is what the `pool` sees of them.
         """
         h, t = _positive(h, "h"), _positive(latency_ms, "latency_ms")
         k = np.broadcast_to(np.asarray(kernels, dtype=float), t.shape)
         f = np.broadcast_to(_positive(clock_mhz, "clock_mhz") / 1e3, t.shape)
         self.latency_law_ = fit_latency_law(h, f, t, k)
+        self.correction_ = None
+        if self.pool is not None and X is not None:
+            self.correction_ = Correction.of(self.pool, X, self.latency_law_, h, f, t, k)
         self.power_law_ = None
         if energy_mj is not None:
             energy = np.asarray(energy_mj, dtype=float)
@@ -55,17 +70,35 @@ class MonotoneTransfer(BaseEstimator):
             )
         return self
 
-    def predict(self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0) -> Floats:
-        """latency_ms; all arguments broadcast, for example (n, 1) with (levels,)."""
+    def predict(
+        self,
+        h: ArrayLike,
+        clock_mhz: ArrayLike,
+        kernels: ArrayLike = 0.0,
+        X: ArrayLike | None = None,
+    ) -> Floats:
+        """latency_ms; `h`, clock and kernels broadcast, for example (n, 1) with (levels,).
+
+        X (n, features) are the same programs as the `pool` sees them.
+        """
         check_is_fitted(self)
         h, f = _positive(h, "h"), _positive(clock_mhz, "clock_mhz") / 1e3
-        return self.latency_law_.latency_ms(h, f, np.asarray(kernels, dtype=float))
+        k = np.asarray(kernels, dtype=float)
+        latency_ms = self.latency_law_.latency_ms(h, f, k)
+        if self.correction_ is None or X is None:
+            return latency_ms
+        times = self.correction_.times(X, h.ravel(), np.broadcast_to(k, h.shape).ravel())
+        return latency_ms * times.reshape(h.shape)
 
     def predict_energy(
-        self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0
+        self,
+        h: ArrayLike,
+        clock_mhz: ArrayLike,
+        kernels: ArrayLike = 0.0,
+        X: ArrayLike | None = None,
     ) -> Floats:
-        """energy_mj; all arguments broadcast. ValueError without energy in `fit`."""
-        return self.predict(h, clock_mhz, kernels) * self.predict_power(h, clock_mhz, kernels)
+        """energy_mj; arguments as in `predict`. ValueError without energy in `fit`."""
+        return self.predict(h, clock_mhz, kernels, X) * self.predict_power(h, clock_mhz, kernels)
 
     def predict_power(self, h: ArrayLike, clock_mhz: ArrayLike, kernels: ArrayLike = 0.0) -> Floats:
         """power_w; all arguments broadcast. ValueError without energy in `fit`."""

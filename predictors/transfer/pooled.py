@@ -22,7 +22,7 @@ from predictors.transfer.hypotheses import of_costs, of_lines, of_nobody
 from predictors.transfer.mixture import Mixture, proxies_alone, shares_of, stacked
 from predictors.transfer.posterior import OUTLIER, Design, Link, Posterior
 from predictors.transfer.prior import SCALE, CostPrior, Rows, learn_prior
-from search_spaces import Floats
+from search_spaces import Floats, Ints
 
 RIDGES = np.logspace(-2, 4, 13)
 REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
@@ -115,6 +115,11 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         half = t * self._widening() * deviation
         return np.exp(mean - half), np.exp(mean + half)
 
+    def deviation(self, X: ArrayLike) -> Floats:
+        """(n,) standard deviations of the log cost of X, before held-out rows widen them."""
+        check_is_fitted(self)
+        return self._belief(np.asarray(validate_data(self, X, reset=False, dtype=float)))[1]
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = True
@@ -152,8 +157,25 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         if self.prior_.linear.any():
             for some in (of_lines(self.prior_), of_nobody(self.prior_)):
                 self.parts_.append(Mixture.of([Posterior.of(h, design, link, log_y) for h in some]))
-            shares = shares_of(self.parts_, USUAL_SHARES, design.groups)
+            left_out = [part.left_out(design.groups) for part in self.parts_]
+            shares = shares_of(left_out, USUAL_SHARES, design.groups)
             self.mixture_ = stacked(self.parts_, shares)
+
+    def groups(self) -> Ints:
+        """(k,) a number for the subnet of every fitted row, or for the row itself."""
+        names = (
+            np.arange(len(self.y_)) if self.group_column is None else self.X_[:, self.group_column]
+        )
+        numbers: Ints = np.unique(names, return_inverse=True)[1]
+        return numbers
+
+    def left_out_errors(self) -> Floats:
+        """(k,) log errors of the fitted rows, each as if its subnet had not been fitted.
+
+        Weights of hypotheses and shares are those of all rows.
+        """
+        check_is_fitted(self)
+        return self.mixture_.left_out(self.design_.groups)
 
     def line_shares(self) -> Floats:
         """(P + 1,) how much the line of every proxy counts in predictions, and nobody's."""
@@ -187,9 +209,7 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         fifth of the subnets is predicted by a fit, choice included, to the others.
         """
         if not hasattr(self, "widening_"):
-            n, column = len(self.y_), self.group_column
-            groups = np.arange(n) if column is None else self.X_[:, column]
-            z2 = 0.0
+            n, groups, z2 = len(self.y_), self.groups(), 0.0
             if len(np.unique(groups)) >= N_FOLDS:
                 for train, test in GroupKFold(N_FOLDS).split(self.X_, groups=groups):
                     part = clone(self).fit(self.X_[train], self.y_[train])

@@ -72,16 +72,19 @@ def transfer_report(
     proxy: str,
     n_proxy_rows: int,
     kernels: ArrayLike = 0.0,
+    X: ArrayLike | None = None,
     transfer: MonotoneTransfer | None = None,
 ) -> dict[str, TransferReport]:
     """Reports of `latency_ms` and `energy_mj`, from rows (n,) named by `subnets`.
 
-    `transfer` is refitted without each subnet in turn; the one passed in stays as it is. Energy
-    may hold NaN; without two subnets that have it, its report is left out.
+    `transfer` is refitted without each subnet in turn; the one passed in stays as it is. X
+    (n, features) is what its pool sees of the rows. Energy may hold NaN; without two subnets that
+    have it, its report is left out.
     """
     h, t = np.asarray(h, dtype=float), np.asarray(latency_ms, dtype=float)
     f, names = np.broadcast_to(np.asarray(clock_mhz, dtype=float), t.shape), np.asarray(subnets)
     k = np.broadcast_to(np.asarray(kernels, dtype=float), t.shape)
+    columns = None if X is None else np.asarray(X, dtype=float)
     estimator = MonotoneTransfer() if transfer is None else transfer
     about: dict[str, Any] = {"proxy": proxy, "n_proxy_rows": n_proxy_rows}
 
@@ -92,8 +95,9 @@ def transfer_report(
     def costs(train: Mask, test: Mask) -> Floats:
         fitted = clone(estimator)
         known = energy[train] if has_energy else None
-        fitted.fit(h[train], f[train], t[train], known, k[train])
-        asked = h[test], f[test], k[test]
+        seen, new = (None, None) if columns is None else (columns[train], columns[test])
+        fitted.fit(h[train], f[train], t[train], known, k[train], seen)
+        asked = h[test], f[test], k[test], new
         latency = fitted.predict(*asked)
         return np.stack([latency, fitted.predict_energy(*asked)] if has_energy else [latency])
 

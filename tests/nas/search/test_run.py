@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -198,6 +199,8 @@ def test_measured_rows_replace_the_simulated_ones(digits, tmp_path):
     # the rows hold no energy: the model's power at the latency that the rows predict
     assert content["device"]["energy_source"] == "predicted (scaled simulation)"
     assert content["predictors"]["latency_ms"]["n_target_rows"] == len(rows)
+    said = " ".join(done.err.split())
+    assert re.search(r"note: latency of xavier-nx is predicted within .* 24 rows more would", said)
 
 
 def test_rows_at_one_clock_are_extended_by_the_model_and_say_so(digits, tmp_path):

@@ -29,7 +29,10 @@ TRUE = [cost.reshape(10, len(GRID), -1) for cost in DEVICE.cost(EVERY.operators)
 class Unmodelled:
     """A device that can be measured and no more."""
 
-    name, levels = "bare", DEVICE.levels
+    name, batch = "bare", 1
+
+    def __init__(self, levels=DEVICE.levels):
+        self.levels = levels
 
 
 def off(found, true):
@@ -95,6 +98,23 @@ def test_without_a_model_a_no_go_is_said_and_the_proxy_predicts_on():
     assert costs.entries()["latency_ms"]["decision"] == "no-go"
     assert costs.latency_source == "predicted (simulated)"
     assert np.isfinite(costs(GENES, GRID)[0]).all()
+
+
+def test_measured_rows_are_predicted_by_a_pool_which_knows_more_than_the_law():
+    eager = get_device("tx2", backend="pytorch")  # no model of the pool is of eager PyTorch
+    planned = plan_rows(SPACE, eager, PROXY, 24, np.random.default_rng(0))
+    rows = pd.DataFrame(measure_plan(SPACE, eager, planned))
+    by_law, pooled = (
+        target_costs(SPACE, Unmodelled(eager.levels), PROXY, rows.assign(source=source))
+        for source in ("simulated", "measured")
+    )
+    assert (by_law.outlook, by_law.latency_source) == (None, "predicted (simulated)")
+    assert pooled.latency_source == "predicted"
+    assert pooled.entries()["latency_ms"]["proxy"] == f"{PROXY.name} and 14 analytic models"
+    true = eager.cost(EVERY.operators)[0].reshape(10, len(GRID), -1)
+    assert off(pooled(GENES, GRID)[0], true) < 0.7 * off(by_law(GENES, GRID)[0], true)
+    now, *more = pooled.outlook.width_pct.values()
+    assert now >= more[0] >= more[1] > 0
 
 
 @pytest.mark.parametrize("rows", [ROWS.drop(columns="energy_mj"), ROWS.assign(energy_mj=np.nan)])

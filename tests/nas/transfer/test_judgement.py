@@ -10,6 +10,7 @@ import pytest
 from nas.report import calibration_svg, transfer_report_html
 from nas.report.calibration import ticks
 from nas.transfer.judgement import Judgement
+from nas.transfer.outlook import Outlook
 from predictors import TransferReport
 
 MEASURED = np.linspace(1, 4, 24)
@@ -42,9 +43,7 @@ def judged(
         source="simulated",
         proxy_srcc=proxies,
         proxy_weight=dict.fromkeys(proxies, 0.5),
-        width_pct=dict(zip((0, 8, 24), widths, strict=True)),
-        pool_srcc=pool[0],
-        n_subnets=pool[1],
+        outlook=Outlook(*pool, dict(zip((0, 8, 24), widths, strict=True))),
     )
 
 
@@ -75,6 +74,22 @@ def judged(
 )
 def test_the_advice_fits_the_figures(one: Judgement, advice: str) -> None:
     assert re.match(advice, one.to_dict()["advice"]), one.advice
+
+
+def test_a_search_says_whether_proxies_fit_and_what_more_rows_give() -> None:
+    widths = {0: 20.0, 8: 15.0, 24: 9.0}
+    note = "latency of nx is predicted within +-20 %; 24 rows more would give +-9 %"
+    unlike = "no proxy behaves like nx (ranks of 0.41 where 0.8 is asked for)"
+    assert Outlook(0.9, 24, widths).lines("nx", go=True) == [f"note: {note}"]
+    assert Outlook(0.41, 9, widths).lines("nx", go=True) == [f"note: {note}"]
+    assert Outlook(0.41, 10, widths).lines("nx", go=True) == [
+        f"warning: {unlike}: its own rows count most",
+        f"note: {note}",
+    ]
+    assert Outlook(0.41, 10, widths).lines("nx", go=False) == [
+        f"warning: {unlike}",
+        "note: with a go, " + note.replace("is predicted", "would be predicted"),
+    ]
 
 
 def test_few_rows_do_not_tell_whether_the_pool_fits() -> None:

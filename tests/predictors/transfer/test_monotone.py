@@ -10,8 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from predictors import MonotoneTransfer, ScaledModel, held_out_report, mape_pct, transfer_report
-from predictors.cost.law import LatencyLaw, jacobian, residuals
+from predictors import (
+    MonotoneTransfer,
+    ScaledModel,
+    TransferPredictor,
+    held_out_report,
+    learn_prior,
+    mape_pct,
+    transfer_report,
+)
+from predictors.cost.law import (
+    LatencyLaw,
+    fit_latency_law,
+    jacobian,
+    left_out_errors,
+    residuals,
+)
 from predictors.cost.power import PowerLaw
 
 CLOCKS = np.array([306.0, 752.25, 1109.25])
@@ -128,7 +142,8 @@ def test_a_known_knee_stays() -> None:
     assert (law.knee_ghz, law.rise_per_ghz) == (0.76, 0.22)
     assert law.base_w == pytest.approx(POWER.base_w, rel=0.02)
     assert law.k_w_per_ghz == pytest.approx(POWER.k_w_per_ghz, rel=0.02)
-    assert clone(transfer).get_params() == {"knee_ghz": 0.76, "rise_per_ghz": 0.22}
+    kept = {"knee_ghz": 0.76, "rise_per_ghz": 0.22, "pool": None}
+    assert clone(transfer).get_params() == kept
 
 
 def test_rows_without_energy_are_left_out_of_the_power_law() -> None:
@@ -197,6 +212,52 @@ def test_no_subnet_predicts_itself() -> None:
     assert list(report(latency, one_subnet_has_energy)) == ["latency_ms"]
     with pytest.raises(ValueError, match="at least 2 subnets, got 1"):
         transfer_report(H, F, latency, subnets=["a"] * 24, proxy="host", n_proxy_rows=1)
+
+
+# ---- a pool beside the law -------------------------------------------------------------------
+
+
+def test_left_out_errors_are_those_of_fits_without_the_subnet() -> None:
+    rng = np.random.default_rng(0)
+    kernels, groups = np.repeat(rng.integers(10, 40, 8), 3).astype(float), np.repeat(range(8), 3)
+    latency = LAW.latency_ms(H, F / 1e3) * np.exp(np.repeat(rng.normal(0, 0.1, 8), 3))
+    law = fit_latency_law(H, F / 1e3, latency, kernels)
+    found = left_out_errors(law, H, F / 1e3, latency, kernels, groups)
+    for group in range(8):
+        out = groups == group
+        refitted = fit_latency_law(H[~out], F[~out] / 1e3, latency[~out], kernels[~out])
+        error = np.log(latency[out] / refitted.latency_ms(H[out], F[out] / 1e3, kernels[out]))
+        assert found[out] == pytest.approx(error, abs=0.02, rel=0.3)
+
+
+def test_a_pool_corrects_what_the_law_cannot_know() -> None:
+    rng = np.random.default_rng(0)
+    h, other = np.exp(rng.normal(0, 0.7, (2, 60)))  # two proxies; the target is like the second
+    columns, f = np.log([h, other]).T, np.tile(CLOCKS, 20)
+    X = np.column_stack([columns, np.arange(60)])
+    prior = learn_prior(columns, proxy_columns=(0, 1), blocks=[])
+    pool = TransferPredictor((0, 1), (), 2, prior=prior)
+    true = LAW.latency_ms(other, f / 1e3)
+    few, new = slice(24), slice(24, 60)
+    alone = MonotoneTransfer().fit(h[few], f[few], true[few])
+    both = MonotoneTransfer(pool=pool).fit(h[few], f[few], true[few], X=X[few])
+    assert both.correction_.share > 0.8
+    found = both.predict(h[new], f[new], X=X[new])
+    assert mape_pct(true[new], found) < 0.3 * mape_pct(true[new], alone.predict(h[new], f[new]))
+    at_all = both.predict(h[new][:, None], ALL_CLOCKS, X=X[new])
+    assert (np.diff(at_all, axis=1) < 0).all()
+    reports = [
+        transfer_report(
+            *(h[few], f[few], true[few]),
+            subnets=np.arange(24),
+            proxy="host",
+            n_proxy_rows=1,
+            X=X[few],
+            transfer=way,
+        )["latency_ms"]
+        for way in (MonotoneTransfer(), MonotoneTransfer(pool=pool))
+    ]
+    assert reports[1].mape_pct < 0.5 * reports[0].mape_pct
 
 
 # ---- the fallback ----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from predictors import (
     zero_shot,
 )
 from predictors.transfer.hypotheses import of_costs, of_lines, of_nobody
-from predictors.transfer.mixture import Mixture, shares_of, stacked
+from predictors.transfer.mixture import shares_of, stacked
 from predictors.transfer.posterior import Link, Posterior
 from predictors.transfer.prior import FREEDOM, Game, covariance, log_likelihood, loss_of, parts
 from search_spaces import encode, get_space
@@ -155,19 +155,14 @@ def test_what_predicts_left_out_rows_better_counts_more(good: int) -> None:
     X, y = world(11)
     prior = learn_prior(X, proxy_columns=PROXIES)
     part = TransferPredictor(PROXIES, prior=prior).fit(X[:40], y[:40]).costs_
-    rng = np.random.default_rng(0)
-
-    class Worse(Mixture):
-        def left_out(self, groups: np.ndarray | None) -> np.ndarray:
-            return super().left_out(groups) + rng.normal(0, 1, 40)
-
-    parts_ = [Worse(part.posteriors, part.weights) for _ in range(3)]
-    parts_[good] = part
-    shares = shares_of(parts_, (0.4, 0.4, 0.2), None)
+    errors = part.left_out(None) + np.random.default_rng(0).normal(0, 1, (3, 40))
+    errors[good] = part.left_out(None)
+    shares = shares_of(errors, (0.4, 0.4, 0.2), None)
     assert shares.sum() == pytest.approx(1)
     assert shares[good] > 0.9
-    assert_allclose(shares_of([part] * 3, (0.4, 0.4, 0.2), None), [0.4, 0.4, 0.2], atol=1e-6)
-    mixed = stacked(parts_, shares)
+    alike = [errors[good]] * 3
+    assert_allclose(shares_of(alike, (0.4, 0.4, 0.2), None), [0.4, 0.4, 0.2], atol=1e-6)
+    mixed = stacked([part] * 3, shares)
     assert_allclose(mixed.weights.reshape(3, -1).sum(axis=1), shares)
 
 
