@@ -73,7 +73,8 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     log = console(quiet=quiet)
-    dataset = read_images(data, log, resolution=resolution, flip=flip)
+    side = resolution if resolution or start is None else _trained_side(start)
+    dataset = read_images(data, log, resolution=side, flip=flip)
     show_images(dataset, log)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     values = {"batch_size": batch_size or min(256, max(8, len(dataset.train) // 8))}
@@ -127,6 +128,16 @@ def _grouped(shape: str, groups: int, dataset: Any, start: str | None) -> Any:
     if (space.resolution, space.in_channels, space.n_classes) != images:
         raise InputError(f"`shape` {shape} is for other images than `data` holds; try resnet")
     return space
+
+
+def _trained_side(start: str) -> int | None:
+    """The resolution of the images behind the weights of `start`, where they say it."""
+    from nas.zoo.folder import supernet_folder
+    from supernets import load_supernet
+
+    _, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
+    side = metadata.get("data", {}).get("resolution")
+    return None if side is None else int(side)
 
 
 def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[str, Any] | None]:

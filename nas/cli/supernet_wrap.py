@@ -51,13 +51,11 @@ def wrap(
 
     if (network is None) == (timm is None):
         raise InputError("give either FILE.py:FUNCTION or --timm NAME")
+    own = None if network is None else own_network(network)
     log = console(quiet=quiet)
     dataset = read_images(data, log, resolution=resolution)
-    if timm is not None:
-        found = timm_network(timm, dataset.n_classes, weights, dataset.channels)
-    else:
-        found = own_network(network or "")
-        found = found if weights is None else with_weights(found, weights)
+    found = own or timm_network(timm or "", dataset.n_classes, dataset.channels)
+    found = found if weights is None else with_weights(found, weights)
     n = dataset.channels
     given = _numbers("mean", mean, n), _numbers("std", std, n)
     found = replace(found, mean=given[0] or found.mean, std=given[1] or found.std)

@@ -76,11 +76,11 @@ def _checked(net: Any, source: str) -> nn.Module:
     return net
 
 
-def timm_network(name: str, n_classes: int, weights: Path | None, in_channels: int) -> Network:
-    """A network of timm's registry with its own initial weights, or those of a safetensors file."""
+def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
+    """A network of timm's registry, with initial weights; nothing is fetched."""
     try:
         import timm
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # torchvision may be one for another torch
         raise InputError(
             f"networks of timm need the package timm, which does not import ({error}): "
             "pip install 'nas[timm]'"
@@ -93,7 +93,7 @@ def timm_network(name: str, n_classes: int, weights: Path | None, in_channels: i
     found = Network(net, name.replace(".", "-"))
     if len(known["mean"]) == in_channels:
         found = replace(found, mean=tuple(known["mean"]), std=tuple(known["std"]))
-    return found if weights is None else with_weights(found, weights)
+    return found
 
 
 def with_weights(network: Network, path: Path) -> Network:

@@ -40,7 +40,7 @@ class Wrapped:
         self.residuals = residuals(self.calls, self.groups)
         self.final = last_head(self.calls)
         self.places = [p for p in places(self.calls, self.groups) if p.node < self.final]
-        self._genes = self._numbered()
+        self.genes = self._numbered()
 
     @property
     def n_classes(self) -> int:
@@ -49,7 +49,7 @@ class Wrapped:
     def sort(self, gradients: dict[str, Tensor] | None = None) -> None:
         """Put the channels in order of importance; `gradients` by name of the parameter."""
         found = scores(self.calls, self.groups, gradients)
-        found = {root: score for root, score in found.items() if root in self._genes}
+        found = {root: score for root, score in found.items() if root in self.genes}
         sort_channels(self.calls, self.groups, orders(self.groups, found))
 
     def supernet(self, exits: Sequence[int] | None = None) -> TracedSupernet:
@@ -98,7 +98,7 @@ class Wrapped:
         made: list[tuple[int, int]] = []
         for one, repeat in spans:
             root = sets.root(one)
-            gene = self._genes.get(root, -1)
+            gene = self.genes.get(root, -1)
             if gene >= 0:
                 made.append((gene, repeat))
             elif made and made[-1][0] < 0:
@@ -111,7 +111,7 @@ class Wrapped:
         """What can be chosen, as plain data."""
         found = slots(self.calls, self.residuals)
         stages = [sum(s.stage == k for s in found) for k in range(len({s.stage for s in found}))]
-        widths = tuple(self._widths(root) for root in self._genes)
+        widths = tuple(self._widths(root) for root in self.genes)
         if not widths and not stages:
             raise NotUnderstood(
                 f"{self.name} has nothing elastic: no group of {2 * MULTIPLE} channels or more "

@@ -1,0 +1,299 @@
+"""Which architectures `nas supernet wrap` takes, and whether what it makes of them is right.
+
+Every network is built from timm's registry without weights (or below, by hand), with the
+batch-norm statistics, scales and filters of different size that training leaves. Of each: the
+largest subnet against the network, a random subnet against its plain copy, multiply-accumulates
+against torch's own counter, the error of half the width with and without the order of
+importance, and channel groups against those of Torch-Pruning.
+
+    python benchmarks/wrapped_models.py --out benchmarks/results/wrapped_models.json
+
+needs timm and torch-pruning; without timm the hand-written ones alone. A rerun goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from search_spaces import InputError, write_text
+from supernets import calibrate, extract
+from supernets.traced import TracedSupernet, Wrapped
+from tests.supernets.traced.networks import NETWORKS
+
+SIDE = 64
+TIMM = (
+    "resnet18",
+    "resnet26d",
+    "seresnet18",
+    "resnext26ts",
+    "resnetv2_18",
+    "regnetx_002",
+    "regnety_002",
+    "mobilenetv2_050",
+    "mobilenetv3_small_050",
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "tf_efficientnet_b0",
+    "mnasnet_small",
+    "convnext_atto",
+    "convnextv2_atto",
+    "densenet121",
+    "vgg11_bn",
+    "repvgg_a0",
+    "ghostnet_050",
+    "ghostnetv2_100",
+    "mobileone_s0",
+    "mixnet_s",
+    "tinynet_e",
+    "lcnet_050",
+    "hardcorenas_a",
+    "fbnetc_100",
+    "ese_vovnet19b_dw",
+    "cspresnet50",
+    "darknet53",
+    "dla34",
+    "res2net50_26w_4s",
+    "hrnet_w18_small",
+    "rexnet_100",
+    "selecsls42",
+    "mobilenetv4_conv_small",
+    "skresnet18",
+    "ecaresnet26t",
+    "inception_v3",
+    "nf_resnet26",
+    "edgenext_xx_small",
+    "mobilevit_xxs",
+    "vit_tiny_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "mixer_s32_224",
+)
+
+
+def timm_without_cuda() -> Any:
+    """timm, also where torchvision was built for a GPU that is not here.
+
+    Its operators are then declared, without a kernel: no network of the table calls one.
+    """
+    try:
+        import timm
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        import sys
+
+        for name in [n for n in sys.modules if n.startswith(("torchvision", "timm"))]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        names = ["nms", "qnms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"]
+        names.append("deform_conv2d")
+        backward = [f"_{n}_backward" for n in names[2:]]
+        for name in [*names, *backward]:
+            library.define(f"{name}(Tensor x) -> Tensor")
+        import timm
+
+        timm.torchvision_library = library  # kept: its end would take the operators away
+    return timm
+
+
+@torch.no_grad()
+def as_trained(net: nn.Module, seed: int = 0) -> nn.Module:
+    """Filters of different size, statistics and scales that are not the trivial ones."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.out_channels >= 16:
+            scale = torch.exp(0.5 * torch.randn(module.out_channels, generator=generator))
+            module.weight.mul_(scale.view(-1, 1, 1, 1))
+        if isinstance(module, nn.BatchNorm2d):
+            n = module.num_features
+            for tensor, low, high in (
+                (module.running_mean, -0.1, 0.1),
+                (module.running_var, 0.5, 1.5),
+                (module.weight, 0.2, 1.8),
+                (module.bias, -0.3, 0.3),
+            ):
+                if tensor is not None:
+                    tensor.copy_(low + (high - low) * torch.rand(n, generator=generator))
+    return net.eval()
+
+
+def difference(found: Tensor, wanted: Tensor) -> float:
+    """Largest difference, of the largest value."""
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-12))
+
+
+def counted_macs(net: nn.Module, x: Tensor) -> int:
+    """Of convolutions and matrices, by torch's counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(x)
+    return counter.get_total_flops() // 2
+
+
+@torch.no_grad()
+def checked(name: str, make: Callable[[], nn.Module], side: int) -> dict[str, Any]:
+    """One row of the table."""
+    torch.manual_seed(0)
+    net = as_trained(make())
+    start = time.perf_counter()
+    try:
+        found = Wrapped(net, 3, side, name=name)
+        found.sort()
+        supernet = found.supernet()
+    except InputError as error:
+        return {"name": name, "wrapped": False, "refused": str(error)}
+    seconds = time.perf_counter() - start
+    space = supernet.space
+    x = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(1))
+    wanted = net(x)
+    wanted = wanted[0] if isinstance(wanted, list | tuple) else wanted
+    random = space.subnet(space.sample(1, np.random.default_rng(0)))
+    plain = extract(supernet, random)
+    shared = supernet(x, random)
+    return {
+        "name": name,
+        "wrapped": True,
+        "seconds": round(seconds, 2),
+        "params": sum(p.numel() for p in net.parameters()),
+        "width_genes": len(space.widths),
+        "stages": len(space.depths),
+        "blocks": len(space.blocks),
+        "places": len(found.places),
+        "subnets_log10": round(float(sum(np.log10(len(c)) for c in space.choices)), 1),
+        "macs_largest": macs(supernet, space.largest),
+        "macs_smallest": macs(supernet, space.smallest),
+        "full_difference": difference(supernet(x, space.subnet(space.largest))[-1], wanted),
+        "subnet_difference": max(difference(a, b) for a, b in zip(plain(x), shared, strict=True)),
+        "macs_ours": macs(supernet, space.genes([random])),
+        "macs_torch": counted_macs(extract(supernet, random, heads=[space.n_exits]), x[:1]),
+        **narrow(net, side, wanted, x),
+        **grouped(net, found, x),
+    }
+
+
+def macs(supernet: TracedSupernet, genes: Any) -> int:
+    space = supernet.space
+    heads = np.zeros((1, space.n_exits + 1), dtype=bool)
+    heads[0, -1] = True
+    return int(space.operators(genes, heads).macs.sum())
+
+
+def narrow(net: nn.Module, side: int, wanted: Tensor, x: Tensor) -> dict[str, Any]:
+    """Mean squared error of the logits with the narrowest widths, sorted and not."""
+    found = {}
+    for sort in (True, False):
+        wrapped = Wrapped(net, 3, side, name="narrow")
+        if sort:
+            wrapped.sort()
+        supernet = wrapped.supernet([])
+        space = supernet.space
+        genes = space.largest.copy()
+        n = len(space.depths)
+        genes[:, n:] = [min(c) for c in space.widths]
+        subnet = space.subnet(space.canonical(genes))
+        calibrate(supernet, subnet, x)
+        error = (supernet(x, subnet)[-1] - wanted).square().mean()
+        found["error_sorted" if sort else "error_last"] = float(error / wanted.var())
+    return found
+
+
+def grouped(net: nn.Module, found: Wrapped, x: Tensor) -> dict[str, Any]:
+    """How many of our groups cut the same layers as Torch-Pruning's for the same channels."""
+    try:
+        import torch_pruning as tp
+    except ImportError:
+        return {}
+    ours = layers_of_groups(found)
+    names = {module: name for name, module in net.named_modules()}
+    with torch.enable_grad():
+        try:
+            graph = tp.DependencyGraph().build_dependency(net, example_inputs=x[:1])
+        except Exception as error:  # theirs may fail where ours does not
+            return {"torch_pruning": f"{type(error).__name__}: {error}"[:120]}
+        same = compared = 0
+        for first, group in ours.items():
+            module = dict(net.named_modules()).get(first)
+            if not isinstance(module, nn.Conv2d | nn.Linear):
+                continue
+            prune = (
+                tp.prune_linear_out_channels
+                if isinstance(module, nn.Linear)
+                else (tp.prune_conv_out_channels)
+            )
+            try:
+                theirs = graph.get_pruning_group(module, prune, idxs=[0])
+            except Exception:  # a layer that they do not prune
+                continue
+            layers = {
+                names[dep.target.module]
+                for dep, channels in theirs
+                if channels
+                and dep.target.module in names
+                and "out_channels" in dep.pruning_fn.__name__
+                and isinstance(dep.target.module, nn.Conv2d | nn.Linear)
+            }
+            compared += 1
+            same += layers == group
+    return {"groups_compared": compared, "groups_same": same}
+
+
+def layers_of_groups(found: Wrapped) -> dict[str, set[str]]:
+    """The layers whose output every elastic group cuts, by the first of them."""
+    members: dict[int, list[str]] = {}
+    for axis in found.groups.axes:
+        call = found.calls[axis.call]
+        if axis.tensor == "weight" and axis.dim == 0 and call.kind in ("conv", "linear"):
+            for one, _ in axis.spans:
+                members.setdefault(found.groups.sets.root(one), []).append(call.name)
+    return {names[0]: set(names) for root, names in members.items() if root in found.genes}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", help="These networks.")
+    arguments = parser.parse_args()
+    makers: dict[str, Callable[[], nn.Module]] = {}
+    try:
+        timm = timm_without_cuda()
+        makers |= {
+            name: lambda name=name: timm.create_model(name, num_classes=10)  # type: ignore[misc]
+            for name in TIMM
+            if name in timm.list_models()
+        }
+        version = timm.__version__
+    except ImportError:
+        version = None
+    makers |= {f"by hand: {name}": make for name, make in NETWORKS.items()}
+    known: dict[str, Any] = {}
+    if arguments.out.exists():
+        known = {row["name"]: row for row in json.loads(arguments.out.read_text())["rows"]}
+    for name, make in makers.items():
+        if name not in (arguments.only or makers.keys() - known.keys()):
+            continue
+        known[name] = checked(name, make, SIDE if not name.startswith("by hand") else 16)
+        print(known[name], flush=True)
+        about = {
+            "provenance": "measured",
+            "what": "nas supernet wrap on networks with random weights",
+            "side": SIDE,
+            "timm": version,
+            "torch": torch.__version__,
+            "command": "python benchmarks/wrapped_models.py --out " + str(arguments.out),
+        }
+        write_text(
+            arguments.out, json.dumps({**about, "rows": list(known.values())}, indent=1) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A network of the user's own: wrapped, trained, searched, exported; and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nas.runtime import Engine, read_manifest
+from nas.zoo.wrapped import timm_network
+from search_spaces import InputError, get_space
+from supernets import load_dataset, load_supernet
+from tests.nas.conftest import nas, refused
+
+NETWORK = """
+import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(16, 16, 3, 1, 1, bias=False), nn.Conv2d(16, 16, 3, 1, 1)
+        self.norm = nn.BatchNorm2d(16)
+
+    def forward(self, x):
+        return torch.relu(x + self.b(torch.relu(self.norm(self.a(x)))))
+
+class Net(nn.Module):
+    def __init__(self, n_classes):
+        super().__init__()
+        self.stem, self.block, self.down = nn.Conv2d(1, 16, 3, 2, 1), Block(), nn.Conv2d(16, 32, 3)
+        self.fc = nn.Linear(32, n_classes)
+
+    def forward(self, x):
+        x = torch.relu(self.down(self.block(torch.relu(self.stem(x)))))
+        return self.fc(x.mean((2, 3)))
+
+def build():
+    torch.manual_seed(0)
+    return Net(10)
+
+def three():
+    return Net(3)
+
+def nothing():
+    return 7
+
+def broken():
+    raise RuntimeError("no weights here")
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "mymodel.py"
+    path.write_text(NETWORK)
+    return path
+
+
+@pytest.fixture(scope="module")
+def wrapped(file: Path) -> Path:
+    out = file.parent / "mynet"
+    done = nas("supernet", "wrap", f"{file}:build", "--exits", "0", "--out", out)
+    assert done.code == 0, done.err
+    assert "next: nas supernet train --start" in " ".join(done.err.split())
+    return out
+
+
+@pytest.mark.slow
+def test_the_whole_way(wrapped: Path, file: Path) -> None:
+    file.rename(file.with_suffix(".gone"))  # the code is not needed any more
+    try:
+        root = wrapped.parent
+        train = "supernet train --epochs 2 --batch-size 64 --threads 1 --quiet --start"
+        assert nas(*train.split(), wrapped, "--out", root / "trained").code == 0
+        evaluate = "supernet evaluate --samples 20 --quiet"
+        assert nas(*evaluate.split(), root / "trained").code == 0
+        search = "search --device xavier-nx --trials 30 --quiet --supernet"
+        assert nas(*search.split(), root / "trained", "--out", root / "run").code == 0
+        table = json.loads((root / "run" / "pareto.json").read_text())
+        assert table["space"] == get_space(str(root / "trained")).name
+        point = max(table["points"], key=lambda p: len(p["exits"]["after"]))
+        export = ["export", "--pareto", root / "run" / "pareto.json", "--id", point["id"]]
+        export += ["--supernet", root / "trained", "--data", "digits", "--quiet"]
+        done = nas(*export, "--out", root / "board")
+        assert done.code == 0, done.err
+        dataset = load_dataset(None)
+        images = dataset.normalise(dataset.test.images).numpy()
+        answers = Engine(read_manifest(root / "board"))(point["id"], images)
+        error_pct = 100 * np.mean(answers.classes != dataset.test.labels.numpy())
+        assert abs(error_pct - point["top1_error_pct"]) < 10  # of validation images
+    finally:
+        file.with_suffix(".gone").rename(file)
+
+
+def test_exits_train_while_the_trunk_keeps_every_bit(wrapped: Path) -> None:
+    train = "supernet train --exits-only --epochs 1 --batch-size 256 --threads 1 --quiet --start"
+    out = wrapped.parent / "exits"
+    assert nas(*train.split(), wrapped, "--out", out).code == 0
+    before, after = (load_supernet(p / "weights.safetensors")[0].half() for p in (wrapped, out))
+    same = {
+        key: torch.equal(value, after.state_dict()[key])
+        for key, value in before.state_dict().items()
+    }
+    assert all(same[key] for key in same if not key.startswith("heads.0."))
+    assert not all(same.values())
+
+
+def test_weights_of_a_file_are_read_without_unpickling(file: Path, tmp_path: Path) -> None:
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("own", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    net = module.build()
+    net.fc.bias.data.fill_(3.0)
+    save_file(net.state_dict(), tmp_path / "w.safetensors")
+    wrap = ["supernet", "wrap", f"{file}:build", "--order", "none", "--quiet"]
+    done = nas(*wrap, "--weights", tmp_path / "w.safetensors", "--out", tmp_path / "net")
+    assert done.code == 0, done.err
+    supernet, metadata = load_supernet(tmp_path / "net" / "weights.safetensors")
+    assert torch.equal(supernet.state_dict()["heads.2.own.fc.bias"], torch.full((10,), 3.0))
+    assert metadata["source"] == "mymodel"
+    torch.save({"x": torch.zeros(1)}, tmp_path / "w.pt")
+    done = nas(*wrap, "--weights", tmp_path / "w.pt", "--out", tmp_path / "other")
+    refused(done, "w.pt")
+
+
+BAD = {
+    "three": ("fc of three tells 3 classes apart", "has 10"),
+    "nothing": ("returns a int, not a torch network",),
+    "broken": ("makes no network: RuntimeError: no weights here",),
+    "absent": ("AttributeError",),
+}
+
+
+@pytest.mark.parametrize("function", BAD)
+def test_what_is_no_network_of_these_images_is_refused(
+    function: str, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    refused(nas("supernet", "wrap", f"{file}:{function}", "--quiet", "--out", out), *BAD[function])
+    assert not out.exists()
+
+
+def test_what_cannot_be_asked_is_refused(file: Path, wrapped: Path, tmp_path: Path) -> None:
+    wrap, out = ["supernet", "wrap", f"{file}:build", "--quiet"], ["--out", tmp_path / "out"]
+    refused(nas("supernet", "wrap", *out), "FILE.py:FUNCTION or --timm NAME")
+    refused(nas("supernet", "wrap", "nowhere.py:build", *out), "nowhere.py does not exist")
+    refused(nas(*wrap, *out, "--order", "size"), "taylor, l2, none")
+    refused(nas(*wrap, *out, "--exits", "9"), "the places where a single map")
+    refused(nas(*wrap, *out, "--mean", "1,2"), "--mean must be 1 numbers")
+    refused(nas(*wrap, *out, "--mean", "0.5"), "--mean and --std go together")
+    refused(nas(*wrap, "--out", wrapped), "is there already")
+
+
+def test_a_network_of_timm() -> None:
+    try:
+        import timm  # noqa: F401
+    except (ImportError, RuntimeError):  # torchvision of another torch
+        pytest.skip("timm is not installed")
+    found = timm_network("resnet10t", 10, 3)
+    assert found.mean is not None
+    with pytest.raises(InputError, match="timm has no network 'resnet0'"):
+        timm_network("resnet0", 10, 3)
