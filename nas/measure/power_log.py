@@ -31,8 +31,11 @@ ISO_STAMP = re.compile(
 )
 WATTS = {  # columns of CSV logs, and W per unit: jtop's are mW
     **{"Power TOT": 1e-3, "Power_TOT": 1e-3, "power cur": 1e-3, "power_mw": 1e-3},
-    **{"power.draw [W]": 1.0, "power.draw.instant [W]": 1.0, "power_w": 1.0},
+    **{"power.draw [W]": 1.0, "power.draw.instant [W]": 1.0, "power.draw.average [W]": 1.0},
+    "power_w": 1.0,
 }
+FIGURE = re.compile(r"(\d+(?:\.\d+)?)\s*(mW|W)?")  # a cell may say its own unit
+UNITS = {"W": 1.0, "mW": 1e-3}
 QUARTER_S = 900.0  # zones lie a multiple of it apart
 LATE_S = 0.5  # between the end of a timed loop and the row's time stamp, at most
 CLEAR = 0.1  # share of the mean power by which the best shift must stand out
@@ -196,10 +199,12 @@ def _table(path: Path) -> PowerLog:
     for when, power in zip(
         cells["time" if "time" in cells else "timestamp"], cells[column], strict=True
     ):
-        stamp, figure = _stamp(when), re.match(r"\d+(?:\.\d+)?", power)
+        stamp, figure = _stamp(when), FIGURE.fullmatch(power)
+        if "," in power:
+            raise InputError(f"{path} has a power of {power[:40]!r}; write it with a decimal point")
         if stamp is not None and figure:
             stamps.append(stamp)
-            watts.append(float(figure[0]) * WATTS[column])
+            watts.append(float(figure[1]) * UNITS.get(figure[2], WATTS[column]))
     if len(watts) < 2:
         raise InputError(
             f"{path} has {len(watts)} lines with a time and a power; a time is "

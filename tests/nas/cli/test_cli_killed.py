@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import json
 import random
+import resource
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ from tests.nas.pareto.results import small_result
 from tests.nas.search.test_run import comparable
 
 SPACE = get_space("resnet-digits")
+OF_THE_RUN = ("created", "command", "content_sha256")
 
 
 class Work(NamedTuple):
@@ -75,6 +78,25 @@ def exported(out: Path) -> Any:
     return {k: v for k, v in content.items() if k not in ("command", "content_sha256", "verified")}
 
 
+def whole_files(out: Path) -> dict[str, Any]:
+    """What a folder's files say, without when and how they were made."""
+    found: dict[str, Any] = {path.name: path.read_bytes() for path in files_of(out)}
+    for name in found:
+        if name.endswith(".json"):
+            content = json.loads(found[name])
+            found[name] = {k: v for k, v in content.items() if k not in OF_THE_RUN}
+    return found
+
+
+def target_rows(folder: Path) -> Path:
+    """Few rows of a board, as its model says them."""
+    out = folder / "target.csv"
+    asked = ("measure", "--device", "nano", "--space", SPACE.name, "--levels", "0,5,11")
+    if not out.exists():
+        assert nas(*asked, "--samples", 8, "--quiet", "--out", out).code == 0
+    return out
+
+
 def work(name: str, digits: Digits, pareto: Path, size: int) -> Work:
     if name == "train":
         fixed = ["supernet", "train", "--epochs", 2 * size, "--batch-size", 256, "--threads", 1]
@@ -97,6 +119,16 @@ def work(name: str, digits: Digits, pareto: Path, size: int) -> Work:
     if name == "export":
         asked = ["export", "--pareto", pareto, "--supernet", digits.supernet, "--data", "digits"]
         return Work(lambda out: [*asked, "--quiet", "--out", out], exported)
+    if name == "predictor train":
+        asked = ["predictor", "train", "--rows", digits.rows, "--space", SPACE.name, "--out"]
+        return Work(lambda out: [*asked, out], whole_files)
+    if name == "predictor transfer":
+        asked = ["predictor", "transfer", "--rows", target_rows(pareto.parent), "--device", "nano"]
+        asked += ["--space", SPACE.name, "--proxy", digits.rows, "--proxy", "xavier-nx", "--out"]
+        return Work(lambda out: [*asked, out], whole_files)
+    if name == "report":
+        asked = ["report", "--pareto", pareto, "--quiet", "--out"]
+        return Work(lambda out: [*asked, out], lambda out: out.read_bytes())
     if name == "measure":
         asked = ["measure", "--device", "host", "--space", "resnet-digits", "--seconds", 0.01]
         return Work(lambda out: [*asked, "--samples", size, "--quiet", "--out", out], rows)
@@ -154,6 +186,51 @@ def test_fifty_kills_change_nothing(
     name: str, seed: int, digits: Digits, pareto: Path, tmp_path: Path
 ) -> None:
     kill_and_go_on(work(name, digits, pareto, 3), tmp_path, 10, seed)
+
+
+FULL = ["train", "evaluate", "calibrate", "export", "measure", "search", "predictor transfer"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["predictor train", "report", *(pytest.param(n, marks=pytest.mark.slow) for n in FULL)],
+)
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+    name: str, digits: Digits, pareto: Path, tmp_path: Path
+) -> None:
+    """The system lets no file grow beyond a share of the largest that the command writes."""
+    job = work(name, digits, pareto, 1)
+    job.prepare(tmp_path / "whole")
+    assert nas(*job.command(tmp_path / "whole")).code == 0
+    wanted = job.result(tmp_path / "whole")
+    written = [path.stat().st_size for path in files_of(tmp_path / "whole")]
+    job.prepare(tmp_path / "out")
+    kept = sum(1 for _ in files_of(tmp_path / "out"))
+
+    def until_full(limit: int) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        done = nas(*job.command(tmp_path / "out"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        (tmp_path / "said").write_text(done.err)
+        sys.exit(done.code)
+
+    for share in (0.02, 0.6):
+        process = in_process(until_full, int(share * max(written)))
+        process.join()
+        lines = (tmp_path / "said").read_text().splitlines()
+        assert process.exitcode == 1, lines
+        assert "cannot write" in lines[-1] or "File too large" in lines[-1], lines
+        assert "Traceback" not in "".join(lines)
+        left = [path for path in files_of(tmp_path / "out") if path.suffix == ".tmp"]
+        assert len(left) <= kept, left
+    assert nas(*job.command(tmp_path / "out")).code == 0
+    assert job.result(tmp_path / "out") == wanted
+
+
+def files_of(out: Path) -> list[Path]:
+    """The file `out`, or all files in the folder."""
+    return [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
 
 
 def test_sigterm_ends_a_command_with_one_message(digits: Digits, tmp_path: Path) -> None:

@@ -64,7 +64,15 @@ def nvidia_smi(readings: list[tuple[datetime, int]]) -> str:
     )
 
 
+def with_units(readings: list[tuple[datetime, int]]) -> str:
+    """Each cell says its unit, whatever the column's name says."""
+    return "\n".join(
+        ["time,power_w", *(f"{at:%Y-%m-%d %H:%M:%S.%f},{mw} mW" for at, mw in readings)]
+    )
+
+
 LOGS: dict[str, Write] = {
+    "cells with units": with_units,
     "JetPack 5": tegrastats(XAVIER_NX, "%m-%d-%Y %H:%M:%S"),
     "JetPack 4 behind a time": tegrastats(XAVIER_NX, "%Y-%m-%dT%H:%M:%S.%fZ", unit=""),
     "AGX Xavier": tegrastats(AGX_XAVIER, "%m-%d-%Y %H:%M:%S"),
@@ -154,6 +162,10 @@ GOOD = readings([9.0, 12.0], BUSY, 1.0, 0)
         (
             jtop([(at + timedelta(days=3), mw) for at, mw in GOOD]),
             "rows were measured from .* UTC:",
+        ),
+        (
+            "time;power_w\n2026-03-01 12:00:00;12,5 W\n",
+            "a power of '12,5 W'; write it with a decim",
         ),
         (jtop([(at, 0) for at, _ in GOOD]), "0 W in all .* no sensor was read"),
         (jtop(GOOD[::20]), "no two readings surely inside a row: the longest was timed for 8.0 s"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
@@ -20,7 +21,7 @@ from nas.samplers.nsga2 import GenerationSampler
 from nas.search.study.generations import run
 from nas.search.study.journal import repair
 from nas.search.study.open import open_study
-from nas.search.study.storage import KernelLock, open_storage
+from nas.search.study.storage import MADE_MEANWHILE, N_ATTEMPTS, KernelLock, open_storage
 from search_spaces import InputError
 from tests.nas.conftest import in_process, nas, nas_in_process
 from tests.nas.search.study.postgres import server
@@ -176,6 +177,42 @@ def test_a_full_disk_is_one_line_and_the_search_goes_on_when_there_is_room(tmp_p
     assert n_recorded <= len(trials) < N_TRIALS
     same(go(storage, name="nas")[1], whole)
     assert [t.values for t in recorded(storage, "nas")[: len(trials)]] == [t.values for t in trials]
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_a_clock_that_goes_back_changes_nothing(tmp_path, kind, whole, monkeypatch):
+    """Of a board without a battery, or set by the network: trials end before they began."""
+    hours = iter(range(1000))
+
+    class Back(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 1, 1, tzinfo=tz) - timedelta(hours=next(hours))
+
+    monkeypatch.setattr("nas.search.study.record.datetime", Back)
+    storage = str(tmp_path / "a.journal") if kind == "journal" else f"sqlite:///{tmp_path}/a.db"
+    go(storage, 10, name="nas")
+    same(go(storage, name="nas")[1], whole)
+
+
+@pytest.mark.parametrize("n_races", [1, N_ATTEMPTS - 1, N_ATTEMPTS])
+def test_searches_that_make_the_tables_at_once(n_races, monkeypatch):
+    """The later one finds some of them there, and opens what the first has made."""
+    tries = []
+
+    def racing(*given, **options):
+        tries.append(1)
+        if len(tries) <= n_races:
+            raise sqlite3.OperationalError(f"table studies {MADE_MEANWHILE[0]}")
+        return optuna.storages.RDBStorage(*given, **options)
+
+    monkeypatch.setattr("nas.search.study.storage.RDBStorage", racing)
+    if n_races < N_ATTEMPTS:
+        assert open_storage("sqlite:///:memory:", Path()).get_all_studies() == []
+    else:
+        with pytest.raises(InputError, match="cannot open `storage` sqlite:///:memory:: table stu"):
+            open_storage("sqlite:///:memory:", Path())
+    assert len(tries) == min(n_races + 1, N_ATTEMPTS)
 
 
 def test_a_writer_that_was_killed_in_a_line_does_not_spoil_those_of_the_others(tmp_path):
