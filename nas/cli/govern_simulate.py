@@ -133,19 +133,18 @@ def _table(manifest: Path | None, pareto: Path | None) -> tuple[CostTable, str, 
 
 def _measured_subnets(content: Any) -> list[dict[str, Any]]:
     """Subnets of the supernet's accuracy table without exits, for baselines; none without one."""
-    from nas.zoo.folder import supernet_folder
-    from predictors import read_accuracy_table
+    from nas.zoo.folder import entry_folder, folder_table
     from search_spaces import get_space
 
     if not content["supernet"]:
         return []
     try:
-        folder = supernet_folder(content["supernet"]["name"])
+        folder = entry_folder(content["supernet"]["name"])
     except InputError:  # trained elsewhere
         return []
-    space = get_space(str(folder))
-    known = read_accuracy_table(folder / "accuracy.safetensors", space)
-    if known.supernet_sha256 != content["supernet"]["sha256"]:
+    space = get_space(str(folder) if content["supernet"]["sha256"] else content["space"])
+    known = folder_table(folder, space)
+    if known.supernet_sha256 not in (None, content["supernet"]["sha256"]):
         return []
     most = max(point["top1_error_pct"] for point in content["points"])
     rows = zip(space.subnets(known.genes), known.top1_error_pct[:, 0].tolist(), strict=True)

@@ -35,5 +35,12 @@ def import_(
         stages = [int(stage) for stage in exits.split(",") if stage]
     except ValueError:
         raise InputError(f"--exits must look like 1,2, got {exits!r}") from None
-    net = import_ofa(source, out, exits=stages, sha256=sha256, command=command_line())
-    console(quiet=quiet).print(f"{net.space.name} in {out}; next: nas supernet info {out}")
+    net, entry = import_ofa(source, out, exits=stages, sha256=sha256, command=command_line())
+    log = console(quiet=quiet)
+    log.print(f"{net.space.name} in {out}; next: nas supernet info {out}", soft_wrap=True)
+    if entry is None:
+        log.print(f"no accuracies: `nas supernet evaluate {out} --data IMAGES` measures them")
+    else:
+        log.print(f"accuracies: {entry.accuracies()}; to run points on images:")
+        search = f"nas search --device xavier-nx --supernet {out} --data IMAGENET"
+        log.print(search, soft_wrap=True)

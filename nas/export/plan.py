@@ -12,8 +12,7 @@ from nas.pareto import ParetoTable, Point
 from nas.pareto.records import SupernetEntry
 from nas.runtime.traces import Traces
 from nas.zoo.calibrated import check_weights
-from nas.zoo.folder import matching_dataset
-from predictors import read_accuracy_table
+from nas.zoo.folder import folder_table, matching_dataset
 from search_spaces import InputError, Subnet
 from supernets import (
     Dataset,
@@ -99,7 +98,7 @@ def plan_export(
         raise InputError(_without_statistics(folder))
     dataset = matching_dataset(metadata, data) if data is not None else None
     statistics = _statistics(supernet, points, dataset, bn_cache, checksum, step)
-    known = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
+    known = folder_table(folder, supernet.space)
     seen = None
     if traces and dataset is not None:
         about = {"supernet_sha256": checksum, "dataset": metadata["dataset"]}

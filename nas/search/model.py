@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.pareto.records import SupernetEntry
 from nas.search.settings import SearchSettings
-from nas.zoo.folder import entry_folder
+from nas.zoo.folder import entry_folder, folder_table
 from nas.zoo.published import ENTRY, read_published
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
 from search_spaces import Floats, Genes, InputError, PolicyGrid, Space, get_space
@@ -54,7 +54,7 @@ def load_model(settings: SearchSettings) -> Model:
 
     supernet, metadata = load_supernet(folder / "weights.safetensors")
     checksum = sha256(folder / "weights.safetensors")
-    table = read_accuracy_table(folder / "accuracy.safetensors", supernet.space)
+    table = folder_table(folder, supernet.space)
     if table.supernet_sha256 != checksum:
         raise InputError(
             f"{folder} does not fit together: its accuracy table belongs to other weights "
@@ -78,7 +78,7 @@ def _published(folder: Path) -> Model:
         "sha256": entry.weights_sha256,
         "dataset": entry.dataset,
         "space": space.name,
-        "accuracies": f"{table.source} by {entry.published_by}; {entry.status()}",
+        "accuracies": entry.accuracies(),
     }
     if entry.checkpoint is not None:
         described["checkpoint"] = entry.checkpoint

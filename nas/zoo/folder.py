@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.zoo.card import card, named_accuracies
-from nas.zoo.published import ENTRY, WEIGHTS, read_entry
+from nas.zoo.published import ENTRY, TABLE, WEIGHTS, read_entry
 from search_spaces import InputError, PolicyGrid, Space, Subnet, write_text
 
 if TYPE_CHECKING:
+    from predictors import AccuracyTable
     from supernets import Dataset
     from supernets.data import Listener
 
@@ -54,6 +55,21 @@ def entry_folder(name: str) -> Path:
         f"no supernet {name!r}: it is neither in the zoo ({', '.join(zoo_names()) or 'empty'}) nor "
         "a folder with weights.safetensors; `nas supernet train --out DIR` makes one"
     )
+
+
+def folder_table(folder: Path, space: Space) -> AccuracyTable:
+    """The accuracies in a supernet's folder. InputError: there are none."""
+    from predictors import read_accuracy_table
+
+    if (folder / ENTRY).exists():
+        return read_accuracy_table(folder / TABLE, space)
+    path = folder / "accuracy.safetensors"
+    if not path.exists():
+        raise InputError(
+            f"{folder} holds weights of {space.name} without accuracies: "
+            f"`nas supernet evaluate {folder} --data IMAGES` measures them"
+        )
+    return read_accuracy_table(path, space)
 
 
 def _without_weights(name: str, folder: Path) -> str:
@@ -114,6 +130,8 @@ def evaluate_folder(
         yield done, len(subnets)
     known = read_accuracy_table(table, space)
     predictor = AccuracyPredictor(space).fit(known)
+    for name in (ENTRY, TABLE):  # measured accuracies take the place of published ones
+        (folder / name).unlink(missing_ok=True)
     predictor.save(folder / "predictor")
     quality = AccuracyPredictor(space).cross_validate(known)
     test = Evaluation.of(dataset, "test")
@@ -130,9 +148,11 @@ def matching_dataset(
     InputError where their classes are others, or where images were added or removed since a split
     was drawn: the new draw would evaluate on images that were trained on.
     """
-    from supernets import load_dataset
+    from supernets import imagenet, load_dataset
 
     known = metadata.get("data")
+    if known is not None and known["format"] == "imagenet":
+        return imagenet(data, resolution=known["resolution"], listener=listener)
     if known is None:  # a checkpoint from before they described their images
         dataset = load_dataset(data)
         if dataset.name != metadata["dataset"]:

@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import prepare_folder
-from search_spaces import InputError, write_text
+from nas.zoo.folder import entry_folder, zoo_names
+from nas.zoo.published import ENTRY, Entry, attach, read_entry
+from search_spaces import InputError, OnceForAllSpace, Space, space_from_dict, write_text
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `ofa` normalises
+IMAGENET_SIDE, IMAGENET_CLASSES = 224, 1000
 
 
 def import_ofa(
     source: str, out: Path, *, exits: Sequence[int], sha256: str | None, command: str
-) -> Any:
-    """Write the once-for-all checkpoint `source` to the folder `out`; returns the supernet.
+) -> tuple[Any, Entry | None]:
+    """Write the once-for-all checkpoint `source` to the folder `out`.
+
+    Returns the supernet, and the published accuracies that it was given: those of its own width and
+    without early exits, unverified; None where there are none.
 
     `source` is a file or an official name in OFA's cache; `exits` are stages that get an early exit
     with new weights. InputError: `out` holds something, the checksum differs, the weights do not
@@ -46,16 +52,51 @@ def import_ofa(
         "license": "MIT (github.com/mit-han-lab/once-for-all)",
         "command": command,
     }
+    if supernet.space.n_classes == IMAGENET_CLASSES:
+        about["data"] = _imagenet()
     aside = out.with_name(out.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     prepare_folder(aside)
     save_supernet(supernet, aside / "weights.safetensors", **about)
     checks = [*(["the sha256 is the one that was asked for"] if sha256 else []), answered]
-    write_text(aside / "card.md", _card(out.name, supernet, about, checks))
+    source_entry = _published(supernet.space)
+    entry = None if source_entry is None else attach(source_entry, aside)
+    write_text(aside / "card.md", _card(out.name, supernet, about, checks, entry))
     if out.exists():
         out.rmdir()
     os.replace(aside, out)
-    return supernet
+    return supernet, entry
+
+
+def _imagenet() -> dict[str, Any]:
+    """The images that the weights were trained on, as a checkpoint describes them."""
+    from supernets.data import synsets
+
+    return {
+        "name": "imagenet",
+        "format": "imagenet",
+        "classes": list(synsets()),
+        "resolution": IMAGENET_SIDE,
+        "channels": 3,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "flip": True,
+        "n_images": {},
+        "drawn": [],
+    }
+
+
+def _published(space: Space) -> Path | None:
+    """The zoo's entry whose accuracies are of this space, at some of its resolutions."""
+    for folder in map(entry_folder, zoo_names()):
+        if not (folder / ENTRY).exists():
+            continue
+        own = space_from_dict(read_entry(folder).space)
+        if not isinstance(own, OnceForAllSpace) or not isinstance(space, OnceForAllSpace):
+            continue
+        if space.with_resolutions(own.resolutions) == own:
+            return folder
+    return None
 
 
 def _answers(supernet: Any) -> str:
@@ -73,10 +114,18 @@ def _answers(supernet: Any) -> str:
     return "the largest and the smallest subnet answer noise with finite logits"
 
 
-def _card(name: str, supernet: Any, about: dict[str, Any], checks: list[str]) -> str:
+def _card(
+    name: str, supernet: Any, about: dict[str, Any], checks: list[str], entry: Entry | None
+) -> str:
     """The model card in Markdown."""
     space = supernet.space
     n_params = sum(parameter.numel() for parameter in supernet.parameters())
+    known = "Accuracy was not measured."
+    if entry is not None:
+        known = (
+            f"Accuracy was not measured: `accuracy.csv` is {entry.accuracies()}. "
+            f"`nas search --supernet {name} --data IMAGENET` runs the points on images."
+        )
     exits = f"behind stages {', '.join(map(str, space.exits))}, **not trained**"
     lines = [
         f"# {name}",
@@ -97,8 +146,8 @@ def _card(name: str, supernet: Any, about: dict[str, Any], checks: list[str]) ->
         "- no key is missing or unexpected, every shape is the space's, every value is finite",
         *(f"- {check}" for check in checks),
         "",
-        "Accuracy was not measured. The batch-norm statistics are those of the file: recalibrate "
-        "them for every subnet before use.",
+        f"{known} The batch-norm statistics are those of the file: recalibrate them for every "
+        "subnet before use.",
         "",
     ]
     return "\n".join(lines)

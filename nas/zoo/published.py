@@ -9,7 +9,10 @@ card.md         what a person wants to know first
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +23,7 @@ from search_spaces import InputError, Space, json_object, read_text, space_from_
 if TYPE_CHECKING:
     from predictors import AccuracyPredictor, AccuracyTable
 
+PUBLISHED = "published"  # the source of an entry's table
 ENTRY, TABLE, WEIGHTS = "entry.json", "accuracy.csv", "weights.safetensors"
 MAX_BYTES = 1 << 20  # of entry.json
 
@@ -54,7 +58,7 @@ class Entry(BaseModel):
 
     def described(self, table: AccuracyTable) -> str:
         """Where the accuracies come from, in one line."""
-        said = [f"accuracies of {len(table):,} subnets: {table.source} by {self.published_by}"]
+        said = [f"accuracies of {len(table):,} subnets: {PUBLISHED} by {self.published_by}"]
         if self.held_out_pct is not None:
             said.append(
                 "others predicted from them, {:.2f} points off on average".format(
@@ -63,6 +67,10 @@ class Entry(BaseModel):
             )
         return "; ".join([*said, *([self.limits] if self.limits else [])])
 
+    def accuracies(self) -> str:
+        """The same for a result, with how far the weights are known to have them."""
+        return f"{PUBLISHED} by {self.published_by}; {self.status()}"
+
     def status(self) -> str:
         """How far the weights of the folder are known to have these accuracies."""
         if self.weights_sha256 is None:
@@ -70,8 +78,8 @@ class Entry(BaseModel):
         if self.verified is None:
             return "not verified with these weights"
         return (
-            f"verified with these weights on {self.verified.n_images} images: "
-            f"{self.verified.mean_gap_pct:+.2f} points on average"
+            f"verified with these weights on {self.verified.n_images} images: their error is "
+            f"{self.verified.mean_gap_pct:+.2f} points off on average"
         )
 
 
@@ -112,3 +120,27 @@ def read_published(
     table = read_accuracy_table(folder / TABLE, space)
     predictor = AccuracyPredictor.load(folder / "predictor", space)
     return entry, space, table, predictor
+
+
+def attach(source: Path, folder: Path) -> Entry:
+    """Copy the table and the predictor of `source` to the weights in `folder`, unverified."""
+    for name in (TABLE, "predictor"):
+        copy = shutil.copytree if (source / name).is_dir() else shutil.copyfile
+        copy(source / name, folder / name)
+    changed = {"weights_sha256": sha256_of(folder / WEIGHTS), "verified": None}
+    entry = read_entry(source).model_copy(update=changed)
+    write_entry(entry, folder)
+    return entry
+
+
+def note_verified(folder: Path, gaps_pct: Sequence[float], n_images: int) -> Entry:
+    """Write down what images said: `gaps_pct` is of every subnet, measured less stated error."""
+    check = Check(
+        n_subnets=len(gaps_pct),
+        n_images=n_images,
+        mean_gap_pct=round(fmean(gaps_pct), 4),
+        worst_gap_pct=round(max((abs(gap), gap) for gap in gaps_pct)[1], 4),
+    )
+    entry = read_entry(folder).model_copy(update={"verified": check})
+    write_entry(entry, folder)
+    return entry

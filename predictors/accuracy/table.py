@@ -209,5 +209,6 @@ def _read_text(path: Path, space: Space) -> AccuracyTable:
         top1_error_pct=errors[kept].to_numpy(np.float32)[:, None],
         exit_rate=np.ones((len(kept), 1, 1), dtype=np.float32),
         source=sources[0] or "measured",
+        temperatures=(1.0,),  # of the only classifier, whose confidence nobody asks
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )

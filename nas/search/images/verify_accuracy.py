@@ -7,6 +7,7 @@ from pathlib import Path
 from nas.pareto import ParetoTable
 from nas.search.model import Model
 from nas.zoo.folder import matching_dataset
+from nas.zoo.published import ENTRY, note_verified
 from search_spaces import ExitPolicy, InputError, ideal_mapping
 
 
@@ -14,7 +15,7 @@ def check_data(model: Model, data: Path | None) -> None:
     """InputError where `data` cannot verify this model: said before the search, not after it."""
     if data is None:
         return
-    if model.folder is None or model.supernet is None:
+    if model.folder is None or model.supernet is None or model.supernet["sha256"] is None:
         raise InputError("`data` verifies the points of a supernet; this space has a table alone")
     from supernets import load_supernet
 
@@ -55,3 +56,16 @@ def verify(table: ParetoTable, model: Model, data: Path) -> None:
                 "dissimilarity": [round(d, 4) for d in dissimilarity],
             },
         }
+    if (model.folder / ENTRY).exists():
+        _note(table, model.folder, len(images.labels))
+
+
+def _note(table: ParetoTable, folder: Path, n_images: int) -> None:
+    """Published accuracies were met by these weights, or not: the folder and the table say it."""
+    gaps = {
+        p["subnet"]: p["verified"]["top1_error_pct"] - p["top1_error_pct"] for p in table.points
+    }
+    entry = note_verified(folder, list(gaps.values()), n_images)
+    described = table.content["supernet"]
+    assert described is not None
+    described["accuracies"] = entry.accuracies()
