@@ -111,13 +111,14 @@ def same_bits(before: Path, net: Supernet, subnet: Any, data: Dataset) -> bool:
 
 
 def times() -> dict[str, Any]:
-    """Milliseconds of every configuration, one image on one thread."""
+    """Milliseconds of every configuration, one image on one thread: medians of rounds."""
     space = space_of("incremental")
     rows = []
     for name, least in BACKENDS.items():
         host = get_device("host", backend=name, threads=1)
-        found = [host.measure(space, s, [0]) for s in space.subnets(space.enumerate())]
-        ms = [round(row["latency_ms"], 4) for row in found]
+        subnets = space.subnets(space.enumerate())
+        rounds = [[host.measure(space, s, [0])["latency_ms"] for s in subnets] for _ in range(5)]
+        ms = np.median(rounds, axis=0).round(4).tolist()
         rows.append({"backend": name, "latency_ms": ms, "ratio": round(ms[-1] / ms[0], 2),
                      "asked": least, "source": "measured"})  # fmt: skip
     command = "python benchmarks/incremental.py --time"

@@ -201,10 +201,10 @@ def _resnet(space: ResNetSpace, groups: int) -> GroupSpace:
 def _alexnet(groups: int, resolution: int, in_channels: int, n_classes: int) -> GroupSpace:
     """Five convolutions of 32 to 192 channels; at 32x32 a quarter of them has 2.6 MMACs.
 
-    As many stages pool as leave the last map 8 to 15 pixels.
+    As many stages pool as leave the last map 8 to 15 pixels, and at least one.
     """
     resnet_for(resolution, in_channels, n_classes)  # the same resolutions
-    n_pools = min(4, int(np.log2(resolution / 8)))
+    n_pools = min(4, max(1, int(np.log2(resolution / 8))))
     return GroupSpace(
         name=f"alexnet-g{groups}-{resolution}x{resolution}x{in_channels}-{n_classes}",
         n_groups=groups,
