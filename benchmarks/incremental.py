@@ -2,12 +2,14 @@
 
     python benchmarks/incremental.py --data DIR --work DIR
     python benchmarks/incremental.py --time
+    python benchmarks/incremental.py --points
 
 An AlexNet of four groups, whose first alone has 2.6 MMACs, is trained group by group; beside it the
 same grouped net trained jointly and a dense net of the same MACs, each with as many passes over the
 images as a group gets. Test images are used for the last column alone. A run goes on from its last
 epoch, and finished rows in the results are not run again. `--time` measures one image on one
-thread; `--summary` prints what there is.
+thread, `--points` simulates two boards at all clocks of all processors; `--summary` prints what
+there is.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas.devices import get_device
+from nas.devices import get_device, load_profile
 from nas.devices.host import cpu_name
+from nas.operating import PROCESSORS, dynamic_range, operating_points
 from search_spaces import GroupSpace
 from supernets import Dataset, Supernet, build_supernet, load_dataset, load_supernet
 from supernets.pruning.groups import Increment, train_groups
@@ -31,6 +34,8 @@ from supernets.training import Progress, TrainSettings, train
 
 RESULTS = Path(__file__).parent / "results" / "incremental.jsonl"
 TIMES = Path(__file__).parent / "results" / "incremental_time.json"
+POINTS = Path(__file__).parent / "results" / "incremental_points.json"
+BATCHES = (1, 16)  # images at once
 N_GROUPS, EPOCHS, SEEDS = 4, 10, (0, 1, 2)
 RUNS = ("incremental", "joint", "dense")
 BACKENDS = {"pytorch": 2.5, "onnxruntime": 3.0}  # the least time of four groups over that of one
@@ -125,6 +130,19 @@ def times() -> dict[str, Any]:
     return {"command": command, "cpu": cpu_name(), "threads": 1, "space": space.name, "rows": rows}
 
 
+def points() -> dict[str, Any]:
+    """Both ranges of two boards; of the errors only their order counts: they fall by group."""
+    space, rows = space_of("incremental"), []
+    errors = {f"g{i}": float(N_GROUPS - i) for i in range(1, N_GROUPS + 1)}
+    for profile in map(load_profile, PROCESSORS):
+        for batch in BATCHES:
+            found = operating_points(profile, space, errors, batch=batch)
+            rows.append({"batch": batch, **dynamic_range(profile, found)})
+    command = "python benchmarks/incremental.py --points"
+    asked = {"all_points": (41.6, 10.6), "non_dominated": (6, 4)}  # of time, of energy
+    return {"command": command, "space": space.name, "asked": asked, "rows": rows}
+
+
 def read_rows() -> list[dict[str, Any]]:
     if not RESULTS.exists():
         return []
@@ -168,11 +186,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--time", action="store_true", help="measure the time of configurations")
+    parser.add_argument("--points", action="store_true", help="simulate the operating points")
     parser.add_argument("--summary", action="store_true", help="print what there is")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if asked.time:
         TIMES.write_text(json.dumps(times(), indent=1) + "\n")
+    elif asked.points:
+        POINTS.write_text(json.dumps(points(), indent=1) + "\n")
     elif not asked.summary:
         data = load_dataset(asked.data)
         for seed in asked.seeds:
@@ -184,8 +205,9 @@ def main() -> None:
                     file.write("".join(lines))
                 print("".join(lines), flush=True)
     print("\n".join(summary(read_rows())))
-    if TIMES.exists():
-        print(TIMES.read_text())
+    for path in (TIMES, POINTS):
+        if path.exists():
+            print(path.read_text())
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ def dynamic_range(profile: Profile, points: Sequence[OperatingPoint]) -> Range:
 
 
 def _reach(costs: Floats, chosen: Bools) -> Reach:
-    ratios = costs[chosen].max(axis=0) / costs[chosen].min(axis=0)
+    spent = costs[chosen, :2]
+    ratios = spent.max(axis=0) / spent.min(axis=0)
     return {
         "n_points": int(chosen.sum()),
         "time": round(float(ratios[0]), 2),

@@ -16,7 +16,10 @@ def blocks(document: str) -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/howto.md", "docs/kernels.md"])
+SHOWN = ("README.md", "docs/howto.md", "docs/kernels.md", "docs/groups.md")
+
+
+@pytest.mark.parametrize("document", SHOWN)
 def test_what_a_document_shows_works(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nas.devices.catalog._FACTORIES", {})  # a document registers a device

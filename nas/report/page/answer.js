@@ -191,7 +191,7 @@ function drawCommands(box, {result, p}, met) {
   if (pareto.supernet?.sha256) button("Copy the export command", () => command);
   button("Copy the point as JSON", () => pointJson(result, p));
   button("Copy a link to this answer", () => location.href.split("#")[0] + toAddress(ask));
-  el(box, "code", {class: "block"}, p.subnet).before(el(box, "small", {}, `Subnet of the point ${p.id}`));
+  el(box, "code", {class: "block"}, inWords(p.subnet)).before(el(box, "small", {}, `Subnet of the point ${p.id}`));
   if (pareto.supernet?.sha256) {
     el(box, "small", {}, "Export of this point alone; DIR has the training images");
     el(box, "code", {class: "block", id: "command"}, command);

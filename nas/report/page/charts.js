@@ -107,7 +107,7 @@ function about(p, title) {
   const parts = leaving(p);
   if (parts.length > 1)
     lines.push(["leave at", parts.map(([name, rate]) => `${name} ${Math.round(100 * rate)} %`).join(", ")]);
-  return {lines, subnet: p.subnet};
+  return {lines, subnet: inWords(p.subnet)};
 }
 function read(svg, {lines, subnet}) {
   const box = svg.parentElement.querySelector("[data-said]");

@@ -20,7 +20,7 @@ function fillPoint(cell, p, result) {
   el(cell, "span", {}, p.id + (result.front.has(p.id) ? " ★" : "") + (stops ? `, exits ${exits(p)}` : ""));
   const own = Object.entries(CLOCKS).filter(([key]) => known(p[key]));
   for (const [key, text] of own) cell.append(`, ${text} ${mhz(p[key])}`);
-  el(cell, "span", {class: "subnet"}, p.subnet);
+  el(cell, "span", {class: "subnet"}, inWords(p.subnet));
   el(cell, "button", {type: "button", "aria-label": `Copy ${p.id} as JSON`}, "copy JSON")
     .addEventListener("click", e => copy(e.target, pointJson(result, p)));
 }
