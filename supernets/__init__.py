@@ -15,7 +15,7 @@ from supernets.checkpoint import (
     sha256,
     write_tensors,
 )
-from supernets.data import DataError, Dataset, imagenet, load_dataset
+from supernets.data import DataError, Dataset, load_dataset
 from supernets.elastic import (
     ElasticBatchNorm2d,
     ElasticConv2d,
@@ -92,7 +92,6 @@ __all__ = [
     "exit_logits",
     "extract",
     "fit_temperatures",
-    "imagenet",
     "known_temperatures",
     "load_dataset",
     "load_ofa",

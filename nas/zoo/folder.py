@@ -148,7 +148,8 @@ def matching_dataset(
     InputError where their classes are others, or where images were added or removed since a split
     was drawn: the new draw would evaluate on images that were trained on.
     """
-    from supernets import imagenet, load_dataset
+    from supernets import load_dataset
+    from supernets.data import imagenet
 
     known = metadata.get("data")
     if known is not None and known["format"] == "imagenet":

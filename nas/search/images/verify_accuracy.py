@@ -62,9 +62,8 @@ def verify(table: ParetoTable, model: Model, data: Path) -> None:
 
 def _note(table: ParetoTable, folder: Path, n_images: int) -> None:
     """Published accuracies were met by these weights, or not: the folder and the table say it."""
-    gaps = {
-        p["subnet"]: p["verified"]["top1_error_pct"] - p["top1_error_pct"] for p in table.points
-    }
+    pairs = [(p, found) for p in table.points if (found := p.get("verified"))]
+    gaps = {p["subnet"]: found["top1_error_pct"] - p["top1_error_pct"] for p, found in pairs}
     entry = note_verified(folder, list(gaps.values()), n_images)
     described = table.content["supernet"]
     assert described is not None
