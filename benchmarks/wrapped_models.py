@@ -14,6 +14,7 @@ needs timm and torch-pruning; without timm the hand-written ones alone. A rerun 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -105,23 +106,25 @@ def timm_without_cuda() -> Any:
 
 
 @torch.no_grad()
-def as_trained(net: nn.Module, seed: int = 0) -> nn.Module:
-    """Filters of different size, statistics and scales that are not the trivial ones."""
-    generator = torch.Generator().manual_seed(seed)
+def as_trained(net: nn.Module, side: int) -> nn.Module:
+    """Filters of different size, scales and shifts of their own, statistics of some images."""
+    generator = torch.Generator().manual_seed(0)
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.out_channels >= 16:
             scale = torch.exp(0.5 * torch.randn(module.out_channels, generator=generator))
             module.weight.mul_(scale.view(-1, 1, 1, 1))
-        if isinstance(module, nn.BatchNorm2d):
-            n = module.num_features
-            for tensor, low, high in (
-                (module.running_mean, -0.1, 0.1),
-                (module.running_var, 0.5, 1.5),
-                (module.weight, 0.2, 1.8),
-                (module.bias, -0.3, 0.3),
-            ):
-                if tensor is not None:
-                    tensor.copy_(low + (high - low) * torch.rand(n, generator=generator))
+    for norm in norms:
+        if norm.weight is not None:
+            norm.weight.copy_(torch.rand(norm.num_features, generator=generator) * 1.6 + 0.2)
+            norm.bias.copy_(torch.rand(norm.num_features, generator=generator) * 0.6 - 0.3)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    if norms:
+        net(torch.randn(16, 3, side, side, generator=generator))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     return net.eval()
 
 
@@ -143,7 +146,7 @@ def counted_macs(net: nn.Module, x: Tensor) -> int:
 def checked(name: str, make: Callable[[], nn.Module], side: int) -> dict[str, Any]:
     """One row of the table."""
     torch.manual_seed(0)
-    net = as_trained(make())
+    net = as_trained(make().eval(), side)
     start = time.perf_counter()
     try:
         found = Wrapped(net, 3, side, name=name)
@@ -171,6 +174,9 @@ def checked(name: str, make: Callable[[], nn.Module], side: int) -> dict[str, An
         "subnets_log10": round(float(sum(np.log10(len(c)) for c in space.choices)), 1),
         "macs_largest": macs(supernet, space.largest),
         "macs_smallest": macs(supernet, space.smallest),
+        "full_difference_fp64": found.difference(
+            copy.deepcopy(supernet).double(), copy.deepcopy(net).double()
+        ),
         "full_difference": difference(supernet(x, space.subnet(space.largest))[-1], wanted),
         "subnet_difference": max(difference(a, b) for a, b in zip(plain(x), shared, strict=True)),
         "macs_ours": macs(supernet, space.genes([random])),
@@ -257,11 +263,36 @@ def layers_of_groups(found: Wrapped) -> dict[str, set[str]]:
     return {names[0]: set(names) for root, names in members.items() if root in found.genes}
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown, for docs/your-own-model.md."""
+    lines = [
+        "| network | width genes | blocks to leave out | places for exits | MMACs, from .. to "
+        "| error of half the width: sorted, last cut | groups as Torch-Pruning |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted(rows, key=lambda row: not row["wrapped"]):
+        if not row["wrapped"]:
+            lines.append(f"| {row['name']} | refused: {row['refused'].replace('|', ' ')} |||||| ")
+            continue
+        low, high = (row[key] / 1e6 for key in ("macs_smallest", "macs_largest"))
+        theirs = f"{row['groups_same']} of {row['groups_compared']}" if "groups_same" in row else ""
+        error = f"{row['error_sorted']:.2f}, {row['error_last']:.2f}"
+        cells = row["name"], row["width_genes"], row["blocks"], row["places"]
+        lines.append(
+            f"| {' | '.join(map(str, cells))} | {low:.1f} .. {high:.1f} | {error} | {theirs} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", help="These networks.")
+    parser.add_argument("--table", action="store_true", help="Show what is there, in Markdown.")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(table(json.loads(arguments.out.read_text())["rows"]))
+        return
     makers: dict[str, Callable[[], nn.Module]] = {}
     try:
         timm = timm_without_cuda()

@@ -107,7 +107,9 @@ def get_space(space: str | Space) -> Space:
     base, _, sides = base.rpartition("-r") if base not in _SPACES else (base, "", "")
     if base == space or base not in _SPACES:
         near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()
-        raise InputError(f"unknown space {space!r}; did you mean {', '.join(near)}?")
+        raise InputError(
+            f"unknown space {space!r}; did you mean {', '.join(near)}, or the folder of a supernet?"
+        )
     found = _SPACES[base]()
     if not isinstance(found, OnceForAllSpace) or not (exits + sides).replace(".", "").isdecimal():
         raise InputError(

@@ -16,7 +16,8 @@ def blocks(document: str) -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
 
 
-SHOWN = ("README.md", "docs/howto.md", "docs/kernels.md", "docs/groups.md")
+PAGES = ("howto", "kernels", "groups", "your-own-model")
+SHOWN = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 
 
 @pytest.mark.parametrize("document", SHOWN)
