@@ -1,0 +1,46 @@
+"""`nas supernet train --kind groups`: what is refused, by the option's or the layer's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search_spaces import GroupSpace
+from supernets import save_supernet
+from supernets.grouped import GroupedSupernet
+from tests.nas.conftest import nas, refused
+from tests.supernets.tiny import supernet
+
+GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--shape", "alexnet", "--groups", 3), "--groups 3 does not divide the 32 channels of st"),
+        (("--groups", 0), "--groups must be at least 1, got 0"),
+        (("--shape", "vgg"), "unknown space 'vgg'"),
+        (("--shape", "ofa-mobilenetv3"), "first.depthwise of ofa-mobilenetv3 cannot be grouped"),
+        (("--shape", "resnet-cifar"), "--shape resnet-cifar is for other images than --data holds"),
+        (("--start", "resnet-cifar10"), "--start gives whole networks; groups begin anew"),
+        (("--exits-only",), "--exits-only is for a finished supernet"),
+    ],
+)
+def test_what_cannot_be_grouped_is_named(
+    options: tuple[object, ...], words: str, tmp_path: Path
+) -> None:
+    refused(nas(*GROUPS, tmp_path / "out", *options), words)
+    assert not (tmp_path / "out" / "weights.safetensors").exists()
+
+
+def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
+    net = GroupedSupernet(GroupSpace.of("alexnet", 2, 8, 1))
+    save_supernet(net, tmp_path / "weights.safetensors")
+    done = nas("supernet", "train", "--quiet", "--out", tmp_path)
+    refused(done, "holds a supernet of kind groups, --kind asks for elastic")
+    done = nas("supernet", "train", "--quiet", "--out", tmp_path / "new", "--start", tmp_path)
+    refused(done, "is a supernet of kind groups; start from one of kind elastic")
+    save_supernet(supernet(), tmp_path / "elastic" / "weights.safetensors")
+    done = nas(*GROUPS, tmp_path / "elastic")
+    refused(done, "holds a supernet of kind elastic, --kind asks for groups")
