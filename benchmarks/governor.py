@@ -95,7 +95,7 @@ def load_device(name: str, traces: Traces) -> Device:
 
 
 def measure(rows: list[dict[str, Any]], seeds: range, only: list[str]) -> None:
-    """Add the rows that are not there yet, and write after each scenario and seed."""
+    """Add the rows that are not there yet, and write after each."""
     traces = read_traces(str(TRACES))
     done = {(r["scenario"], r["seed"], r["agent"]) for r in rows}
     for seed in seeds:
@@ -107,7 +107,7 @@ def measure(rows: list[dict[str, Any]], seeds: range, only: list[str]) -> None:
                     start = time.perf_counter()
                     row = {"scenario": name, "seed": seed, "agent": agent, **run()}
                     rows.append({**row, "took_s": round(time.perf_counter() - start, 2)})
-            write_rows(rows)
+                    write_rows(rows)
             print(f"{name}, seed {seed}: done", flush=True)
 
 

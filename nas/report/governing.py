@@ -13,7 +13,7 @@ from nas.runtime.compare import Comparison
 from nas.runtime.simulate import Result
 from search_spaces import Floats, write_text
 
-WIDTH, HEIGHT, LEFT, N_BINS, N_SHOWN = 640, 110, 46, 320, 4
+WIDTH, HEIGHT, EDGE, N_BINS, N_SHOWN = 640, 120, 4, 320, 4
 COLUMNS = {
     "error_pct": "Error, %",
     "late_pct": "Late, %",
@@ -40,7 +40,7 @@ def write_governing(
             rows=rows,
             shown=shown,
             panels=[_panel(title, lines, compared.seconds) for title in PANELS],
-            size={"width": WIDTH, "height": HEIGHT, "left": LEFT},
+            size={"width": WIDTH, "height": HEIGHT},
             seconds=compared.seconds,
         ),
     )
@@ -95,9 +95,9 @@ def _panel(title: str, lines: dict[str, dict[str, Floats]], seconds: float) -> d
     high = high if high > low else low + 1
 
     def y(value: Any) -> Any:
-        return HEIGHT - 14 - (value - low) / (high - low) * (HEIGHT - 28)
+        return HEIGHT - EDGE - (value - low) / (high - low) * (HEIGHT - 2 * EDGE)
 
-    x = LEFT + (np.arange(N_BINS) + 0.5) / N_BINS * (WIDTH - LEFT - 4)
+    x = (np.arange(N_BINS) + 0.5) / N_BINS * WIDTH
     drawn = []
     for line in lines.values():
         seen = np.isfinite(line[title])
@@ -106,6 +106,7 @@ def _panel(title: str, lines: dict[str, dict[str, Floats]], seconds: float) -> d
     return {
         "title": title,
         "lines": drawn,
-        "ticks": [(f"{value:.4g}", float(y(value)) + 4) for value in (low, high)],
+        "low": f"{low:.4g}",
+        "high": f"{high:.4g}",
         "target": float(y(100.0)) if title.startswith("latency") else None,
     }

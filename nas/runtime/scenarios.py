@@ -9,7 +9,7 @@ import numpy as np
 from .arrivals import Frames, bursts, drawn, periodic
 from .manifest import ManifestError
 from .policies import Demands, unknown
-from .simulate import Board, Model, Thinking
+from .simulate import Board, Heat, Model, Thinking
 from .table import CostTable
 from .traces import Traces
 
@@ -116,9 +116,9 @@ def thinking(table: CostTable, processor: str, device: str) -> Thinking:
 def board_of(
     table: CostTable, processor: str, device: str, switch_ms: float | None = None
 ) -> Board:
-    """A board whose governor's decisions are paid for."""
+    """A board that warms, assumed as `Heat` has it, and whose governor's decisions are paid for."""
     delay_ms = delays(table.n_levels, processor, switch_ms)
-    return Board(table.idle_w, delay_ms, thinking=thinking(table, processor, device))
+    return Board(table.idle_w, delay_ms, Heat(), thinking=thinking(table, processor, device))
 
 
 def answers(table: CostTable, traces: Traces) -> tuple[np.ndarray, np.ndarray]:
@@ -135,11 +135,15 @@ def last_error_pct(table: CostTable, traces: Traces) -> dict[str, float]:
 
 
 def drawn_answers(table: CostTable, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Without traces: exits drawn at the table's rates, the harder of N images later in all."""
+    """Without traces: exits drawn at the table's rates, the harder of N images later in all.
+
+    As many of the N are answered wrongly as the table says.
+    """
     rng = np.random.default_rng(seed)
     hardness = rng.random(n)
     at = (hardness[None, :, None] > table.rates.cumsum(axis=1)[:, None, :-1]).sum(axis=2)
-    return at, rng.random((len(table.ids), n)) * 100 >= table.error_pct[:, None]
+    ranks = rng.permuted(np.tile(np.arange(n), (len(table.ids), 1)), axis=1)
+    return at, ranks >= table.error_pct[:, None] * n / 100
 
 
 def frames_of(load: Load, seconds: float, n_images: int, rng: np.random.Generator) -> Frames:
