@@ -81,7 +81,7 @@ class Governed(Agent):
             self.thought_us += HOLDS_US
             return None, [self.rows[self.governor.models[jobs[0].model].row]], self.check_ms
         ran = [model.row for model in self.governor.models]
-        found = self.governor.decide(jobs, level, now_ms)
+        found = self.governor.decide(jobs, level, now_ms, running)
         changed = sum(model.row != row >= 0 for model, row in zip(self.governor.models, ran))
         self.thought_us += DECIDE_US + MORE_US * (len(jobs) - 1) + CHANGE_US * changed
         wanted = max(found.level, level) if running and found.fits else found.level

@@ -175,13 +175,17 @@ class Controller:
         found: np.ndarray = ends > limit
         return found
 
-    def prefer(self, cost: np.ndarray, now_ms: float) -> np.ndarray:
-        """`cost` in favour of what runs: others must save `GAIN`, or half within the dwell time."""
+    def prefer(self, cost: np.ndarray, now_ms: float, running: bool) -> np.ndarray:
+        """`cost` with a price on a change: others must save `GAIN`, or half in the dwell time.
+
+        So they must within a frame (`running`), where the clock can help as well.
+        """
         if self.row < 0:
             return cost
-        cost = cost.copy()
-        cost[self.row] *= 0.5 if now_ms - self.changed_ms < DWELL_MS else 1 - GAIN
-        return cost
+        stays = running or now_ms - self.changed_ms < DWELL_MS
+        priced: np.ndarray = cost / (0.5 if stays else 1 - GAIN)
+        priced[self.row] = cost[self.row]
+        return priced
 
     def take(self, row: int, now_ms: float) -> None:
         """Run `row` from now on."""
@@ -237,10 +241,15 @@ class Governor:
         self._ahead, self._due_ms = np.zeros((len(tables), self.n_levels)), 0.0
         self._next = self._ahead.sum(axis=0)
 
-    def decide(self, jobs: Sequence[Job], level: int, now_ms: float = 0.0) -> Decision:
-        """The cheapest way to answer `jobs`, the most urgent first, from clock `level`."""
+    def decide(
+        self, jobs: Sequence[Job], level: int, now_ms: float = 0.0, running: bool = False
+    ) -> Decision:
+        """The cheapest way to answer `jobs`, the most urgent first, from clock `level`.
+
+        `running`: the first of them has begun.
+        """
         for step in range(max(len(self.models[job.model].steps) for job in jobs)):
-            found = self._cheapest(jobs, level, now_ms, step)
+            found = self._cheapest(jobs, level, now_ms, step, running)
             if found is not None:
                 return found
         return self._fastest(jobs, level, now_ms)
@@ -283,7 +292,7 @@ class Governor:
             self.cap = min(self.n_levels - 1, self.cap + 1)
 
     def _cheapest(
-        self, jobs: Sequence[Job], level: int, now_ms: float, step: int
+        self, jobs: Sequence[Job], level: int, now_ms: float, step: int, running: bool
     ) -> Decision | None:
         """The best level of those at which every job has a configuration in time, or None."""
         begin = np.zeros(self.n_levels)
@@ -303,7 +312,9 @@ class Governor:
             if not timed:  # as soon as can be
                 cost = finish.copy()
             np.putmask(cost, barred, np.inf)
-            row = (cost if gone else model.prefer(cost, now_ms)).argmin(axis=0)
+            if not gone:
+                cost = model.prefer(cost, now_ms, running and i == 0)
+            row = cost.argmin(axis=0)
             total += cost[row, self._levels]
             begin += finish[row, self._levels]
             rows.append(row)

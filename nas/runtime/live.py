@@ -166,11 +166,12 @@ class Live:
         """A configuration for `frame`, which runs next; the clock is asked for."""
         urgent = sorted(self.waiting, key=self._due_s)[:AHEAD]
         jobs = [self._job(one, now) for one in urgent]
-        found = self.governor.decide(jobs, self.level, now * 1e3)
+        running = bool(frame.answers)
+        found = self.governor.decide(jobs, self.level, now * 1e3, running)
         thought_ms = (self._now() - now) * 1e3
         self.governor.thought_ms += 0.1 * (thought_ms - self.governor.thought_ms)
         self._say(found.yielded)
-        frame.row, running = found.rows[0], bool(frame.answers)
+        frame.row = found.rows[0]
         wanted = max(found.level, self.level) if running and found.fits else found.level
         self._set(wanted, "within" if running else "begin")
 

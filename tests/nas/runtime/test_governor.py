@@ -114,12 +114,19 @@ def test_a_table_that_is_wrong_is_corrected_at_its_level_and_everywhere() -> Non
 
 
 def test_a_small_gain_or_a_short_dwell_changes_no_configuration() -> None:
-    for saves, now_ms, row in ((GAIN / 2, 1e6, 0), (0.2, 100.0, 0), (0.2, 300.0, 1)):
+    """Nor does any but a large one within a frame."""
+    for saves, now_ms, running, row in (
+        (GAIN / 2, 1e6, False, 0),
+        (0.2, 100.0, False, 0),
+        (0.2, 300.0, False, 1),
+        (0.2, 300.0, True, 0),
+        (0.6, 300.0, True, 1),
+    ):
         twin, idle = TABLE.take([1, 1]), TABLE.idle_w[0]
         above = (twin.power_w - idle) * np.array([1, 1 - saves])[:, None, None]
         one = Governor([twin._replace(power_w=idle + above)], [Demands(1000)], DELAYS)
         one.models[0].take(0, 0.0)
-        assert one.decide([Job(0, 3, 900.0)], 0, now_ms).rows == [row]
+        assert one.decide([Job(0, 3, 900.0)], 0, now_ms, running).rows == [row]
 
 
 def test_two_frames_share_the_time_that_is_left() -> None:
