@@ -76,7 +76,7 @@ class Remote:
     sudo: bool = False
 
     def __post_init__(self) -> None:
-        if not self.target or self.target.startswith("-"):
+        if not self.target.isprintable() or self.target[:1] in ("", "-", " "):
             raise InputError(f"the board must be USER@HOST, got {self.target!r}")
 
     def command(self, *arguments: str) -> list[str]:

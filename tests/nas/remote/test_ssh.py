@@ -79,10 +79,19 @@ def test_as_root_through_sudo(server: SshServer, board: Remote, tmp_path: Path) 
     assert log[0].startswith("env PYTHONPATH=")
 
 
-@pytest.mark.parametrize("target", ["", "-oProxyCommand=touch made"])
+@pytest.mark.parametrize(
+    "target", ["", "-oProxyCommand=touch made", "-F/tmp/x", " -v", "me@host\n-v", "\x1b[2J"]
+)
 def test_a_target_is_no_option(target: str) -> None:
     with pytest.raises(InputError, match="the board must be USER@HOST"):
         Remote(target)
+
+
+@pytest.mark.parametrize("target", ["me@host;touch made", "$(touch made)@h", "`touch made`", "a|b"])
+def test_a_target_meets_no_shell_of_this_machine(target: str) -> None:
+    """It is one argument, behind the end of ssh's options."""
+    command = Remote(target).command("echo", "$HOME; touch made")
+    assert command[command.index("--") + 1 :] == [target, "echo '$HOME; touch made'"]
 
 
 def test_an_old_python_is_named(board: Remote, tmp_path: Path) -> None:

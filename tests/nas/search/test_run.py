@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import random
 import re
 import signal
@@ -174,6 +175,21 @@ def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
 def test_two_kills_change_nothing(digits, result, tmp_path):
     kill_and_resume(digits, tmp_path / "run", 2, seed=0)
     assert comparable(tmp_path / "run") == comparable(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "threads"), [(1, 1), (4242, 2)])
+def test_neither_the_order_of_sets_nor_threads_change_a_result(
+    seed: int, threads: int, digits: Digits, result: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    subprocess.run(
+        [sys.executable, "-m", "nas", *command(digits, out, "--quiet")],
+        env={**os.environ, "PYTHONHASHSEED": str(seed), "OMP_NUM_THREADS": str(threads)},
+        check=True,
+        capture_output=True,
+    )
+    assert comparable(out) == comparable(result)
 
 
 @pytest.mark.slow
