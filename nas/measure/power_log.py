@@ -36,6 +36,9 @@ WATTS = {  # columns of CSV logs, and W per unit: jtop's are mW
 }
 FIGURE = re.compile(r"(\d+(?:\.\d+)?)\s*(mW|W)?")  # a cell may say its own unit
 UNITS = {"W": 1.0, "mW": 1e-3}
+SEVERAL = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "name")  # of a GPU
+LEAST_W, MOST_W = 0.02, 3000.0  # of a microcontroller, of a server
+EPOCHS = {13: 1e3, 16: 1e6, 19: 1e9}  # digits of ms, us and ns since 1970, and how many in a s
 QUARTER_S = 900.0  # zones lie a multiple of it apart
 LATE_S = 0.5  # between the end of a timed loop and the row's time stamp, at most
 CLEAR = 0.1  # share of the mean power by which the best shift must stand out
@@ -159,18 +162,20 @@ def _gain(log: PowerLog, spans: Floats, shift: float) -> float:
 
 
 def _tegrastats(path: Path, text: str, rails: Sequence[str]) -> PowerLog:
-    stamps, watts, seen = [], [], ""
+    stamps, watts, seen, stamped = [], [], "", False
     for line in text.splitlines():
         if not TEGRASTATS.search(line):
             continue
+        before = line[: line.index("RAM ")]  # of the tool itself, or of what it was piped through
         found = {name: int(mw) / 1e3 for name, mw in RAIL.findall(line)}
         seen = seen or ", ".join(found)
         total = next(([n] for n in RAILS_OF_ALL if n in found), list(rails))
-        stamp = _stamp(line)
+        stamp = _stamp(before)
+        stamped |= stamp is not None
         if stamp is not None and total and all(name in found for name in total):
             stamps.append(stamp)
             watts.append(sum(found[name] for name in total))
-    if len(watts) < 2 and not any(_stamp(line) for line in text.splitlines()):
+    if len(watts) < 2 and not stamped:
         raise InputError(
             f"{path} is of tegrastats without time stamps (before JetPack 5): start it as "
             '`tegrastats | while read l; do echo "$(date -u +%FT%T.%3NZ) $l"; done`'
@@ -194,6 +199,12 @@ def _table(path: Path) -> PowerLog:
             f"{error}; a power log is tegrastats' output, or a CSV with `time` and one of {known}"
         ) from None
     column = next(name for name in WATTS if name in cells)
+    for name in SEVERAL:
+        if name in cells and cells[name].nunique() > 1:
+            raise InputError(
+                f"{path} is of several GPUs ({name} {', '.join(cells[name].unique()[:4])}); log "
+                "the one that is measured (`nvidia-smi -i 0`)"
+            )
     kind = "nvidia-smi" if "draw" in column else "jtop" if WATTS[column] < 1 else "CSV"
     stamps, watts = [], []
     for when, power in zip(
@@ -205,6 +216,8 @@ def _table(path: Path) -> PowerLog:
         if stamp is not None and figure:
             stamps.append(stamp)
             watts.append(float(figure[1]) * UNITS.get(figure[2], WATTS[column]))
+    if not any(FIGURE.fullmatch(power) for power in cells[column]):
+        raise InputError(f"{path} has no power: {column} is {cells[column].iloc[0]!r}")
     if len(watts) < 2:
         raise InputError(
             f"{path} has {len(watts)} lines with a time and a power; a time is "
@@ -222,15 +235,21 @@ def _log(
     power = np.array(watts)[order]
     if not power.any():
         raise InputError(f"{path} says 0 W in all {len(power)} readings: no sensor was read")
+    if not LEAST_W < np.median(power) < MOST_W:
+        raise InputError(
+            f"{path} says {np.median(power):.4g} W in its middle reading, which no computer draws; "
+            "give it as power_mw (in mW) or power_w (in W)"
+        )
     fine, zoned = (any(stamp[i] for stamp in stamps) for i in (1, 2))
     return PowerLog(path, kind, at[order], power, fine, zoned)
 
 
 def _stamp(text: str) -> tuple[float, bool, bool] | None:
     """Seconds since 1970 as if in UTC, whether with fractions, whether of a known zone."""
-    if re.fullmatch(r"\d{10}(?:\.\d+)?|\d{13}", text.strip()):
-        seconds = float(text) / (1e3 if len(text.strip()) == 13 else 1)
-        return seconds, True, True
+    text = re.sub(r"\x1b\[[\d;]*m", "", text).strip(" []\t")
+    if re.fullmatch(r"\d{10}(?:\.\d+)?|\d{13}|\d{16}|\d{19}", text):
+        since = float(text) / EPOCHS.get(len(text), 1.0)
+        return since, len(text) > 10, True
     if us := US_STAMP.match(text):
         day, fraction, zone = f"{us[3]}-{us[1]}-{us[2]} {us[4]}", None, None
     elif iso := ISO_STAMP.match(text):

@@ -64,6 +64,11 @@ def nvidia_smi(readings: list[tuple[datetime, int]]) -> str:
     )
 
 
+def behind_seconds(readings: list[tuple[datetime, int]]) -> str:
+    lines = (XAVIER_NX.format(at=f"{at.timestamp():.3f}", mw=mw, unit="") for at, mw in readings)
+    return "\n".join(lines)
+
+
 def with_units(readings: list[tuple[datetime, int]]) -> str:
     """Each cell says its unit, whatever the column's name says."""
     return "\n".join(
@@ -75,6 +80,10 @@ LOGS: dict[str, Write] = {
     "cells with units": with_units,
     "JetPack 5": tegrastats(XAVIER_NX, "%m-%d-%Y %H:%M:%S"),
     "JetPack 4 behind a time": tegrastats(XAVIER_NX, "%Y-%m-%dT%H:%M:%S.%fZ", unit=""),
+    "JetPack 4 behind seconds": behind_seconds,
+    "JetPack 4 behind a time in brackets": tegrastats(
+        XAVIER_NX, "[%Y-%m-%d %H:%M:%S.%fZ]", unit=""
+    ),
     "AGX Xavier": tegrastats(AGX_XAVIER, "%m-%d-%Y %H:%M:%S"),
     "jtop": jtop,
     "nvidia-smi": nvidia_smi,
