@@ -104,6 +104,12 @@ def work(name: str, digits: Digits, pareto: Path, size: int) -> Work:
             lambda out: [*fixed, "--quiet", "--out", out],
             lambda out: tensors(out / "weights.safetensors", "nas.supernet/1"),
         )
+    if name == "train all-in-one":
+        fixed = ["supernet", "train", "--kind", "all-in-one", "--ratios", "1,.5,.2", "--epochs", 2]
+        return Work(
+            lambda out: [*fixed, "--batch-size", 512, "--threads", 1, "--quiet", "--out", out],
+            lambda out: tensors(out / "weights.safetensors", "nas.supernet/1"),
+        )
     if name == "evaluate":
         return Work(
             lambda out: ["supernet", "evaluate", out, "--samples", 20 * size, "--quiet"],
@@ -186,6 +192,14 @@ def test_fifty_kills_change_nothing(
     name: str, seed: int, digits: Digits, pareto: Path, tmp_path: Path
 ) -> None:
     kill_and_go_on(work(name, digits, pareto, 3), tmp_path, 10, seed)
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_an_all_in_one_training_change_nothing(
+    digits: Digits, pareto: Path, tmp_path: Path
+) -> None:
+    """In the dense training, in that of masks, and in that of the weights that they keep."""
+    kill_and_go_on(work("train all-in-one", digits, pareto, 1), tmp_path, 20, seed=0)
 
 
 FULL = ["train", "evaluate", "calibrate", "export", "measure", "search", "predictor transfer"]
