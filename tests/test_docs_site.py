@@ -20,7 +20,7 @@ CODE = [cell for cell in TUTORIAL if cell["cell_type"] == "code"]
 
 def test_every_page_is_in_the_contents() -> None:
     trees = re.findall(r"```\{toctree\}\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
-    listed = [line for tree in trees for line in tree.splitlines() if re.fullmatch(r"\w+", line)]
+    listed = [line for tree in trees for line in tree.splitlines() if re.fullmatch(r"[\w-]+", line)]
     assert sorted(listed) == sorted({path.stem for path in PAGES} - {"index"})
 
 

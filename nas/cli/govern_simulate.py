@@ -23,7 +23,7 @@ from nas.runtime.scenarios import (
 )
 from nas.runtime.table import CostTable, cost_table, manifest_table
 from nas.runtime.traces import read_traces
-from search_spaces import InputError
+from search_spaces import InputError, Space
 
 N_DRAWN = 2000  # images that stand for all where there are no traces
 DEFAULTS = {"cpu": ["schedutil"], "gpu": ["nvhost_podgov"]}
@@ -125,24 +125,37 @@ def _table(manifest: Path | None, pareto: Path | None) -> tuple[CostTable, str, 
     table = read_pareto(pareto)
     content = table.content
     alone = [b for b in content["baselines"] if not b["exits"]["after"]]
-    rows: list[Any] = [*table.points, *alone, *without_exits(_measured_subnets(content))]
-    found = cost_table(governing(table, rows))
+    folder = _folder(content)
+    space = _space(content, folder)
+    measured = [] if folder is None else _measured_subnets(content, folder, space)
+    rows: list[Any] = [*table.points, *alone, *without_exits(measured)]
+    found = cost_table(governing(table, rows, space))
     about = content["device"]
     return found, str(about["name"]), str(about["processor"])
 
 
-def _measured_subnets(content: Any) -> list[dict[str, Any]]:
-    """Subnets of the supernet's accuracy table without exits, for baselines; none without one."""
-    from nas.zoo.folder import entry_folder, folder_table
+def _folder(content: Any) -> Path | None:
+    """The supernet of a table, where it is at hand."""
+    from nas.zoo.folder import entry_folder
+
+    try:
+        return entry_folder(content["supernet"]["name"]) if content["supernet"] else None
+    except InputError:  # trained elsewhere
+        return None
+
+
+def _space(content: Any, folder: Path | None) -> Space:
+    """The space of a table; that of a wrapped network is written with its weights alone."""
     from search_spaces import get_space
 
-    if not content["supernet"]:
-        return []
-    try:
-        folder = entry_folder(content["supernet"]["name"])
-    except InputError:  # trained elsewhere
-        return []
-    space = get_space(str(folder) if content["supernet"]["sha256"] else content["space"])
+    with_weights = folder is not None and content["supernet"]["sha256"]
+    return get_space(str(folder) if with_weights else content["space"])
+
+
+def _measured_subnets(content: Any, folder: Path, space: Space) -> list[dict[str, Any]]:
+    """Subnets of the supernet's accuracy table without exits, for baselines."""
+    from nas.zoo.folder import folder_table
+
     known = folder_table(folder, space)
     if known.supernet_sha256 not in (None, content["supernet"]["sha256"]):
         return []

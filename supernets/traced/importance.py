@@ -1,8 +1,10 @@
 """The channels of every group in order of importance, so that each width is the most important.
 
-A channel weighs what its filters weigh (L2, Li et al., 2017, arXiv:1608.08710) or, with images, how
-much the loss would change without it (first-order Taylor, Molchanov et al., 2019,
-arXiv:1906.10771); both over all layers that the group ties together, each divided by its mean.
+Without images a channel weighs how strong it is (its filter's energy, or its norm's scale where a
+norm follows, which undoes the filter's) times how much its readers make of it (Li et al., 2017,
+arXiv:1608.08710, look at the filter alone). With images it weighs how much the loss would change
+without it (first-order Taylor, Molchanov et al., 2019, arXiv:1906.10771). Layers that the group
+ties together count alike.
 """
 
 from __future__ import annotations
@@ -21,34 +23,44 @@ def scores(
     calls: Sequence[Call], groups: Groups, gradients: dict[str, Tensor] | None = None
 ) -> dict[int, Tensor]:
     """How important every channel of every set is, by the set's root; frozen ones are left out."""
-    sets = groups.sets
-    found: dict[int, Tensor] = {}
+    normed = {call.inputs[0] for call in calls if call.kind == "norm"}
+    made: dict[int, Tensor] = {}
+    read: dict[int, Tensor] = {}
     for axis in groups.axes:
-        call = calls[axis.call]
-        if axis.tensor.startswith("running_") or (axis.tensor == "bias" and gradients is None):
-            continue
-        weight = _own(call, axis, gradients)
-        start = 0
-        for one, repeat in axis.spans:
-            root = sets.root(one)
-            n = sets.size[root] * repeat
-            part = weight[start : start + n].view(-1, repeat).sum(dim=1)
-            start += n
-            if not sets.frozen[root] and float(part.sum()) > 0:
-                found[root] = found.get(root, 0) + part / part.mean()
-    return found
+        if gradients is not None:
+            if not axis.tensor.startswith("running_"):
+                _add(made, groups, axis, _change(calls[axis.call], axis, gradients))
+        elif axis.tensor == "weight" and (axis.dim == 1 or axis.call not in normed):
+            _add(read if axis.dim == 1 else made, groups, axis, _energy(calls[axis.call], axis))
+    return {root: score * read.get(root, 1) for root, score in {**read, **made}.items()}
 
 
-def _own(call: Call, axis: Axis, gradients: dict[str, Tensor] | None) -> Tensor:
-    """The score (channels,) of one weight along one dimension."""
+def _add(found: dict[int, Tensor], groups: Groups, axis: Axis, weight: Tensor) -> None:
+    """Add the scores along one dimension of a weight, each set's divided by their mean."""
+    sets, start = groups.sets, 0
+    for one, repeat in axis.spans:
+        root = sets.root(one)
+        n = sets.size[root] * repeat
+        part = weight[start : start + n].view(-1, repeat).sum(dim=1)
+        start += n
+        if not sets.frozen[root] and float(part.sum()) > 0:
+            found[root] = found.get(root, 0) + part / part.mean()
+
+
+def _energy(call: Call, axis: Axis) -> Tensor:
+    """The squares (channels,) of one weight along one dimension."""
+    squared = call.weights[axis.tensor].detach().double().square()
+    others = [d for d in range(squared.ndim) if d != axis.dim]
+    return squared.sum(dim=others) if others else squared
+
+
+def _change(call: Call, axis: Axis, gradients: dict[str, Tensor]) -> Tensor:
+    """The squared change of the loss (channels,) without one weight's values, to first order."""
     weight = call.weights[axis.tensor].detach().double()
-    others = [d for d in range(weight.ndim) if d != axis.dim]
-    if gradients is None:
-        squared = weight.square()
-        return squared.sum(dim=others) if others else squared
     slope = gradients.get(f"{call.name}.{axis.tensor}")
     if slope is None:
         return torch.zeros(weight.shape[axis.dim], dtype=weight.dtype)
+    others = [d for d in range(weight.ndim) if d != axis.dim]
     change = weight * slope.double()
     return (change.sum(dim=others) if others else change).square()
 
