@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +16,11 @@ from nas.export.plan import Network
 from nas.runtime.program import SCHEMA
 from search_spaces import InputError
 from supernets import Segment, write_tensors
-from supernets.kernels import KINDS, write_program
+from supernets.kernels import KINDS, pack_zeros, write_program
 
 FILE = "kernels.json.gz"
 PROGRAM = "nas.program/1"  # of the tensors of one segment
+THREADS = 1, 2, 4  # that programs are written for
 
 
 def write_kernels(networks: Iterable[Network], folder: Path) -> tuple[list[str], str]:
@@ -54,13 +56,15 @@ def _programs(network: Network, folder: Path, texts: dict[str, str]) -> dict[str
         net = nn.Sequential(segment.trunk, segment.head) if i == n_segments - 1 else segment
         shape, kernels = tuple(value.shape[1:]), {}
         tensors: dict[str, torch.Tensor] = {}
-        for kind in KINDS:
-            program, more = write_program(net, shape, network.block, kind)
+        packed = pack_zeros(net, network.block)
+        for kind, threads in product(KINDS, THREADS):
+            program, more = write_program(packed, shape, kind, threads)
             texts |= more
-            kernels[kind] = list(program.codes)
-            tensors[f"table.{kind}"] = torch.from_numpy(program.table)
+            kernels[f"{kind}.{threads}"] = list(program.codes)
+            for i_thread, table in enumerate(program.tables):
+                tensors[f"table.{kind}.{threads}.{i_thread}"] = torch.from_numpy(table)
             weights = torch.from_numpy(program.weights.copy())
-            assert torch.equal(tensors.setdefault("weights", weights), weights)  # of every kind
+            assert torch.equal(tensors.setdefault("weights", weights), weights)  # all the same
         name = f"{network.name}-{i}.program.safetensors"
         write_tensors(folder / name, tensors, {"schema": PROGRAM})
         found[f"{network.name}-{i}.onnx"] = {

@@ -116,7 +116,7 @@ class Engine:
 
     def _made(self, file: str) -> Any:
         if self._kernels and file in self._kernels.programs:
-            return ProgramSession(self.manifest, file, self._kernels)
+            return ProgramSession(self.manifest, file, self._kernels, self.threads)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

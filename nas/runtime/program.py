@@ -10,6 +10,7 @@ import ctypes
 import gzip
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -44,27 +45,35 @@ class Kernels:
 
 
 class ProgramSession:
-    """Answers as a session of ONNX Runtime does: `run(None, {"input": images})`."""
+    """Answers as a session of ONNX Runtime does: `run(None, {"input": images})`.
 
-    def __init__(self, manifest: Manifest, graph: str, kernels: Kernels) -> None:
+    The layers of an image are shared by as many of the `threads` as there are tables for.
+    """
+
+    def __init__(self, manifest: Manifest, graph: str, kernels: Kernels, threads: int = 1) -> None:
         described = kernels.programs[graph]
         path = manifest.path(described["tensors"])
         tensors = read_tensors(path)
         try:
-            names = [described["runner"], *described["kernels"][kernels.kind]]
+            written = [n for n in (1, 2, 4) if n <= max(1, threads)]
+            kind = f"{kernels.kind}.{written[-1]}"
+            names = [described["runner"], *described["kernels"][kind]]
             self._code = MachineCode([kernels.texts[n] for n in names], kernels.features)
-            addresses = [self._code.address("k" + name) for name in names]
-            table = np.array(tensors["table." + kernels.kind])
-            _check(table, len(names) - 1, described["scratch"], tensors["weights"].nbytes)
+            runner, *addresses = [self._code.address("k" + name) for name in names]
+            tables = [np.array(tensors[f"table.{kind}.{i}"]) for i in range(written[-1])]
+            for table in tables:
+                _check(table, len(addresses), described["scratch"], tensors["weights"].nbytes)
         except (KeyError, ValueError) as error:
             raise ManifestError(f"{path} has no readable program: {error}") from None
         self._weights = _aligned(tensors["weights"].nbytes)
         self._weights[:] = tensors["weights"]
-        self.described, self._n, self._lock = described, len(table), threading.Lock()
         self._scratch = _aligned(described["scratch"])
-        self._table, self._arguments = self._resolved(table, np.array(addresses[1:]))
-        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-        self._run = call(addresses[0])
+        self.described, self._lock = described, threading.Lock()
+        self._resolved = [self._addresses(table, np.array(addresses)) for table in tables]
+        self._calls = [(rows.ctypes.data, len(rows)) for rows, _ in self._resolved]
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(runner)
+        helpers = len(tables) - 1
+        self._helpers = ThreadPoolExecutor(helpers, "kernels") if helpers else None
 
     def run(self, _: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Features and logits (of the last segment logits alone) of images (N, C, H, W)."""
@@ -75,20 +84,28 @@ class ProgramSession:
             source = self._floats(self.described["input"], images[0].size)
             for i, image in enumerate(images):
                 source[:] = image.ravel()
-                self._run(self._table.ctypes.data, self._n)
+                self._compute()
                 for answer, output in zip(answers, outputs):
                     answer[i] = self._floats(output["at"], answer[i].size).reshape(output["shape"])
         return answers
 
+    def _compute(self) -> None:
+        self._scratch[:8] = 0  # where threads are counted
+        first, *others = self._calls
+        helping = [self._helpers.submit(self._run, *calls) for calls in others if self._helpers]
+        self._run(*first)
+        for helper in helping:
+            helper.result()
+
     def _floats(self, at: int, n: int) -> np.ndarray:
         return self._scratch[at : at + 4 * n].view(np.float32)
 
-    def _resolved(self, table: np.ndarray, kernels: np.ndarray) -> Any:
+    def _addresses(self, table: np.ndarray, kernels: np.ndarray) -> Any:
         """Rows of addresses as the runner reads them, and the arguments that they point to."""
         arguments = np.ascontiguousarray(table[:, 5:])
         is_place = np.arange(arguments.shape[1]) < table[:, 4:5]
         arguments[is_place] += self._weights.ctypes.data
-        scratch, steps = self._scratch.ctypes.data, np.arange(self._n)
+        scratch, steps = self._scratch.ctypes.data, np.arange(len(table))
         rows = np.stack(
             [
                 kernels[table[:, 0]],

@@ -4,7 +4,7 @@ from supernets.kernels.c_source import c_source
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
 from supernets.kernels.network import pack_network
 from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
-from supernets.kernels.program import KINDS, Program, write_program
+from supernets.kernels.program import KINDS, Program, pack_zeros, write_program
 
 __all__ = [
     "KINDS",
@@ -16,6 +16,7 @@ __all__ = [
     "c_source",
     "pack",
     "pack_network",
+    "pack_zeros",
     "read_packed",
     "write_packed",
     "write_program",

@@ -10,8 +10,9 @@ from supernets.kernels.sparse import SIGNATURE
 from supernets.kernels.text import Text, vector
 
 POINTERS = ("weights", "bias")
-NUMBERS = ("first", "end", "rows", "columns", "out_rows", "out_columns")
-"""What a kernel is told, 8 bytes each: channels `first` to `end` (exclusive), the planes' sizes."""
+NUMBERS = ("first", "end", "rows", "columns", "out_rows", "out_columns", "top", "bottom")
+"""What a kernel is told, 8 bytes each: channels `first` to `end` (exclusive), the planes' sizes,
+rows of outputs `top` to `bottom` (exclusive)."""
 SLACK = 64  # floats behind a padded row that a vector may read
 
 
@@ -45,13 +46,15 @@ class _Kernel:
             t.store("float", "0.0", t.at(self.buffer, i, "float"))
         plane = t.let(f"mul i64 {self.arg['rows']}, {self.arg['columns']}")
         out_plane = t.let(f"mul i64 {self.arg['out_rows']}, {self.arg['out_columns']}")
-        bands = self._parts(self.arg["out_rows"], self.rows)
+        height = t.let(f"sub i64 {self.arg['bottom']}, {self.arg['top']}")
+        bands = self._parts(height, self.rows)
         with t.loop(self.arg["first"], self.arg["end"]) as channel:
             self.x = t.at("%x", t.let(f"mul i64 {channel}, {plane}"), "float")
             self.y = t.at("%y", t.let(f"mul i64 {channel}, {out_plane}"), "float")
             self._load_weights(channel)
             with t.loop(0, bands) as band:
-                row = self._start(band, self.rows, self.arg["out_rows"])
+                row = self._start(band, self.rows, height)
+                row = t.let(f"add i64 {row}, {self.arg['top']}")
                 self._copy(row)
                 self._outputs(row)
         return t.end() + "declare i64 @llvm.umin.i64(i64, i64)\n"

@@ -5,28 +5,34 @@ from __future__ import annotations
 from supernets.kernels.sparse import SIGNATURE
 from supernets.kernels.text import Text, vector
 
+SPINS = 4096  # before a thread lets others run: some 50 us
+
 
 def sum_text(width: int, terms: int) -> str:
-    """y = x, or x and what lies `distance` bytes behind it, clamped; `n` floats.
+    """y = x, or x and what lies `distance` bytes behind it, clamped.
 
-    Arguments: n, distance (i64). `width` floats at once, the rest one by one.
+    Arguments (i64): channels, the `step` from one to the next in bytes, `n` floats of each,
+    distance. `width` floats at once, the rest one by one.
     """
     t = Text(SIGNATURE)
-    arg = t.arguments((), ("n", "distance"))
+    arg = t.arguments((), ("channels", "step", "n", "distance"))
     whole = t.let(f"udiv i64 {arg['n']}, {width}")
     done = t.let(f"mul i64 {whole}, {width}")
     rest = t.let(f"sub i64 {arg['n']}, {done}")
-    for size, count, first in ((width, whole, "0"), (1, rest, done)):
-        low, high = (t.splat(f"%{bound}", size) for bound in ("low", "high"))
-        with t.loop(0, count) as i:
-            at = t.let(f"add i64 {t.let(f'mul i64 {i}, {size}')}, {first}")
-            x = t.at("%x", at, "float")
-            value = t.load(vector(size), x)
-            if terms == 2:
-                other = t.load(vector(size), t.at(x, arg["distance"]))
-                value = t.let(f"fadd {vector(size)} {value}, {other}")
-            value = t.clamped(value, low, high, size)
-            t.store(vector(size), value, t.at("%y", at, "float"))
+    with t.loop(0, arg["channels"]) as channel:
+        start = t.let(f"mul i64 {channel}, {arg['step']}")
+        x_channel, y_channel = t.at("%x", start), t.at("%y", start)
+        for size, count, first in ((width, whole, "0"), (1, rest, done)):
+            low, high = (t.splat(f"%{bound}", size) for bound in ("low", "high"))
+            with t.loop(0, count) as i:
+                at = t.let(f"add i64 {t.let(f'mul i64 {i}, {size}')}, {first}")
+                x = t.at(x_channel, at, "float")
+                value = t.load(vector(size), x)
+                if terms == 2:
+                    other = t.load(vector(size), t.at(x, arg["distance"]))
+                    value = t.let(f"fadd {vector(size)} {value}, {other}")
+                value = t.clamped(value, low, high, size)
+                t.store(vector(size), value, t.at(y_channel, at, "float"))
     return t.end()
 
 
@@ -66,12 +72,13 @@ def average_text() -> str:
 def linear_text(width: int) -> str:
     """y = weights x + bias, `width` rows at once; y has room for whole vectors.
 
-    Arguments: weights (columns, rows), bias (rows); columns, rows (i64), a multiple of `width`.
+    Arguments: weights (columns, rows), bias (rows); columns, rows (i64), a multiple of `width`;
+    the first of the vectors of rows to compute, and the one behind the last.
     """
     t, kind = Text(SIGNATURE), vector(width)
-    arg = t.arguments(("weights", "bias"), ("columns", "rows"))
+    arg = t.arguments(("weights", "bias"), ("columns", "rows", "first", "end"))
     total = t.slot(kind, "zeroinitializer")
-    with t.loop(0, t.let(f"udiv i64 {arg['rows']}, {width}")) as part:
+    with t.loop(arg["first"], arg["end"]) as part:
         row = t.let(f"mul i64 {part}, {width}")
         t.do(f"store {kind} {t.load(kind, t.at(arg['bias'], row, 'float'))}, ptr {total}")
         weights = t.at(arg["weights"], row, "float")
@@ -81,6 +88,44 @@ def linear_text(width: int) -> str:
             t.do(f"store {kind} {t.fused(weight, x, t.get(total, kind), width)}, ptr {total}")
         t.store(kind, t.get(total, kind), t.at("%y", row, "float"))
     return t.end()
+
+
+def barrier_text(processor: str) -> str:
+    """Wait until all threads are here: x counts them, the argument (i64) is their sum so far.
+
+    A thread that waits long lets others run, for there may be fewer cores than threads.
+    """
+    pause = {"x86_64": "llvm.x86.sse2.pause()", "aarch64": "llvm.aarch64.hint(i32 1)"}[processor]
+    lines = (
+        f"define void {SIGNATURE} {{",
+        "entry:",
+        "  %total = load i64, ptr %args",
+        "  %before = atomicrmw add ptr %x, i64 1 acq_rel",
+        "  br label %wait",
+        "wait:",
+        "  %spins = phi i64 [ 0, %entry ], [ %next, %again ]",
+        "  %here = load atomic i64, ptr %x acquire, align 8",
+        "  %all = icmp uge i64 %here, %total",
+        "  br i1 %all, label %out, label %spin",
+        "spin:",
+        f"  call void @{pause}",
+        "  %next = add i64 %spins, 1",
+        f"  %rest = urem i64 %next, {SPINS}",
+        "  %long = icmp eq i64 %rest, 0",
+        "  br i1 %long, label %yield, label %again",
+        "yield:",
+        "  %ignored = call i32 @sched_yield()",
+        "  br label %again",
+        "again:",
+        "  br label %wait",
+        "out:",
+        "  ret void",
+        "}",
+        "declare i32 @sched_yield()",
+        f"declare void @{pause.replace('i32 1', 'i32')}",
+        "",
+    )
+    return "\n".join(lines)
 
 
 def network_text() -> str:

@@ -10,10 +10,10 @@ from supernets.kernels.sparse import SIGNATURE
 from supernets.kernels.text import Text, vector
 
 POINTERS = ("from_rows", "to_rows")
-NUMBERS = ("n_rows", "first", "end", "columns", "plane", "padded_plane", "even", "odd")
-"""What a kernel is told, 8 bytes each: where rows lie in a plane and in the padded one, channels
-`first` to `end`, the columns of a row; `even` and `odd` columns go so many floats behind a row's
-place. Distances are in floats."""
+NUMBERS = ("top", "bottom", "first", "end", "columns", "plane", "padded_plane", "even", "odd")
+"""What a kernel is told, 8 bytes each: where rows lie in a plane and in the padded one, of which
+`top` to `bottom` are moved; channels `first` to `end`, the columns of a row; `even` and `odd`
+columns go so many floats behind a row's place. Distances are in floats."""
 
 
 def padding_text(stride: int, width: int, both: bool) -> str:
@@ -29,7 +29,7 @@ def padding_text(stride: int, width: int, both: bool) -> str:
     with t.loop(arg["first"], arg["end"]) as channel:
         x = t.at("%x", t.let(f"mul i64 {channel}, {arg['plane']}"), "float")
         y = t.at("%y", t.let(f"mul i64 {channel}, {arg['padded_plane']}"), "float")
-        with t.loop(0, arg["n_rows"]) as i:
+        with t.loop(arg["top"], arg["bottom"]) as i:
             source, target = (
                 t.at(plane, t.load("i64", t.at(arg[rows], i, "i64")), "float")
                 for plane, rows in ((x, "from_rows"), (y, "to_rows"))

@@ -6,7 +6,6 @@ addresses, `program` writes them down for another process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -33,6 +32,7 @@ class Call(NamedTuple):
 
 
 Parts = list[list[Call]]  # one list a thread
+LEAST_VECTORS = 4  # of a thread's band: fewer make a tile that is too small
 
 
 class SparsePlan:
@@ -67,16 +67,36 @@ class SparsePlan:
         (down, across), is_plain = self.phases, stride == 1 and padding == 0
         self.padded = None if is_plain else (n, down * across, c, *self.plane)
         image = 4 * c * down * across * self.plane[0] * self.plane[1]
-        most = most_pieces(packed.g, cpu.registers)
-        tiles = plane_tiles(out_h, out_w, self.plane[1], cpu.vector, most)
+        self._most, self._vector = most_pieces(packed.g, cpu.registers), cpu.vector
         arrays = *_arrays(packed), self._offsets(channels, kh, kw), packed.bias
         out_image = 4 * rows * out_h * out_w
         self.parts: Parts = []
-        for part, span in _shares(tiles, packed, threads):
-            calls = [self._call(packed.g, arrays, tile, span, walk) for tile in part]
+        for tiles, span in self._shares(packed, threads):
+            calls = [self._call(packed.g, arrays, tile, span, walk) for tile in tiles]
             images = ((i * image, i * out_image) for i in range(n))
             self.parts.append([_moved(call, *image) for image in images for call in calls])
         self.moves = None if is_plain else self._moves(shape, image, threads, cpu)
+
+    def _shares(
+        self, packed: PackedWeights, threads: int
+    ) -> list[tuple[list[Tiles], tuple[int, int]]]:
+        """Each thread's tiles and outputs: a band of the plane, or some outputs of a small one."""
+        _, rows, height, width = self.out_shape
+        bands = plane_bands(height, width, self._vector, threads)
+        if len(bands) > 1 or threads == 1 or rows < 2 * packed.g * threads:
+            return [(self._tiles(*band), (0, rows)) for band in bands]
+        wanted = np.arange(1, threads) * packed.n_blocks / threads
+        cuts = np.searchsorted(packed.starts[:rows], wanted) // packed.g * packed.g
+        bounds, tiles = [0, *cuts.tolist(), rows], self._tiles(0, height)
+        return [(tiles, (a, b)) for a, b in pairwise(bounds) if a < b]
+
+    def _tiles(self, first: int, end: int) -> list[Tiles]:
+        """Tiles of rows `first` to `end` (exclusive) of the plane."""
+        width, step = self.out_shape[3], self.plane[1]
+        tiles = plane_tiles(end - first, width, step, self._vector, self._most)
+        return [
+            t._replace(read=t.read + first * step, write=t.write + first * width) for t in tiles
+        ]
 
     def _call(
         self,
@@ -119,15 +139,22 @@ class SparsePlan:
         phase = across * c * height * width  # from one phase of rows to the next, in floats
         places = [((y + p) % s) * phase + (y + p) // s * width for y in rows]
         even, odd = (((i + p) % s) * c * height * width + (i + p) // s for i in range(2))
-        tables = np.array([y * w for y in rows], np.int64), np.array(places, np.int64)
+        froms, tos = np.array([y * w for y in rows], np.int64), np.array(places, np.int64)
         code = Code(padding_text, (s, power_of_two(min(cpu.vector, w // s)), across == 2))
         sizes = w, h * w, height * width, even, odd
+        bands = plane_bands(*self.out_shape[2:], cpu.vector, threads)
+        shares = [(0, len(rows), *span) for span in spans(c, threads)]
+        if len(bands) > 1:  # the thread that reads the rows moves them
+            shares = [(a, b, 0, c) for a, b in spans(len(rows), threads)]
         return [
             [
-                Call(code, tables, (len(rows), *span, *sizes), 4 * i * c * h * w, i * image)
+                Call(
+                    *(code, (froms, tos), (a, b, *channels, *sizes)),
+                    *(4 * i * c * h * w, i * image),
+                )
                 for i in range(n)
             ]
-            for span in _spans(c, threads)
+            for a, b, *channels in shares
         ]
 
 
@@ -150,16 +177,24 @@ class DepthwisePlan:
             raise InputError(f"{name}: inputs have {c} channels, weights {len(weight)}")
         out_h, out_w = (h - 1) // stride + 1, (w - 1) // stride + 1
         self.out_shape = (n, c, out_h, out_w)
-        rows = power_of_two(min(4 if cpu.registers > 16 else 2, out_h))
+        bands = plane_bands(out_h, out_w, cpu.vector, threads)
+        least = min(b - a for a, b in bands)
+        rows = power_of_two(min(4 if cpu.registers > 16 else 2, least))
         copied, width = (power_of_two(min(cpu.vector, size)) for size in (w, out_w))
         code = Code(depthwise_text, (weight.shape[-1], stride, copied, width, rows))
         planes, arrays, sizes = 4 * c, (weight, bias), (h, w, out_h, out_w)
+        shares = [(*span, 0, out_h) for span in spans(c, threads)]
+        if len(bands) > 1:
+            shares = [(0, c, *band) for band in bands]
         self.parts: Parts = [
             [
-                Call(code, arrays, (*span, *sizes), i * planes * h * w, i * planes * out_h * out_w)
+                Call(
+                    *(code, arrays, (first, end, *sizes, *band)),
+                    *(i * planes * h * w, i * planes * out_h * out_w),
+                )
                 for i in range(n)
             ]
-            for span in _spans(c, threads)
+            for first, end, *band in shares
         ]
 
 
@@ -171,38 +206,21 @@ def _moved(call: Call, read: int, write: int) -> Call:
     return call._replace(read=call.read + read, write=call.write + write)
 
 
-def _spans(n: int, parts: int) -> list[tuple[int, int]]:
+def spans(n: int, parts: int) -> list[tuple[int, int]]:
     """`n` things cut into `parts`, none of them empty."""
     cuts = [n * i // parts for i in range(parts + 1)]
     return [(a, b) for a, b in pairwise(cuts) if a < b]
 
 
-def _shares(
-    tiles: Sequence[Tiles], packed: PackedWeights, threads: int
-) -> list[tuple[list[Tiles], tuple[int, int]]]:
-    """Each thread's part: some of the tiles where there are many, some of the rows otherwise."""
-    rows, g = packed.shape[0], packed.g
-    if threads == 1 or rows < 2 * g * threads:
-        return [(list(tiles), (0, rows))]
-    n_tiles = sum(t.n for t in tiles)
-    if n_tiles >= 4 * threads:
-        return [(_between(tiles, *span), (0, rows)) for span in _spans(n_tiles, threads)]
-    wanted = np.arange(1, threads) * packed.n_blocks / threads
-    cuts = [int(r) // g * g for r in np.searchsorted(packed.starts[:rows], wanted)]
-    bounds = [0, *cuts, rows]
-    return [(list(tiles), (a, b)) for a, b in pairwise(bounds) if a < b]
+def plane_bands(height: int, width: int, vector: int, threads: int) -> list[tuple[int, int]]:
+    """Rows of a plane that each thread computes; all rows where the plane is small.
 
-
-def _between(tiles: Sequence[Tiles], first: int, end: int) -> list[Tiles]:
-    """Tiles `first` to `end` (exclusive), counted over all of `tiles`."""
-    found, before = [], 0
-    for t in tiles:
-        a, b = max(first - before, 0), min(end - before, t.n)
-        if a < b:
-            read, write = t.read + a * t.read_step, t.write + a * t.write_step
-            found.append(t._replace(n=b - a, read=read, write=write))
-        before += t.n
-    return found
+    The same thread has the same rows of every layer, so that hardly anything it reads comes from
+    another core's cache.
+    """
+    if height < 2 * threads or height * width < LEAST_VECTORS * vector * threads:
+        return [(0, height)]
+    return spans(height, threads)
 
 
 def _ceil(a: int, b: int) -> int:

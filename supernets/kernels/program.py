@@ -11,6 +11,7 @@ import hashlib
 import operator
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from search_spaces import InputError
-from supernets.kernels.glue import average_text, linear_text, network_text, sum_text
+from supernets.kernels.glue import average_text, barrier_text, linear_text, network_text, sum_text
 from supernets.kernels.layers import DepthwiseConv2d, PackedConv2d
 from supernets.kernels.network import BOUNDS, RELUS, STEM_ROWS, pack_network
-from supernets.kernels.plans import Call, DepthwisePlan, Parts, SparsePlan
+from supernets.kernels.plans import Call, DepthwisePlan, Parts, SparsePlan, plane_bands, spans
 from supernets.kernels.text import Code
 from supernets.kernels.translate import Processor
 from supernets.pruning.blocks import covering_blocks
@@ -42,7 +43,8 @@ COLUMNS = 5 + MOST_ARGUMENTS
 places in the weights, and the arguments."""
 ALIGNMENT = 64  # bytes
 WIDEST = 16  # floats of a vector of any kind, so that all kinds have the same weights
-UNBOUNDED = -np.inf, np.inf
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = -np.inf, np.inf
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 SAME = (nn.Identity, nn.Dropout, nn.Flatten)
 
@@ -52,14 +54,15 @@ class Program:
     """A network of one kind of processor; places and sizes are in bytes."""
 
     weights: NDArray[np.uint8]
-    table: NDArray[np.int64]  # (calls, COLUMNS)
+    tables: tuple[NDArray[np.int64], ...]  # (calls, COLUMNS), one for each thread
     codes: tuple[str, ...]  # what the kernels of the table are called
     runner: str  # the function that makes the calls
-    scratch: int
+    scratch: int  # the first 8 bytes count threads, and must be zero
     inputs: int  # where the image lies in the scratch
     outputs: tuple[tuple[int, tuple[int, ...]], ...]  # where, and the shape without the batch
 
 
+@cache
 def code_name(code: Code) -> str:
     """The name of a kernel in files."""
     return hashlib.sha256(code.text.encode()).hexdigest()[:16]
@@ -70,13 +73,10 @@ def named_text(code: Code) -> str:
     return re.sub(r"@kernel\b", f"@k{code_name(code)}", code.text)
 
 
-def write_program(
-    net: nn.Module, shape: tuple[int, ...], g: int, kind: str
-) -> tuple[Program, dict[str, str]]:
-    """`net` for images (C, H, W) on a `kind` of processor, and the texts of its kernels by name.
+def pack_zeros(net: nn.Module, g: int) -> fx.GraphModule:
+    """`net` with kernels; its zeros say what its blocks of `g` rows are.
 
-    Its zeros say what its blocks of `g` rows are; a convolution without zeros is computed with all
-    of its weights. InputError names a layer that has no kernel.
+    A convolution without zeros is computed with all of its weights.
     """
     folded = pack_network(net, {}, g, kernels=False)
     starts, sizes = {}, {}
@@ -84,8 +84,17 @@ def write_program(
         if isinstance(module, nn.Conv2d) and module.groups == 1:
             weight = module.weight.detach().numpy()
             starts[name], sizes[name] = covering_blocks(weight, STEM_ROWS if weight.all() else g)
-    packed = pack_network(net, starts, sizes)
-    writer = _Writer(packed, KINDS[kind])
+    return pack_network(net, starts, sizes)
+
+
+def write_program(
+    packed: fx.GraphModule, shape: tuple[int, ...], kind: str, threads: int = 1
+) -> tuple[Program, dict[str, str]]:
+    """`packed` for one image (C, H, W) on a `kind` of processor; its kernels' texts by name.
+
+    InputError names a layer that has no kernel.
+    """
+    writer = _Writer(packed, KINDS[kind], threads)
     program = writer.program(shape)
     return program, {code_name(c): named_text(c) for c in (NETWORK, *writer.codes)}
 
@@ -102,14 +111,15 @@ class _Place:
 
 
 class _Writer:
-    """Walks a traced network once and writes calls."""
+    """Walks a traced network once and writes the calls of every thread."""
 
-    def __init__(self, net: fx.GraphModule, cpu: Processor) -> None:
-        self.net, self.cpu = net, cpu
+    def __init__(self, net: fx.GraphModule, cpu: Processor, threads: int) -> None:
+        self.net, self.cpu, self.threads = net, cpu, threads
         self.codes: dict[Code, int] = {}
-        self._rows: list[list[int]] = []
+        self._tables: list[list[list[int]]] = [[] for _ in range(threads)]
+        self._n_barriers = 0
         self._weights, self._known = bytearray(), dict[bytes, int]()
-        self._scratch = 0
+        self._scratch = ALIGNMENT  # the count of threads
         self._free: dict[int, list[int]] = {}  # by size
         self._padded: dict[tuple[Any, ...], int] = {}
         self._values: dict[fx.Node, _Place] = {}
@@ -129,7 +139,7 @@ class _Writer:
                 self._node(node)
         return Program(
             np.frombuffer(bytes(self._weights), np.uint8),
-            np.array(self._rows, np.int64),
+            tuple(np.array(table, np.int64) for table in self._tables),
             tuple(code_name(code) for code in self.codes),
             code_name(NETWORK),
             self._scratch,
@@ -165,16 +175,25 @@ class _Writer:
 
     # ---- calls ---------------------------------------------------------------------------------
 
-    def _call(self, call: Call, x: int, y: int, bounds: tuple[float, float] = UNBOUNDED) -> None:
+    def _call(self, thread: int, call: Call, x: int, y: int, bounds: Bounds) -> None:
         told = [*(self._array(a) for a in call.arrays), *call.numbers]
         both = int(np.array(bounds, np.float32).view(np.int64)[0])
         kernel = self.codes.setdefault(call.code, len(self.codes))
         told += [0] * (MOST_ARGUMENTS - len(told))
-        self._rows.append([kernel, x + call.read, y + call.write, both, len(call.arrays), *told])
+        row = [kernel, x + call.read, y + call.write, both, len(call.arrays), *told]
+        self._tables[thread].append(row)
 
-    def _calls(self, parts: Parts, x: int, y: int, bounds: tuple[float, float]) -> None:
-        for call in (call for part in parts for call in part):
-            self._call(call, x, y, bounds)
+    def _calls(self, parts: Parts, x: int, y: int, bounds: Bounds = UNBOUNDED) -> None:
+        """A list of calls for each thread; all are done before what comes next."""
+        for thread, calls in enumerate(parts):
+            for call in calls:
+                self._call(thread, call, x, y, bounds)
+        if self.threads > 1:
+            self._n_barriers += 1
+            code = Code(barrier_text, (self.cpu.triple,))
+            call = Call(code, (), (self._n_barriers * self.threads,), 0, 0)
+            for thread in range(self.threads):
+                self._call(thread, call, 0, 0, UNBOUNDED)
 
     # ---- layers --------------------------------------------------------------------------------
 
@@ -200,7 +219,9 @@ class _Writer:
         if isinstance(layer, DepthwiseConv2d):
             weight, bias = layer.weight.numpy(), layer.bias.numpy()
             shape = (1, *x.shape)
-            plan = DepthwisePlan(weight, bias, shape, self.cpu, stride=layer.stride)
+            plan = DepthwisePlan(
+                *(weight, bias, shape, self.cpu), stride=layer.stride, threads=self.threads
+            )
             y = self._place(plan.out_shape[1:], 1)
             self._calls(plan.parts, x.at, y.at, (layer.low, layer.high))
             return y
@@ -235,6 +256,7 @@ class _Writer:
             name=layer.name,
             stride=layer.stride,
             padding=layer.padding,
+            threads=self.threads,
         )
         y, source = self._place(plan.out_shape[1:], 1), x.at
         if plan.padded is not None:
@@ -246,23 +268,42 @@ class _Writer:
             source = self._padded.setdefault(key, -1)
             if source < 0:
                 source = self._padded[key] = self._more(size)
-            self._calls(plan.moves, x.at, source, UNBOUNDED)
+            self._calls(plan.moves, x.at, source)
         self._calls(plan.parts, source, y.at, (layer.low, layer.high))
         return y
 
-    def _sum(self, x: _Place, other: _Place | None, bounds: tuple[float, float]) -> _Place:
+    def _sum(self, x: _Place, other: _Place | None, bounds: Bounds) -> _Place:
         y = self._place(x.shape, 1)
         distance = 0 if other is None else other.at - x.at
         code = Code(sum_text, (self.cpu.vector, 1 if other is None else 2))
-        self._call(Call(code, (), (x.n, distance), 0, 0), x.at, y.at, bounds)
+        channels, *plane = x.shape
+        height, width = plane or (1, 1)
+        bands = plane_bands(height, width, self.cpu.vector, self.threads)
+        step = 4 * height * width
+        shares = [(a, b, 0, height) for a, b in spans(channels, self.threads)]
+        if len(bands) > 1:
+            shares = [(0, channels, *band) for band in bands]
+        parts = []
+        for first, end, top, bottom in shares:
+            at = first * step + 4 * top * width
+            numbers = (end - first, step, (bottom - top) * width, distance)
+            if (top, bottom) == (0, height):  # channels that lie behind each other are one
+                numbers = (1, step, (end - first) * height * width, distance)
+            parts.append([Call(code, (), numbers, at, at)])
+        self._calls(parts, x.at, y.at, bounds)
         return y
 
     def _average(self, x: _Place, shape: tuple[int, ...], down: int, across: int) -> _Place:
         y, (channels, rows, columns) = self._place(shape, 1), x.shape
         if (down, across) == (rows, columns):  # all of a plane is one line
             rows, columns, down, across = 1, rows * columns, 1, rows * columns
-        numbers = channels, rows, columns, down, across
-        self._call(Call(Code(average_text), (), numbers, 0, 0), x.at, y.at)
+        plane, mean = 4 * rows * columns, 4 * (rows // down) * (columns // across)
+        sizes = rows, columns, down, across
+        parts = [
+            [Call(Code(average_text), (), (b - a, *sizes), a * plane, a * mean)]
+            for a, b in spans(channels, self.threads)
+        ]
+        self._calls(parts, x.at, y.at)
         return y
 
     def _linear(self, layer: nn.Linear, x: _Place) -> _Place:
@@ -275,8 +316,12 @@ class _Writer:
         if layer.bias is not None:
             bias[: layer.out_features] = layer.bias.detach().numpy()
         y = self._place((layer.out_features,), 1)  # its slack takes a last whole vector
-        code = Code(linear_text, (width,))
-        self._call(Call(code, (weight, bias), (layer.in_features, rows), 0, 0), x.at, y.at)
+        code, sizes = Code(linear_text, (width,)), (layer.in_features, rows)
+        parts = [
+            [Call(code, (weight, bias), (*sizes, *span), 0, 0)]
+            for span in spans(rows // width, self.threads)
+        ]
+        self._calls(parts, x.at, y.at)
         return y
 
 
