@@ -28,8 +28,14 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from benchmarks.dense import Run, block_formats, dense_runs, onnx_run, peak_run
+from benchmarks.layouts import layout_run
 from benchmarks.mobilenet import BLOCKS, LAST, mobilenet
 from nas.devices.host import cpu_name
+from nas.export.kernels import FILE, write_kernels
+from nas.export.plan import Network
+from nas.runtime import Manifest
+from nas.runtime.program import Kernels, ProgramSession
+from search_spaces import write_text
 from supernets import GlobalMean, Segment, StaticNet, extract, load_supernet
 from supernets.kernels import PackedConv2d, jobs, pack, pack_network, translate
 from supernets.kernels.sparse import ALIGNED, IN_MEMORY, ROTATING
@@ -41,6 +47,7 @@ from supernets.training.memory import keep_freed_memory
 RESULTS = Path(__file__).parent / "results" / "unaligned.json"
 BLOCK_ROWS, SPARSITIES = (4, 8), (0.7, 0.8, 0.9, 0.95)
 BEGINS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # where it may begin to pay, g = 4
+LAYOUTS = ((1, 4), (2, 4))  # outputs x inputs of a block, beside 4 x 1
 WALKS = {"unaligned": (ROTATING, "exact"), "aligned": (ALIGNED, "aligned")}
 DENSE_PEAK = 0.8  # a dense kernel that reaches this share of the core's peak is assumed to exist
 
@@ -120,6 +127,7 @@ def contenders(shape: Shape) -> dict[str, Run]:
         starts = select_blocks({"w": weight}, 4, 0.9, method="aligned")["w"]
         pruned = weight.reshape(len(weight), -1) * block_mask(starts, 4)
         runs |= block_formats(pruned, x, 4)
+        runs |= {f"{a} x {b} 0.9": layout_run(conv, x, a, b, 0.9) for a, b in LAYOUTS}
     for layer in layers.values():
         torch.testing.assert_close(layer(x), layer.forward_dense(x), rtol=1e-4, atol=1e-4)
     return runs | {name: lambda layer=layer: layer(x) for name, layer in layers.items()}
@@ -183,10 +191,13 @@ def network_rows(rounds: int) -> Iterator[dict[str, Any]]:
         first = first_run_ms(packed, x)
         folded = net.fold() if isinstance(net, StaticNet) else fuse(net)
         plain = copy.deepcopy(folded).to(memory_format=torch.contiguous_format)
-        segment = folded.segments[0] if isinstance(folded, StaticNet) else mobile_segment(folded)
         folded = channels_last(folded)
         last = x.to(memory_format=torch.channels_last)
+        segment = folded.segments[0] if isinstance(folded, StaticNet) else mobile_segment(folded)
+        sessions, loaded = program_sessions(StaticNet([segment], [0]), tuple(x.shape[1:]))
+        image = {"input": x.numpy()}
         runs = {
+            "program": lambda run=sessions[1].run, image=image: run(None, image),
             "kernels": lambda packed=packed, x=x: packed(x),
             "torch_nchw": lambda plain=plain, x=x: plain(x),
             "torch_channels_last": lambda folded=folded, x=last: folded(x),
@@ -194,9 +205,9 @@ def network_rows(rounds: int) -> Iterator[dict[str, Any]]:
         }
         samples = samples_us(runs, rounds)
         row = {"network": name, "g": 4, "sparsity": 0.9, "side": side, "rounds": rounds}
-        row |= first
+        row |= {**first, "program": loaded}
         row |= centres(samples)
-        row["wall_us_of_threads"] = threads_us(runs["kernels"], rounds)
+        row["wall_us_of_threads"] = threads_us(sessions, image, rounds)
         yield {**row, "samples_us": samples}
 
 
@@ -232,17 +243,39 @@ def first_run_ms(packed: nn.Module, x: Tensor) -> dict[str, float]:
     return {**found, "n_kernels": len(codes)}
 
 
-def threads_us(run: Run, rounds: int) -> dict[str, list[float]]:
+def program_sessions(
+    net: StaticNet, shape: tuple[int, ...]
+) -> tuple[dict[int, ProgramSession], dict[str, float]]:
+    """The network as an exported folder runs it, by threads; CPU milliseconds of loading it.
+
+    `translated_ms` is with an empty cache, `from_cache_ms` with a full one; both with the weights.
+    """
+    found, sessions = {}, {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_kernels([Network("net", "", net, [1.0], shape, block=4)], folder)
+        kernels, manifest = Kernels(str(folder / FILE)), Manifest(name, {"configurations": []})
+        os.environ["XDG_CACHE_HOME"] = name
+        for key in ("translated_ms", "from_cache_ms"):
+            start = time.thread_time_ns()
+            sessions[1] = ProgramSession(manifest, "net-0.onnx", kernels)
+            found[key] = round((time.thread_time_ns() - start) / 1e6, 1)
+        sessions[2] = ProgramSession(manifest, "net-0.onnx", kernels, threads=2)
+        del os.environ["XDG_CACHE_HOME"]
+    return sessions, found
+
+
+def threads_us(
+    sessions: dict[int, ProgramSession], image: dict[str, Any], rounds: int
+) -> dict[str, list[float]]:
     """Wall time with one thread and with two, in turn."""
-    found: dict[str, list[float]] = {"1": [], "2": []}
-    for i in range(rounds + 2):
-        for n, times in found.items():
-            torch.set_num_threads(int(n))
+    found: dict[str, list[float]] = {str(n): [] for n in sessions}
+    for i in range(4 * rounds + 2):
+        for n, session in sessions.items():
             start = time.perf_counter()
-            run()
+            session.run(None, image)
             if i >= 2:
-                times.append(round(1e6 * (time.perf_counter() - start), 1))
-    torch.set_num_threads(1)
+                found[str(n)].append(round(1e6 * (time.perf_counter() - start), 1))
     return found
 
 
@@ -291,9 +324,24 @@ def compared(rows: list[dict[str, Any]], g: int, s: float, names: tuple[str, ...
     )
 
 
+def add_layers(result: dict[str, Any], asked: argparse.Namespace, about: dict[str, Any]) -> None:
+    """Rows of the layers that have none; the file is written behind each."""
+    start = time.monotonic()
+    if asked.again or result.get("rounds") != asked.rounds:
+        result |= {**about, "rounds": asked.rounds, "layers": []}
+    known = {tuple(row[field] for field in Shape._fields) for row in result["layers"]}
+    for shape in (*mobilenet_shapes(), *zoo_shapes()):
+        if shape not in known and time.monotonic() - start < asked.seconds:
+            result["layers"].append({**layer_row(shape, asked.rounds), "state": about["state"]})
+            write_text(RESULTS, json.dumps(result) + "\n")
+            print(shape, result["layers"][-1]["median_us"], flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no layer after these")
+    parser.add_argument("--again", action="store_true", help="begin anew")
     parser.add_argument("--networks", action="store_true", help="whole networks alone, added")
     parser.add_argument("--summary", action="store_true", help="print what the result file says")
     asked = parser.parse_args()
@@ -306,12 +354,9 @@ def main() -> None:
         if asked.networks:
             result["networks"] = [{**row, **about} for row in network_rows(asked.rounds)]
         elif not asked.summary:
-            result |= {**about, "rounds": asked.rounds, "layers": []}
-            for shape in (*mobilenet_shapes(), *zoo_shapes()):
-                result["layers"].append(layer_row(shape, asked.rounds))
-                print(shape, result["layers"][-1]["median_us"], flush=True)
+            add_layers(result, asked, about)
     if not asked.summary:
-        RESULTS.write_text(json.dumps(result) + "\n")
+        write_text(RESULTS, json.dumps(result) + "\n")
     for of in ("median_us", "least_us"):
         print(f"{of}:", *summary(result, of), sep="\n")
 

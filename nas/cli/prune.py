@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Data, Quiet
+from search_spaces import InputError
 
 
 def prune(
@@ -43,6 +44,8 @@ def prune(
     from supernets.pruning import UNSTRUCTURED
     from supernets.training import Progress
 
+    if threads is not None and threads < 1:
+        raise InputError(f"`threads` must be at least 1, got {threads}")
     if threads:
         torch.set_num_threads(threads)
     if method == UNSTRUCTURED:

@@ -60,8 +60,11 @@ def _made(name: str) -> nn.Module:
     sys.path.insert(0, "")
     try:
         net = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{name}: no function that makes a network: {error}") from None
+    except Exception as error:  # what a stranger's function does
+        kind = type(error).__name__
+        raise InputError(f"{name} makes no network: {kind}: {str(error)[:200]}") from None
     finally:
         sys.path.remove("")
     if not isinstance(net, nn.Module):
@@ -88,7 +91,7 @@ def prune_folder(
     from supernets.pruning import PruningRun, top1
 
     prepare_folder(out)
-    pack_network(net, {}, settings.g)  # what cannot be traced is refused before it is trained
+    _check(net, data, settings)
     before = top1(net, data.test, data)
     run = PruningRun(net, data, settings, out)
     assert run.pruner is not None
@@ -121,6 +124,33 @@ def prune_folder(
     told = {key: value for key, value in result.items() if key != "schema"}
     run.write_weights(out / "weights.safetensors", {**told, "images": data.describe()})
     write_text(out / "pruned.json", json.dumps(result, indent=1) + "\n")
+
+
+def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
+    """InputError, before anything is trained: what cannot be pruned, packed, or fits no image."""
+    import torch
+
+    from supernets.kernels import check_packable, pack_network
+    from supernets.pruning import last_logits, prunable
+
+    if not 0 < settings.sparsity < 1:
+        raise InputError(f"`sparsity` must be above 0 and under 1, got {settings.sparsity}")
+    pack_network(net, {}, settings.g)
+    for name, conv in prunable(net, settings.block).items():
+        check_packable(name, conv)
+    images = data.normalise(data.train.images[:2])
+    try:
+        with torch.no_grad():
+            answers = last_logits(net.eval(), images)
+    except RuntimeError as error:
+        shape = tuple(images.shape[1:])
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"the network does not take images of {shape}: {reason}") from None
+    if answers.shape != (2, data.n_classes):
+        raise InputError(
+            f"the network answers {tuple(answers.shape[1:])} numbers, and {data.name} has "
+            f"{data.n_classes} classes"
+        )
 
 
 def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from supernets.kernels.c_source import c_source
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
-from supernets.kernels.network import pack_network
+from supernets.kernels.network import check_packable, pack_network
 from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
 from supernets.kernels.program import KINDS, Program, pack_zeros, write_program
 
@@ -14,6 +14,7 @@ __all__ = [
     "PackedWeights",
     "Program",
     "c_source",
+    "check_packable",
     "pack",
     "pack_network",
     "pack_zeros",

@@ -5,7 +5,7 @@ from supernets.pruning.blocks import METHODS, block_mask, retained, select_block
 from supernets.pruning.groups import check_groupable, train_groups
 from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
 from supernets.pruning.network import prunable, select_network
-from supernets.pruning.training import WEIGHTS, PruningRun, top1
+from supernets.pruning.training import WEIGHTS, PruningRun, last_logits, top1
 
 __all__ = [
     "METHODS",
@@ -17,6 +17,7 @@ __all__ = [
     "RatioSettings",
     "block_mask",
     "check_groupable",
+    "last_logits",
     "prunable",
     "retained",
     "select_blocks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class PruneSettings:
         if not 0 < self.pruning_share <= 1:
             raise InputError(f"`pruning_share` must be in (0, 1], got {self.pruning_share}")
         for name in ("g", "epochs", "updates", "batch_size", "lr"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"`{name}` must be positive, got {getattr(self, name)}")
 
     @property
@@ -76,7 +77,10 @@ class BlockPruner:
             prunable(net, settings.g) if layers is None else named_convolutions(net, layers)
         )
         if not self.convolutions:
-            raise InputError(f"{type(net).__name__} has no convolution with {settings.g} rows")
+            raise InputError(
+                f"{type(net).__name__} has no convolution of one group with {settings.g} outputs "
+                "or more behind the first"
+            )
         self.starts: dict[str, Bools] = {}
         self.seconds: list[float] = []  # of every choice of blocks
         self._steps = _update_steps(settings, n_steps)

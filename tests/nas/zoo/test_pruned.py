@@ -25,6 +25,24 @@ def made():
 
 def number():
     return 7
+
+def boom():
+    raise OSError("no weights here")
+
+def three_classes():
+    net = made()
+    net[-1] = nn.Linear(48, 3)
+    return net
+
+def colours():
+    net = made()
+    net[0] = nn.Conv2d(3, 8, 3, 2, 1)
+    return net
+
+def strided():
+    net = made()
+    net[3] = nn.Conv2d(8, 12, 3, (2, 1), 1)
+    return net
 """
 
 
@@ -61,6 +79,29 @@ def test_what_is_no_network_is_refused_in_one_line(network) -> None:
         named_network(network, "d1", None)
     with pytest.raises(InputError, match="no supernet 'nothing'"):
         named_network("nothing", None, None)
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "why"),
+    [
+        ("boom", (), "a_net_of_mine:boom makes no network: OSError: no weights here"),
+        ("three_classes", (), "the network answers (3,) numbers, and digits has 10 classes"),
+        ("colours", (), "the network does not take images of (1, 8, 8): "),
+        ("strided", (), "3: stride (2, 1) and padding (1, 1) must be the same"),
+        ("made", ("--sparsity", 0), "--sparsity must be above 0 and under 1, got 0.0"),
+        ("made", ("--lr", "nan"), "--lr must be positive, got nan"),
+        ("made", ("--threads", 0), "--threads must be at least 1, got 0"),
+        ("made", ("--g", 16), "has no convolution of one group with 16 outputs"),
+    ],
+)
+def test_what_cannot_be_pruned_is_refused_before_it_is_trained(
+    network, tmp_path, made, asked, why
+) -> None:
+    name = network.replace("made", made)
+    done = nas("prune", name, "--out", tmp_path / "out", "--epochs", 1, *asked, "--quiet")
+    assert done.code == 1
+    assert why in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_a_network_that_cannot_be_traced_is_refused_before_it_is_trained() -> None:
