@@ -280,6 +280,11 @@ def _space(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
         return MobileNetV3Space(n_classes=n_classes, width_mult=width)
     if n_classes and "input_stem.0.conv.weight" in state:
         return ResNet50Space(n_classes=n_classes)
+    if n_classes and "feature_mix_layer.conv.weight" in state:
+        raise CheckpointError(
+            f"{path} is once-for-all's ProxylessNAS (it has no final_expand_layer), which is not "
+            "read; MobileNetV3 and ResNet50 are"
+        )
     raise CheckpointError(
         f"{path} is no once-for-all MobileNetV3 or ResNet50: its {len(state)} keys begin with "
         f"{_few(list(state))}"

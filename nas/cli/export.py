@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,13 +35,22 @@ def export(
     standalone: Annotated[
         bool, typer.Option("--standalone", help="Weights inside every file, as for TensorRT.")
     ] = False,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="onnx|ofa", help="ofa: configurations alone.")
+    ] = "onnx",
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
     """Write configurations as ONNX segments with manifest and README, checked with ONNX Runtime.
 
     Example: `nas export --pareto run/pareto.json --data cifar-10-batches-bin --out board`
+
+    `--format ofa` writes subnets of once-for-all as its tools read them, ID.json with ks, e, d and
+    image_size; it needs neither weights nor images.
     """
+    if format_ != "onnx":
+        _configurations(format_, pareto, out, id_ or (), quiet=quiet)
+        return
     from nas.api import export as write_points
     from nas.cli.output import Steps, command_line, console, print_json
 
@@ -71,3 +81,17 @@ def export(
     )
     if manifest.get("not_shared"):
         console(quiet=quiet).print(manifest["not_shared"])
+
+
+def _configurations(
+    format_: str, pareto: Path, out: Path, ids: Sequence[str], *, quiet: bool
+) -> None:
+    from nas.cli.output import console
+    from nas.export.configurations import write_ofa
+    from nas.pareto import read_pareto
+    from search_spaces import InputError
+
+    if format_ != "ofa":
+        raise InputError(f"--format must be onnx or ofa, got {format_!r}")
+    files = write_ofa(read_pareto(pareto), out, ids=ids)
+    console(quiet=quiet).print(f"{len(files)} configurations in {out}", soft_wrap=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas.export.configurations import chosen_points
 from nas.export.traces import evaluate_traces
 from nas.pareto import ParetoTable, Point
 from nas.pareto.records import SupernetEntry
@@ -128,19 +129,6 @@ def plan_export(
             export.networks[name] = Network(name, key[0], net, scales, shape, parts, why)
         export.configurations.append((point, name))
     return export
-
-
-def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:
-    """The points called `ids`, or those of the front; InputError names an unknown id."""
-    points = {p["id"]: p for p in table.points}
-    wanted = list(dict.fromkeys(ids or table.content["front"]))
-    unknown = [id_ for id_ in wanted if id_ not in points]
-    if unknown:
-        raise InputError(
-            f"no point {unknown[0]!r} in the table: it has {len(points)}, such as "
-            f"{', '.join(list(points)[:3])}"
-        )
-    return [points[id_] for id_ in wanted]
 
 
 def _slices(

@@ -272,3 +272,10 @@ def test_a_name_is_found_where_ofa_keeps_it(
     assert locate("ofa_resnet50") == here
     Path("ofa_resnet50").touch()
     assert locate("ofa_resnet50") == Path("ofa_resnet50")
+
+
+def test_the_supernet_of_proxylessnas_is_refused_by_name(tmp_path: Path) -> None:
+    """It has no expanding layer before the pooling, and another stem."""
+    state = {k: v for k, v in exported().items() if not k.startswith("final_expand_layer.")}
+    with pytest.raises(InputError, match=r"is once-for-all's ProxylessNAS .* which is not read"):
+        load_ofa(saved(tmp_path / "a", state))

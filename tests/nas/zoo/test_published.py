@@ -95,3 +95,14 @@ def test_one_command_searches_it_for_a_board(tmp_path: Path) -> None:
             assert point["top1_error_pct"] == pytest.approx(table.top1_error_pct[row, 0], abs=1e-4)
     assert {p["error_source"] for p in points} == {"published", "predicted (published)"}
     refused(nas("export", "--pareto", out / "pareto.json", "--out", tmp_path / "b"), "no weights")
+    given = ("--pareto", out / "pareto.json", "--out", tmp_path / "configs", "--format")
+    assert nas("export", *given, "ofa").code == 0
+    by_id = {p["id"]: p["subnet"] for p in points}
+    files = sorted((tmp_path / "configs").iterdir())
+    assert sorted(path.stem for path in files) == sorted(content["front"])
+    for path in files:
+        config = json.loads(path.read_text())
+        assert (len(config["ks"]), len(config["d"]), config["image_size"]) == (20, 5, 224)
+        assert str(get_space("ofa-mobilenetv3").parse(path.read_text())) == by_id[path.stem]
+    refused(nas("export", *given, "ofa"), "configs is there already")
+    refused(nas("export", *given, "tflite"), "--format must be onnx or ofa, got 'tflite'")

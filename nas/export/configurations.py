@@ -1,0 +1,50 @@
+"""Points of a table as once-for-all writes subnets: a JSON file each, no network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.files import prepare_folder
+from nas.pareto import ParetoTable, Point
+from search_spaces import InputError, OnceForAllSpace, get_space
+
+
+def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list[Path]:
+    """Write `ID.json` (`ks, e, d, image_size` and the like) of points into the new folder `out`.
+
+    `ids` are the points, the front of all levels without them. `set_active_subnet` of `ofa` takes
+    such a configuration, and so do our commands. InputError: another space, an unknown id.
+    """
+    space = get_space(table.content["space"])
+    if not isinstance(space, OnceForAllSpace):
+        raise InputError(
+            f"`format` ofa writes once-for-all subnets; the points are of {space.name}"
+        )
+    points = chosen_points(table, ids)
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out} is there already; choose another `out`")
+    aside = out.with_name(out.name + ".tmp")
+    prepare_folder(aside)
+    for point in points:
+        config = space.to_ofa(space.parse(point["subnet"]))
+        (aside / f"{point['id']}.json").write_text(json.dumps(config) + "\n")
+    if out.exists():
+        out.rmdir()
+    os.replace(aside, out)
+    return [out / f"{point['id']}.json" for point in points]
+
+
+def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:
+    """The points called `ids`, or those of the front; InputError names an unknown id."""
+    points = {p["id"]: p for p in table.points}
+    wanted = list(dict.fromkeys(ids or table.content["front"]))
+    unknown = [id_ for id_ in wanted if id_ not in points]
+    if unknown:
+        raise InputError(
+            f"no point {unknown[0]!r} in the table: it has {len(points)}, such as "
+            f"{', '.join(list(points)[:3])}"
+        )
+    return [points[id_] for id_ in wanted]
