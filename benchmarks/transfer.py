@@ -12,6 +12,10 @@ k = 0: nothing was measured on the target. `analytic model` is a roofline of the
 figures (simulated), `zero_shot` weighs the proxies by likeness of those figures; of `zero_shot` and
 of the mean only the ranks say anything. `ceiling` is XGBoost on 80 % of the networks with all that
 is known of them, other devices of the family included: what noise of the data itself leaves.
+
+Families are in two halves, so that what is tuned on one is reported on the other: every figure is
+given for both and as their difference, and the mixtures that `transfer_halves.py` tuned on either
+half follow.
 """
 
 from __future__ import annotations
@@ -52,6 +56,7 @@ from search_spaces import (
 RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 KS, SHARED_KS = (1, 3, 5, 10, 20, 30, 50, 100), (10, 30, 50)  # ours; side by side
 N_CANDIDATES, N_JUDGED = 700, 3000
+HALF_B = ("edge tpu", "jetson", "phone cpu", "xeon")  # every second family of the alphabet
 RIDGES = np.logspace(-3, 4, 15)
 
 Floats = NDArray[np.float64]
@@ -150,6 +155,11 @@ def _family(device: str) -> str:
         "jetson": ("jetson",),
     }
     return next(kind for kind, starts in kinds.items() if device.startswith(starts))
+
+
+def half(table: str, family: str) -> str:
+    """Of a family: once for all tables, so that no device is in both; once-for-all's are all A."""
+    return "B" if table != "ofa" and family in HALF_B else "A"
 
 
 def proxies_of(table: Table, target: str, protocol: str) -> list[str]:
@@ -342,7 +352,19 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     result["spread"] = by_seed.groupby(keys).std()
     if "coverage" in rows:
         result["coverage"] = rows.groupby(keys)["coverage"].mean()
+    own = by_target.assign(half=half_of(by_target.index))
+    halves = own.pivot_table("srcc", keys, "half")
+    result = result.join(halves.add_prefix("srcc_"))
+    if {"srcc_A", "srcc_B"} <= set(result):
+        result["difference"] = result["srcc_B"] - result["srcc_A"]
     return result.round(3)
+
+
+def half_of(index: pd.MultiIndex) -> list[str]:
+    """The half of every target in the index of a table."""
+    gpus = "nvidia"  # once-for-all names them otherwise, and all are in one half
+    pairs = zip(index.get_level_values("table"), index.get_level_values("target"), strict=True)
+    return [half(table, gpus if table == "ofa" else _family(target)) for table, target in pairs]
 
 
 def main() -> None:
@@ -379,6 +401,10 @@ def main() -> None:
     table = summary(rows)
     table.to_csv(RESULTS.with_suffix(".csv"), lineterminator="\n")
     print(table.to_string())
+    from benchmarks import transfer_halves  # which imports this module
+
+    if transfer_halves.RESULTS.exists():
+        print(transfer_halves.crossed(pd.read_csv(transfer_halves.RESULTS)).to_string())
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.transfer import TABLES, ada_proxy, complete, methods, proxies_of, read, score
+from benchmarks.transfer import TABLES, ada_proxy, complete, half, methods, proxies_of, read, score
 from predictors import TransferPredictor, choose_rows, learn_prior
 from predictors.transfer.mixture import DOUBT, shares_of
 from predictors.transfer.pooled import USUAL_SHARES
@@ -32,7 +32,6 @@ from predictors.transfer.posterior import Link
 
 RESULTS = Path(__file__).parent / "results" / "transfer_halves.csv"
 KS, INTERVAL_KS, N_CANDIDATES, N_JUDGED = (5, 10, 30, 50), (10,), 700, 1000
-HALF_B = ("edge tpu", "jetson", "phone cpu", "xeon")
 PLAIN = ("ridge from scratch", "XGBoost from scratch", "nearest proxy", "mean of proxies")
 NEVER_WORSE, MAPE_FACTOR = 0.005, 1.05
 SETTINGS = {  # usual shares of costs, lines and own rows; rows that they are worth
@@ -47,11 +46,6 @@ SETTINGS = {  # usual shares of costs, lines and own rows; rows that they are wo
     "thirds, 10 rows": ((1 / 3, 1 / 3, 1 / 3), 10.0),
 }
 SHIPPED = next(name for name, s in SETTINGS.items() if s == (USUAL_SHARES, DOUBT))
-
-
-def half(table: str, family: str) -> str:
-    """Of a family: once for all tables, so that no device is in both."""
-    return "B" if table != "ofa" and family in HALF_B else "A"
 
 
 def judged(name: str, folder: Path, family: str) -> list[dict[str, Any]]:

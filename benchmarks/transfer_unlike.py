@@ -21,8 +21,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.transfer import TABLES, Table, complete, proxies_of, read
-from benchmarks.transfer_halves import half
+from benchmarks.transfer import TABLES, Table, complete, half, proxies_of, read
 from predictors import GO_SRCC, choose_rows, learn_prior, srcc
 from predictors.transfer.mixture import proxies_alone
 from predictors.transfer.posterior import Design, Link
