@@ -8,7 +8,8 @@ the proxies, and gives k rows, chosen or random, in one draw. `SETTINGS` are the
 were compared: the best on one half, by the mean rank over its tables, is reported on the other and
 the other way round, beside the one that ships. `never worse`: how far the rank correlation stays
 below the best of the plain ways. Rows go to `results/transfer_halves.csv` as families are ready,
-and a rerun goes on. Intervals, which take five more fits, are judged for chosen rows alone.
+and a rerun goes on. Intervals, which take five more fits, are judged for chosen rows alone, at 10
+and 30: `asked` is the `SAFE` with which they would hold 85 % of a device's rows.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from threadpoolctl import threadpool_limits
 from benchmarks.transfer import TABLES, ada_proxy, complete, half, methods, proxies_of, read, score
 from predictors import TransferPredictor, choose_rows, learn_prior
 from predictors.transfer.mixture import DOUBT, shares_of
-from predictors.transfer.pooled import USUAL_SHARES
+from predictors.transfer.pooled import SAFE, USUAL_SHARES
 from predictors.transfer.posterior import Link
 
 RESULTS = Path(__file__).parent / "results" / "transfer_halves.csv"
-KS, INTERVAL_KS, N_CANDIDATES, N_JUDGED = (5, 10, 30, 50), (10,), 700, 1000
+KS, INTERVAL_KS, N_CANDIDATES, N_JUDGED = (5, 10, 30, 50, 100), (10, 30), 700, 1000
+HOLDS = 0.85  # of 90 % intervals, on the worst device
 PLAIN = ("ridge from scratch", "XGBoost from scratch", "nearest proxy", "mean of proxies")
 NEVER_WORSE, MAPE_FACTOR = 0.005, 1.05
 SETTINGS = {  # usual shares of costs, lines and own rows; rows that they are worth
@@ -100,9 +102,12 @@ def _mixed(model: TransferPredictor, X: np.ndarray) -> dict[str, np.ndarray]:
 
 def _inside(model: TransferPredictor, X: np.ndarray, t: np.ndarray) -> dict[str, float]:
     low, high = np.log(model.predict_interval(X))
+    half_width = (high - low) / 2
+    asked = SAFE * np.quantile(np.abs(t - (high + low) / 2) / half_width, HOLDS)
     return {
         "coverage": round(float(((low <= t) & (t <= high)).mean()), 3),
-        "half_width_log": round(float(np.median(high - low) / 2), 4),
+        "half_width_log": round(float(np.median(half_width)), 4),
+        "asked": round(float(asked), 3),  # in place of `SAFE`, for `HOLDS` of this device's rows
     }
 
 
@@ -120,6 +125,15 @@ def crossed(rows: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(found, names=["half"])
     table["difference"] = table["crossed"] - table["shipped"]
     return table[["crossed", "shipped", "difference", "costs alone", "AdaProxy", *PLAIN]].round(3)
+
+
+def intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Per half: how much intervals hold, and which `SAFE` its worst device asks for."""
+    own = rows[rows["asked"].notna()]
+    found = own.groupby(["half", "k"]).agg(
+        coverage=("coverage", "mean"), worst=("coverage", "min"), asked=("asked", "max")
+    )
+    return found.round(3)
 
 
 def never_worse(rows: pd.DataFrame) -> pd.DataFrame:
@@ -158,6 +172,7 @@ def main() -> None:
     print(crossed(done).to_string())
     worst = done[done["method"] == SHIPPED].groupby(["half", "table", "choice", "k"])
     print(worst[["srcc", "coverage"]].min().round(3).to_string())
+    print(intervals(done).to_string())
     table = never_worse(done)
     missed = (table["below"] > NEVER_WORSE) | (table["mape_factor"] > MAPE_FACTOR)
     table.round(4).to_csv(arguments.out.with_name("transfer_never_worse.csv"), lineterminator="\n")
