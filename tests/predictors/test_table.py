@@ -133,3 +133,12 @@ def test_few_target_rows_are_refused(n_rows: int, n_subnets: int, enough: bool) 
     else:
         with pytest.raises(TableError, match=f"got {n_rows} rows with {n_subnets}"):
             check_target_rows(rows)
+
+
+def test_parquet_with_text_that_is_none(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="Parquet: needs nas[parquet]")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet: needs nas[parquet]")
+    text = arrow.array([b"\xff"]).view(arrow.string())
+    parquet.write_table(arrow.table({"space": text}), tmp_path / "rows.parquet")
+    with pytest.raises(TableError, match="rows.parquet is no readable Parquet file: "):
+        read_rows(tmp_path / "rows.parquet", SPACE)

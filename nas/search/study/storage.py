@@ -31,6 +31,7 @@ N_ATTEMPTS = 5  # two searches may both try to make the tables, and one of them 
 MADE_MEANWHILE = ("already exists", "UNIQUE constraint", "duplicate key")
 SQLITE_WAIT_S = 120  # for the other search's writes
 PG_LOCK = 0x6E6173  # "nas"
+UNREADABLE = (AssertionError, ValueError, LookupError)  # what Optuna makes of damaged cells
 START_AGAIN = "start again with `overwrite=True`"
 KERNEL_LOCKS = os.name == "posix"
 
@@ -192,11 +193,18 @@ def first_records(genes: Genes, trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 @contextmanager
 def faults_named(where: str) -> Iterator[None]:
-    """A full disk, a lost database: one line instead of a traceback."""
+    """A full disk, a lost database, content that Optuna cannot read: one line, no traceback."""
     try:
         yield
+    except InputError:
+        raise
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError, KeyError) as error:
         raise InputError(
             f"the study in {without_password(where)} failed: {first_line(error)}; every trial that "
             "was recorded is kept: mend it and go on with `resume=True`"
+        ) from None
+    except UNREADABLE as error:
+        raise InputError(
+            f"the study in {without_password(where)} is damaged: {type(error).__name__} "
+            f"{first_line(error)[:200]}; give another `study` or `storage`, or `overwrite=True`"
         ) from None

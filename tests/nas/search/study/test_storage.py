@@ -344,6 +344,31 @@ def test_a_schema_of_another_optuna_is_refused_and_kept(tmp_path):
         assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "trial_params SET distribution_json = 'x'",
+        """trial_params SET distribution_json = '{"name": "Odd", "attributes": {}}'""",
+        "study_user_attributes SET value_json = '{'",
+        "trial_values SET value = NULL",
+        "trials SET state = 'X'",
+        "study_directions SET direction = 'X'",
+    ],
+)
+def test_cells_that_optuna_cannot_read_are_one_line(tmp_path, change):
+    file = tmp_path / "study.db"
+    go(f"sqlite:///{file}", 10, name="nas")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"UPDATE {change}")
+    before = file.read_bytes()
+    with pytest.raises(
+        InputError, match=r"study\.db (is damaged: |failed: |holds trial )"
+    ) as caught:
+        go(f"sqlite:///{file}", 20, name="nas")
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes() == before
+
+
 def test_a_database_that_is_read_only_is_one_line(tmp_path):
     file = tmp_path / "study.db"
     go(f"sqlite:///{file}", 10, name="nas")
