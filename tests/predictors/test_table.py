@@ -140,5 +140,5 @@ def test_parquet_with_text_that_is_none(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet: needs nas[parquet]")
     text = arrow.array([b"\xff"]).view(arrow.string())
     parquet.write_table(arrow.table({"space": text}), tmp_path / "rows.parquet")
-    with pytest.raises(TableError, match="rows.parquet is no readable Parquet file: "):
+    with pytest.raises(TableError, match="is no readable Parquet file: "):
         read_rows(tmp_path / "rows.parquet", SPACE)
