@@ -54,7 +54,14 @@ def space_of(run: str) -> GroupSpace:
 def trained(run: str, seed: int, data: Dataset, work: Path) -> Supernet:
     """The network of a run, trained to its end in `work`."""
     space, out = space_of(run), work / f"{run}-{seed}"
-    settings = TrainSettings(epochs=EPOCHS, seed=seed, sandwich=False, bf16=False)
+    settings = TrainSettings(
+        epochs=EPOCHS,
+        seed=seed,
+        sandwich=False,
+        bf16=False,
+        exit_weight=1.0,  # a group alone counts as much as all so far
+        exit_distil=0.0,
+    )
     if run == "incremental":
         tell(run, train_groups(space, data, settings, out))
     else:

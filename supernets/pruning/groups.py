@@ -66,12 +66,19 @@ class Increment(Supernet):
         heads: Sequence[int] | None = None,
         norm: Norm | None = None,
     ) -> list[Tensor]:
-        """Logits (N, classes) of every exit, those of the frozen groups added."""
+        """Logits (N, classes) of every exit, those of the frozen groups added.
+
+        In training the group's own answer stands before the last as one more exit: a group that
+        learns to be right alone, not just where the others are wrong, adds more to them.
+        """
         logits = self.own(x, self._subnet, norm=norm)
         if self.frozen is not None:
             with torch.no_grad():
                 before = self.frozen(x)
+            alone = logits[-1]
             logits = [a + b for a, b in zip(before, logits, strict=True)]
+            if self.training and heads is None:
+                return [*logits[:-1], alone, logits[-1]]
         return logits if heads is None else [logits[k] for k in sorted(set(heads))]
 
     def whole(self) -> GroupedSupernet:

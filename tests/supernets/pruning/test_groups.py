@@ -94,6 +94,9 @@ def test_a_new_group_adds_its_logits(whole: Path) -> None:
     wanted = [a + b for a, b in zip(answers(base, 1), answers(own, 1), strict=True)]
     largest = own.space.subnet(own.space.largest)
     torch.testing.assert_close(part(images(), largest), wanted, atol=1e-5, rtol=1e-5)
+    *_, alone, last = part.train()(images(), largest)  # while training, its own answer counts too
+    assert last.sub(alone).std() > 0
+    assert len(part(images(), largest)) == len(wanted) + 1
     joined = part.whole().eval()
     torch.testing.assert_close(answers(joined, 2), wanted, atol=1e-5, rtol=1e-5)
 
