@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from search_spaces import InputError
 from supernets.traced.calls import Call, NotUnderstood, Value, Weight
-from supernets.traced.rules import FUNCTIONS, METHODS, MODULES
+from supernets.traced.rules.tables import FUNCTIONS, METHODS, MODULES
 from supernets.traced.tracer import Tracer, has_tensor
 
 N_IMAGES = 3  # of the run that finds shapes; a size that is no width, side or group of theirs
@@ -30,7 +29,7 @@ def capture(net: nn.Module, in_channels: int, resolution: int) -> list[Call]:
         images = images.view(N_IMAGES, in_channels, resolution, resolution)
         run = _Lowering(_traced(net, images), net)
         with torch.no_grad():
-            run.boxed(images.clone())
+            run.follow(images.clone())
             _check_input(net, images)
         return run.calls()
     finally:
@@ -85,12 +84,11 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
         self.used: set[str] = set()
         self.answer: Any = None
 
-    def boxed(self, images: Tensor) -> None:
-        """`run`, without what it adds to the message of an error."""
-        try:
-            self.run(images)
-        except InputError as error:
-            raise NotUnderstood(str(error).partition("\n")[0]) from None
+    def follow(self, images: Tensor) -> None:
+        """Run every node; `run` would add lines to the message of an error."""
+        self.args_iter = iter([images])
+        for node in self.graph.nodes:
+            self.env[node] = self.run_node(node)
 
     def run_node(self, n: fx.Node) -> Any:
         self.last = self.name_of(n)

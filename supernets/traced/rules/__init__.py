@@ -1,0 +1,1 @@
+"""What the calls of a torch network mean, one rule each."""
