@@ -9,7 +9,8 @@ from .governor import Governor, Job
 from .policies import Demands
 
 PERIOD_MS = 100.0  # of control: heat
-# microseconds on one x86 core, for each model (`python benchmarks/governor.py --times`: measured)
+# microseconds on one x86 core, for each model, while no measured time moves the table (measured;
+# `python benchmarks/governor.py --times` has those with a correction after every frame)
 DECIDE_US, MORE_US, HOLDS_US = 32.0, 18.0, 4.0
 ARRIVED_US, PLAN_US, REST_US = 5.0, 30.0, 8.0
 CHANGE_US = 100.0  # the first image of another prepared configuration, assumed
