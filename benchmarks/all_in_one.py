@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from nas.devices.host import cpu_name
-from search_spaces import ResNetSpace, Subnet, resnet_cifar
+from search_spaces import Subnet, resnet_cifar, resnet_digits
 from supernets import (
     Dataset,
     Evaluation,
@@ -50,15 +50,13 @@ from supernets.training import TrainSettings, train
 RESULTS = Path(__file__).parent / "results" / "all_in_one.jsonl"
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.2)
 EPOCHS = 12
-WIDTHS = {  # channels of the stages, of which elastic subnets take some
-    "small": ((4, 6, 8), (12, 16, 24), (20, 32, 48), (40, 64, 96)),  # 16.5 million MACs
-    "zoo": resnet_cifar().widths,  # 100 million
+SMALL = ((4, 6, 8), (12, 16, 24), (20, 32, 48), (40, 64, 96))  # channels of the stages
+SPACES = {
+    "small": replace(resnet_cifar(), widths=SMALL),  # 16.5 million MACs
+    "zoo": resnet_cifar(),  # 100 million
+    "digits": resnet_digits(),  # scikit-learn's images, for a trial: without --data
 }
 KINDS = ("thresholded", "joint", "alone", "elastic", "fixed masks")
-
-
-def space_of(width: str) -> ResNetSpace:
-    return replace(resnet_cifar(), widths=WIDTHS[width])
 
 
 def settings_of(seed: int, epochs: int) -> TrainSettings:
@@ -73,7 +71,7 @@ class Bench:
 
     def __init__(self, data: Dataset, work: Path, width: str, epochs: int) -> None:
         self.data, self.work, self.width, self.epochs = data, work / width, width, epochs
-        self.space = space_of(width)
+        self.space = SPACES[width]
         self.test = Evaluation.of(data, "test")
 
     def dense(self) -> ResNetSupernet:
@@ -229,9 +227,9 @@ def _gap(joint: dict[int, float], other: dict[int, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of CIFAR-10 in its binary version")
+    parser.add_argument("--data", type=Path, help="folder of CIFAR-10; digits without it")
     parser.add_argument("--work", type=Path, help="folder for checkpoints")
-    parser.add_argument("--width", default="small", choices=list(WIDTHS))
+    parser.add_argument("--width", default="small", choices=list(SPACES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)

@@ -1,7 +1,8 @@
 """How still latency holds while the clock moves: K ratios of a network against the whole of it.
 
-    python benchmarks/constant_latency.py            # simulated, the analytic model of boards
-    python benchmarks/constant_latency.py --real     # measured on this CPU, one minute
+    python benchmarks/constant_latency.py                 # simulated, the analytic model of boards
+    python benchmarks/constant_latency.py --real grid     # measured on this CPU, two minutes
+    python benchmarks/constant_latency.py --real run
 
 The network is the zoo's ResNet: for boards thinner everywhere by one factor, on this CPU with the
 channels that masks of an untrained one leave; weights do not change times. `--real` has no clock to
@@ -14,10 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +24,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from benchmarks.duty_cycle import DutyCycle
 from nas.devices import get_device
 from nas.devices.constant_latency import (
     FrequencyMap,
@@ -53,7 +51,7 @@ CASES = [  # device, images at once, levels, numbers of ratios
 ]
 DUTIES = (1.0, 0.75, 0.5, 0.35, 0.25)
 PERIOD_MS = 4.0
-BATCH, RUNS, SPEED_RUNS = 4, 200, 12
+BATCH, RUNS, SPEED_RUNS = 3, 200, 8
 SHARES = (1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.2, 0.17, 0.14)
 
 
@@ -84,52 +82,6 @@ def simulated() -> Iterator[dict[str, Any]]:
         yield {**row, "provenance": "simulated"}
 
 
-class DutyCycle:
-    """Lets this process run for a share of the time; the share is that of the clock."""
-
-    def __init__(self, share: float) -> None:
-        self.share = share
-
-    def __enter__(self) -> None:
-        self.controller = None
-        if self.share < 1:
-            words = [__file__, "--control", str(os.getpid()), "--share", str(self.share)]
-            self.controller = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE)
-            assert self.controller.stdout is not None
-            self.controller.stdout.readline()
-
-    def __exit__(self, *raised: object) -> None:
-        if self.controller is not None:
-            self.controller.terminate()
-            self.controller.wait()
-
-
-def control(pid: int, share: float) -> None:
-    """Stop and continue `pid` until this process is ended; it is left running."""
-    ended = False
-
-    def end(*_: object) -> None:
-        nonlocal ended
-        ended = True
-
-    signal.signal(signal.SIGTERM, end)
-    print("ready", flush=True)
-    period, begin = PERIOD_MS / 1e3, time.perf_counter()
-    while not ended and os.getppid() == pid:
-        os.kill(pid, signal.SIGCONT)
-        _wait(begin + share * period)
-        os.kill(pid, signal.SIGSTOP)
-        _wait(begin + period)
-        begin += period
-    os.kill(pid, signal.SIGCONT)
-
-
-def _wait(until: float) -> None:
-    """Spin: sleeping is not exact enough for parts of a millisecond."""
-    while time.perf_counter() < until:
-        pass
-
-
 def thin_networks() -> tuple[list[float], list[Callable[[], object]]]:
     """The ratios and one run of each, BATCH images in ONNX Runtime on one thread."""
     masked = MaskedSupernet(ResNetSupernet(resnet_cifar()), SHARES)
@@ -157,28 +109,30 @@ def median_ms(run: Callable[[], object], n: int) -> float:
     return float(np.median(times[3:]))
 
 
-def measured() -> Iterator[dict[str, Any]]:
-    """Choose ratios from a grid of times under the duty cycles, then run them anew."""
+def measured_grid() -> Iterator[dict[str, Any]]:
+    """Times of every ratio under every duty cycle, from few runs: what ratios are chosen by."""
     shares, runs = thin_networks()
     grid = np.empty((len(runs), len(DUTIES)))
     for i, duty in enumerate(DUTIES):
-        with DutyCycle(duty):
+        with DutyCycle(duty, PERIOD_MS):
             grid[:, i] = [median_ms(run, SPEED_RUNS) for run in runs]
+    yield _host() | {"runs": SPEED_RUNS, "ratios": shares, "grid_ms": grid.round(3).tolist()}
+
+
+def measured() -> Iterator[dict[str, Any]]:
+    """The five ratios that the last grid gives, and the whole network, measured anew."""
+    known = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    grid = np.array(next(row["grid_ms"] for row in reversed(known) if "grid_ms" in row))
+    shares, runs = thin_networks()
     rows = choose_ratios(grid, 5)
     plan = FrequencyMap(grid[rows])
     dense, kept = np.empty(len(DUTIES)), np.empty(len(DUTIES))
     for i, (duty, place) in enumerate(zip(DUTIES, plan.ratio_of, strict=True)):
-        with DutyCycle(duty):
+        with DutyCycle(duty, PERIOD_MS):
             dense[i] = median_ms(runs[0], RUNS)
             kept[i] = median_ms(runs[rows[place]], RUNS)
-    yield {
-        "device": "host",
-        "frames": BATCH,
-        "levels": "duty cycle of " + ", ".join(map(str, DUTIES)),
-        "period_ms": PERIOD_MS,
+    yield _host() | {
         "runs": RUNS,
-        "threads": 1,
-        "cpu": cpu_name(),
         "dense_ms": dense.round(3).tolist(),
         "dense_cv": round(variation(dense), 4),
         "k5": {
@@ -188,22 +142,28 @@ def measured() -> Iterator[dict[str, Any]]:
             "cv": round(variation(kept), 4),
             "variance_less": round(float(dense.var() / kept.var()), 1),
         },
-        "grid_ms": dict(zip(map(str, shares), grid.round(3).tolist(), strict=True)),
+    }
+
+
+def _host() -> dict[str, Any]:
+    return {
+        "device": "host",
+        "frames": BATCH,
+        "levels": "duty cycle of " + ", ".join(map(str, DUTIES)),
+        "period_ms": PERIOD_MS,
+        "threads": 1,
+        "cpu": cpu_name(),
         "provenance": "measured",
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--real", action="store_true", help="measure on this CPU instead")
-    parser.add_argument("--control", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--real", choices=["grid", "run"], help="measure on this CPU instead")
     asked = parser.parse_args()
-    if asked.control:
-        control(asked.control, asked.share)
-        return
     torch.set_num_threads(1)
-    for row in measured() if asked.real else simulated():
+    kinds = {None: simulated, "grid": measured_grid, "run": measured}
+    for row in kinds[asked.real]():
         with RESULTS.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
