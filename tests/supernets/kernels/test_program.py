@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -75,6 +76,38 @@ def test_a_network_answers_as_torch_does(kind: str, threads: int, tmp_path: Path
     for images in (x, x.flip(0)):
         (found,) = session.run(None, {"input": images.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), net(images), rtol=1e-4, atol=1e-5)
+
+
+FUNCTION = """
+define i64 @k(i64 %n) {
+entry:
+  %more = add i64 %n, 1
+  ret i64 %more
+}
+"""
+
+
+def test_a_broken_file_of_the_cache_is_made_anew(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    features = machine_code.processor_kind()[1]
+
+    def answer() -> int:
+        code = machine_code.MachineCode([FUNCTION], features)
+        return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(code.address("k"))(6)
+
+    assert answer() == 7
+    (file,) = (tmp_path / "nas" / "kernels").iterdir()
+    whole = file.read_bytes()
+    for broken in (b"", whole[:-1], whole[:40] + b"?" + whole[41:]):
+        file.write_bytes(broken)
+        assert answer() == 7
+        assert file.read_bytes() == whole
+
+
+def test_an_old_llvmlite_is_one_line(monkeypatch) -> None:
+    monkeypatch.setattr("llvmlite.__version__", "0.41.1")
+    with pytest.raises(machine_code.NoKernels, match=r"llvmlite 0\.41\.1 is older than 0\.44; pip"):
+        machine_code.processor_kind()
 
 
 def test_what_has_no_kernel_is_named() -> None:
