@@ -70,7 +70,6 @@ TIMM = (
     "mobilenetv4_conv_small",
     "skresnet18",
     "ecaresnet26t",
-    "inception_v3",
     "nf_resnet26",
     "edgenext_xx_small",
     "mobilevit_xxs",
