@@ -261,6 +261,7 @@ def program_sessions(
             sessions[1] = ProgramSession(manifest, "net-0.onnx", kernels)
             found[key] = round((time.thread_time_ns() - start) / 1e6, 1)
         sessions[2] = ProgramSession(manifest, "net-0.onnx", kernels, threads=2)
+        sessions[2].ways = sessions[2].ways[-1:]  # two, whatever is faster
         del os.environ["XDG_CACHE_HOME"]
     return sessions, found
 

@@ -10,6 +10,8 @@ import ctypes
 import gzip
 import json
 import threading
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +27,8 @@ SCHEMA = "nas.kernels/1"
 TABLE_COLUMNS = 18  # kernel, x, y, bounds, number of places in the weights, 13 arguments
 MAX_BYTES = 1 << 26  # of the texts, unpacked
 ALIGNMENT = 64
+REMEMBERED = 5  # times of each way
+TRIED_EVERY = 100  # images
 
 
 class Kernels:
@@ -44,35 +48,56 @@ class Kernels:
             raise ManifestError(f"{path} has no readable kernels: {str(error)[:80]}") from None
 
 
+class Way:
+    """A way to compute an image: the calls of every thread, and what it took lately."""
+
+    def __init__(self, resolved: list[Any]) -> None:
+        self.resolved = resolved  # what the calls point to
+        self.calls = [(rows.ctypes.data, len(rows)) for rows, _ in resolved]
+        self.times: deque[float] = deque(maxlen=REMEMBERED)
+
+    def took(self) -> float:
+        """The median of the last times; 0 before there are some."""
+        return float(np.median(self.times)) if len(self.times) == REMEMBERED else 0.0
+
+
 class ProgramSession:
     """Answers as a session of ONNX Runtime does: `run(None, {"input": images})`.
 
-    The layers of an image are shared by as many of the `threads` as there are tables for.
+    With several `threads` the layers of an image are shared by as many as there are tables for,
+    as long as that is faster: where other programs need the cores, one thread is.
     """
 
     def __init__(self, manifest: Manifest, graph: str, kernels: Kernels, threads: int = 1) -> None:
         described = kernels.programs[graph]
         path = manifest.path(described["tensors"])
         tensors = read_tensors(path)
+        numbers = [n for n in (1, 2, 4) if n <= max(1, threads)]
+        kinds = [f"{kernels.kind}.{n}" for n in sorted({1, numbers[-1]})]
         try:
-            written = [n for n in (1, 2, 4) if n <= max(1, threads)]
-            kind = f"{kernels.kind}.{written[-1]}"
-            names = [described["runner"], *described["kernels"][kind]]
-            self._code = MachineCode([kernels.texts[n] for n in names], kernels.features)
-            runner, *addresses = [self._code.address("k" + name) for name in names]
-            tables = [np.array(tensors[f"table.{kind}.{i}"]) for i in range(written[-1])]
-            for table in tables:
-                _check(table, len(addresses), described["scratch"], tensors["weights"].nbytes)
+            names = [[described["runner"], *described["kernels"][kind]] for kind in kinds]
+            needed = dict.fromkeys(n for of in names for n in of)
+            self._code = MachineCode([kernels.texts[n] for n in needed], kernels.features)
+            addresses = [[self._code.address("k" + n) for n in of] for of in names]
+            tables = [
+                [np.array(tensors[n]) for n in sorted(tensors) if n.startswith(f"table.{kind}.")]
+                for kind in kinds
+            ]
+            for (_, *of), parts in zip(addresses, tables):
+                for table in parts:
+                    _check(table, len(of), described["scratch"], tensors["weights"].nbytes)
         except (KeyError, ValueError) as error:
             raise ManifestError(f"{path} has no readable program: {error}") from None
         self._weights = _aligned(tensors["weights"].nbytes)
         self._weights[:] = tensors["weights"]
         self._scratch = _aligned(described["scratch"])
-        self.described, self._lock = described, threading.Lock()
-        self._resolved = [self._addresses(table, np.array(addresses)) for table in tables]
-        self._calls = [(rows.ctypes.data, len(rows)) for rows, _ in self._resolved]
-        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(runner)
-        helpers = len(tables) - 1
+        self.described, self._lock, self._n_images = described, threading.Lock(), 0
+        self.ways = [
+            Way([self._addresses(table, np.array(of)) for table in parts])
+            for (_, *of), parts in zip(addresses, tables)
+        ]
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(addresses[0][0])
+        helpers = len(self.ways[-1].calls) - 1
         self._helpers = ThreadPoolExecutor(helpers, "kernels") if helpers else None
 
     def run(self, _: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -90,12 +115,20 @@ class ProgramSession:
         return answers
 
     def _compute(self) -> None:
+        way, start = self._chosen(), time.perf_counter()
         self._scratch[:8] = 0  # where threads are counted
-        first, *others = self._calls
+        first, *others = way.calls
         helping = [self._helpers.submit(self._run, *calls) for calls in others if self._helpers]
         self._run(*first)
         for helper in helping:
             helper.result()
+        way.times.append(time.perf_counter() - start)
+
+    def _chosen(self) -> Way:
+        """The way that was faster lately; the other one is tried anew now and then."""
+        self._n_images += 1
+        best = min(self.ways, key=Way.took)
+        return self.ways[-1] if self._n_images % TRIED_EVERY == 0 else best
 
     def _floats(self, at: int, n: int) -> np.ndarray:
         return self._scratch[at : at + 4 * n].view(np.float32)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from nas.start.images import fitted, read_image
 def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     """Run the command on the export in `folder`; one line and exit code 1 for what cannot be."""
     asked = _parser().parse_args(arguments)
+    warnings.showwarning = _remark
     try:
         folders = asked.manifest or [folder]
         if asked.run is govern:
@@ -37,6 +39,11 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _remark(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as one line."""
+    print(f"run.pyz: {message}", file=sys.stderr)
 
 
 def as_options(text: str, asked: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from nas.runtime import machine_code
-from nas.runtime.program import ProgramSession
+from nas.runtime.program import REMEMBERED, TRIED_EVERY, ProgramSession
 from search_spaces import InputError
 from supernets import write_tensors
 from supernets.kernels import pack_zeros, write_program
@@ -31,18 +31,21 @@ class Board:
     def __init__(
         self, folder: Path, net: nn.Module, shape: tuple[int, ...], kind: str, threads: int
     ) -> None:
-        program, texts = write_program(pack_zeros(net, 4), shape, kind, threads)
-        tensors = {f"table.{kind}.{threads}.{i}": t for i, t in enumerate(program.tables)}
+        packed, tensors, kernels, self.texts = pack_zeros(net, 4), {}, {}, {}
+        for n in {1, threads}:
+            program, texts = write_program(packed, shape, kind, n)
+            tensors |= {f"table.{kind}.{n}.{i}": t for i, t in enumerate(program.tables)}
+            kernels[f"{kind}.{n}"] = program.codes
+            self.texts |= texts
         tensors["weights"] = program.weights.copy()
         about = {"schema": "nas.program/1"}
         arrays = {name: torch.from_numpy(array) for name, array in tensors.items()}
         write_tensors(folder / "program.safetensors", arrays, about)
         described = {"tensors": "program.safetensors", "scratch": program.scratch}
-        described |= {"runner": program.runner, "input": program.inputs}
-        described["kernels"] = {f"{kind}.{threads}": program.codes}
+        described |= {"runner": program.runner, "input": program.inputs, "kernels": kernels}
         described["outputs"] = [{"at": at, "shape": shape} for at, shape in program.outputs]
         self.programs, self.folder = json.loads(json.dumps({"graph": described})), folder
-        self.kind, self.texts, self.threads = kind, texts, threads
+        self.kind, self.threads = kind, threads
         self.features = machine_code.processor_kind()[1]
 
     def path(self, file: str) -> str:
@@ -73,6 +76,8 @@ def test_a_network_answers_as_torch_does(kind: str, threads: int, tmp_path: Path
         pytest.skip("another processor")
     net, x = zeroed(digits()), torch.randn(2, 1, 12, 12)
     session = Board(tmp_path, net, (1, 12, 12), kind, threads).session()
+    session.ways = session.ways[-1:]
+    assert len(session.ways[0].calls) == threads
     for images in (x, x.flip(0)):
         (found,) = session.run(None, {"input": images.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), net(images), rtol=1e-4, atol=1e-5)
@@ -108,6 +113,18 @@ def test_an_old_llvmlite_is_one_line(monkeypatch) -> None:
     monkeypatch.setattr("llvmlite.__version__", "0.41.1")
     with pytest.raises(machine_code.NoKernels, match=r"llvmlite 0\.41\.1 is older than 0\.44; pip"):
         machine_code.processor_kind()
+
+
+def test_several_threads_compute_where_they_were_faster(tmp_path: Path) -> None:
+    net = zeroed(digits())
+    session = Board(tmp_path, net, (1, 12, 12), OWN, 2).session()
+    one, two = session.ways
+    for slow, fast in ((one, two), (two, one)):
+        slow.times.extend([2.0] * REMEMBERED)
+        fast.times.extend([1.0] * REMEMBERED)
+        assert session._chosen() is fast
+    session._n_images = TRIED_EVERY - 1
+    assert session._chosen() is two
 
 
 def test_what_has_no_kernel_is_named() -> None:
