@@ -12,7 +12,7 @@ import pandas as pd
 from nas.devices import AnalyticDevice, Device, load_profile, profile_names
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy, model_proxy
-from nas.transfer.source import PREDICTED, predicted_from, source_of
+from nas.transfer.source import SIMULATED, source_of
 from predictors import CostPrior, TransferPredictor, learn_prior
 from search_spaces import Floats, Ints, Space, feature_blocks
 
@@ -67,7 +67,7 @@ def proxies_beside(proxy: Proxy, device: Device, rows: pd.DataFrame) -> list[Pro
 
     Rows that its own model made would be compared with themselves.
     """
-    if predicted_from(source_of(rows)) != PREDICTED:
+    if SIMULATED in source_of(rows):
         return [proxy]
     own = [device] if isinstance(device, AnalyticDevice) else []
     known = [AnalyticDevice(load_profile(n), batch=device.batch) for n in profile_names()]

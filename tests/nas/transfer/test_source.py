@@ -12,7 +12,7 @@ from nas.transfer.source import predicted_from, source_of
         (["measured", "measured"], "measured", "predicted"),
         (["simulated"], "simulated", "predicted (simulated)"),
         (["measured", "simulated"], "measured+simulated", "predicted (simulated)"),
-        (["published", None], "published", "predicted"),
+        (["published", None], "published", "predicted (published)"),
         ([None], "measured", "predicted"),
     ],
 )
