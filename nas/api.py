@@ -239,7 +239,8 @@ def export(
 ) -> Manifest:
     """Write points of a table as ONNX segments into the new folder `out`, checked, with a manifest.
 
-    `pareto` may be the folder of `nas.prune` too: its network, with kernels for the CPU.
+    `pareto` may be the folder of `nas.prune` too: its network, with kernels for the CPU. Or it is a
+    file with one of once-for-all's configurations, of the folder `supernet`.
     `ids` name the points; without them it is the front of all levels. `supernet` is a name of the
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
     training images in `data` or from the file `bn_cache`. `half` is arithmetic in float16; `traces`
@@ -258,6 +259,7 @@ def export(
     from nas.zoo.folder import supernet_folder
 
     try:
+        from nas.export.one import is_configuration, table_of_one
         from nas.export.plan import no_step, plan_export
         from nas.export.pruned import is_pruned, plan_pruned
         from nas.export.write import write_export
@@ -269,7 +271,12 @@ def export(
         _alone(ids=ids, supernet=supernet, data=data, bn_cache=bn_cache, traces=traces)
         plan = plan_pruned(Path(pareto))
         return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))
-    table = pareto if isinstance(pareto, ParetoTable) else read_pareto(pareto)
+    if not isinstance(pareto, ParetoTable) and is_configuration(Path(pareto)):
+        if supernet is None:
+            raise InputError(f"{pareto} is a configuration: name its weights with `supernet`")
+        table = table_of_one(Path(pareto), supernet_folder(supernet))
+    else:
+        table = pareto if isinstance(pareto, ParetoTable) else read_pareto(pareto)
     described = table.content["supernet"]
     if described is None:
         raise InputError("`pareto` is of a space that comes with tables alone: nothing to export")

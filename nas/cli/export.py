@@ -13,7 +13,7 @@ from nas.cli.options import Quiet
 
 def export(
     pareto: Annotated[
-        Path, typer.Option(help="pareto.json of a search, or a folder of `nas prune`.")
+        Path, typer.Option(help="pareto.json; a folder of `nas prune`; OFA's net.config.")
     ],
     out: Annotated[Path, typer.Option(help="New folder.")],
     id_: Annotated[

@@ -79,6 +79,23 @@ def test_a_search_on_images_verifies_them_and_a_point_is_exported(
     assert [c["id"] for c in manifest["configurations"]] == [point["id"]]
 
 
+def test_a_configuration_of_ofa_is_exported_in_one_command(net: Path, tmp_path: Path) -> None:
+    config = {"ks": [3] * 20, "e": [3] * 20, "d": [2] * 5, "image_size": 224}
+    (tmp_path / "mine.json").write_text(json.dumps(config))
+    write_images(tmp_path / "imagenet", n=1)
+    command = ("export", "--pareto", tmp_path / "mine.json", "--out", tmp_path / "board")
+    refused(nas(*command), "mine.json is a configuration: name its weights with --supernet")
+    done = nas(*command, "--supernet", net, "--data", tmp_path / "imagenet")
+    assert done.code == 0, done.err
+    manifest = json.loads((tmp_path / "board" / "manifest.json").read_text())
+    (found,) = manifest["configurations"]
+    assert (found["id"], found["error_source"]) == ("mine", "predicted (published)")
+    assert manifest["verified"]["equal_decisions"] == manifest["verified"]["decisions"]
+    (tmp_path / "mine.json").write_text(json.dumps(config | {"image_size": 160}))
+    done = nas(*command, "--supernet", net, "--data", tmp_path / "imagenet", "--quiet")
+    refused(done, "resolution0 of ofa-mobilenetv3-r224 must be one of (224,), got 160")
+
+
 def test_another_width_has_no_published_accuracies(net: Path, tmp_path: Path) -> None:
     wide = imported(tmp_path / "w", 0.25)
     with pytest.raises(InputError, match=r"of ofa-mobilenetv3-w0\.25 without accuracies: `nas"):
