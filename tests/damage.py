@@ -84,7 +84,7 @@ def limits() -> Iterator[None]:
     that did nothing in its time, because it was stopped or waits, gets it once more.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    begun, alarms = time.process_time(), []
+    begun, alarms = time.process_time(), list[int]()
 
     def too_long(number: int, frame: object) -> None:
         alarms.append(number)

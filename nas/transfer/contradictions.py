@@ -53,7 +53,8 @@ def _beyond_own(ratio: Floats, rows: pd.DataFrame) -> Floats:
     off = pd.Series(np.log(ratio))
     off -= off.groupby(rows["clock_mhz"].to_numpy()).transform("quantile", 0.25)
     off -= off.groupby(program_numbers(rows).to_numpy()).transform("min")
-    return off.to_numpy()
+    found: Floats = off.to_numpy()
+    return found
 
 
 def twice(rows: pd.DataFrame) -> list[object]:

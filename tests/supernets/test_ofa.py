@@ -121,8 +121,8 @@ def test_averaged_weights_come_before_the_last_ones(tmp_path: Path) -> None:
 def test_what_a_trainer_keeps_beside_the_network_is_left_out(tmp_path: Path) -> None:
     state = {f"net.{k}": v for k, v in exported().items()} | {"loss.weight": torch.ones(3)}
     assert load_ofa(saved(tmp_path / "a", {"state_dict": state})).space == SPACE
-    state = exported() | {"epoch": 3, "classifier.total_ops": torch.zeros(1)}
-    assert load_ofa(saved(tmp_path / "a", state)).space == SPACE
+    more: Any = {**exported(), "epoch": 3, "classifier.total_ops": torch.zeros(1)}
+    assert load_ofa(saved(tmp_path / "a", more)).space == SPACE
 
 
 @pytest.mark.parametrize("of", [lambda s: {"best": s, "lr": {"a": 1}}, lambda s: list(s.items())])
