@@ -41,7 +41,8 @@ def test_a_grouped_convolution_keeps_its_groups_whole() -> None:
     assert space.conv_groups(grouped, 32, 32) == 8
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"dense"}))  # they cut all that is flattened
+# "dense" is left out: they cut all that is flattened
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"dense"}))
 def test_groups_are_those_of_torch_pruning(name: str) -> None:
     pruning = pytest.importorskip("torch_pruning")
     net = build(name)
