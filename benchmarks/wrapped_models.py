@@ -18,6 +18,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,6 @@ TIMM = (
     "edgenext_xx_small",
     "mobilevit_xxs",
     "vit_tiny_patch16_224",
-    "swin_tiny_patch4_window7_224",
     "mixer_s32_224",
 )
 
@@ -298,11 +298,9 @@ def main() -> None:
     makers: dict[str, Callable[[], nn.Module]] = {}
     try:
         timm = timm_without_cuda()
-        makers |= {
-            name: lambda name=name: timm.create_model(name, num_classes=10)  # type: ignore[misc]
-            for name in TIMM
-            if name in timm.list_models()
-        }
+        for name in (n for n in TIMM if n in timm.list_models()):
+            sized = {"img_size": SIDE} if name.endswith("_224") else {}
+            makers[name] = partial(timm.create_model, name, num_classes=10, **sized)
         version = timm.__version__
     except ImportError:
         version = None

@@ -13,7 +13,7 @@ from math import lcm, prod
 from typing import NamedTuple
 
 from supernets.operations import ELEMENTWISE
-from supernets.traced.calls import Call
+from supernets.traced.calls import Call, NotUnderstood
 
 Span = tuple[int, int]  # a set and how many channels each of its members stands for
 
@@ -125,7 +125,7 @@ def _conv(groups: Groups, call: Call, read: list[Layout]) -> Layout:
     x, per_group = read[0], call.options["groups"]
     c_in, c_out = groups.shape(call)[0], call.shape[0]
     if x.axis != 0 or len(groups.shape(call)) != 3:
-        return _frozen(groups, call, read)
+        raise NotUnderstood(f"{call.name}: a convolution of what are no channels")
     if per_group == 1:
         out = Layout(0, ((groups.sets.new(c_out), 1),))
         groups.weigh("weight", 1, x)
@@ -151,9 +151,8 @@ def _weighed(groups: Groups, call: Call, out: Layout) -> Layout:
 def _linear(groups: Groups, call: Call, read: list[Layout]) -> Layout:
     x, last = read[0], len(call.shape) - 1
     if x.axis != last:
-        groups.freeze(x)
-    else:
-        groups.weigh("weight", 1, x)
+        raise NotUnderstood(f"{call.name}: a linear layer of what are no channels, as of tokens")
+    groups.weigh("weight", 1, x)
     return _weighed(groups, call, Layout(last, ((groups.sets.new(call.shape[-1]), 1),)))
 
 
@@ -166,14 +165,14 @@ def _norm(groups: Groups, call: Call, read: list[Layout]) -> Layout:
 def _layer_norm(groups: Groups, call: Call, read: list[Layout]) -> Layout:
     if read[0].axis != len(call.shape) - 1:
         groups.freeze(read[0])
-        return read[0]
+        return groups.fixed(call, len(call.shape) - 1)
     return _weighed(groups, call, read[0])
 
 
 def _factors(groups: Groups, call: Call, read: list[Layout]) -> Layout:
     if read[0].axis != call.options["axis"]:
         groups.freeze(read[0])
-        return read[0]
+        return groups.fixed(call, call.options["axis"])
     return _weighed(groups, call, read[0])
 
 

@@ -103,6 +103,22 @@ def test_what_is_not_understood_is_named(fault: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+class Tokens(nn.Module):
+    """Mixes pixels with a linear layer, as MLP-Mixer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mix, self.fc = nn.Conv2d(3, 16, 4, 4), nn.Linear(16, 16), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.mix(self.conv(x).flatten(2)).mean(2))
+
+
+def test_a_linear_layer_over_pixels_is_refused() -> None:
+    with pytest.raises(NotUnderstood, match=r"^mix: a linear layer of what are no channels"):
+        Wrapped(Tokens(), 3, SIDE, name="tokens")
+
+
 def test_nothing_elastic_is_refused() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     with pytest.raises(NotUnderstood, match="nothing elastic"):
