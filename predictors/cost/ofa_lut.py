@@ -7,7 +7,6 @@ Keys as in `ofa/nas/efficiency_predictor/latency_lookup_table.py` of mit-han-lab
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
 import warnings
@@ -21,8 +20,9 @@ from search_spaces import InputError, MobileNetV3Space, Subnet, read_text, write
 
 HARD_SWISH = (0, 0, 1, 1, 1)  # stages whose activation is h-swish (Howard et al., 2019, table 1)
 KINDS = r"(expanded_conv|Conv|Conv_1|Conv_2|AvgPool2D|Logits)(-|$)"
-MAX_BYTES, MAX_DEPTH = 1 << 23, 8
-BLOCK = r"expanded_conv-input:(\d+)x\d+x(\d+)-output:(\d+)x\d+x(\d+)-expand:(\d+)-kernel:(\d+)-.*"
+MAX_BYTES, MAX_DEPTH, MOST_MS = 1 << 23, 8, 1e9
+_N = r"(\d{1,5})"
+BLOCK = rf"expanded_conv-input:{_N}x\d+x{_N}-output:{_N}x\d+x{_N}-expand:{_N}-kernel:{_N}-.*"
 LEAST_PER_MS, MOST_PER_MS = 1e5, 3e9  # multiplications that any device makes of this network
 USUAL_PER_MS = 1e6, 5e8  # of a small board's CPU, of a desktop's GPU
 Entry = dict[str, float]
@@ -68,7 +68,7 @@ def _read(file: Path) -> dict[str, Entry]:
         mean = entry.get("mean") if isinstance(entry, dict) else None
         if isinstance(mean, str) and re.fullmatch(r"\d+(\.\d+)?[eE][+-]?\d+", mean):
             mean = entry["mean"] = float(mean)  # YAML 1.1 takes 5e-05 for a text
-        if not isinstance(mean, int | float) or not math.isfinite(mean) or mean < 0:
+        if not isinstance(mean, int | float) or not 0 <= mean < MOST_MS:
             raise InputError(f"{file}: {key} needs a mean in ms, got {entry!r}")
     _check_unit(file, {str(key): entry["mean"] for key, entry in content.items()})
     return {str(key): dict(entry) for key, entry in content.items()}
