@@ -31,6 +31,7 @@ from nas.cli.govern_board import _read_images
 from nas.cli.spaces import _subnet
 from nas.cli.supernet import info
 from nas.devices import load_profile
+from nas.export.one import is_configuration
 from nas.measure.power_log import read_power_log
 from nas.measure.table import Table
 from nas.pareto.read import read_pareto
@@ -47,6 +48,7 @@ from nas.search.study.storage import open_storage
 from nas.search.study.warm_start import read_warm_start
 from nas.start.images import read_image
 from nas.transfer.saved import load_costs
+from nas.zoo.published import read_entry
 from predictors import (
     AccuracyPredictor,
     LatencyPredictor,
@@ -530,8 +532,13 @@ FORMATS: dict[str, Format] = {
     "configuration": Format(
         "net.config",
         text(CONFIG),
-        lambda p: _subnet("ofa-mobilenetv3", p),
+        lambda p: (is_configuration(p), _subnet("ofa-mobilenetv3", p)),
         130,
+    ),
+    "published accuracies": Format(
+        "entry.json",
+        lambda p: p.write_bytes((REPO / "supernets/zoo/ofa-mobilenetv3/entry.json").read_bytes()),
+        lambda p: read_entry(p.parent).model_dump(),
     ),
     "result": Format(
         "pareto.json",
