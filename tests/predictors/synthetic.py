@@ -20,7 +20,7 @@ def accuracy_table(
     """
     rng = np.random.default_rng(seed)
     grid = PolicyGrid(space.n_exits, *([thresholds] if thresholds else []))
-    genes = np.unique(space.sample_spread(n, rng), axis=0)
+    genes = np.unique(space.sample_spread(n, rng, repeats=True), axis=0)
     quality = exit_quality(space, genes)
     difficulty = rng.normal(0, 1, N_IMAGES)
     luck = rng.normal(0, 0.3, (N_IMAGES, space.n_exits + 1))

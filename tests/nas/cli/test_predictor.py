@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_says_how_good_it_is(folder: Path, tmp_path: Path) -> None:
     options = ("--rows", folder / "rows.csv", "--out", tmp_path / "m")
     shown = nas("predictor", "train", *COMMON, *options)
-    assert "80 simulated rows of 66 subnets; held-out subnets: MAPE" in shown.out
+    assert "80 simulated rows of 80 subnets; held-out subnets: MAPE" in shown.out
     said = json.loads(nas("predictor", "train", *COMMON, *options, "--json").out)
     assert said["mape_pct"] < 5
     assert said["srcc_interval"][0] < said["srcc"] < said["srcc_interval"][1]

@@ -89,7 +89,7 @@ def test_bad_settings_are_one_line() -> None:
         PruneSettings(schedule="now")
     with pytest.raises(InputError, match="`updates` must be positive, got 0"):
         PruneSettings(updates=0)
-    with pytest.raises(InputError, match="Linear has no convolution with 4 rows"):
+    with pytest.raises(InputError, match="Linear has no convolution of one group with 4"):
         BlockPruner(nn.Linear(2, 2), PruneSettings(), 10)
     with pytest.raises(InputError, match="0: no convolution of Sequential"):
         BlockPruner(nn.Sequential(nn.ReLU()), PruneSettings(), 10, ["0"])
