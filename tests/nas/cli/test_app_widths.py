@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from nas.cli.app import app
@@ -20,22 +18,6 @@ from tests.nas.pareto.results import small_result
 WIDTHS = (60, 80, 120)
 LISTS = ("devices", "spaces", "spaces resnet-cifar", "supernet info", "supernet list")
 PARETO, REPORT = Path("runs/xavier-nx/pareto.json"), Path("runs/xavier-nx/report.html")
-
-
-def command_words(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words of every command and sub-command."""
-    yield words
-    for name, command in getattr(group, "commands", {}).items():
-        yield from command_words(command, (*words, name))
-
-
-def options(words: tuple[str, ...]) -> list[str]:
-    """The names of a command's options, as they are typed."""
-    command: Any = typer.main.get_command(app)
-    for word in words:
-        command = command.commands[word]
-    names = [name for p in command.params if not getattr(p, "hidden", False) for name in p.opts]
-    return [name for name in names if name.startswith("--")]
 
 
 def searched(n_levels: int = 15) -> ParetoContent:
@@ -130,15 +112,3 @@ def test_lists_are_whole(width: int, words: str) -> None:
     if words == "spaces":
         examples = [get_space(name).example for name in space_names()]
         assert all(text in done.output for text in [*space_names(), *examples])
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_help_is_whole(width: int) -> None:
-    for words in command_words(typer.main.get_command(app)):
-        done = CliRunner().invoke(
-            app, [*words, "--help"], env={"COLUMNS": str(width), "TERMINAL_WIDTH": str(width)}
-        )
-        assert done.exit_code == 0, done.output
-        assert "…" not in done.output, words
-        missing = [name for name in options(words) if name not in done.output]
-        assert not missing, (words, missing)

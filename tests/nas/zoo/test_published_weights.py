@@ -44,6 +44,7 @@ def test_the_official_width_gets_the_published_accuracies_unverified(net: Path) 
     assert "not verified" in (net / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_search_on_images_verifies_them_and_a_point_is_exported(
     net: Path, tmp_path: Path
 ) -> None:
