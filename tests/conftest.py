@@ -1,5 +1,6 @@
 """Settings shared by all tests: one worker for each core, whole files to a worker."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"
 """Before torch is loaded, and for every child process; a forked one has no pool of threads left."""
+
+gc.set_threshold(100_000, 50, 50)
+"""The libraries are a million objects; to look for dead ones among them took 4 % of a run."""
 
 settings.register_profile("nas", deadline=None, max_examples=25)  # the first torch call is slow
 settings.load_profile("nas")
