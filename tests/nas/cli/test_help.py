@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import typer
-from click.testing import CliRunner
 from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 from nas.cli.app import app
 
@@ -25,7 +25,7 @@ assert isinstance(GROUP, TyperGroup)
 
 
 def help_of(words: tuple[str, ...], width: int) -> str:
-    done = CliRunner().invoke(GROUP, [*words, "--help"], terminal_width=width)
+    done = CliRunner().invoke(app, [*words, "--help"], terminal_width=width)
     assert done.exit_code == 0
     return done.output
 

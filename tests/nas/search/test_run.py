@@ -19,6 +19,7 @@ import pytest
 from nas.pareto import ParetoTable, hypervolume, read_pareto
 from search_spaces import NASBench201Space, get_space
 from tests.nas.conftest import Digits, nas, nas_in_process
+from tests.nas.synthetic import latencies_of
 
 TRIALS = 250
 
@@ -204,8 +205,7 @@ def test_measured_rows_replace_the_simulated_ones(digits, tmp_path):
     assert not (tmp_path / "run").exists()
     rows = pd.read_csv(plan)
     assert rows["latency_ms"].isna().all()
-    size = np.linspace(1, 4, len(rows) // 3)
-    rows["latency_ms"] = np.tile(size, 3) * 1000 / rows["gpu_mhz"]
+    rows["latency_ms"] = latencies_of(rows)
     rows["source"] = "measured"
     rows.to_csv(plan, index=False)
     done = nas(*command(digits, tmp_path / "run", "--measurements", plan))

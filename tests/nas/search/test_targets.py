@@ -23,7 +23,7 @@ from search_spaces import InputError, PolicyGrid, get_space
 from tests.nas.cli.test_app import refused
 from tests.nas.conftest import nas
 from tests.nas.search.test_run import comparable
-from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space
+from tests.nas.synthetic import CLOCKS_GHZ, FormulaAccuracy, FormulaCost, digits_space, latencies_of
 
 SPACE = digits_space()
 GRID = PolicyGrid(SPACE.n_exits, (0.7,))
@@ -233,8 +233,7 @@ def test_a_plan_for_several_devices_is_one_file_that_comes_back(digits, tmp_path
     assert search(digits, tmp_path / "run", *devices, "--plan", plan).code == 0
     rows = pd.read_csv(plan)
     assert set(rows["device"]) == {"xavier-nx", "nano"}
-    size = np.linspace(1, 4, 8)
-    rows["latency_ms"] = np.tile(size, len(rows) // 8) * 1000 / rows["gpu_mhz"]
+    rows["latency_ms"] = latencies_of(rows)
     rows["source"] = "measured"
     rows[rows["device"] == "nano"].to_csv(plan, index=False)
     done = search(digits, tmp_path / "run", *devices, "--measurements", plan)
