@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "governor_real.json"
 QUOTAS = np.array([0.4, 0.6, 0.8, 1.0])
 IDLE_W, BUSY_W = 2.0, 6.0  # assumed: 2 W, and 6 W times the square of the quota
 N_CONFIGURATIONS, N_TIMED, PERIOD_MS, TARGET_MS = 6, 200, 250.0, 225.0
-LOAD = 0.04  # of the period, by the most accurate configuration, before it doubles
+LOAD = 0.35  # of the period, by the most accurate configuration, before it doubles
 Changing = list[tuple[float, Demands]]  # from which millisecond on
 
 
