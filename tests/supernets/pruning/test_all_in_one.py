@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from supernets.pruning import RatioSettings, train_all_in_one
 from supernets.pruning.all_in_one import narrowed
 from supernets.training import TrainSettings
 from tests.supernets.tiny import digits
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = TrainSettings(epochs=2, batch_size=64, lr=0.1, warmup_epochs=0.5, bf16=False, seed=3)
 RATIOS = RatioSettings((1, 0.5, 0.2))
@@ -38,15 +39,6 @@ def run(out: Path, *, steps: int | None = None) -> int:
             training.close()  # type: ignore[attr-defined]
             break
     return made
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums depend on the number of threads in their last bits, and training amplifies them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from supernets.training import Progress, TrainSettings, sandwich_step
 from supernets.training.optimizer import SupernetOptimizer
 from tests.supernets.tiny import digits, images
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPACE = GroupSpace.of("resnet", 4, 8, 1)
 SETTINGS = TrainSettings(epochs=2, batch_size=32, bf16=False, sandwich=False, seed=3)
 ROOT = Path(__file__).parents[3]
@@ -33,15 +35,6 @@ def small_digits(n: int = 64) -> Dataset:
 
 def run(out: Path, settings: TrainSettings = SETTINGS) -> Iterator[Progress]:
     return train_groups(SPACE, small_digits(), settings, out)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums depend on the number of threads in their last bits, and training amplifies them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

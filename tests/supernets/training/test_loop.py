@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from supernets import Dataset, ResNetSupernet, load_supernet
 from supernets.data import Split
 from supernets.training import Progress, TrainSettings, sandwich_step, schedule, train
 from tests.supernets.tiny import SPACE, digits, images, supernet
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = TrainSettings(
     epochs=3, batch_size=16, lr=0.1, warmup_epochs=0.5, cutout=True, bf16=False, seed=3
@@ -39,15 +40,6 @@ def run(out: Path, settings: TrainSettings = SETTINGS, seed: int = 0) -> list[Pr
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_supernet(out / "weights.safetensors")[0].state_dict()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums depend on the number of threads in their last bits, and training amplifies them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
