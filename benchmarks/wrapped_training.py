@@ -86,7 +86,7 @@ def tuned(net: nn.Module, data: Dataset, out: Path, seed: int) -> nn.Module:
     )
     supernet = TracedSupernet(one)
     supernet.load_state_dict(wrapped.supernet([]).state_dict())
-    settings = TrainSettings(epochs=EPOCHS, seed=seed, sandwich=False, bf16=False)
+    settings = TrainSettings(epochs=EPOCHS, seed=seed, sandwich=False)
     run(supernet, data, settings, out)
     trained, _ = load_supernet(out / "weights.safetensors")
     found = {
@@ -195,7 +195,7 @@ def main() -> None:
     if "wrapped" not in rows:
         wrapped = Wrapped(net, data.channels, data.resolution, name="resnet18")
         wrapped.sort()
-        settings = TrainSettings(epochs=EPOCHS, seed=seed, bf16=False)
+        settings = TrainSettings(epochs=EPOCHS, seed=seed)
         run(wrapped.supernet(), data, settings, work / "wrapped")
         supernet: Any = load_supernet(work / "wrapped" / "weights.safetensors")[0]
         done("wrapped", of_supernet(supernet, data))
