@@ -145,12 +145,20 @@ class Space(ABC):
                 f"a subnet of {self.name} has {len(self.choices)} genes, got {genes.shape[1]}"
             )
         active = self.active(genes)
-        for i, (name, choices) in enumerate(zip(self.gene_names, self.choices, strict=True)):
+        for i, choices in enumerate(self.choices):
             bad = active[:, i] & ~(genes[:, i, None] == np.array(choices)).any(axis=1)
             if bad.any():
                 value = genes[bad.argmax(), i]
-                raise InputError(f"{name} of {self.name} must be one of {choices}, got {value}")
+                raise InputError(
+                    f"{self._shown(i)} of {self.name} must be one of {choices}, got {value}"
+                )
         return self.canonical(genes)
+
+    def _shown(self, gene: int) -> str:
+        """A gene's name for a person: without a number where it is the only one of its kind."""
+        name = self.gene_names[gene]
+        alone = [group.name for group in self.groups if len(group.choices) == 1]
+        return name[:-1] if name[:-1] in alone else name
 
     def subnet(self, genes: ArrayLike) -> Subnet:
         """The Subnet of one row of genes."""

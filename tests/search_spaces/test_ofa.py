@@ -104,7 +104,7 @@ def test_the_stem_of_resnet50_keeps_its_block_at_the_largest_depth_only() -> Non
         ({"e": 4.5}, "e of a configuration .* whole numbers or one for all, got 4.5"),
         ({"d": None}, "d of a configuration .* got None"),
         ({"d": "44444"}, "d of a configuration .* got '44444'"),
-        ({"r": 225}, "resolution0 of ofa-mobilenetv3 must be one of .* got 225"),
+        ({"r": 225}, "resolution of ofa-mobilenetv3 must be one of .* got 225"),
         ({"r": [128, 224]}, "r of a configuration .* must be 1"),
         ({"image_size": 128}, r"image_size and r of a configuration differ: \[128, 224\]"),
         ({"wid": 1.2}, "wid 1.2 is another supernet"),

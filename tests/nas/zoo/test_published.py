@@ -40,7 +40,7 @@ def test_the_table_has_the_published_accuracies_and_the_predictor_agrees_with_it
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"ks": 7, "e": 6, "d": 4, "r": 160}', r"resolution0 of .*-r224 must be one of \(224,\)"),
+        ('{"ks": 7, "e": 6, "d": 4, "r": 160}', r"resolution of .*-r224 must be one of \(224,\)"),
         ('{"ks": 9, "e": 6, "d": 4}', r"kernel0 of ofa-mobilenetv3-r224 must be one of \(3, 5, 7"),
         ('{"ks": 7, "e": 6, "d": 5}', r"depth0 of ofa-mobilenetv3-r224 must be one of \(2, 3, 4"),
         ('{"ks": 7, "e": 6, "d": 4, "wid": 1.2}', r"wid 1\.2 is another supernet than"),

@@ -94,7 +94,7 @@ def test_a_configuration_of_ofa_is_exported_in_one_command(net: Path, tmp_path: 
     assert manifest["verified"]["equal_decisions"] == manifest["verified"]["decisions"]
     (tmp_path / "mine.json").write_text(json.dumps(config | {"image_size": 160}))
     done = nas(*command, "--supernet", net, "--data", tmp_path / "imagenet", "--quiet")
-    refused(done, "resolution0 of ofa-mobilenetv3-r224 must be one of (224,), got 160")
+    refused(done, "resolution of ofa-mobilenetv3-r224 must be one of (224,), got 160")
 
 
 def test_another_width_has_no_published_accuracies(net: Path, tmp_path: Path) -> None:
