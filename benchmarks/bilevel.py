@@ -28,8 +28,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.device_data import Sweep, loudva, training_grid, tx2_vgg
-from benchmarks.search_levels import cut_down
+from device_data import Sweep, loudva, training_grid, tx2_vgg
 from nas.devices import get_device
 from nas.search import (
     Bounds,
@@ -45,6 +44,7 @@ from nas.search.problem import Problem
 from nas.search.score.clocks import ClockGrid
 from nas.search.score.scorer import PART
 from nas.search.study.generations import run as run_study
+from search_levels import cut_down
 from search_spaces import ExitPolicy, Floats, Genes, InputError, Space
 
 RESULTS = Path(__file__).parent / "results" / "bilevel.json"

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.device_data import AGX_LOUDVA
+from device_data import AGX_LOUDVA
 from predictors import ClockPredictor, mape_pct, srcc
 from predictors.cost.law import fit_latency_law
 from predictors.cost.power import SPREAD, USUAL, PowerShape, fit_power_law

@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.duty_cycle import DutyCycle
+from duty_cycle import DutyCycle
 from nas.devices import get_device
 from nas.devices.constant_latency import (
     FrequencyMap,

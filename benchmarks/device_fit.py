@@ -1,6 +1,6 @@
 """How constants of the device profiles were calibrated: least squares on published curves.
 
-    PYTHONPATH=. python benchmarks/device_fit.py --data FOLDER
+    python benchmarks/device_fit.py --data FOLDER
 
 prints the constants as they stand in the profiles (rounded there). `device_model.py` uses the same
 fits on a part of the rows to see how well they foretell the rest.
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from benchmarks.device_data import MODES, Floats, Sweep, loudva, tx2_grid, tx2_vgg
-from benchmarks.networks import NETWORKS
+from device_data import MODES, Floats, Sweep, loudva, tx2_grid, tx2_vgg
 from nas.devices import AnalyticDevice, Profile, load_profile
+from networks import NETWORKS
 from search_spaces import Operators
 
 KINDS = ("conv3x3", "conv", "pointwise", "linear")

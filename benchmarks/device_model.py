@@ -1,6 +1,6 @@
 """The analytic device model beside published figures, in one table.
 
-    PYTHONPATH=. python benchmarks/device_model.py --data FOLDER
+    python benchmarks/device_model.py --data FOLDER
 
 FOLDER holds dvfs_jetson_inference, dvfs_jetson_training, dvfs_desktop_gpu_caffe, ofa_mobilenetv3.
 
@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from benchmarks import device_data as data
-from benchmarks.device_data import CALIBRATED, Floats, Sweep
-from benchmarks.device_fit import (
+import device_data as data
+from device_data import CALIBRATED, Floats, Sweep
+from device_fit import (
     fit_power,
     fit_sweep,
     fit_tx2,
@@ -35,8 +35,8 @@ from benchmarks.device_fit import (
     single_stream,
     tx2_latencies,
 )
-from benchmarks.networks import NETWORKS
 from nas.devices import AnalyticDevice, Profile, load_profile
+from networks import NETWORKS
 from search_spaces import Operators, get_space
 
 RESULTS = Path(__file__).parent / "results" / "device_model.json"

@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.published import published, table_of
 from nas.devices import AnalyticDevice, load_profile
 from nas.pareto import hypervolume, non_dominated
 from nas.samplers import GenerationSampler
@@ -39,6 +38,7 @@ from nas.search.score.bounds import Bounds
 from nas.search.score.objectives import trial_values
 from nas.search.score.scorer import Scorer
 from predictors import AccuracyPredictor, LutPredictor, ofa_keys
+from published import published, table_of
 from search_spaces import Bools, Floats, Genes, Ints, MobileNetV3Space, PolicyGrid
 
 RESULTS = Path(__file__).parent / "results" / "dynamic_ofa.json"

@@ -36,7 +36,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.transfer import Table, complete, nasbench201
 from predictors import (
     NeuralOptimizer,
     Pool,
@@ -47,6 +46,7 @@ from predictors import (
     verify,
 )
 from search_spaces import Genes, NASBench201Space
+from transfer import Table, complete, nasbench201
 
 RESULTS = Path(__file__).parent / "results" / "instant.jsonl"
 QUANTILES = np.linspace(0.05, 0.95, 18)

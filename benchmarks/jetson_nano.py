@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBRegressor
 
-from benchmarks.nano_networks import (
+from nano_networks import (
     FP32_BYTES,
     KERNELS,
     Floats,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.dense import Run
+from dense import Run
 from supernets.kernels.jobs import Jobs
 from supernets.kernels.plans import Call
 from supernets.kernels.sparse import SIGNATURE

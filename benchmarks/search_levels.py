@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.search_speed import zoo_score
 from nas.pareto import hypervolume
 from nas.search import GenerationSampler, SurrogateSampler
 from nas.search.front.archive import Archive
 from nas.search.score.bounds import Bounds
 from nas.search.score.objectives import trial_values
 from search_spaces import Floats, Genes, ResNetSpace
+from search_speed import zoo_score
 
 RESULTS = Path(__file__).parent / "results" / "search_levels.json"
 BUDGETS = (50, 100, 200, 400)

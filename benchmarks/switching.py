@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.ofa_package import ofa_networks
 from nas.devices.host import cpu_name
+from ofa_package import ofa_networks
 from search_spaces import Subnet, get_space
 from supernets import (
     PreparedSubnets,

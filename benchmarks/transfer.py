@@ -42,7 +42,6 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from xgboost import XGBRegressor
 
-from benchmarks.transfer_devices import batch, maker
 from predictors import TransferPredictor, choose_rows, learn_prior, mape_pct, srcc, zero_shot
 from search_spaces import (
     MobileNetV3Space,
@@ -52,6 +51,7 @@ from search_spaces import (
     feature_blocks,
     feature_names,
 )
+from transfer_devices import batch, maker
 
 RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
 KS, SHARED_KS = (1, 3, 5, 10, 20, 30, 50, 100), (10, 30, 50)  # ours; side by side
@@ -401,7 +401,7 @@ def main() -> None:
     table = summary(rows)
     table.to_csv(RESULTS.with_suffix(".csv"), lineterminator="\n")
     print(table.to_string())
-    from benchmarks import transfer_halves  # which imports this module
+    import transfer_halves  # which imports this module
 
     if transfer_halves.RESULTS.exists():
         print(transfer_halves.crossed(pd.read_csv(transfer_halves.RESULTS)).to_string())

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.transfer_halves import RESULTS, SHIPPED
+from transfer_halves import RESULTS, SHIPPED
 
 PICTURE = Path(__file__).parents[1] / "docs" / "transfer.svg"
 COLOURS = {

@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.transfer import TABLES, ada_proxy, complete, half, methods, proxies_of, read, score
 from predictors import TransferPredictor, choose_rows, learn_prior
 from predictors.transfer.mixture import DOUBT, shares_of
 from predictors.transfer.pooled import SAFE, USUAL_SHARES
 from predictors.transfer.posterior import Link
+from transfer import TABLES, ada_proxy, complete, half, methods, proxies_of, read, score
 
 RESULTS = Path(__file__).parent / "results" / "transfer_halves.csv"
 KS, INTERVAL_KS, N_CANDIDATES, N_JUDGED = (5, 10, 30, 50, 100), (10, 30), 700, 1000

@@ -24,9 +24,9 @@ import pandas as pd
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from benchmarks.transfer import Table, nasbench201, score
-from benchmarks.transfer_devices import batch, maker
 from predictors import MonotoneTransfer, TransferPredictor, learn_prior
+from transfer import Table, nasbench201, score
+from transfer_devices import batch, maker
 
 RESULTS = Path(__file__).parent / "results" / "transfer_law.csv"
 HOSTS, KS, DRAWS, N_JUDGED = ("gold_6240", "raspi4"), (8, 24), 1, 1000

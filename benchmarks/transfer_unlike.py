@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks.transfer import TABLES, Table, complete, half, proxies_of, read
 from predictors import GO_SRCC, choose_rows, learn_prior, srcc
 from predictors.transfer.mixture import proxies_alone
 from predictors.transfer.posterior import Design, Link
+from transfer import TABLES, Table, complete, half, proxies_of, read
 
 RESULTS = Path(__file__).parent / "results" / "transfer_unlike.csv"
 KS, DRAWS, N_CANDIDATES, N_JUDGED = (10, 20, 30, 50, 100), 2, 700, 1000

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from benchmarks.dense import Run, block_formats, dense_runs, onnx_run, peak_run
-from benchmarks.layouts import layout_run
-from benchmarks.mobilenet import BLOCKS, LAST, mobilenet
+from dense import Run, block_formats, dense_runs, onnx_run, peak_run
+from layouts import layout_run
+from mobilenet import BLOCKS, LAST, mobilenet
 from nas.devices.host import cpu_name
 from nas.export.kernels import FILE, write_kernels
 from nas.export.plan import Network

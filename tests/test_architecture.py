@@ -103,3 +103,11 @@ def test_the_readme_maps_every_room() -> None:
     assert rooms | set(PACKAGES[1:]) | {"tests", "benchmarks", "docs"} == {
         name for name in mapped if name != "supernets/zoo"
     }
+
+
+def test_a_benchmark_runs_as_a_script() -> None:
+    """Its own folder is on the path then, and the project's root is not."""
+    texts = {path.name: path.read_text() for path in (ROOT / "benchmarks").glob("*.py")}
+    assert not [
+        name for name, text in texts.items() if re.search(r"(from|import) benchmarks", text)
+    ]
