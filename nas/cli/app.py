@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import sys
 import warnings
 from typing import Annotated
@@ -69,6 +70,14 @@ app.add_typer(supernet, name="supernet", rich_help_panel=BESIDE)
 app.add_typer(predictor, name="predictor", rich_help_panel=BESIDE)
 
 
+@functools.cache
+def built() -> TyperGroup:
+    """The commands with their options, read from the functions' signatures once."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
 def main() -> None:
     """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C, 143 for SIGTERM."""
     with heard_signals() as heard:
@@ -84,11 +93,9 @@ def _run() -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            app(prog_name="nas")
+            built()(prog_name="nas")
     except InputError as error:
-        group = typer.main.get_command(app)
-        assert isinstance(group, TyperGroup)
-        told = with_options(str(error), running_command(group, sys.argv[1:]))
+        told = with_options(str(error), running_command(built(), sys.argv[1:]))
         print(f"error: {told}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as done:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,10 @@ def _without_weights(name: str, folder: Path) -> str:
 
 
 def _zoo() -> Path:
-    return Path(str(files("supernets"))) / "zoo"
+    supernets = find_spec("supernets")  # where it lies; to import it would load torch
+    assert supernets is not None
+    assert supernets.submodule_search_locations
+    return Path(supernets.submodule_search_locations[0]) / "zoo"
 
 
 def evaluate_folder(
