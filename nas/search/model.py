@@ -7,12 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.files import sha256_of
 from nas.pareto.records import SupernetEntry
 from nas.search.settings import SearchSettings
 from nas.zoo.folder import entry_folder, folder_table
-from nas.zoo.published import ENTRY, read_published
+from nas.zoo.published import ENTRY, WEIGHTS, read_published
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
-from search_spaces import Floats, Genes, InputError, PolicyGrid, Space, get_space
+from search_spaces import (
+    Floats,
+    Genes,
+    InputError,
+    PolicyGrid,
+    Space,
+    get_space,
+    read_checkpoint,
+    space_from_dict,
+)
 
 
 @dataclass(frozen=True)
@@ -50,24 +60,22 @@ def load_model(settings: SearchSettings) -> Model:
     folder = entry_folder(settings.supernet)
     if (folder / ENTRY).exists():
         return _published(folder)
-    from supernets import load_supernet, sha256
-
-    supernet, metadata = load_supernet(folder / "weights.safetensors")
-    checksum = sha256(folder / "weights.safetensors")
-    table = folder_table(folder, supernet.space)
+    _, metadata = read_checkpoint(folder / WEIGHTS)  # to load the weights would load torch
+    space, checksum = space_from_dict(metadata["space"]), sha256_of(folder / WEIGHTS)
+    table = folder_table(folder, space)
     if table.supernet_sha256 != checksum:
         raise InputError(
             f"{folder} does not fit together: its accuracy table belongs to other weights "
             f"({table.supernet_sha256}, not {checksum}); run `nas supernet evaluate`"
         )
-    predictor = AccuracyPredictor.load(folder / "predictor", supernet.space)
+    predictor = AccuracyPredictor.load(folder / "predictor", space)
     described: SupernetEntry = {
         "name": folder.name,
         "sha256": checksum,
         "dataset": metadata["dataset"],
-        "space": supernet.space.name,
+        "space": space.name,
     }
-    return Model(supernet.space, KnownAccuracy(table, predictor), described, folder)
+    return Model(space, KnownAccuracy(table, predictor), described, folder)
 
 
 def _published(folder: Path) -> Model:

@@ -46,7 +46,8 @@ class TargetCosts:
     latency_interval_log: tuple[float, float]  # 90 %, of log(true / predicted)
     doubtful: Mapping[int, str] = field(default_factory=dict)
     """Numbers of the rows that contradict the others and do not count, and why."""
-    outlook: Outlook | None = None  # where several proxies predict
+    outlook: Callable[[], Outlook | None] = lambda: None
+    """Where several proxies predict; it takes as long as the fit, so it is made where asked for."""
 
     def entries(self) -> dict[str, PredictorEntry]:
         """The `predictors` of `pareto.json`."""
@@ -65,7 +66,8 @@ class TargetCosts:
     def advice(self, device: str) -> list[str]:
         """Whether proxies behave like the device, and what more rows of it would give."""
         go = "latency_ms" not in self.fallbacks
-        return [] if self.outlook is None else self.outlook.lines(device, go=go)
+        outlook = self.outlook()
+        return [] if outlook is None else outlook.lines(device, go=go)
 
     def __call__(self, genes: Genes, programs: Bools) -> tuple[Floats, Floats]:
         """Costs of every program (rows of `programs`) of every subnet; 0 for unknown energy."""
@@ -145,7 +147,7 @@ def target_costs(space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame)
         fit.fallbacks,
         fit.interval_log(),
         fit.doubtful,
-        fit.outlook(),
+        fit.outlook,
     )
 
 

@@ -130,8 +130,11 @@ def _check_latency(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> No
 
 
 def _check_times(path: Path, rows: pd.DataFrame) -> None:
-    """TableError where another time of most rows can only be in another unit than their latency."""
-    for column, low, high in (("latency_p95_ms", 0.2, 50.0), ("decision_ms", 0.0, 10.0)):
+    """TableError where another time of most rows can only be in another unit than their latency.
+
+    On a machine with eight processes to a core the 95th percentile was 90 times the median.
+    """
+    for column, low, high in (("latency_p95_ms", 0.2, 500.0), ("decision_ms", 0.0, 10.0)):
         if column not in rows:
             continue
         ratio = (pd.to_numeric(rows[column], errors="coerce") / rows["latency_ms"]).dropna()

@@ -136,7 +136,8 @@ def evaluate_folder(
     for name in (ENTRY, TABLE):  # measured accuracies take the place of published ones
         (folder / name).unlink(missing_ok=True)
     predictor.save(folder / "predictor")
-    quality = AccuracyPredictor(space).cross_validate(known)
+    # of the kind that was chosen: to choose it again in every fold would take five times as long
+    quality = AccuracyPredictor(space, regressor=predictor.kind_).cross_validate(known)
     test = Evaluation.of(dataset, "test")
     named = named_accuracies(supernet, subnets, test, temperatures)
     text = card(folder.name, metadata, named, quality, known, test, command)

@@ -38,13 +38,13 @@ class Result:
     err: str
 
 
-def nas(*arguments: object) -> Result:
+def nas(*arguments: object, width: int = 200) -> Result:
     """Run the command line in this process, which has loaded the libraries already."""
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with (
         patch.object(sys, "argv", ["nas", *map(str, arguments)]),
-        patch.dict(os.environ, {"COLUMNS": "200"}),
+        patch.dict(os.environ, {"COLUMNS": str(width)}),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
@@ -108,9 +108,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 def make_digits(made: Digits) -> None:
     """Train on scikit-learn's digits for a few seconds, evaluate, measure the host."""
-    train = "supernet train --epochs 6 --batch-size 64 --threads 1 --quiet --out"
+    train = "supernet train --epochs 4 --batch-size 64 --threads 1 --quiet --out"
     assert nas(*train.split(), made.supernet).code == 0
-    evaluate = "supernet evaluate --samples 40 --quiet"
+    evaluate = "supernet evaluate --samples 20 --quiet"
     assert nas(*evaluate.split(), made.supernet).code == 0
     measure = "measure --device host --space resnet-digits --samples 16 --seconds 0.01 --quiet"
     assert nas(*measure.split(), "--out", made.rows).code == 0

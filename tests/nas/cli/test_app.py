@@ -185,7 +185,7 @@ def test_ctrl_c_is_ctrl_c_even_where_a_librarys_clean_up_fails(monkeypatch):
         except KeyboardInterrupt:
             raise FileNotFoundError("lock") from None
 
-    monkeypatch.setattr("nas.cli.app.app", stopped)
+    monkeypatch.setattr("nas.cli.app.built", lambda: stopped)
     result = nas("spaces")
     assert result.code == 130
     assert result.err == "stopped; what was done so far is kept\n"
@@ -193,6 +193,6 @@ def test_ctrl_c_is_ctrl_c_even_where_a_librarys_clean_up_fails(monkeypatch):
     def broken(**_):
         raise FileNotFoundError("lock")
 
-    monkeypatch.setattr("nas.cli.app.app", broken)
+    monkeypatch.setattr("nas.cli.app.built", lambda: broken)
     with pytest.raises(FileNotFoundError):
         nas("spaces")

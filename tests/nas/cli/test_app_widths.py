@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from nas.cli.app import app
 from nas.cli.cautions import cautions
 from nas.cli.tables import print_result
 from nas.pareto import ParetoContent, ParetoTable
 from search_spaces import get_space, space_names
+from tests.nas.conftest import nas
 from tests.nas.pareto.results import small_result
 
 WIDTHS = (60, 80, 120)
@@ -106,9 +105,9 @@ def test_doubts_are_said_with_cause_and_next_command() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("words", LISTS)
 def test_lists_are_whole(width: int, words: str) -> None:
-    done = CliRunner().invoke(app, words.split(), env={"COLUMNS": str(width)})
-    assert done.exit_code == 0, done.output
-    assert "…" not in done.output
+    done = nas(*words.split(), width=width)
+    assert done.code == 0, done.err
+    assert "…" not in done.out
     if words == "spaces":
         examples = [get_space(name).example for name in space_names()]
-        assert all(text in done.output for text in [*space_names(), *examples])
+        assert all(text in done.out for text in [*space_names(), *examples])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import typer
 from typer.core import TyperGroup
 
-from nas.cli.app import app
+from nas.cli.app import built
 from nas.cli.arguments import OTHER_NAMES, Command, running_command, with_options
 from search_spaces import InputError
 from tests.nas.conftest import nas, refused
 
-GROUP = typer.main.get_command(app)
-assert isinstance(GROUP, TyperGroup)
+GROUP = built()
 
 
 def test_the_running_command_is_found_by_its_words() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 
 import pytest
-import typer
 from typer.core import TyperGroup
-from typer.testing import CliRunner
 
-from nas.cli.app import app
+from nas.cli.app import built
 
 
 def commands(group: TyperGroup, *before: str) -> Iterator[tuple[str, ...]]:
@@ -20,14 +20,17 @@ def commands(group: TyperGroup, *before: str) -> Iterator[tuple[str, ...]]:
             yield from commands(command, *before, name)
 
 
-GROUP = typer.main.get_command(app)
-assert isinstance(GROUP, TyperGroup)
+GROUP = built()
 
 
 def help_of(words: tuple[str, ...], width: int) -> str:
-    done = CliRunner().invoke(app, [*words, "--help"], terminal_width=width)
-    assert done.exit_code == 0
-    return done.output
+    told = io.StringIO()
+    with redirect_stdout(told):
+        code = GROUP.main(
+            [*words, "--help"], prog_name="nas", terminal_width=width, standalone_mode=False
+        )
+    assert code == 0
+    return told.getvalue()
 
 
 @pytest.mark.parametrize("words", [(), *commands(GROUP)], ids=" ".join)

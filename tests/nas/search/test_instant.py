@@ -90,13 +90,11 @@ def test_its_front_beats_the_search_with_as_many_subnets(instant, nano, tmp_path
     assert volumes[0] > volumes[1]
 
 
-def test_bounds_are_met_by_every_point(instant, tmp_path):
-    free = instant.search("tx2", tmp_path / "a", "--optimiser", instant.optimiser, "--quiet")
-    assert free.code == 0, free.err
-    points = json.loads((tmp_path / "a" / "pareto.json").read_text())["points"]
+def test_bounds_are_met_by_every_point(instant, nano, tmp_path):
+    points = json.loads((nano / "pareto.json").read_text())["points"]
     bound = float(np.median([p["latency_ms"] for p in points]))
     limits = ("--max-latency-ms", bound, "--optimiser", instant.optimiser, "--quiet")
-    assert instant.search("tx2", tmp_path / "b", *limits).code == 0
+    assert instant.search("nano", tmp_path / "b", *limits).code == 0
     bounded = json.loads((tmp_path / "b" / "pareto.json").read_text())["points"]
     assert bounded
     assert all(p["latency_ms"] <= bound for p in bounded)

@@ -134,8 +134,8 @@ def test_the_shared_set_keeps_what_it_says(shares):
 
 def search(digits, out, *more):
     return nas(
-        *("search", "--supernet", digits.supernet, "--proxy", digits.rows, "--trials", 120),
-        *("--out", out, *more),
+        *("search", "--supernet", digits.supernet, "--proxy", digits.rows),
+        *("--trials", 60, "--points", 5, "--out", out, *more),
     )
 
 
@@ -160,7 +160,7 @@ def test_every_device_has_its_files_and_all_have_one_study(two):
         content = read_pareto(two / name / "pareto.json").content
         assert content["device"]["name"] == name
         assert content["search"]["devices"] == ["xavier-nx", "nano"]
-        assert content["search"]["n_subnets"] == 120
+        assert content["search"]["n_subnets"] == 60
     content = json.loads((two / "shared.json").read_text())
     assert content["schema"] == "nas.shared/1"
     assert set(content["set"][0]["kept_pct"]) == {"xavier-nx", "nano"}
@@ -169,7 +169,7 @@ def test_every_device_has_its_files_and_all_have_one_study(two):
 def test_several_devices_resume_to_the_same_files(digits, two, tmp_path):
     devices = "--device", "xavier-nx", "--device", "nano", "--quiet"
     out = tmp_path / "run"
-    assert search(digits, out, *devices, "--trials", 40).code == 0
+    assert search(digits, out, *devices, "--trials", 30).code == 0
     assert search(digits, out, *devices, "--resume").code == 0
     for name in ("xavier-nx", "nano"):
         assert comparable(out / name) == comparable(two / name)

@@ -108,12 +108,12 @@ def test_measured_rows_are_predicted_by_a_pool_which_knows_more_than_the_law():
         target_costs(SPACE, Unmodelled(eager.levels), PROXY, rows.assign(source=source))
         for source in ("simulated", "measured")
     )
-    assert (by_law.outlook, by_law.latency_source) == (None, "predicted (simulated)")
+    assert (by_law.outlook(), by_law.latency_source) == (None, "predicted (simulated)")
     assert pooled.latency_source == "predicted"
     assert pooled.entries()["latency_ms"]["proxy"] == f"{PROXY.name} and 14 analytic models"
     true = eager.cost(EVERY.operators)[0].reshape(10, len(GRID), -1)
     assert off(pooled(GENES, GRID)[0], true) < 0.7 * off(by_law(GENES, GRID)[0], true)
-    now, *more = pooled.outlook.width_pct.values()
+    now, *more = pooled.outlook().width_pct.values()
     assert now >= more[0] >= more[1] > 0
 
 
