@@ -49,7 +49,7 @@ def panel(rows: pd.DataFrame, left: float) -> list[str]:
         for k, x in across.items()
     ]
     for method, colour in COLOURS.items():
-        own = rows[rows["method"] == method].groupby("k")["srcc"]
+        own = rows[rows["method"] == method].groupby(["k", "target"])["srcc"].mean().groupby("k")
         drawn.append(line(own.mean(), colour, 2.5 if method == SHIPPED else 1.5))
         if method == SHIPPED:
             drawn.append(line(own.min(), colour, 0.8))

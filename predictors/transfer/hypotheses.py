@@ -12,6 +12,7 @@ NOISE_FACTORS = (1.0, 5.0, 25.0)  # devices whose measurements are noisier than 
 TWIN_FACTORS = (0.05, 0.3)  # of the usual variances: how far a twin is from its proxy
 LINE_SHARES = (0.03, 0.3, 3.0)  # variances of feature weights, of their square
 LINE_NOISE = (1e-4, 1e-3, 1e-2)  # variances of log costs around a line
+LINE_SCALES = (1.0, 0.5, 0.25)  # of log costs: where starting kernels takes long, all cost alike
 ALONE_SLOPE, ALONE_MIX = np.log(0.1), (0.01, 0.1, 1.0, 10.0)  # of proxies without features
 NOTHING = -30.0  # log variance
 
@@ -43,13 +44,32 @@ def of_costs(prior: CostPrior, *, twins: bool) -> list[Hypothesis]:
 
 
 def of_lines(prior: CostPrior) -> list[Hypothesis]:
-    """The linear predictor of each proxy, with weights of features that the rows adapt."""
-    return [h for base, weights in enumerate(prior.linear) for h in _adapted(base, weights)]
+    """The linear predictors of each proxy, as they are and flatter; half as flat, half as likely.
+
+    Their weights of features deviate as they usually do; `around` has what the rows choose from.
+    """
+    return [
+        Hypothesis.line(base, weights, LINE_SHARES[1], LINE_NOISE[1], scale)
+        for predictors in prior.linear
+        for base, weights in enumerate(predictors)
+        for scale in LINE_SCALES
+    ]
 
 
-def of_nobody(prior: CostPrior) -> list[Hypothesis]:
+def around(h: Hypothesis) -> list[Hypothesis]:
+    """A line whose weights of features deviate less and more, with less and more noise."""
+    assert h.weights is not None
+    return [
+        Hypothesis.line(h.base, h.weights, share, noise, h.scale)
+        for share in LINE_SHARES
+        for noise in LINE_NOISE
+    ]
+
+
+def of_nobody(prior: CostPrior) -> Hypothesis:
     """A line near no proxy's: features weigh as much as they usually do."""
-    return _adapted(None, np.sqrt((prior.linear**2).mean(axis=0)))
+    usual = np.sqrt((prior.linear[-1] ** 2).mean(axis=0))
+    return Hypothesis.line(None, usual, LINE_SHARES[1], LINE_NOISE[1])
 
 
 def of_proxies_alone(n_blocks: int) -> list[Hypothesis]:
@@ -59,14 +79,6 @@ def of_proxies_alone(n_blocks: int) -> list[Hypothesis]:
         Hypothesis(np.array([ALONE_SLOPE, mix, *nothing, 0.0, noise]), 0.0)
         for mix in np.log(ALONE_MIX)
         for noise in np.log(LINE_NOISE)
-    ]
-
-
-def _adapted(base: int | None, weights: Floats) -> list[Hypothesis]:
-    return [
-        Hypothesis.line(base, weights, share, noise)
-        for share in LINE_SHARES
-        for noise in LINE_NOISE
     ]
 
 

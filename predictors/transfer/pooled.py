@@ -18,13 +18,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
-from predictors.transfer.hypotheses import of_costs, of_lines, of_nobody
+from predictors.transfer.hypotheses import around, of_costs, of_lines, of_nobody
 from predictors.transfer.mixture import Mixture, proxies_alone, shares_of, stacked
 from predictors.transfer.posterior import OUTLIER, Design, Link, Posterior
-from predictors.transfer.prior import SCALE, CostPrior, Rows, learn_prior
+from predictors.transfer.prior import RIDGES, SCALE, CostPrior, Rows, learn_prior
 from search_spaces import Floats, Ints
 
-RIDGES = np.logspace(-2, 4, 13)
+LIKELY = 20  # lines whose deviations and noise the rows choose
 REFINED, REFINE_FROM = 2, 10  # hypotheses whose variances the rows may move, and rows to do it
 N_FOLDS, FEW_FREEDOM = 5, 2.0  # of held-out errors; rows that "as wide as was said" is worth
 SAFE = 1.3  # times wider yet: 90 % on most devices is less on those whose proxies mislead
@@ -45,8 +45,9 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
     These hypotheses are weighted by how well they explain the rows, and from ten rows on the best
     two are refined.
 
-    Lines: the linear predictor that the prior knows of a proxy, with weights of features that the
-    rows adapt, for each proxy (AdaProxy, Lu et al., 2022).
+    Lines: the linear predictors that the prior knows of a proxy, with weights of features that the
+    rows adapt, for each proxy (AdaProxy, Lu et al., 2022), as they are and flatter: where starting
+    kernels takes most of the time, all programs cost nearly the same.
 
     Own rows: a line that is near no proxy's.
 
@@ -158,8 +159,13 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         self.costs_ = self.mixture_ = Mixture.of(seen)
         self.parts_ = [self.costs_]
         if self.prior_.linear.any():
-            for some in (of_lines(self.prior_), of_nobody(self.prior_)):
-                self.parts_.append(Mixture.of([Posterior.of(h, design, link, log_y) for h in some]))
+            lines = [Posterior.of(h, design, link, log_y) for h in of_lines(self.prior_)]
+            likely = sorted(lines, key=lambda p: -p.log_evidence)[:LIKELY]
+            for some in ([p.hypothesis for p in likely], [of_nobody(self.prior_)]):
+                finer = [h for line in some for h in around(line)]
+                self.parts_.append(
+                    Mixture.of([Posterior.of(h, design, link, log_y) for h in finer])
+                )
             left_out = [part.left_out(design.groups) for part in self.parts_]
             shares = shares_of(left_out, USUAL_SHARES, design.groups)
             self.mixture_ = stacked(self.parts_, shares)

@@ -40,12 +40,15 @@ class Hypothesis:
     log_prior: float
     base: int | None = None  # a proxy whose twin the target is; None: the mean of all proxies
     weights: Floats | None = None  # (m,) of `Rows.features`
+    scale: float = 1.0  # of the target's log costs, in those of what it is like
 
     @classmethod
-    def line(cls, base: int | None, weights: Floats, share: float, noise: float) -> Self:
-        """Feature weights deviate by the variance `share` of their square."""
+    def line(
+        cls, base: int | None, weights: Floats, share: float, noise: float, scale: float = 1.0
+    ) -> Self:
+        """Feature weights deviate by the variance `share` of their square; all is times `scale`."""
         theta = np.log([LINE_SLOPE, share, 1.0, noise])  # there is no smooth part: length unused
-        return cls(theta, 0.0, base, weights)
+        return cls(theta + 2 * np.log(scale), np.log(scale), base, weights, scale)
 
     def centre(self, rows: Rows) -> Floats:
         """(n,) log cost on what the target is like."""
@@ -75,7 +78,7 @@ class Design:
     def mean(self, h: Hypothesis) -> Floats:
         """Log cost without offset: it falls by half a percent per percent of all clocks."""
         clock = -0.5 * self.logs.mean(axis=1) if self.logs.shape[1] else 0.0
-        return self.slope * h.centre(self.rows) + clock
+        return self.slope * h.scale * h.centre(self.rows) + clock
 
     def noise_share(self) -> float:
         """Of what stays unexplained; the other half belongs to the subnet, where it is known."""
@@ -101,7 +104,7 @@ class Link:
         self.linear, self.distances = parts(a.rows, b.rows)
         if a.still:
             self.linear[-1] = self.distances[-1] = 0
-        self._line: dict[int | None, Floats] = {}  # of the last base that was asked for
+        self._line: tuple[Floats, Floats] | None = None  # the last weights, products with them
         self.clock = np.zeros(())
         if a.logs.shape[1]:
             bend = CLOCK_VARIANCE[1] * np.exp(-squared_distance(a.logs, b.logs))
@@ -112,14 +115,15 @@ class Link:
 
     def linear_of(self, h: Hypothesis) -> Floats:
         """`linear` with the products of what the target is like."""
-        if h.weights is not None and h.base in self._line:
-            return self._line[h.base]
+        if self._line and self._line[0] is h.weights:
+            return self._line[1]
         centre = np.outer(h.centre(self.a.rows), h.centre(self.b.rows)) * (not self.a.still)
         if h.weights is None:
             return np.concatenate([centre[None], self.linear[1:]])
         ((a,), (b,)) = h.others(self.a.rows), h.others(self.b.rows)
-        self._line = {h.base: np.array([centre, a @ b.T])}
-        return self._line[h.base]
+        products = np.array([centre, a @ b.T])
+        self._line = (h.weights, products)
+        return products
 
     def covariance(self, h: Hypothesis) -> Floats:
         """(n, m), without what each row has of its own."""

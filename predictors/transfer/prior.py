@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from sklearn.linear_model import RidgeCV
 from threadpoolctl import threadpool_limits
 
 from predictors.kernel import squared_distance
@@ -24,6 +25,7 @@ from search_spaces import Bools, Floats
 
 OFFSET = 100.0  # variance of a device's scale in log units: as good as unknown
 FREEDOM = 20.0  # degrees of freedom of a device's own amplitude (Student's t process)
+RIDGES = np.logspace(-2, 4, 13)
 RIDGE, FLOOR = 1e-2, 0.1  # of the regressions that tell which features matter; least relevance
 FAR = 6.0  # standard deviations of the pool: what lies beyond is seen there, not further
 N_ROWS = 80  # of the pool, per proxy that plays the target
@@ -65,7 +67,7 @@ class CostPrior:
     proxy_mean: Floats  # (P,) of log costs
     feature_mean: tuple[Floats, ...]
     feature_scale: tuple[Floats, ...]
-    linear: Floats  # (P, m) weights of every proxy's linear predictor on the features of the blocks
+    linear: Floats  # (ways, P, m) weights of every proxy's linear predictors on the features
     candidates: Floats
 
     def rows(self, X: ArrayLike, without: Bools | None = None) -> Rows:
@@ -111,7 +113,7 @@ class CostPrior:
             arrays["proxy_mean"],
             tuple(arrays[f"block{i}.mean"] for i in range(n)),
             tuple(arrays[f"block{i}.scale"] for i in range(n)),
-            arrays["linear"],
+            arrays["linear"].reshape(-1, len(arrays["weights"]), arrays["linear"].shape[-1]),
             arrays["candidates"],
         )
 
@@ -204,9 +206,9 @@ def _centred(
     """A prior without candidates: how to centre and scale rows."""
     size = np.array([(kin == k).sum() for k in kin], dtype=float)
     weights = 1 / size / max(1, len(np.unique(kin)))
-    means, scales, linear = [], [], [np.empty((len(columns), 0))]
+    means, scales, linear = [], [], [np.empty((2, len(columns), 0))]
     slopes = _linear_weights(X, columns, blocks)
-    worth = _relevance(slopes, blocks, weights)
+    worth = _relevance(slopes[0], blocks, weights)
     for block in blocks:
         part = X[:, list(block)]
         spread = part.std(axis=0)
@@ -215,7 +217,7 @@ def _centred(
         share = share / max(1e-12, np.sqrt((share**2).sum()))
         means.append(part.mean(axis=0))
         scales.append(np.divide(spread, share, out=np.full(len(share), np.inf), where=share > 0))
-        own = slopes[:, list(block)]
+        own = slopes[:, :, list(block)]
         linear.append(np.divide(own, share, out=np.zeros_like(own), where=share > 0))
     return CostPrior(
         columns,
@@ -224,7 +226,7 @@ def _centred(
         X[:, list(columns)].mean(axis=0),
         tuple(means),
         tuple(scales),
-        np.concatenate(linear, axis=1),
+        np.concatenate(linear, axis=2),
         np.empty((0, 0)),
     )
 
@@ -232,15 +234,21 @@ def _centred(
 def _linear_weights(
     X: Floats, columns: tuple[int, ...], blocks: tuple[tuple[int, ...], ...]
 ) -> Floats:
-    """(P, columns of X) of every proxy's log cost on standardised features, by ridge regression."""
-    weights = np.zeros((len(columns), X.shape[1]))
+    """(2, P, columns of X) of every proxy's log cost on standardised features, by ridge regression.
+
+    First every feature is penalised alike, then by its units: a count of layers varies more than
+    whether one layer is there, so it takes most of their common weight (as in AdaProxy).
+    """
+    weights = np.zeros((2, len(columns), X.shape[1]))
     used = [c for block in blocks for c in block]
-    if used:
+    if used and len(X) > 2:  # fewer are no pool
         F, z = X[:, used], X[:, list(columns)]
         spread = F.std(axis=0)
+        own = RidgeCV(RIDGES, alpha_per_target=True).fit(F, z)
         F = (F - F.mean(axis=0)) / np.where(spread > 0, spread, 1)
         ridge = RIDGE * len(F) * np.eye(len(used))
-        weights[:, used] = np.linalg.solve(F.T @ F + ridge, F.T @ (z - z.mean(axis=0))).T
+        weights[0][:, used] = np.linalg.solve(F.T @ F + ridge, F.T @ (z - z.mean(axis=0))).T
+        weights[1][:, used] = own.coef_ * spread
     return weights
 
 

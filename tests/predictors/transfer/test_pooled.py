@@ -20,7 +20,7 @@ from predictors import (
     save_transfer,
     zero_shot,
 )
-from predictors.transfer.hypotheses import of_costs, of_lines, of_nobody
+from predictors.transfer.hypotheses import around, of_costs, of_lines, of_nobody
 from predictors.transfer.mixture import shares_of, stacked
 from predictors.transfer.posterior import Link, Posterior
 from predictors.transfer.prior import FREEDOM, Game, covariance, log_likelihood, loss_of, parts
@@ -126,7 +126,7 @@ def test_variance_of_rows_is_the_diagonal_of_their_covariance() -> None:
     fitted = TransferPredictor(PROXIES, clock, group, prior=prior).fit(X[:9], y[:9])
     design = fitted._design(X)
     link = Link(design, design)
-    hypotheses = of_costs(prior, twins=True) + of_lines(prior) + of_nobody(prior)
+    hypotheses = of_costs(prior, twins=True) + of_lines(prior) + around(of_nobody(prior))
     for h in hypotheses[::7]:
         own = np.diag(link.covariance(h)) + design.noise_share() * np.exp(h.theta[-1])
         assert_allclose(design.variance(h), own, rtol=1e-9)
@@ -195,6 +195,19 @@ def test_noise_of_proxies_costs_little_where_the_target_is_linear() -> None:
         ours = spearmanr(fitted.predict(noisy), cost).statistic
         gaps.append(ours - spearmanr(alone, cost).statistic)
     assert np.mean(gaps) > 0.01
+
+
+def test_a_device_on_which_all_programs_cost_nearly_the_same_is_a_flat_line() -> None:
+    X, _ = world(13)
+    prior = learn_prior(X, proxy_columns=PROXIES)
+    weights = np.linspace(0.02, 0.04, N_FEATURES)
+    cost = np.exp(0.2 * (X[:, PROXIES[1]] + X[:, :N_FEATURES] @ weights))
+    rows = choose_rows(prior, X, 12)
+    fitted = TransferPredictor(PROXIES, prior=prior).fit(X[rows], cost[rows])
+    lines = fitted.parts_[1]
+    flat = np.array([p.hypothesis.scale < 1 for p in lines.posteriors])
+    assert lines.weights[flat].sum() > 0.9
+    assert spearmanr(fitted.predict(X), cost).statistic > 0.9
 
 
 def test_one_proxy_alone_is_a_rising_map_whatever_the_rows_say() -> None:
