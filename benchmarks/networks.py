@@ -135,16 +135,16 @@ def inverted_residual(
     net.conv(out, 1, residual=c == out and net.side == side)
 
 
-def mobilenet_v2() -> Operators:
+def mobilenet_v2(side: int = 224) -> Operators:
     """Sandler et al., 2018."""
-    net = Tape(224)
+    net = Tape(side)
     net.conv(32, 3, 2)
     rows = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
     for expand, out, n, stride in (*rows, (6, 160, 3, 2), (6, 320, 1, 1)):
         for i in range(n):
             inverted_residual(net, out, 3, stride if i == 0 else 1, net.c * expand, se=False)
     net.conv(1280, 1)
-    net.pool(7, 7)
+    net.pool(net.side, net.side)
     net.linear(1000)
     return net.stacked()
 
@@ -275,6 +275,7 @@ NETWORKS: dict[str, Callable[[], Operators]] = {
     "resnet50": lambda: resnet((3, 4, 6, 3), bottleneck=True),
     "densenet121": densenet121,
     "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v2_300": lambda: mobilenet_v2(300),
     "mobilenet_v3": mobilenet_v3,
     "efficientnet_b0": efficientnet_b0,
     "ssd_mobilenet_v1": ssd_mobilenet_v1,

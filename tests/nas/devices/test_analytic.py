@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.device_data import ANCHORS, loudva, tx2_grid, tx2_vgg
+from benchmarks.device_data import ANCHORS, DOUBTED, loudva, tx2_grid, tx2_vgg
 from benchmarks.device_fit import model as at_full_power
 from benchmarks.device_fit import single_stream, tx2_latencies
 from benchmarks.device_model import ncnn, simulated_ms
@@ -114,10 +114,10 @@ def test_every_constant_of_the_model_comes_from_the_profile():
 
 @pytest.mark.parametrize("anchor", ANCHORS, ids=lambda a: "-".join(map(str, a[:5])))
 def test_published_latency_is_within_the_stated_uncertainty(anchor):
-    device, mode, backend, precision, network, published, _ = anchor
+    device, mode, backend, precision, network, published, use = anchor
     ms = simulated_ms(device, mode, backend, precision, network)
     allowed = 1 + load_profile(device).backends[backend].uncertainty
-    if network == "densenet121" and backend == "tensorrt":
+    if use == DOUBTED or (network == "densenet121" and backend == "tensorrt"):
         allowed = 3  # what TensorRT 5 copied for its concatenations is not known
     assert 1 / allowed <= ms / published <= allowed
 
