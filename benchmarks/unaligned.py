@@ -31,13 +31,11 @@ from dense import Run, block_formats, dense_runs, onnx_run, peak_run
 from layouts import layout_run
 from mobilenet import BLOCKS, LAST, mobilenet
 from nas.devices.host import cpu_name
-from nas.export.kernels import FILE, write_kernels
-from nas.export.plan import Network
-from nas.runtime import Manifest
+from nas.runtime import machine_code
 from nas.runtime.program import Kernels, ProgramSession
 from search_spaces import write_text
 from supernets import GlobalMean, Segment, StaticNet, extract, load_supernet
-from supernets.kernels import PackedConv2d, jobs, pack, pack_network, translate
+from supernets.kernels import PackedConv2d, jobs, pack, pack_network, translate, write_segment
 from supernets.kernels.sparse import ALIGNED, IN_MEMORY, ROTATING
 from supernets.pruning import block_mask, select_blocks
 from supernets.pruning.network import prunable, select_network, weight_mask
@@ -194,7 +192,8 @@ def network_rows(rounds: int) -> Iterator[dict[str, Any]]:
         folded = channels_last(folded)
         last = x.to(memory_format=torch.channels_last)
         segment = folded.segments[0] if isinstance(folded, StaticNet) else mobile_segment(folded)
-        sessions, loaded = program_sessions(StaticNet([segment], [0]), tuple(x.shape[1:]))
+        whole = nn.Sequential(segment.trunk, segment.head)
+        sessions, loaded = program_sessions(whole, tuple(x.shape[1:]))
         image = {"input": x.numpy()}
         runs = {
             "program": lambda run=sessions[1].run, image=image: run(None, image),
@@ -244,23 +243,24 @@ def first_run_ms(packed: nn.Module, x: Tensor) -> dict[str, float]:
 
 
 def program_sessions(
-    net: StaticNet, shape: tuple[int, ...]
+    net: nn.Module, shape: tuple[int, ...]
 ) -> tuple[dict[int, ProgramSession], dict[str, float]]:
     """The network as an exported folder runs it, by threads; CPU milliseconds of loading it.
 
     `translated_ms` is with an empty cache, `from_cache_ms` with a full one; both with the weights.
     """
     found, sessions = {}, {}
+    own = machine_code.processor_kind()[0]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_kernels([Network("net", "", net, [1.0], shape, block=4)], folder)
-        kernels, manifest = Kernels(str(folder / FILE)), Manifest(name, {"configurations": []})
+        written = write_segment(net, shape, 4, kinds=[own])
+        kernels = Kernels(written.texts, {"net": written.described})
+        tensors = {name: tensor.numpy() for name, tensor in written.tensors.items()}
         os.environ["XDG_CACHE_HOME"] = name
         for key in ("translated_ms", "from_cache_ms"):
             start = time.thread_time_ns()
-            sessions[1] = ProgramSession(manifest, "net-0.onnx", kernels)
+            sessions[1] = ProgramSession(kernels, "net", tensors)
             found[key] = round((time.thread_time_ns() - start) / 1e6, 1)
-        sessions[2] = ProgramSession(manifest, "net-0.onnx", kernels, threads=2)
+        sessions[2] = ProgramSession(kernels, "net", tensors, threads=2)
         sessions[2].ways = sessions[2].ways[-1:]  # two, whatever is faster
         del os.environ["XDG_CACHE_HOME"]
     return sessions, found

@@ -1,6 +1,7 @@
 """What can be chosen: subnets, exits, clocks; their operators and features. Needs numpy alone."""
 
 from search_spaces.arrays import Bools, Floats, Genes, Ints
+from search_spaces.block_sparse import BlockSparseSpace
 from search_spaces.catalog import get_space, register_space, space_from_dict, space_names
 from search_spaces.checkpoint import read_checkpoint, with_checksums
 from search_spaces.dvfs import DvfsLevel
@@ -49,6 +50,7 @@ __all__ = [
     "ROW_POSITIVE",
     "ROW_REQUIRED",
     "ROW_WHOLE",
+    "BlockSparseSpace",
     "Bools",
     "DvfsLevel",
     "ExitPolicy",

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from search_spaces.block_sparse import BlockSparseSpace, block_sparse_space
 from search_spaces.errors import InputError
 from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
@@ -35,6 +36,7 @@ _SPACES: dict[str, Callable[..., Space]] = {
 }
 _KINDS: dict[str, Callable[..., Space]] = {
     "resnet": ResNetSpace,
+    "blocks": BlockSparseSpace,
     "groups": GroupSpace,
     MobileNetV3Space.kind: MobileNetV3Space,
     ResNet50Space.kind: ResNet50Space,
@@ -89,7 +91,8 @@ def get_space(space: str | Space) -> Space:
     `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
     `ofa-mobilenetv3-r224` is `ofa-mobilenetv3` for images of 224 pixels alone,
     `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel, and
-    `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images.
+    `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images, and
+    `resnet-cifar-blocks4-10.30.100` an elastic ResNet pruned in blocks.
     """
     if isinstance(space, Space):
         return space
@@ -101,8 +104,8 @@ def get_space(space: str | Space) -> Space:
         return resnet_for(*map(int, images.groups()))
     if images := re.fullmatch(r"([a-z]+)-g(\d+)-(\d+)x\3x([13])-(\d+)", space):
         return GroupSpace.of(images[1], *map(int, images.groups()[1:]))
-    if found_ratios := ratio_space(space, get_space):
-        return found_ratios
+    if derived := ratio_space(space, get_space) or block_sparse_space(space, get_space):
+        return derived
     base, _, exits = space.partition("-x")
     base, _, sides = base.rpartition("-r") if base not in _SPACES else (base, "", "")
     if base == space or base not in _SPACES:

@@ -11,7 +11,8 @@ import numpy as np
 from search_spaces.arrays import Bools, Ints
 
 WEIGHTLESS = ("pool", "scale")
-SIZES = ("c_in", "c_out", "kernel", "side_in", "side_out", "groups", "residual", "passes")
+SIZES = ("c_in", "c_out", "kernel", "side_in", "side_out", "groups", "density")
+FLAGS = ("residual", "passes")
 ALWAYS: Bools = np.ones(1, dtype=bool)
 
 
@@ -27,10 +28,11 @@ class Operators:
     `kinds` names the slot: "conv", "depthwise" (one filter per channel), "linear", "pool", "scale"
     (every channel times its own factor). The arrays are `(n, slots)`: channels, kernel width, the
     side of the square input and output, and `groups`, into which a convolution splits its channels:
-    group i reads group i of the input alone. A convolution counts as fused with its batch norm,
-    activation and residual addition; `residual` marks those that read a second input. `inputs` are
-    the slots that a slot reads; where one of them is absent, it stands for its own inputs, or for
-    nothing where `passes` is false (`search_spaces.graph` follows them).
+    group i reads group i of the input alone; `density` is the percent of its weights that pruning
+    leaves. A convolution counts as fused with its batch norm, activation and residual addition;
+    `residual` marks those that read a second input. `inputs` are the slots that a slot reads; where
+    one of them is absent, it stands for its own inputs, or for nothing where `passes` is false
+    (`search_spaces.graph` follows them).
     """
 
     kinds: tuple[str, ...]
@@ -41,6 +43,7 @@ class Operators:
     side_in: Ints
     side_out: Ints
     groups: Ints
+    density: Ints
     residual: Bools
     inputs: tuple[tuple[int, ...], ...]  # earlier slots alone
     passes: Bools
@@ -57,11 +60,11 @@ class Operators:
 
     @property
     def params(self) -> Ints:
-        """Weights of each operator (biases and batch norm are folded and not counted)."""
+        """Weights that each operator keeps (biases and batch norm are folded and not counted)."""
         weighted = np.array([kind not in WEIGHTLESS for kind in self.kinds])
         depthwise = np.array([kind == "depthwise" for kind in self.kinds])
         fan_in = np.where(depthwise, 1, self.c_in // np.maximum(1, self.groups))
-        params: Ints = fan_in * self.c_out * self.kernel**2 * weighted
+        params: Ints = fan_in * self.c_out * self.kernel**2 * weighted * self.density // 100
         return params
 
     @property
@@ -75,7 +78,7 @@ class Operators:
     def stack(slots: Sequence[Slot]) -> Operators:
         """Operators of `slots`, whose values are broadcast to one population size."""
         n = max(np.size(slot.c_out) for slot in slots)
-        arrays = {f: _columns([getattr(s, f) for s in slots], n) for f in SIZES}
+        arrays = {f: _columns([getattr(s, f) for s in slots], n) for f in (*SIZES, *FLAGS)}
         present = arrays["c_out"] > 0
         whole = {f: np.where(present, a, 0) for f, a in arrays.items() if f != "passes"}
         whole["residual"] = whole["residual"].astype(bool)
@@ -115,6 +118,7 @@ class Slot:
     passes: Bools | bool = True
     inputs: tuple[int, ...] | None = None  # the slot before for None
     groups: Ints | int = 1
+    density: Ints | int = 100
 
 
 @dataclass(frozen=True)

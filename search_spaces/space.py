@@ -40,6 +40,7 @@ class Space(ABC):
     groups: tuple[GeneGroup, ...]
     n_classes: int
     n_exits: int = 0
+    measured_alone: bool = False  # no analytic model has a figure for its operators
 
     @property
     def choices(self) -> tuple[tuple[int, ...], ...]:

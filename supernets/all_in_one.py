@@ -6,15 +6,14 @@ the first channels of every layer: views, nothing is copied. Batch norm alone is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from torch import nn
 
 from search_spaces import RatioSpace, Subnet
 from supernets.elastic import ElasticBatchNorm2d
-from supernets.layers import Block, Layer, Sized
+from supernets.layers import Block, Layer, Sized, changed
 from supernets.resnet import ResNetSupernet
 from supernets.supernet import Program
 
@@ -74,7 +73,13 @@ class AllInOneSupernet(ResNetSupernet):
             return program
         own = cast(nn.ModuleList, self.own[str(ratio)])
         norms = {key: cast(ElasticBatchNorm2d, own[i]) for key, i in self._place.items()}
-        return [(k, _switched(trunk, norms), _switched(head, norms)) for k, trunk, head in program]
+
+        def own_norm(item: Sized) -> Sized:
+            return Sized(norms.get(getattr(item.layer, "key", ""), item.layer), item.sizes)
+
+        return [
+            (k, changed(trunk, own_norm), changed(head, own_norm)) for k, trunk, head in program
+        ]
 
 
 def _norms(program: Program) -> Iterator[tuple[ElasticBatchNorm2d, int]]:
@@ -90,17 +95,3 @@ def _norms(program: Program) -> Iterator[tuple[ElasticBatchNorm2d, int]]:
 
     for _, trunk, head in program:
         yield from walk([*trunk, *head])
-
-
-def _switched(layers: Sequence[Layer], norms: Mapping[str, ElasticBatchNorm2d]) -> list[Layer]:
-    """`layers` with the batch norms `norms` instead of those of the same key."""
-    made: list[Layer] = []
-    for item in layers:
-        if isinstance(item, Block):
-            shortcut = None if item.shortcut is None else _switched(item.shortcut, norms)
-            made.append(replace(item, body=_switched(item.body, norms), shortcut=shortcut))
-        elif isinstance(item, Sized) and isinstance(item.layer, ElasticBatchNorm2d):
-            made.append(Sized(norms[item.layer.key], item.sizes))
-        else:
-            made.append(item)
-    return made

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from search_spaces import (
+    BlockSparseSpace,
     GroupSpace,
     InputError,
     MobileNetV3Space,
@@ -18,6 +19,7 @@ from search_spaces import (
 )
 from search_spaces.traced import TracedSpace
 from supernets.all_in_one import AllInOneSupernet
+from supernets.block_sparse import BlockSparseSupernet
 from supernets.grouped import GroupedSupernet
 from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.resnet import ResNetSupernet
@@ -28,11 +30,12 @@ from supernets.traced.network import TracedSupernet
 GROUP = "nas.supernets"  # of entry points
 
 # what `nas supernet train --kind` makes; `Supernet.kind` is one of them
-KINDS = ("elastic", "all-in-one", "groups")
+KINDS = ("elastic", "all-in-one", "groups", "blocks")
 
 _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,
     RatioSpace: AllInOneSupernet,
+    BlockSparseSpace: BlockSparseSupernet,
     MobileNetV3Space: MobileNetV3Supernet,
     ResNet50Space: ResNet50Supernet,
     GroupSpace: GroupedSupernet,

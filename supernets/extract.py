@@ -33,7 +33,7 @@ def extract(
         Segment(nn.Sequential(*static(trunk, statistics)), nn.Sequential(*static(head, statistics)))
         for _, trunk, head in program
     ]
-    return StaticNet(segments, [k for k, _, _ in program]).eval()
+    return StaticNet(segments, [k for k, _, _ in program], supernet.block_rows).eval()
 
 
 class PreparedSubnets:

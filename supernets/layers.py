@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
@@ -82,6 +82,21 @@ def conv_norm(
     if conv is None or norm is None:
         return []
     return [Sized(conv, (c_in, c_out)), Sized(norm, (c_out,))]
+
+
+def changed(layers: Sequence[Layer], change: Callable[[Sized], Sized]) -> list[Layer]:
+    """`layers` with another layer or other sizes wherever `change` says so."""
+    made: list[Layer] = []
+    for item in layers:
+        if isinstance(item, Block):
+            shortcut = None if item.shortcut is None else changed(item.shortcut, change)
+            made.append(replace(item, body=changed(item.body, change), shortcut=shortcut))
+        elif isinstance(item, Graph):
+            wires = [wire._replace(item=change(wire.item)) for wire in item.wires]
+            made.append(replace(item, wires=wires))
+        else:
+            made.append(change(item))
+    return made
 
 
 def run(layers: Sequence[Layer], x: Tensor, norm: Norm) -> Tensor:

@@ -102,8 +102,11 @@ class StaticNet(nn.Module):
     `head_ids[i]` and its logits, so that a caller can stop after any of them.
     """
 
-    def __init__(self, segments: Sequence[Segment], head_ids: Sequence[int]) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], head_ids: Sequence[int], block_rows: int = 0
+    ) -> None:
         super().__init__()
+        self.block_rows = block_rows  # of the blocks that its weights are pruned in; 0: dense
         self.segments = nn.ModuleList(segments)
         self.head_ids = list(head_ids)
 

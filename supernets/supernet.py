@@ -39,6 +39,7 @@ class Supernet(nn.Module, ABC):
     kind: ClassVar[str] = "elastic"  # how the weights are trained, one of `supernets.catalog.KINDS`
     space: Space
     heads: nn.ModuleList
+    block_rows: int = 0  # of the blocks that layers are pruned in; 0: none is
 
     def __init__(self) -> None:
         super().__init__()

@@ -40,7 +40,9 @@ def measure(
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="On host pytorch, pytorch-compiled, onnxruntime, tensorrt; `a,b`: both."),
+        typer.Option(
+            help="On host pytorch, pytorch-compiled, onnxruntime, kernels, tensorrt; `a,b`: both."
+        ),
     ] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="fp32|fp16|int8", help="`a,b`: both.")

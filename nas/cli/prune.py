@@ -81,5 +81,6 @@ def prune(
         f"top-1 on {found['n_test_images']} test images, measured: "
         f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
         f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "
-        f"{found['latency_ms_after']:.3f} ms after"
+        f"{found['latency_ms_after']:.3f} ms after ({found['after_is'].replace('_', ' ')}; with "
+        f"kernels in torch {found['latency_ms_after_in_torch']:.3f} ms)"
     )

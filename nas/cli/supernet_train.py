@@ -19,13 +19,18 @@ def train(
     kind: Annotated[
         str,
         typer.Option(
-            help="elastic: widths and depths. all-in-one: ratios. groups: one after the other."
+            help="elastic: widths and depths. all-in-one: ratios. groups: one after the other. "
+            "blocks: elastic, and pruned in blocks."
         ),
     ] = "elastic",
     groups: Annotated[int, typer.Option(help="Groups of --kind groups.")] = 4,
     shape: Annotated[
         str, typer.Option(help="Of --kind groups: resnet, alexnet, or a space that is grouped.")
     ] = "resnet",
+    g: Annotated[int, typer.Option("--g", help="Output channels of --kind blocks: 4 or 8.")] = 4,
+    sparsities: Annotated[
+        str, typer.Option(help="Of a stage of --kind blocks: shares of weights to drop.")
+    ] = "0,.7,.8,.9",
     ratios: Annotated[
         str | None, typer.Option(help="Of --kind all-in-one: shares of the MACs, 1,.7,.5,.35,.2.")
     ] = None,
@@ -66,7 +71,12 @@ def train(
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
     from supernets import bf16_pays, check_kind
-    from supernets.pruning import RatioSettings, train_all_in_one, train_groups
+    from supernets.pruning import (
+        RatioSettings,
+        train_all_in_one,
+        train_block_sparse,
+        train_groups,
+    )
     from supernets.training import TrainSettings, parse_settings
     from supernets.training import train as train_all
 
@@ -86,6 +96,7 @@ def train(
         net, earlier = _grouped(shape, groups, dataset, start), None
     else:
         net, dataset, earlier = _start(start, dataset, seed)
+    sparse = _block_sparse(net.space, g, sparsities) if kind == "blocks" else None
     if kind == "all-in-one":
         shares = asked_ratios(net.space, ratios, for_device, levels, n_ratios, frames, log)
     prepare_folder(out)
@@ -98,8 +109,11 @@ def train(
     }
     where: dict[str, Any] = {"device": device, "about": about}
     if kind == "all-in-one":
-        masks, trained = RatioSettings(shares), start is not None
-        steps = train_all_in_one(net, dataset, settings, masks, out, trained=trained, **where)
+        where["trained"] = start is not None
+        steps = train_all_in_one(net, dataset, settings, RatioSettings(shares), out, **where)
+    elif sparse is not None:
+        where["trained"] = start is not None
+        steps = train_block_sparse(net, sparse, dataset, settings, out, **where)
     else:
         run = train_groups if kind == "groups" else train_all
         steps = run(net, dataset, settings, out, **where)
@@ -128,6 +142,19 @@ def _grouped(shape: str, groups: int, dataset: Any, start: str | None) -> Any:
     if (space.resolution, space.in_channels, space.n_classes) != images:
         raise InputError(f"`shape` {shape} is for other images than `data` holds; try resnet")
     return space
+
+
+def _block_sparse(base: Any, g: int, sparsities: str) -> Any:
+    """The space of `base` with these sparsities; InputError: no elastic ResNet, no such numbers."""
+    from search_spaces import BlockSparseSpace, InputError, ResNetSpace
+
+    if type(base) is not ResNetSpace:
+        raise InputError(f"blocks are for elastic ResNets; {base.name} is none")
+    try:
+        found = tuple(round(100 * (1 - float(part))) for part in sparsities.split(","))
+    except ValueError:
+        raise InputError(f"`sparsities` must look like 0,.7,.8,.9, got {sparsities!r}") from None
+    return BlockSparseSpace.of(base, g, found)
 
 
 def _trained_side(start: str) -> int | None:

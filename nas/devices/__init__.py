@@ -2,7 +2,7 @@
 
 from nas.called import call_package
 from nas.devices.analytic import AnalyticDevice
-from nas.devices.catalog import device_names, get_device, level_numbers, register_device
+from nas.devices.catalog import device_names, get_device, level_numbers, register_device, serving
 from nas.devices.host import HostDevice
 from nas.devices.library import load_profile, profile_names
 from nas.devices.profile import Profile
@@ -35,6 +35,7 @@ __all__ = [
     "load_profile",
     "profile_names",
     "register_device",
+    "serving",
 ]
 
 call_package(__name__)

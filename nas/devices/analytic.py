@@ -114,7 +114,10 @@ class AnalyticDevice:
         return self._unit.knee_ghz, self._unit.rise_per_ghz
 
     def cost(self, operators: Operators) -> tuple[Floats, Floats]:
-        """latency_ms and energy_mj `(n, L)` of n programs at every level."""
+        """latency_ms and energy_mj `(n, L)` of n programs at every level.
+
+        InputError where layers are pruned: their time does not go with their MACs.
+        """
         times = self._times(operators)
         return times.total, times.total * self._watts(times)
 
@@ -153,6 +156,11 @@ class AnalyticDevice:
         return np.array([level.clock_mhz for level in self.levels])
 
     def _times(self, operators: Operators) -> Times:
+        if (operators.density[operators.present] < 100).any():
+            raise InputError(
+                f"the model of {self.name} has no figure for pruned layers; measure them: "
+                "`nas measure`, or search with `device` host"
+            )
         runtime, mhz = self.runtime, self._clocks()
         conv = np.array([kind in ("conv", "depthwise") for kind in operators.kinds])
         per_slot = np.where(conv, runtime.kernels_per_conv, 1)

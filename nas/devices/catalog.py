@@ -12,7 +12,7 @@ from nas.devices.host import HostDevice
 from nas.devices.library import is_profile, load_profile, profile_names, unknown_device
 from nas.devices.names import NAME
 from nas.devices.protocol import Device
-from search_spaces import InputError
+from search_spaces import InputError, Space
 
 Factory = Callable[..., Device]
 GROUP = "nas.devices"  # of entry points
@@ -84,12 +84,17 @@ def get_device(
     if power_mode is not None:
         raise InputError(f"host is measured as it is, asked power mode {power_mode!r}")
     return HostDevice(
-        backend=backend or "pytorch",
+        backend=backend,
         precision=precision or "fp32",
         batch=batch,
         threads=threads,
         seconds=seconds,
     )
+
+
+def serving(device: Device, space: Space) -> Device:
+    """`device` as it runs programs of `space`: this machine may have a backend for them."""
+    return device.serving(space) if isinstance(device, HostDevice) else device
 
 
 def _factories() -> dict[str, Factory]:

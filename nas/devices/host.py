@@ -42,12 +42,13 @@ class HostDevice:
     def __init__(
         self,
         *,
-        backend: str = "pytorch",
+        backend: str | None = None,
         precision: str = "fp32",
         batch: int = 1,
         threads: int = 1,
         seconds: float = 0.3,
     ) -> None:
+        self._is_named, backend = backend is not None, backend or "pytorch"
         self._backend = get_backend(backend, precision)
         for name, value in (("batch", batch), ("threads", threads)):
             if value < 1:
@@ -105,6 +106,16 @@ class HostDevice:
             "host": f"{cpu_name()}, {self.threads} thread" + "s" * (self.threads > 1),
         }
         return new_row(what, self, self.levels[0]) | found | times.columns() | given
+
+    def serving(self, space: Space) -> HostDevice:
+        """The same device with kernels where layers of `space` are pruned and no backend was named.
+
+        That is what an exported folder runs them with.
+        """
+        if self._is_named or not space.measured_alone:
+            return self
+        asked = {"batch": self.batch, "threads": self.threads, "seconds": self.seconds}
+        return HostDevice(backend="kernels", precision=self.precision, **asked)  # type: ignore[arg-type]
 
     def as_found(self, cpu_mhz: float | None, decision_ms: float | None) -> HostDevice:
         """The same device with the clock and decision time that rows tell of, where not None."""

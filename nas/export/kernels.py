@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable
-from itertools import product
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,15 +15,14 @@ from nas.export.plan import Network
 from nas.runtime.program import SCHEMA
 from search_spaces import InputError
 from supernets import Segment, write_tensors
-from supernets.kernels import KINDS, pack_zeros, write_program
+from supernets.kernels import is_pruned, write_segment
 
 FILE = "kernels.json.gz"
 PROGRAM = "nas.program/1"  # of the tensors of one segment
-THREADS = 1, 2, 4  # that programs are written for
 
 
 def write_kernels(networks: Iterable[Network], folder: Path) -> tuple[list[str], str]:
-    """Write programs of the networks that have blocks; the names of the files.
+    """Write programs of the segments that have blocks; the names of the files.
 
     Where a network has none, its name and the reason, in one line.
     """
@@ -35,7 +33,7 @@ def write_kernels(networks: Iterable[Network], folder: Path) -> tuple[list[str],
         if not network.block:
             continue
         try:
-            made = _programs(network, folder, texts)
+            made = dict(_programs(network, folder, texts))
         except InputError as reason:
             why = why or f"{network.name} runs dense everywhere: {reason}"
             continue
@@ -48,33 +46,20 @@ def write_kernels(networks: Iterable[Network], folder: Path) -> tuple[list[str],
     return [FILE, *(program["tensors"] for program in programs.values())], why
 
 
-def _programs(network: Network, folder: Path, texts: dict[str, str]) -> dict[str, Any]:
-    """The programs of all segments by their graph; their tensors are written into `folder`."""
-    found, value = {}, torch.zeros(1, *network.input_shape)
+def _programs(
+    network: Network, folder: Path, texts: dict[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The programs of all pruned segments by their graph; tensors are written into `folder`."""
+    value = torch.zeros(1, *network.input_shape)
     n_segments = len(network.net.segments)
     for i, segment in enumerate(cast(Iterable[Segment], network.net.segments)):
-        net = nn.Sequential(segment.trunk, segment.head) if i == n_segments - 1 else segment
-        shape, kernels = tuple(value.shape[1:]), {}
-        tensors: dict[str, torch.Tensor] = {}
-        packed = pack_zeros(net, network.block)
-        for kind, threads in product(KINDS, THREADS):
-            program, more = write_program(packed, shape, kind, threads)
-            texts |= more
-            kernels[f"{kind}.{threads}"] = list(program.codes)
-            for i_thread, table in enumerate(program.tables):
-                tensors[f"table.{kind}.{threads}.{i_thread}"] = torch.from_numpy(table)
-            weights = torch.from_numpy(program.weights.copy())
-            assert torch.equal(tensors.setdefault("weights", weights), weights)  # all the same
-        name = f"{network.name}-{i}.program.safetensors"
-        write_tensors(folder / name, tensors, {"schema": PROGRAM})
-        found[f"{network.name}-{i}.onnx"] = {
-            "tensors": name,
-            "scratch": program.scratch,
-            "input": program.inputs,
-            "runner": program.runner,
-            "outputs": [{"at": at, "shape": list(size)} for at, size in program.outputs],
-            "kernels": kernels,
-        }
+        if is_pruned(segment):
+            last = i == n_segments - 1
+            net = nn.Sequential(segment.trunk, segment.head) if last else segment
+            written = write_segment(net, tuple(value.shape[1:]), network.block)
+            name = f"{network.name}-{i}.program.safetensors"
+            write_tensors(folder / name, written.tensors, {"schema": PROGRAM})
+            texts |= written.texts
+            yield f"{network.name}-{i}.onnx", {"tensors": name, **written.described}
         with torch.inference_mode():
             value = segment.trunk(value)
-    return found

@@ -126,7 +126,8 @@ def plan_export(
             parts, why = None, ""
             if export.shares:
                 parts, why = _slices(supernet, subnet, heads)
-            export.networks[name] = Network(name, key[0], net, scales, shape, parts, why)
+            found = name, key[0], net, scales, shape, parts, why, net.block_rows
+            export.networks[name] = Network(*found)
         export.configurations.append((point, name))
     return export
 

@@ -18,7 +18,7 @@ def measure_sampled(settings: MeasureSettings, listener: Listener) -> Told:
     """Measure into `settings.out`; returns what `--json` prints."""
     from dataclasses import asdict
 
-    from nas.devices import level_numbers
+    from nas.devices import level_numbers, serving
     from nas.measure import operator_jobs, program_jobs, programs
     from nas.measure.ofa_table import block_jobs, write_table
     from nas.measure.open_devices import open_devices
@@ -31,7 +31,8 @@ def measure_sampled(settings: MeasureSettings, listener: Listener) -> Told:
     assert s.device is not None
     assert s.space is not None
     space = get_space(s.space)
-    devices = open_devices(s, s.device, s.kinds, listener, power_mode=s.power_mode)
+    opened = open_devices(s, s.device, s.kinds, listener, power_mode=s.power_mode)
+    devices = [serving(device, space) for device in opened]
     hosts = machines(devices) if s.per_operator or s.ofa_lut else []
     sampled = [] if s.ofa_lut else programs(space, s.n_subnets or N_SUBNETS, s.seed)
     order: dict[str, int] = {"repeats": s.n_repeats, "seed": s.seed}

@@ -9,8 +9,9 @@ import numpy as np
 
 from .machine_code import NoKernels
 from .manifest import Manifest, ManifestError
-from .program import Kernels, ProgramSession
+from .program import Kernels, ProgramSession, read_kernels
 from .sessions import Sessions
+from .tensors import read_tensors
 from .weights import SharedWeights
 
 RESIDENT = 1.5  # bytes of a session / bytes of its weights: benchmarks/board_memory.py
@@ -116,7 +117,8 @@ class Engine:
 
     def _made(self, file: str) -> Any:
         if self._kernels and file in self._kernels.programs:
-            return ProgramSession(self.manifest, file, self._kernels, self.threads)
+            path = self.manifest.path(self._kernels.programs[file]["tensors"])
+            return ProgramSession(self._kernels, file, read_tensors(path), self.threads)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -138,7 +140,7 @@ class Engine:
 def _kernels(path: str) -> Kernels | None:
     """The kernels of a folder; None, and one line, where none can run."""
     try:
-        return Kernels(path)
+        return read_kernels(path)
     except NoKernels as why:
         warnings.warn(f"pruned networks run dense here: {why}", RuntimeWarning, stacklevel=3)
         return None

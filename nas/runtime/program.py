@@ -20,8 +20,6 @@ import numpy as np
 from .checks import ManifestError
 from .files import plain_size
 from .machine_code import MachineCode, processor_kind
-from .manifest import Manifest
-from .tensors import read_tensors
 
 SCHEMA = "nas.kernels/1"
 TABLE_COLUMNS = 18  # kernel, x, y, bounds, number of places in the weights, 13 arguments
@@ -32,20 +30,27 @@ TRIED_EVERY = 100  # images
 
 
 class Kernels:
-    """The texts of an exported folder, for this processor. NoKernels: none can run here."""
+    """Texts of kernels by name, and programs by graph, for this processor.
 
-    def __init__(self, path: str) -> None:
+    NoKernels: none can run here.
+    """
+
+    def __init__(self, texts: dict[str, str], programs: dict[str, Any]) -> None:
         self.kind, self.features = processor_kind()
-        try:
-            plain_size(path, MAX_BYTES)
-            with gzip.open(path) as file:
-                content = json.loads(file.read(MAX_BYTES).decode())
-            if content["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
-            self.texts: dict[str, str] = content["texts"]
-            self.programs: dict[str, Any] = dict(content["programs"])
-        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ManifestError(f"{path} has no readable kernels: {str(error)[:80]}") from None
+        self.texts, self.programs = texts, programs
+
+
+def read_kernels(path: str) -> Kernels:
+    """Those of an exported folder."""
+    try:
+        plain_size(path, MAX_BYTES)
+        with gzip.open(path) as file:
+            content = json.loads(file.read(MAX_BYTES).decode())
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
+        return Kernels(content["texts"], dict(content["programs"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ManifestError(f"{path} has no readable kernels: {str(error)[:80]}") from None
 
 
 class Way:
@@ -68,10 +73,10 @@ class ProgramSession:
     as long as that is faster: where other programs need the cores, one thread is.
     """
 
-    def __init__(self, manifest: Manifest, graph: str, kernels: Kernels, threads: int = 1) -> None:
+    def __init__(
+        self, kernels: Kernels, graph: str, tensors: dict[str, np.ndarray], threads: int = 1
+    ) -> None:
         described = kernels.programs[graph]
-        path = manifest.path(described["tensors"])
-        tensors = read_tensors(path)
         numbers = [n for n in (1, 2, 4) if n <= max(1, threads)]
         kinds = [f"{kernels.kind}.{n}" for n in sorted({1, numbers[-1]})]
         try:
@@ -87,7 +92,7 @@ class ProgramSession:
                 for table in parts:
                     _check(table, len(of), described["scratch"], tensors["weights"].nbytes)
         except (KeyError, ValueError) as error:
-            raise ManifestError(f"{path} has no readable program: {error}") from None
+            raise ManifestError(f"{graph} has no readable program: {error}") from None
         self._weights = _aligned(tensors["weights"].nbytes)
         self._weights[:] = tensors["weights"]
         self._scratch = _aligned(described["scratch"])

@@ -8,7 +8,7 @@ from functools import partial
 
 import optuna
 
-from nas.devices import Device
+from nas.devices import Device, serving
 from nas.files import sha256_of
 from nas.pareto import ParetoTable
 from nas.samplers.domain import distributions
@@ -64,6 +64,7 @@ def search_devices(
     listener = listener or Silent()
     devices = find_devices(settings)
     model = load_model(settings)
+    devices = [serving(device, model.space) for device in devices]
     if model.told:
         listener.stage(model.told)
     check_data(model, settings.data)
@@ -216,5 +217,5 @@ def plan_search(settings: SearchSettings) -> list[Row]:
     return [
         row
         for device in find_devices(settings)
-        for row in planned_rows(settings, model.space, device, proxy)
+        for row in planned_rows(settings, model.space, serving(device, model.space), proxy)
     ]

@@ -161,9 +161,10 @@ class _Fit:
         self.rows = rows = rows[~doubted.rows]
         self.clock, self.clocks = rows["clock_mhz"].to_numpy(), clocks_mhz(device.levels)
         self.source = predicted_from(source_of(rows))
-        self.model = device if isinstance(device, Simulates) else None
+        has_model = isinstance(device, Simulates) and not space.measured_alone
+        self.model = cast(Simulates, device) if has_model else None
         subnets = pd.factorize(rows["subnet"])[0]
-        beside = proxies_beside(proxy, device, rows)
+        beside = [proxy] if space.measured_alone else proxies_beside(proxy, device, rows)
         self.pool = Pool.of(space, beside) if len(beside) > 1 else None
         self.seen = _Seen(Programs.of_rows(rows, space), proxy, self.pool, self.model)
         h, kernels = self.seen.proxy_ms, self.seen.programs.kernels

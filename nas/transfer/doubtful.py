@@ -49,7 +49,7 @@ def doubtful_rows(
     out, off = _far_out(np.log(latency / fit.predict(h, clock, kernels)))
     power_out, power_off = _power_out(rows, out, clock)
     both = out | power_out
-    if isinstance(device, Simulates):
+    if isinstance(device, Simulates) and not space.measured_alone:
         both |= slow_part(rows, known_of(rows, space, device).low_ms)
     left = rows[~both]
     enough = len(left) >= MIN_TARGET_ROWS and left["subnet"].nunique() >= MIN_TARGET_SUBNETS

@@ -18,6 +18,7 @@ from search_spaces import Floats, InputError, Space
 
 HOST = "x86-cpu"  # the profile that stands for this machine
 LEAST_W, MOST_W = 0.001, 3000.0  # of any computer: a microcontroller, a server with several GPUs
+LEAST_MS, MOST_MS = 1e-3, 1e5  # of programs that no model knows: a microsecond, minutes
 N_ROWS = 40  # that every profile is asked about
 
 
@@ -41,6 +42,9 @@ class Known:
 def known_of(rows: pd.DataFrame, space: Space, device: Device | None) -> Known:
     """What is known of checked `rows` of `device`; None: of one that no profile describes."""
     programs = Programs.of_rows(rows, space)
+    if space.measured_alone:
+        unknown, least = np.ones(len(rows)), np.full(len(rows), LEAST_MS)
+        return Known("no model", least, unknown * MOST_MS, unknown, (LEAST_W, MOST_W), False)
     if isinstance(device, Simulates):
         clock = with_clock(rows, device.levels)["clock_mhz"].to_numpy()
         level = own_level(clock, clocks_mhz(device.levels))

@@ -14,7 +14,7 @@ from nas.transfer.plausible import check_rows_alone
 from nas.transfer.programs import Programs
 from nas.transfer.source import MEASURED, SIMULATED
 from predictors import LatencyPredictor, read_rows
-from search_spaces import Floats, Space
+from search_spaces import Floats, InputError, Space
 
 ANALYTIC_HOST = "x86-cpu"
 
@@ -51,6 +51,12 @@ def load_proxy(space: Space, choice: str) -> Proxy:
     if choice in ("auto", "host") and bundled.is_file():
         path = Path(str(bundled))
         return _measured(space, read_rows(path, space))
+    if space.measured_alone and choice in ("auto", *profile_names()):
+        raise InputError(
+            f"no analytic model has a figure for the pruned layers of {space.name}: measure "
+            "programs, `nas measure --device host --space SUPERNET --out rows.csv`, and give "
+            "`proxy` rows.csv"
+        )
     if choice == "auto":
         return model_proxy(AnalyticDevice(load_profile(ANALYTIC_HOST)))
     if choice in profile_names():

@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,8 @@ def prune_folder(
     """Prune `net` while it is trained on `data`, and write `out`; a rerun goes on where it stopped.
 
     `pruned.json` says the accuracy on the test images and the time of one image, before and after,
-    both measured here on one thread.
+    measured here on one thread. After is as an exported folder runs it, and beside it with kernels
+    in torch, which is all there is where a layer has no kernel (`after_is`).
     """
     from supernets.kernels import PackedConv2d, c_source, pack_network, write_packed
     from supernets.pruning import PruningRun, top1
@@ -103,7 +105,7 @@ def prune_folder(
     about = {"net": name, "subnet": subnet, "command": command, "settings": asdict(settings)}
     write_packed(out / "packed.safetensors", layers, about)
     write_text(out / "kernel.c", c_source(settings.block))
-    dense_ms, packed_ms = _timed_ms(net, packed, data)
+    times = _times_ms(net, packed, settings.block, data)
     result = {
         "schema": SCHEMA,
         **about,
@@ -112,8 +114,10 @@ def prune_folder(
         "provenance": "measured",
         "top1_pct_before": round(before, 2),
         "top1_pct_after": round(top1(packed, data.test, data), 2),
-        "latency_ms_before": round(dense_ms, 4),
-        "latency_ms_after": round(packed_ms, 4),
+        "latency_ms_before": times["dense"],
+        "latency_ms_after": times.get("exported", times["in_torch"]),
+        "latency_ms_after_in_torch": times["in_torch"],
+        "after_is": "exported" if "exported" in times else "in_torch",
         "threads": 1,
         "batch": 1,
         "longest_mask_step_share_of_epoch": round(run.mask_share, 5),
@@ -180,10 +184,14 @@ def read_pruned(out: Path) -> dict[str, Any]:
     return json_object(read_text(path), path)
 
 
-def _timed_ms(net: nn.Module, packed: nn.Module, data: Dataset) -> tuple[float, float]:
-    """Medians for one image on one thread, in turn: dense and folded in torch, with kernels."""
+def _times_ms(net: nn.Module, packed: nn.Module, g: int, data: Dataset) -> dict[str, float]:
+    """Medians for one image on one thread, in turn, by what ran.
+
+    `dense` and folded in torch, `in_torch` with kernels, and `exported` where all layers have one.
+    """
     import torch
 
+    from nas.devices.backends.kernels import program_session
     from supernets.kernels import pack_network
 
     threads = torch.get_num_threads()
@@ -191,14 +199,20 @@ def _timed_ms(net: nn.Module, packed: nn.Module, data: Dataset) -> tuple[float, 
     image = data.normalise(data.test.images[:1])
     dense = pack_network(net, {}, 1, kernels=False).to(memory_format=torch.channels_last)
     last = image.contiguous(memory_format=torch.channels_last)
-    runs: list[Callable[[], object]] = [lambda: dense(last), lambda: packed(image)]
-    times: tuple[list[float], list[float]] = ([], [])
+    runs: dict[str, Callable[[], object]] = {
+        "dense": lambda: dense(last),
+        "in_torch": lambda: packed(image),
+    }
+    with suppress(InputError):  # a layer without a kernel, or no kernels here
+        session, given = program_session(net, tuple(image.shape[1:]), g), {"input": image.numpy()}
+        runs["exported"] = lambda: session.run(None, given)
+    times: dict[str, list[float]] = {name: [] for name in runs}
     with torch.inference_mode():
         for i in range(N_TIMED + 3):
-            for run, found in zip(runs, times, strict=True):
+            for name, run in runs.items():
                 start = time.perf_counter()
                 run()
                 if i >= 3:
-                    found.append(1e3 * (time.perf_counter() - start))
+                    times[name].append(1e3 * (time.perf_counter() - start))
     torch.set_num_threads(threads)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return {name: round(statistics.median(found), 4) for name, found in times.items()}

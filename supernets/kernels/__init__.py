@@ -4,7 +4,8 @@ from supernets.kernels.c_source import c_source
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
 from supernets.kernels.network import check_packable, pack_network
 from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
-from supernets.kernels.program import KINDS, Program, pack_zeros, write_program
+from supernets.kernels.program import KINDS, Program, is_pruned, pack_zeros, write_program
+from supernets.kernels.segment import write_segment
 
 __all__ = [
     "KINDS",
@@ -15,10 +16,12 @@ __all__ = [
     "Program",
     "c_source",
     "check_packable",
+    "is_pruned",
     "pack",
     "pack_network",
     "pack_zeros",
     "read_packed",
     "write_packed",
     "write_program",
+    "write_segment",
 ]

@@ -42,6 +42,7 @@ COLUMNS = 5 + MOST_ARGUMENTS
 """Of a table, 8 bytes each: kernel, x, y, bounds (two floats), how many of the arguments are
 places in the weights, and the arguments."""
 ALIGNMENT = 64  # bytes
+FEW_ZEROS = 0.05  # share of a layer's weights: fp16 makes some of the smallest zero
 WIDEST = 16  # floats of a vector of any kind, so that all kinds have the same weights
 Bounds = tuple[float, float]
 UNBOUNDED: Bounds = -np.inf, np.inf
@@ -73,17 +74,24 @@ def named_text(code: Code) -> str:
     return re.sub(r"@kernel\b", f"@k{code_name(code)}", code.text)
 
 
+def is_pruned(net: nn.Module) -> bool:
+    """Whether a convolution of `net` has so many zeros that they were chosen."""
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    return any(float((m.weight == 0).float().mean()) > FEW_ZEROS for m in layers)
+
+
 def pack_zeros(net: nn.Module, g: int) -> fx.GraphModule:
     """`net` with kernels; its zeros say what its blocks of `g` rows are.
 
-    A convolution without zeros is computed with all of its weights.
+    A convolution with few zeros is computed with all of its weights.
     """
     folded = pack_network(net, {}, g, kernels=False)
     starts, sizes = {}, {}
     for name, module in folded.named_modules():
         if isinstance(module, nn.Conv2d) and module.groups == 1:
             weight = module.weight.detach().numpy()
-            starts[name], sizes[name] = covering_blocks(weight, STEM_ROWS if weight.all() else g)
+            rows = g if is_pruned(module) else STEM_ROWS
+            starts[name], sizes[name] = covering_blocks(weight, rows)
     return pack_network(net, starts, sizes)
 
 

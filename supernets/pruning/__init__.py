@@ -1,6 +1,7 @@
 """Which weights of a layer stay when the others become zero."""
 
 from supernets.pruning.all_in_one import RatioSettings, train_all_in_one
+from supernets.pruning.block_sparse import train_block_sparse
 from supernets.pruning.blocks import METHODS, block_mask, retained, select_blocks
 from supernets.pruning.groups import check_groupable, train_groups
 from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
@@ -24,5 +25,6 @@ __all__ = [
     "select_network",
     "top1",
     "train_all_in_one",
+    "train_block_sparse",
     "train_groups",
 ]

@@ -61,20 +61,20 @@ def train_all_in_one(
     if not trained:
         dense = ResNetSupernet(narrowed(cast(ResNetSpace, dense.space)))
         yield from train(dense, data, settings, out / "dense", device=device, about=told)
-        told["start"] = _load(dense, out / "dense" / WEIGHTS)
+        told["start"] = load_trained(dense, out / "dense" / WEIGHTS)
     masked = MaskedSupernet(dense, ratios.shares)
     masked.masks.requires_grad_(ratios.straight_through)
     short = replace(settings, epochs=n)
     yield from train(masked, data, short, out / "masks", device=device, about=told)
     flips = masked.masks.flips.tolist()
-    told["start"] = _load(masked, out / "masks" / WEIGHTS)
+    told["start"] = load_trained(masked, out / "masks" / WEIGHTS)
     counts = masked.counts()
     told |= {"ratios": asdict(ratios), "masks": _masks(masked, counts, flips)}
     rest = replace(settings, epochs=settings.epochs - n)
     yield from train(masked.compact(counts), data, rest, out, device=device, about=told)
 
 
-def _load(net: Supernet, path: Path) -> dict[str, Any]:
+def load_trained(net: Supernet, path: Path) -> dict[str, Any]:
     """Give `net` the averaged weights of a finished run; returns the run's history."""
     tensors, metadata = read_tensors(path, SCHEMA)
     net.cpu().load_state_dict({k: v.float() for k, v in tensors.items()})

@@ -39,7 +39,7 @@ def select_blocks(
     """
     if method not in METHODS:
         raise InputError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}")
-    scores = {name: _scores(name, w, g, norm) for name, w in weights.items()}
+    scores = {name: layer_scores(name, w, g, norm) for name, w in weights.items()}
     groups = [list(scores)] if one_budget else [[name] for name in scores]
     found: dict[str, Bools] = {}
     for names in groups:
@@ -87,11 +87,11 @@ def covering_blocks(weight: ArrayLike, g: int) -> tuple[Bools, int]:
 
 def retained(weight: ArrayLike, mask: Bools, norm: str = "l1") -> float:
     """The share of the norm of `weight` that stays under `mask`, in [0, 1]."""
-    scores = _scores("weight", weight, 1, norm)
+    scores = layer_scores("weight", weight, 1, norm)
     return float(scores[mask].sum() / scores.sum())
 
 
-def _scores(name: str, weight: ArrayLike, g: int, norm: str) -> Floats:
+def layer_scores(name: str, weight: ArrayLike, g: int, norm: str) -> Floats:
     """What every cell is worth, (rows, columns)."""
     w = np.asarray(weight, dtype=np.float64)
     if w.ndim < 2 or not w.size:

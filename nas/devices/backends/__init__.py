@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from nas.devices.backends.kernels import prepare_kernels
 from nas.devices.backends.onnx_runtime import prepare_onnxruntime
 from nas.devices.backends.pytorch import inference, prepare_compiled, prepare_eager
 from nas.devices.backends.tensorrt import time_tensorrt
@@ -55,6 +56,7 @@ BACKENDS = {
     "pytorch": Backend("cpu", ("fp32", "fp16"), in_process(prepare_eager)),
     "pytorch-compiled": Backend("cpu", ("fp32", "fp16"), in_process(prepare_compiled)),
     "onnxruntime": Backend("cpu", ("fp32", "fp16", "int8"), in_process(prepare_onnxruntime)),
+    "kernels": Backend("cpu", ("fp32",), in_process(prepare_kernels)),
     "tensorrt": Backend("gpu", ("fp32", "fp16", "int8"), time_tensorrt),
 }
 

@@ -38,20 +38,25 @@ def prepare_onnxruntime(
     are not. Where the CPU provider has no fp16 kernel, it computes in fp32 between casts.
     """
     model = onnx_model(net, x, half=precision == "fp16")
+    images = np.ascontiguousarray(x.numpy())
+    if precision == "int8":
+        model = quantised(model, images.shape[1:])
+    session = session_of(model, threads)
+    return lambda: session.run(None, {"input": images})
+
+
+def session_of(model: Any, threads: int) -> Any:
+    """A session for an ONNX graph; InputError where ONNX Runtime is missing."""
     try:
         import onnxruntime
     except ImportError:
         raise InputError("onnxruntime is not installed: pip install 'nas[export]'") from None
-    images = np.ascontiguousarray(x.numpy())
-    if precision == "int8":
-        model = quantised(model, images.shape[1:])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return lambda: session.run(None, {"input": images})
 
 
 def quantised(model: Any, shape: tuple[int, ...]) -> Any:

@@ -24,8 +24,9 @@ const clock = level => level.gpu_mhz ?? level.cpu_mhz;
 const accuracy = p => known(p.top1_error_pct) ? 100 - p.top1_error_pct : null;
 const percent2 = v => known(v) ? v.toFixed(2) : "–"; // an accuracy: a step of one image in 10,000
 const exits = p => p.exits.after.map((k, i) => `${k}@${p.exits.thresholds[i]}`).join("+") || "none";
-/** A subnet of one gene in words: how many groups, or which share of the MACs. */
-const inWords = subnet => subnet.replace(/^g(\d+)$/, "groups: $1").replace(/^r(\d+)$/, (_, r) => `ratio: ${r / 1000}`);
+/** Genes that are no sizes in words: how many groups, which share of the MACs, how sparse stages are. */
+const inWords = subnet => subnet.replace(/^g(\d+)$/, "groups: $1").replace(/^r(\d+)$/, (_, r) => `ratio: ${r / 1000}`)
+  .replace(/-b([\d.]+)$/, (_, kept) => ` sparsity: ${kept.split(".").map(d => 100 - d + " %").join(", ")}`);
 const interval = v => v ? ` [${short(v[0])} to ${short(v[1])}]` : "";
 const levelOf = (result, p) => result.pareto.levels.find(l => l.level === p.level);
 

@@ -13,7 +13,7 @@ import torch
 
 import nas
 from nas.runtime import Engine, ManifestError, read_manifest
-from nas.runtime.program import Kernels
+from nas.runtime.program import read_kernels
 from search_spaces import InputError
 from supernets.checkpoint import CheckpointError
 from tests.nas.conftest import nas as command
@@ -80,7 +80,7 @@ def test_a_program_that_was_changed_is_refused(board: Path, tmp_path: Path) -> N
         path.write_bytes(whole)
     (tmp_path / "kernels.json.gz").write_bytes(b"no zip")
     with pytest.raises(ManifestError, match="has no readable kernels"):
-        Kernels(str(tmp_path / "kernels.json.gz"))
+        read_kernels(str(tmp_path / "kernels.json.gz"))
 
 
 def test_what_a_pruned_folder_cannot_give_is_one_line(pruned: Path, tmp_path: Path) -> None:

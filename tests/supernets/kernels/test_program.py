@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ import torch
 from torch import nn
 
 from nas.runtime import machine_code
-from nas.runtime.program import REMEMBERED, TRIED_EVERY, ProgramSession
+from nas.runtime.program import REMEMBERED, TRIED_EVERY, Kernels, ProgramSession
 from search_spaces import InputError
-from supernets import write_tensors
-from supernets.kernels import pack_zeros, write_program
+from supernets.kernels import pack_zeros, write_program, write_segment
 from supernets.pruning import prunable, select_network
 from supernets.pruning.blocks import block_mask, covering_blocks
 from supernets.pruning.network import weight_mask
@@ -25,34 +23,14 @@ pytest.importorskip("llvmlite")
 OWN = machine_code.processor_kind()[0]
 
 
-class Board:
-    """An exported folder with one program."""
-
-    def __init__(
-        self, folder: Path, net: nn.Module, shape: tuple[int, ...], kind: str, threads: int
-    ) -> None:
-        packed, tensors, kernels, self.texts = pack_zeros(net, 4), {}, {}, {}
-        for n in {1, threads}:
-            program, texts = write_program(packed, shape, kind, n)
-            tensors |= {f"table.{kind}.{n}.{i}": t for i, t in enumerate(program.tables)}
-            kernels[f"{kind}.{n}"] = program.codes
-            self.texts |= texts
-        tensors["weights"] = program.weights.copy()
-        about = {"schema": "nas.program/1"}
-        arrays = {name: torch.from_numpy(array) for name, array in tensors.items()}
-        write_tensors(folder / "program.safetensors", arrays, about)
-        described = {"tensors": "program.safetensors", "scratch": program.scratch}
-        described |= {"runner": program.runner, "input": program.inputs, "kernels": kernels}
-        described["outputs"] = [{"at": at, "shape": shape} for at, shape in program.outputs]
-        self.programs, self.folder = json.loads(json.dumps({"graph": described})), folder
-        self.kind, self.threads = kind, threads
-        self.features = machine_code.processor_kind()[1]
-
-    def path(self, file: str) -> str:
-        return str(self.folder / file)
-
-    def session(self) -> ProgramSession:
-        return ProgramSession(self, "graph", self, self.threads)
+def session(net: nn.Module, shape: tuple[int, ...], kind: str, threads: int) -> ProgramSession:
+    """`net` as an exported folder runs it, on a processor of `kind`."""
+    numbers = sorted({1, threads})
+    written = write_segment(net, shape, 4, kinds=[kind], threads=numbers)
+    kernels = Kernels(written.texts, {"graph": written.described})
+    kernels.kind = kind
+    tensors = {name: tensor.numpy() for name, tensor in written.tensors.items()}
+    return ProgramSession(kernels, "graph", tensors, threads)
 
 
 def zeroed(net: nn.Module) -> nn.Module:
@@ -70,16 +48,16 @@ def zeroed(net: nn.Module) -> nn.Module:
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("kind", "threads"), [(OWN, 1), (OWN, 2), ("sse", 4)])
-def test_a_network_answers_as_torch_does(kind: str, threads: int, tmp_path: Path) -> None:
+def test_a_network_answers_as_torch_does(kind: str, threads: int) -> None:
     """Several images, and several runs: what a run leaves in the memory does no harm."""
     if kind != OWN and OWN == "neon":
         pytest.skip("another processor")
     net, x = zeroed(digits()), torch.randn(2, 1, 12, 12)
-    session = Board(tmp_path, net, (1, 12, 12), kind, threads).session()
-    session.ways = session.ways[-1:]
-    assert len(session.ways[0].calls) == threads
+    ready = session(net, (1, 12, 12), kind, threads)
+    ready.ways = ready.ways[-1:]
+    assert len(ready.ways[0].calls) == threads
     for images in (x, x.flip(0)):
-        (found,) = session.run(None, {"input": images.numpy()})
+        (found,) = ready.run(None, {"input": images.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), net(images), rtol=1e-4, atol=1e-5)
 
 
@@ -115,16 +93,15 @@ def test_an_old_llvmlite_is_one_line(monkeypatch) -> None:
         machine_code.processor_kind()
 
 
-def test_several_threads_compute_where_they_were_faster(tmp_path: Path) -> None:
-    net = zeroed(digits())
-    session = Board(tmp_path, net, (1, 12, 12), OWN, 2).session()
-    one, two = session.ways
+def test_several_threads_compute_where_they_were_faster() -> None:
+    ready = session(zeroed(digits()), (1, 12, 12), OWN, 2)
+    one, two = ready.ways
     for slow, fast in ((one, two), (two, one)):
         slow.times.extend([2.0] * REMEMBERED)
         fast.times.extend([1.0] * REMEMBERED)
-        assert session._chosen() is fast
-    session._n_images = TRIED_EVERY - 1
-    assert session._chosen() is two
+        assert ready._chosen() is fast
+    ready._n_images = TRIED_EVERY - 1
+    assert ready._chosen() is two
 
 
 def test_what_has_no_kernel_is_named() -> None:

@@ -1,0 +1,64 @@
+"""Sparsity of stages from training to the engine: searched here, exported with kernels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.runtime import Engine, read_manifest
+from search_spaces import get_space
+from tests.nas.conftest import Digits, nas, refused
+
+pytest.importorskip("llvmlite")
+
+
+@pytest.fixture(scope="module")
+def net(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' supernet, its stages pruned by 0, 70 or 90 % and trained for one more epoch."""
+    out = tmp_path_factory.mktemp("blocks") / "net"
+    train = f"supernet train --kind blocks --start {digits.supernet} --sparsities 0,.7,.9"
+    assert (
+        nas(*train.split(), *["--epochs", "1", "--threads", "1", "--quiet", "--out"], out).code == 0
+    )
+    assert nas(*["supernet", "evaluate", "--samples", "12", "--quiet"], out).code == 0
+    return out
+
+
+def test_a_search_measures_sparsity_here_and_the_engine_runs_it(net: Path, tmp_path: Path) -> None:
+    rows, run, board = tmp_path / "rows.csv", tmp_path / "run", tmp_path / "board"
+    search = ["search", "--device", "host", "--supernet", net, "--trials", 20, "--out", run]
+    refused(nas(*search), "no analytic model has a figure for the pruned layers", "--proxy")
+    measure = ["measure", "--device", "host", "--space", net, "--samples", 5, "--seconds", 0.001]
+    assert nas(*measure, "--quiet", "--out", rows).code == 0
+    done = nas(*search, "--proxy", rows, "--quiet")
+    assert done.code == 0, done.err
+    content = json.loads((run / "pareto.json").read_text())
+    assert content["device"]["backend"] == "kernels"
+    space = get_space(content["space"])
+    sparse = {p["id"] for p in content["points"] if min(space.parse(p["subnet"])["b"]) < 100}
+    assert sparse  # some point is pruned: small stages are fastest so
+    ids = [id_ for point in sorted(sparse)[:2] for id_ in ("--id", point)]
+    done = nas("export", "--pareto", run / "pareto.json", "--data", "digits", *ids, "--out", board)
+    assert done.code == 0, done.err
+    manifest = read_manifest(str(board))
+    assert manifest.content["verified"]["kernels_max_logit_difference"] < 1e-4
+    assert "pruned in blocks have no slices" in manifest.content["not_shared"]
+    images = np.random.default_rng(0).standard_normal((3, 1, 8, 8)).astype(np.float32)
+    fast, dense = Engine(manifest), Engine(manifest, kernels=False)
+    for name in manifest.content["networks"]:
+        pairs = zip(fast.logits(name, images), dense.logits(name, images), strict=True)
+        for found, wanted in pairs:
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    kinds = {type(fast.sessions(file)).__name__ for file in fast.sessions.files}
+    assert "ProgramSession" in kinds
+
+
+def test_what_makes_no_blocks_is_one_line(net: Path, tmp_path: Path) -> None:
+    train = f"supernet train --kind blocks --epochs 1 --quiet --out {tmp_path / 'x'}".split()
+    refused(nas(*train, "--sparsities", "0,many"), "--sparsities must look like 0,.7,.8,.9, got")
+    refused(nas(*train, "--sparsities", "0,1"), "percent from 1 to 100, got [0, 100]")
+    refused(nas(*train, "--g", "99"), "--g must be 1 to 8")
+    refused(nas(*train, "--start", net), "is a supernet of kind blocks; start from one of kind")
