@@ -41,7 +41,7 @@ class BlockSparseConv2d(ElasticConv2d):
         self._limits: dict[tuple[int, ...], int] = {}  # ranks by channels and density
         self.register_buffer("rank", torch.empty(self.weight.shape, dtype=torch.int16))
         self.set_ranks(random_ranks(len(self.weight), self.weight[0].numel(), g))
-        self.register_load_state_dict_post_hook(_forget_limits)
+        self.register_load_state_dict_post_hook(_forget_limits)  # type: ignore[no-untyped-call]
 
     def set_ranks(self, ranks: Ints) -> None:
         """Give the weights (rows, columns) their ranks."""

@@ -86,7 +86,8 @@ class SparsePlan:
         if len(bands) > 1 or threads == 1 or rows < 2 * packed.g * threads:
             return [(self._tiles(*band), (0, rows)) for band in bands]
         wanted = np.arange(1, threads) * packed.n_blocks / threads
-        cuts = np.searchsorted(packed.starts[:rows], wanted) // packed.g * packed.g
+        at = np.searchsorted(packed.starts[:rows], wanted, side="right") / packed.g
+        cuts = np.rint(at).astype(np.int64) * packed.g
         bounds, tiles = [0, *cuts.tolist(), rows], self._tiles(0, height)
         return [(tiles, (a, b)) for a, b in pairwise(bounds) if a < b]
 

@@ -35,6 +35,7 @@ def write_segment(
     packed = pack_zeros(net, g)
     tensors: dict[str, Tensor] = {}
     texts: dict[str, str] = {}
+    described: dict[str, Any] = {}
     codes = {}
     for kind, n in product(kinds, threads):
         program, more = write_program(packed, shape, kind, n)
@@ -43,12 +44,13 @@ def write_segment(
         for i, table in enumerate(program.tables):
             tensors[f"table.{kind}.{n}.{i}"] = torch.from_numpy(table)
         weights = torch.from_numpy(program.weights.copy())
-        assert torch.equal(tensors.setdefault("weights", weights), weights)  # all the same
-    described = {
-        "scratch": program.scratch,
-        "input": program.inputs,
-        "runner": program.runner,
-        "outputs": [{"at": at, "shape": list(size)} for at, size in program.outputs],
-        "kernels": codes,
-    }
-    return WrittenSegment(described, tensors, texts)
+        memory = {
+            "scratch": program.scratch,
+            "input": program.inputs,
+            "runner": program.runner,
+            "outputs": [{"at": at, "shape": list(size)} for at, size in program.outputs],
+        }
+        described = described or memory
+        assert torch.equal(tensors.setdefault("weights", weights), weights)
+        assert described == memory  # one description and the same weights for all
+    return WrittenSegment({**described, "kernels": codes}, tensors, texts)

@@ -63,8 +63,9 @@ def block_ranks(name: str, weight: np.ndarray[Any, Any], g: int) -> Ints:
     """
     scores = layer_scores(name, weight, g, "l1")
     order = expanded(scores, g, scores.size)
-    place = np.empty(order.gains.size, dtype=np.int64)
-    place[np.argsort(-order.gains.ravel(), kind="stable")] = np.arange(place.size)
-    place = np.append(place.reshape(order.gains.shape), np.full((1, scores.shape[1]), -1), axis=0)
-    found = np.take_along_axis(place, np.minimum(order.rounds, len(order.gains)), axis=0)
+    n_rounds, n_lines = order.gains.shape
+    place = np.full((n_rounds + 1) * n_lines, -1)  # one round more, for no block
+    place[np.argsort(-order.gains.ravel(), kind="stable")] = np.arange(order.gains.size)
+    place = place.reshape(n_rounds + 1, n_lines)
+    found = np.take_along_axis(place, np.minimum(order.rounds, n_rounds), axis=0)
     return np.where(found < 0, STEPS, place_ranks(found, g, scores.size))

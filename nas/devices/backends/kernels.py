@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,13 +23,13 @@ def prepare_kernels(
 
     InputError: no network of segments, a layer without a kernel, or packages are missing.
     """
-    from supernets import StaticNet
+    from supernets import Segment, StaticNet
 
     del precision  # one alone
     if not isinstance(net, StaticNet):
         raise InputError("`backend` kernels runs whole programs; measure operators with another")
     sessions, value = [], x[:1]
-    for i, segment in enumerate(net.segments):
+    for i, segment in enumerate(cast(Iterable[Segment], net.segments)):
         last = i == len(net.segments) - 1
         sessions.append(_session(segment, value, net.block_rows, threads, last=last))
         value = segment.trunk(value)

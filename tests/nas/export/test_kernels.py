@@ -17,13 +17,14 @@ pytest.importorskip("llvmlite")
 
 @pytest.fixture(scope="module")
 def net(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits' supernet, its stages pruned by 0, 70 or 90 % and trained for one more epoch."""
+    """The digits' supernet, its stages pruned by 0, 70 or 90 % and trained for an epoch more."""
     out = tmp_path_factory.mktemp("blocks") / "net"
-    train = f"supernet train --kind blocks --start {digits.supernet} --sparsities 0,.7,.9"
-    assert (
-        nas(*train.split(), *["--epochs", "1", "--threads", "1", "--quiet", "--out"], out).code == 0
+    train = (
+        f"supernet train --kind blocks --start {digits.supernet} --sparsities 0,.7,.9 --epochs 1"
     )
-    assert nas(*["supernet", "evaluate", "--samples", "12", "--quiet"], out).code == 0
+    assert nas(*train.split(), "--threads", 1, "--quiet", "--out", out).code == 0
+    evaluate = "supernet evaluate --samples 20 --quiet"
+    assert nas(*evaluate.split(), out).code == 0
     return out
 
 
