@@ -43,7 +43,8 @@ def test_a_search_measures_sparsity_here_and_the_engine_runs_it(net: Path, tmp_p
     sparse = {p["id"] for p in content["points"] if min(space.parse(p["subnet"])["b"]) < 100}
     assert sparse  # some point is pruned: small stages are fastest so
     ids = [id_ for point in sorted(sparse)[:2] for id_ in ("--id", point)]
-    done = nas("export", "--pareto", run / "pareto.json", "--data", "digits", *ids, "--out", board)
+    export = ["export", "--pareto", run / "pareto.json", "--supernet", net, "--data", "digits"]
+    done = nas(*export, *ids, "--out", board)
     assert done.code == 0, done.err
     manifest = read_manifest(str(board))
     assert manifest.content["verified"]["kernels_max_logit_difference"] < 1e-4
