@@ -3,18 +3,18 @@
 Every network is built from timm's registry without weights (or below, by hand), with the
 batch-norm statistics, scales and filters of different size that training leaves. Of each: the
 largest subnet against the network, a random subnet against its plain copy, multiply-accumulates
-against torch's own counter, the error of a group at half its width with and without the order of
-importance, and channel groups against those of Torch-Pruning.
+against torch's own counter, the error of a group at half its width by both orders of importance
+and without any, and channel groups against those of Torch-Pruning.
 
     python benchmarks/wrapped_models.py --out benchmarks/results/wrapped_models.json
 
-needs timm and torch-pruning; without timm the hand-written ones alone. A rerun goes on.
+needs timm, torchvision and torch-pruning; without timm the hand-written ones alone. A rerun goes
+on.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -24,15 +24,19 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import InputError, write_text
-from supernets import extract
+from supernets import calibrate, extract, load_dataset
+from supernets.elastic import cached_norm
 from supernets.traced import TracedSupernet, Wrapped
 from tests.supernets.traced.networks import NETWORKS
 
 SIDE = 64
 N_GROUPS = 6  # that are made narrow, one at a time
+N_IMAGES = 64  # from which importance is found; half as many others judge it
+TORCHVISION = ("shufflenet_v2_x0_5", "mobilenet_v3_large", "googlenet")  # what timm has not
 TIMM = (
     "resnet18",
     "resnet26d",
@@ -106,8 +110,8 @@ def timm_without_cuda() -> Any:
 
 
 @torch.no_grad()
-def as_trained(net: nn.Module, side: int) -> nn.Module:
-    """Filters of different size, scales and shifts of their own, statistics of some images."""
+def as_trained(net: nn.Module, images: Tensor) -> nn.Module:
+    """Filters of different size, scales and shifts of their own, statistics of `images`."""
     generator = torch.Generator().manual_seed(0)
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     for module in net.modules():
@@ -122,10 +126,20 @@ def as_trained(net: nn.Module, side: int) -> nn.Module:
     for norm in norms:
         norm.train().momentum = 1.0
     if norms:
-        net(torch.randn(16, 3, side, side, generator=generator))
+        net(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return net.eval()
+
+
+def digits(side: int) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, side, side) of scikit-learn's digits: of training, and others to judge by."""
+    data = load_dataset(None)
+    parts = []
+    for part, n in ((data.train, N_IMAGES), (data.test, N_IMAGES // 2)):
+        images = data.normalise(part.images[:n]).expand(-1, 3, -1, -1)
+        parts.append(F.interpolate(images, (side, side), mode="bilinear").contiguous())
+    return parts[0], parts[1]
 
 
 def difference(found: Tensor, wanted: Tensor) -> float:
@@ -146,22 +160,22 @@ def counted_macs(net: nn.Module, x: Tensor) -> int:
 def checked(name: str, make: Callable[[], nn.Module], side: int) -> dict[str, Any]:
     """One row of the table."""
     torch.manual_seed(0)
-    net = as_trained(make().eval(), side)
+    images, x = digits(side)
+    net = as_trained(make().eval(), images[:16])
     start = time.perf_counter()
     try:
         found = Wrapped(net, 3, side, name=name)
-        found.sort()
+        found.sort(images)
         supernet = found.supernet()
     except InputError as error:
         return {"name": name, "wrapped": False, "refused": str(error)}
     seconds = time.perf_counter() - start
     space = supernet.space
-    x = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(1))
     wanted = net(x)
     wanted = wanted[0] if isinstance(wanted, list | tuple) else wanted
     random = space.subnet(space.sample(1, np.random.default_rng(0)))
     plain = extract(supernet, random)
-    shared = supernet(x, random)
+    shared = supernet(x[:4], random)
     return {
         "name": name,
         "wrapped": True,
@@ -174,14 +188,13 @@ def checked(name: str, make: Callable[[], nn.Module], side: int) -> dict[str, An
         "subnets_log10": round(float(sum(np.log10(len(c)) for c in space.choices)), 1),
         "macs_largest": macs(supernet, space.largest),
         "macs_smallest": macs(supernet, space.smallest),
-        "full_difference_fp64": found.difference(
-            copy.deepcopy(supernet).double(), copy.deepcopy(net).double()
-        ),
         "full_difference": difference(supernet(x, space.subnet(space.largest))[-1], wanted),
-        "subnet_difference": max(difference(a, b) for a, b in zip(plain(x), shared, strict=True)),
+        "subnet_difference": max(
+            difference(a, b) for a, b in zip(plain(x[:4]), shared, strict=True)
+        ),
         "macs_ours": macs(supernet, space.genes([random])),
         "macs_torch": counted_macs(extract(supernet, random, heads=[space.n_exits]), x[:1]),
-        **narrow(net, found, wanted, x),
+        **narrow(net, found, images, x),
         **grouped(net, found, x),
     }
 
@@ -193,24 +206,30 @@ def macs(supernet: TracedSupernet, genes: Any) -> int:
     return int(space.operators(genes, heads).macs.sum())
 
 
-def narrow(net: nn.Module, found: Wrapped, wanted: Tensor, x: Tensor) -> dict[str, Any]:
-    """Squared error of the logits, of their variance, with one group at its narrowest.
+def narrow(net: nn.Module, found: Wrapped, images: Tensor, x: Tensor) -> dict[str, Any]:
+    """Squared error of the logits of `x`, of their variance, with one group at its narrowest.
 
-    The mean over some groups, with the most important channels kept and with the first ones.
+    The mean over some groups, with the most important channels kept (by images, by the size of the
+    filters) and with the first ones; statistics of norms are those of the subnet, as everywhere.
     """
-    plain = Wrapped(net, 3, x.shape[-1], name="plain")
-    errors = {}
-    for name, wrapped in (("error_sorted", found), ("error_last", plain)):
+    by_size, plain = (Wrapped(net, 3, x.shape[-1], name="other") for _ in range(2))
+    by_size.sort()
+    wanted, errors = net(x), {}
+    wanted = wanted[0] if isinstance(wanted, list | tuple) else wanted
+    for name, wrapped in (("images", found), ("size", by_size), ("last", plain)):
         supernet = wrapped.supernet([])
         space = supernet.space
         n = len(space.depths)
-        errors[name] = 0.0
         chosen = np.unique(np.linspace(0, len(space.widths) - 1, N_GROUPS).astype(int))
+        error = 0.0
         for k in chosen:
             genes = space.largest.copy()
             genes[:, n + k] = min(space.widths[k])
-            logits = supernet(x, space.subnet(space.canonical(genes)))[-1]
-            errors[name] += float((logits - wanted).square().mean() / wanted.var()) / len(chosen)
+            subnet = space.subnet(space.canonical(genes))
+            norm = cached_norm(calibrate(supernet, subnet, images[: len(x)]))
+            logits = supernet(x, subnet, norm=norm)[-1]
+            error += float((logits - wanted).square().mean() / wanted.var()) / len(chosen)
+        errors[f"error_{name}"] = error
     return errors
 
 
@@ -269,7 +288,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown, for docs/your-own-model.md."""
     lines = [
         "| network | width genes | blocks to leave out | places for exits | MMACs, from .. to "
-        "| error of a group at half its width: sorted, last cut | groups as Torch-Pruning |",
+        "| error of a group at half its width: by images, by filters, last cut "
+        "| groups as Torch-Pruning |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: not row["wrapped"]):
@@ -278,7 +298,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             continue
         low, high = (row[key] / 1e6 for key in ("macs_smallest", "macs_largest"))
         theirs = f"{row['groups_same']} of {row['groups_compared']}" if "groups_same" in row else ""
-        error = f"{row['error_sorted']:.2f}, {row['error_last']:.2f}"
+        error = ", ".join(f"{row[f'error_{way}']:.2f}" for way in ("images", "size", "last"))
         cells = row["name"], row["width_genes"], row["blocks"], row["places"]
         lines.append(
             f"| {' | '.join(map(str, cells))} | {low:.1f} .. {high:.1f} | {error} | {theirs} |"
@@ -301,6 +321,12 @@ def main() -> None:
         for name in (n for n in TIMM if n in timm.list_models()):
             sized = {"img_size": SIDE} if name.endswith("_224") else {}
             makers[name] = partial(timm.create_model, name, num_classes=10, **sized)
+        import torchvision
+
+        for name in TORCHVISION:
+            makers[f"torchvision: {name}"] = partial(
+                torchvision.models.get_model, name, num_classes=10, weights=None
+            )
         version = timm.__version__
     except ImportError:
         version = None

@@ -15,13 +15,13 @@ from nas.files import prepare_folder
 from search_spaces import InputError, write_text
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from supernets import Dataset
     from supernets.traced import TracedSupernet, Wrapped
 
 ORDERS = ("taylor", "l2", "none")
-N_IMAGES = 512  # that the order by Taylor looks at
+N_IMAGES = 256  # that the order by Taylor looks at
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def own_network(source: str) -> Network:
         net = getattr(module, function)()
     except InputError:
         raise
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(f"{source} makes no network: {told}") from None
     finally:
@@ -141,7 +141,8 @@ def wrap_folder(
     if network.mean is not None and network.std is not None:
         dataset = replace(dataset, mean=network.mean, std=network.std)
     if order != "none":
-        wrapped.sort(gradients(network.net, dataset) if order == "taylor" else None)
+        images = dataset.normalise(dataset.train.images[:N_IMAGES]) if order == "taylor" else None
+        wrapped.sort(images)
     supernet = wrapped.supernet(exits)
     about = {
         "dataset": dataset.name,
@@ -166,26 +167,6 @@ def _write(supernet: TracedSupernet, wrapped: Wrapped, out: Path, about: Mapping
     if out.exists():
         out.rmdir()
     os.replace(aside, out)
-
-
-def gradients(net: nn.Module, dataset: Dataset) -> dict[str, Tensor]:
-    """Of the loss by every parameter, over some training images, as the network is in use."""
-    import torch
-    import torch.nn.functional as F
-
-    was_training = net.training
-    net.eval()
-    net.zero_grad()
-    images = dataset.normalise(dataset.train.images[:N_IMAGES])
-    labels = dataset.train.labels[:N_IMAGES]
-    for x, y in zip(torch.split(images, 64), torch.split(labels, 64), strict=True):
-        logits = net(x)
-        logits = logits[0] if isinstance(logits, list | tuple) else logits
-        torch.autograd.backward(F.cross_entropy(logits, y, reduction="sum"))
-    found = {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}
-    net.zero_grad()
-    net.train(was_training)
-    return found
 
 
 def card(name: str, supernet: TracedSupernet, wrapped: Wrapped, about: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from search_spaces.arrays import Bools, Genes
+from search_spaces.arrays import Bools, Genes, Ints
 from search_spaces.operators import Map, OperatorBuilder, Operators
 from search_spaces.space import GeneGroup, Space
 from search_spaces.stages import Values, add_exit
@@ -61,7 +61,9 @@ class TracedSpace(Space):
     """A width for every elastic group of channels, a depth for every stage of residual blocks.
 
     Genes: `depth0..` blocks kept per stage, `width0..` channels per group; 0 where all that uses a
-    group is left out. Exit k reads node `exits[k]`; the last head begins behind node `final`.
+    group is left out. A width w keeps the w most important channels, each in its place: the
+    largest subnet is the user's network. Exit k reads node `exits[k]`; the last head begins behind
+    node `final`.
     """
 
     name: str
@@ -76,6 +78,8 @@ class TracedSpace(Space):
     final: int
     head_widths: tuple[int, ...]
     head_side: int = 8
+    orders: tuple[tuple[int, ...], ...] = ()
+    """Of every group its channels, the most important first; as they stand where there are none."""
 
     kind: ClassVar[str] = "traced"
 
@@ -117,6 +121,12 @@ class TracedSpace(Space):
 
     def widths_of(self, values: Values) -> Sequence[Any]:
         return values["w"] if self.widths else ()  # type: ignore[return-value]
+
+    def places(self, group: int, width: int) -> Ints:
+        """Which channels of a group a width keeps, rising."""
+        if not self.orders:
+            return np.arange(width)
+        return np.sort(np.array(self.orders[group][:width], dtype=np.int64))
 
     @cached_property
     def skipped(self) -> dict[int, int]:

@@ -25,7 +25,7 @@ def capture(net: nn.Module, in_channels: int, resolution: int) -> list[Call]:
     net.eval()
     try:
         _check_weights(net)
-        images = torch.linspace(-1, 1, N_IMAGES * in_channels * resolution**2)
+        images = torch.linspace(-3, 3, N_IMAGES * in_channels * resolution**2)
         images = images.view(N_IMAGES, in_channels, resolution, resolution)
         run = _Lowering(_traced(net, images), net)
         with torch.no_grad():
@@ -41,6 +41,11 @@ def _check_weights(net: nn.Module) -> None:
         raise NotUnderstood(f"{type(net).__name__} has no parameters: there is nothing to share")
     names: dict[int, str] = {}
     for name, parameter in net.named_parameters(remove_duplicate=False):
+        if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
+            raise NotUnderstood(
+                f"{name} is {parameter.dtype} on {parameter.device}: weights in float32 on the "
+                "processor are wanted, as of `net.float().cpu()`"
+            )
         if (first := names.setdefault(id(parameter), name)) != name:
             raise NotUnderstood(
                 f"{name} is {first}: weights that two modules share cannot have two widths"
@@ -92,6 +97,8 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
 
     def run_node(self, n: fx.Node) -> Any:
         self.last = self.name_of(n)
+        if n.op == "placeholder" and self.found and not n.args:
+            raise NotUnderstood(f"{n.name}: a network of one input is wanted, this takes more")
         try:
             real = super().run_node(n)
         except Exception as error:
@@ -104,10 +111,8 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
     def _lowered(self, n: fx.Node, real: Any) -> Any:
         """The number of the operation that makes a value; what is no tensor stays as it is."""
         if n.op == "placeholder":
-            if self.found and n.args:
-                return real  # an optional argument, at its default
             if self.found:
-                raise NotUnderstood(f"{n.name}: a network of one input is wanted, this takes more")
+                return real  # an optional argument, at its default
             return self.add(n.name, "image", (), real)
         if n.op == "get_attr":
             return Weight(str(n.target), real) if isinstance(real, Tensor) else real
@@ -188,13 +193,22 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
         """Of a value, without the batch."""
         return self.found[value.number].shape
 
+    def _described(self, output: Any) -> str:
+        if not isinstance(output, Value):
+            return f"a {type(output).__name__}"
+        call = self.found[output.number]
+        return f"what {call.name} makes, ({', '.join(['N', *map(str, call.shape)])})"
+
     def calls(self) -> list[Call]:
         """The operations that the output needs, which comes last."""
         output = self.answer
         if type(output) in (list, tuple) and len(output) == 1:
             output = output[0]
         if not isinstance(output, Value) or len(self.found[output.number].shape) != 1:
-            raise NotUnderstood("the network must return one tensor of logits (N, classes)")
+            raise NotUnderstood(
+                "the network must return one tensor of logits (N, classes), it returns "
+                + self._described(output)
+            )
         needed = {0, output.number}
         for i in range(output.number, -1, -1):
             if i in needed:

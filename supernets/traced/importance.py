@@ -1,50 +1,45 @@
-"""The channels of every group in order of importance, so that each width is the most important.
+"""How important every channel of a group is, so that each width keeps the most important.
 
 Without images a channel weighs how strong it is (its filter's energy, or its norm's scale where a
 norm follows, which undoes the filter's) times how much its readers make of it (Li et al., 2017,
-arXiv:1608.08710, look at the filter alone). With images it weighs how much the loss would change
-without it (first-order Taylor, Molchanov et al., 2019, arXiv:1906.10771). Layers that the group
-ties together count alike.
+arXiv:1608.08710, look at the filter alone). With images it weighs how much the logits would change
+without it, to first order and image by image (Molchanov et al., 2019, arXiv:1906.10771, take the
+loss instead, whose slope is nearly zero once a network is trained). A channel's mean counts for
+nothing where a norm follows: a subnet's own statistics make up for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from supernets.channels import reorder
 from supernets.traced.calls import Call
 from supernets.traced.groups import Axis, Groups
+from supernets.traced.layers import TracedConv2d
+from supernets.traced.network import TracedSupernet
+
+BATCH = 16  # images whose maps are kept at a time
+
+Scores = dict[int, Tensor]
+"""Of every set of channels (size,), by its root."""
 
 
-def scores(
-    calls: Sequence[Call], groups: Groups, gradients: dict[str, Tensor] | None = None
-) -> dict[int, Tensor]:
-    """How important every channel of every set is, by the set's root; frozen ones are left out."""
+def by_size(calls: Sequence[Call], groups: Groups) -> Scores:
+    """From the weights alone; layers that a group ties together count alike."""
     normed = {call.inputs[0] for call in calls if call.kind == "norm"}
-    made: dict[int, Tensor] = {}
-    read: dict[int, Tensor] = {}
+    made: Scores = {}
+    read: Scores = {}
     for axis in groups.axes:
-        if gradients is not None:
-            if not axis.tensor.startswith("running_"):
-                _add(made, groups, axis, _change(calls[axis.call], axis, gradients))
-        elif axis.tensor == "weight" and (axis.dim == 1 or axis.call not in normed):
-            _add(read if axis.dim == 1 else made, groups, axis, _energy(calls[axis.call], axis))
+        if axis.tensor == "weight" and (axis.dim == 1 or axis.call not in normed):
+            energy = _energy(calls[axis.call], axis)
+            for root, part in _parts(groups, axis, energy):
+                found = read if axis.dim == 1 else made
+                if float(part.sum()) > 0:
+                    found[root] = found.get(root, 0) + part / part.mean()
     return {root: score * read.get(root, 1) for root, score in {**read, **made}.items()}
-
-
-def _add(found: dict[int, Tensor], groups: Groups, axis: Axis, weight: Tensor) -> None:
-    """Add the scores along one dimension of a weight, each set's divided by their mean."""
-    sets, start = groups.sets, 0
-    for one, repeat in axis.spans:
-        root = sets.root(one)
-        n = sets.size[root] * repeat
-        part = weight[start : start + n].view(-1, repeat).sum(dim=1)
-        start += n
-        if not sets.frozen[root] and float(part.sum()) > 0:
-            found[root] = found.get(root, 0) + part / part.mean()
 
 
 def _energy(call: Call, axis: Axis) -> Tensor:
@@ -54,37 +49,79 @@ def _energy(call: Call, axis: Axis) -> Tensor:
     return squared.sum(dim=others) if others else squared
 
 
-def _change(call: Call, axis: Axis, gradients: dict[str, Tensor]) -> Tensor:
-    """The squared change of the loss (channels,) without one weight's values, to first order."""
-    weight = call.weights[axis.tensor].detach().double()
-    slope = gradients.get(f"{call.name}.{axis.tensor}")
-    if slope is None:
-        return torch.zeros(weight.shape[axis.dim], dtype=weight.dtype)
-    others = [d for d in range(weight.ndim) if d != axis.dim]
-    change = weight * slope.double()
-    return (change.sum(dim=others) if others else change).square()
+@torch.enable_grad()
+def by_change(supernet: TracedSupernet, groups: Groups, images: Tensor, *, seed: int = 0) -> Scores:
+    """The squared change of the logits without a channel, over `images` (N, C, H, W), normalised.
+
+    All that reads a channel is given a factor of one per image; the slope of the logits along the
+    factors is the change, to first order. The logits are added up with random signs, which keeps
+    the sum of their squares in the mean.
+    """
+    normed = {call.inputs[0] for call in groups.calls if call.kind == "norm"}
+    generator = torch.Generator().manual_seed(seed)
+    subnet = supernet.space.subnet(supernet.space.largest)
+    readers = [axis for axis in groups.axes if axis.tensor == "weight" and axis.dim == 1]
+    found: Scores = {}
+    for x in torch.split(images, BATCH):
+        factors: dict[int, Tensor] = {}
+        hooks = [
+            supernet.layers[a.call].register_forward_pre_hook(
+                _scaled(factors, a.call, a.call in normed)
+            )
+            for a in readers
+        ]
+        try:
+            logits = supernet(x, subnet, heads=[supernet.space.n_exits])[0]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        signs = torch.randint(0, 2, logits.shape, generator=generator) * 2.0 - 1
+        slopes = torch.autograd.grad((logits * signs).sum(), list(factors.values()))
+        change: Scores = {}
+        for axis, slope in zip(readers, slopes, strict=True):
+            for root, part in _parts(groups, axis, slope.double()):
+                change[root] = change.get(root, 0) + part
+        for root, part in change.items():
+            found[root] = found.get(root, 0) + part.square().sum(dim=0)
+    return found
 
 
-def orders(groups: Groups, found: dict[int, Tensor]) -> dict[int, Tensor]:
-    """Channels by falling importance; those that stay together move together."""
-    made = {}
-    for root, score in found.items():
-        unit = groups.sets.unit[root]
-        first = score.view(-1, unit).sum(dim=1).argsort(descending=True, stable=True) * unit
-        made[root] = (first[:, None] + torch.arange(unit)).flatten()
-    return made
+def _scaled(factors: dict[int, Tensor], key: int, normed: bool) -> Any:
+    """A hook that multiplies what a layer reads by a factor for every image and channel.
+
+    Where a norm follows, what differs from the channel's mean.
+    """
+
+    def hook(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        x, *sizes = given
+        axis = 1 if isinstance(layer, TracedConv2d) else x.ndim - 1
+        factors[key] = x.new_ones(x.shape[0], x.shape[axis], requires_grad=True)
+        factor = factors[key].view([n if d in (0, axis) else 1 for d, n in enumerate(x.shape)])
+        if not normed:
+            return x * factor, *sizes
+        mean = x.detach().mean([d for d in range(x.ndim) if d != axis], keepdim=True)
+        return torch.lerp(mean, x, factor), *sizes
+
+    return hook
 
 
-def sort_channels(calls: Sequence[Call], groups: Groups, order: dict[int, Tensor]) -> None:
-    """Put all weights in order, in place; the network answers as before."""
-    for axis in groups.axes:
-        index, start = [], 0
-        for one, repeat in axis.spans:
-            root = groups.sets.root(one)
-            n = groups.sets.size[root]
-            kept = order.get(root, torch.arange(n))
-            places = (kept[:, None] * repeat + torch.arange(repeat)).flatten()
-            index.append(start + places)
-            start += n * repeat
-        weight = calls[axis.call].weights[axis.tensor]
-        reorder([(weight, axis.dim)], torch.cat(index))
+def _parts(groups: Groups, axis: Axis, values: Tensor) -> list[tuple[int, Tensor]]:
+    """`values` (..., channels) along one dimension of a weight, cut into sets that are not frozen.
+
+    What one channel of a set stands for is added up.
+    """
+    sets, start, found = groups.sets, 0, []
+    for one, repeat in axis.spans:
+        root = sets.root(one)
+        n = sets.size[root] * repeat
+        part = values[..., start : start + n]
+        start += n
+        if not sets.frozen[root]:
+            found.append((root, part.unflatten(-1, (-1, repeat)).sum(dim=-1)))
+    return found
+
+
+def order(score: Tensor, unit: int) -> tuple[int, ...]:
+    """Channels by falling importance; `unit` neighbours that stay together move together."""
+    first = score.view(-1, unit).sum(dim=1).argsort(descending=True, stable=True) * unit
+    return tuple((first[:, None] + torch.arange(unit)).flatten().tolist())

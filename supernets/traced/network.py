@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -78,15 +80,19 @@ class TracedSupernet(Supernet):
     def finder(self, subnet: Subnet) -> Find:
         """Channels by their spans: a number where they are the first ones, else indices."""
         widths = cast(Sequence[int], self.space.widths_of(subnet))
+        device = next(self.parameters()).device
 
+        @functools.cache
         def find(spans: Spans) -> Channels:
-            kept = [(repeat * (1 if g < 0 else widths[g])) for g, repeat in spans]
-            whole = [(repeat * (1 if g < 0 else self.full[g])) for g, repeat in spans]
-            if kept[:-1] == whole[:-1]:
-                return sum(kept)
-            starts = [sum(whole[:i]) for i in range(len(whole))]
-            parts = [torch.arange(a, a + n) for a, n in zip(starts, kept, strict=True)]
-            return torch.cat(parts).to(next(self.parameters()).device)
+            parts, start = [np.arange(0)], 0
+            for group, repeat in spans:
+                kept = np.arange(1) if group < 0 else self.space.places(group, widths[group])
+                parts.append(start + (kept[:, None] * repeat + np.arange(repeat)).flatten())
+                start += repeat * (1 if group < 0 else self.full[group])
+            places = np.concatenate(parts)
+            if np.array_equal(places, np.arange(len(places))):
+                return len(places)
+            return torch.from_numpy(places).to(device)
 
         return find
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 class Tracer(fx.Tracer):  # type: ignore[misc]
     """Records the calls of modules; `path` is the module that runs.
 
-    Where the code branches on a size, the size is that of `images`, which run through what was
-    recorded so far.
+    Where the code branches on a size, or loops over sizes or parts, they are those of `images`,
+    which run through what was recorded so far.
     """
 
     def __init__(self, images: Tensor) -> None:
@@ -26,9 +26,15 @@ class Tracer(fx.Tracer):  # type: ignore[misc]
 
     def to_bool(self, obj: fx.Proxy) -> bool:
         value = self._value(obj.node)
-        if has_tensor(value):  # it depends on what is in the image
-            return bool(super().to_bool(obj))
+        if has_tensor(value):
+            raise fx.proxy.TraceError("what is in an image decides which code runs")
         return bool(value)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        value = self._value(obj.node)
+        if isinstance(value, Tensor):
+            raise fx.proxy.TraceError("a loop runs over the values of a tensor")
+        return iter([obj[i] for i in range(len(value))])
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         if self.running:

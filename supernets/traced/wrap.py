@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from math import lcm
+from math import isnan, lcm
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from supernets.traced.blocks import Place, chosen, last_head, places, residuals,
 from supernets.traced.calls import Call, NotUnderstood
 from supernets.traced.capture import capture
 from supernets.traced.groups import Groups
-from supernets.traced.importance import orders, scores, sort_channels
+from supernets.traced.importance import by_change, by_size, order
 from supernets.traced.network import TracedSupernet
 
 RATIOS = (0.5, 0.75, 1.0)  # widths of a group
@@ -42,16 +42,26 @@ class Wrapped:
         self.final = last_head(self.calls)
         self.places = [p for p in places(self.calls, self.groups) if p.node < self.final]
         self.genes = self._numbered()
+        self.orders: dict[int, tuple[int, ...]] = {}  # of the channels of every gene, by its root
 
     @property
     def n_classes(self) -> int:
         return self.calls[-1].shape[0]
 
-    def sort(self, gradients: dict[str, Tensor] | None = None) -> None:
-        """Put the channels in order of importance; `gradients` by name of the parameter."""
-        found = scores(self.calls, self.groups, gradients)
-        found = {root: score for root, score in found.items() if root in self.genes}
-        sort_channels(self.calls, self.groups, orders(self.groups, found))
+    def sort(self, images: Tensor | None = None) -> None:
+        """Find the order of importance of all channels that are elastic.
+
+        By what `images` (N, C, H, W), normalised, say of them, or by the size of the filters.
+        """
+        self.orders = {}
+        if images is None:
+            found = by_size(self.calls, self.groups)
+        else:
+            found = by_change(self.supernet([]), self.groups, images)
+        for root in self.genes:
+            n, unit = self.groups.sets.size[root], self.groups.sets.unit[root]
+            score = found.get(root, torch.zeros(n))
+            self.orders[root] = order(score, unit)
 
     def supernet(self, exits: Sequence[int] | None = None) -> TracedSupernet:
         """The supernet, with early exits at the `places` of these numbers.
@@ -133,6 +143,7 @@ class Wrapped:
             exits=tuple(at),
             final=self.final,
             head_widths=tuple(max(16, min(96, self.calls[i].shape[0])) for i in at),
+            orders=tuple(self.orders.values()),
         )
         return _named(space)
 
@@ -196,7 +207,9 @@ class Wrapped:
                 error = self.difference(*twins)
         finally:
             self.net.train(training)
-        if not error <= TOLERANCE:
+        if isnan(error):
+            raise NotUnderstood(f"{self.name}: its logits are no finite numbers")
+        if error > TOLERANCE:
             raise NotUnderstood(
                 f"{self.name}: what was traced answers otherwise than the network (by {error:.1e} "
                 "of the largest logit): it has a state, or works on tensors in place"

@@ -70,7 +70,7 @@ def getitem(build: Build, name: str, real: Any, x: Any, index: Any) -> Any:
     if listed and listed[0] is Ellipsis:
         listed = [slice(None)] * (len(build.shape(x)) + 2 - len(listed)) + listed[1:]
     if not all(isinstance(part, slice) and part.step in (None, 1) for part in listed):
-        raise NotUnderstood(f"{name}: an index {index}")
+        raise NotUnderstood(f"{name}: no rule for an index that is more than a:b")
     value = x
     rank_shape = (None, *build.shape(x))
     for axis, part in enumerate(listed):

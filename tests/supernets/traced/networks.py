@@ -139,5 +139,5 @@ def build(name: str) -> nn.Module:
     return net
 
 
-def images(n: int = 2, side: int = SIDE) -> Tensor:
-    return torch.randn(n, 3, side, side, generator=torch.Generator().manual_seed(1))
+def images(n: int = 2, side: int = SIDE, seed: int = 1) -> Tensor:
+    return torch.randn(n, 3, side, side, generator=torch.Generator().manual_seed(seed))

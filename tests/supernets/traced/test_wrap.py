@@ -8,10 +8,12 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import InputError, space_from_dict
-from supernets import build_supernet, extract
+from supernets import build_supernet, calibrate, extract
+from supernets.elastic import cached_norm
 from supernets.traced import TracedSupernet, Wrapped, wrap
 from tests.supernets.traced.networks import NETWORKS, SIDE, Resnet, build, images
 
@@ -30,18 +32,17 @@ def close(found: Tensor, wanted: Tensor) -> None:
 
 @every_network
 @torch.no_grad()
-def test_the_largest_subnet_is_the_network(name: str) -> None:
+def test_the_largest_subnet_is_the_network_bit_for_bit(name: str) -> None:
     net, supernet = build(name), wrapped(name)
     space = supernet.space
-    close(supernet(images(), space.subnet(space.largest))[-1], net(images()))
+    assert torch.equal(supernet(images(), space.subnet(space.largest))[-1], net(images()))
 
 
-@torch.no_grad()
-def test_without_an_order_it_is_the_network_bit_for_bit() -> None:
-    net = build("resnet")
-    supernet = wrap(net, 3, SIDE, sort=False)
-    found = supernet(images(), supernet.space.subnet(supernet.space.largest))[-1]
-    assert torch.equal(found, net(images()))
+def test_a_width_keeps_the_most_important_channels_in_their_places() -> None:
+    space = wrapped("resnet").space
+    assert space.orders[0] != tuple(range(16))
+    assert space.places(0, 8).tolist() == sorted(space.orders[0][:8])
+    assert space.places(0, 16).tolist() == list(range(16))
 
 
 @every_network
@@ -119,23 +120,49 @@ def test_a_checkpoint_needs_no_code_of_the_user() -> None:
         assert torch.equal(again(images(), subnet)[-1], supernet(images(), subnet)[-1])
 
 
-@every_network
+def smooth(seed: int) -> Tensor:
+    """Images that differ in more than their noise."""
+    return F.interpolate(images(16, 4, seed), (SIDE, SIDE), mode="bilinear")
+
+
+@pytest.mark.parametrize(("name", "way"), [*((n, "images") for n in NETWORKS), ("resnet", "size")])
 @torch.no_grad()
-def test_important_channels_are_worth_more_than_the_first(name: str) -> None:
+def test_important_channels_are_worth_more_than_the_first(name: str, way: str) -> None:
     """Every group at its narrowest, one at a time: nearer to the network when sorted."""
     net = build(name)
     for module in net.modules():  # some channels say more than others, as after training
         if isinstance(module, nn.Conv2d | nn.Linear) and len(module.weight) > 10:
             scale = torch.randn(len(module.weight)).exp()
             module.weight.mul_(scale.view(-1, *[1] * (module.weight.ndim - 1)))
-    wanted, error = net(images(16)), []
-    for sort in (True, False):
-        supernet = wrap(net, 3, SIDE, sort=sort, exits=[])
-        space, n = supernet.space, len(supernet.space.depths)
-        error.append(0.0)
-        for k, widths in enumerate(space.widths):
-            genes = space.largest.copy()
-            genes[0, n + k] = min(widths)
-            found = supernet(images(16), space.subnet(genes))[-1]
-            error[-1] += float((found - wanted).square().mean())
-    assert error[0] < error[1]
+    wanted = net(smooth(1))
+    found = Wrapped(net, 3, SIDE, name=name)
+    without = error_of_groups(found.supernet([]), wanted)
+    found.sort(smooth(2) if way == "images" else None)
+    assert error_of_groups(found.supernet([]), wanted) < without
+
+
+def error_of_groups(supernet: TracedSupernet, wanted: Tensor) -> float:
+    space, n, error = supernet.space, len(supernet.space.depths), 0.0
+    for k, widths in enumerate(space.widths):
+        genes = space.largest.copy()
+        genes[0, n + k] = min(widths)
+        subnet = space.subnet(genes)
+        norm = cached_norm(calibrate(supernet, subnet, smooth(2)))
+        logits = supernet(smooth(1), subnet, norm=norm)[-1]
+        error += float((logits - wanted).square().mean())
+    return error
+
+
+def test_channels_that_the_logits_do_not_see_are_the_least_important() -> None:
+    """In a group of one convolution half of what the next reads is multiplied by zero."""
+    net = build("resnet")
+    assert isinstance(net, Resnet)
+    dead = torch.arange(1, 24, 2)
+    with torch.no_grad():
+        net.first[0].outer[0].weight[:, dead] = 0
+    for given in (None, smooth(2)):
+        found = Wrapped(net, 3, SIDE, name="resnet")
+        found.sort(given)
+        space = found.space([])
+        gene = [max(w) for w in space.widths].index(24)
+        assert not set(space.orders[gene][:11]) & set(dead.tolist())
