@@ -35,7 +35,7 @@ from tests.supernets.traced.networks import NETWORKS
 
 SIDE = 64
 N_GROUPS = 6  # that are made narrow, one at a time
-N_IMAGES = 64  # from which importance is found; half as many others judge it
+N_IMAGES = 48  # from which importance is found; a third as many others judge it
 TORCHVISION = ("shufflenet_v2_x0_5", "mobilenet_v3_large", "googlenet")  # what timm has not
 TIMM = (
     "resnet18",
@@ -136,7 +136,7 @@ def digits(side: int) -> tuple[Tensor, Tensor]:
     """Images (N, 3, side, side) of scikit-learn's digits: of training, and others to judge by."""
     data = load_dataset(None)
     parts = []
-    for part, n in ((data.train, N_IMAGES), (data.test, N_IMAGES // 2)):
+    for part, n in ((data.train, N_IMAGES), (data.test, N_IMAGES // 3)):
         images = data.normalise(part.images[:n]).expand(-1, 3, -1, -1)
         parts.append(F.interpolate(images, (side, side), mode="bilinear").contiguous())
     return parts[0], parts[1]

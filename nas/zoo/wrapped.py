@@ -80,6 +80,7 @@ def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
     """A network of timm's registry, with initial weights; nothing is fetched."""
     try:
         import timm
+        import torch
     except (ImportError, RuntimeError) as error:  # torchvision may be one for another torch
         raise InputError(
             f"networks of timm need the package timm, which does not import ({error}): "
@@ -88,6 +89,7 @@ def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
     if name not in timm.list_models():
         near = timm.list_models(f"*{name[:6]}*")[:3]
         raise InputError(f"timm has no network {name!r}; there are {', '.join(near) or 'others'}")
+    torch.manual_seed(0)  # the same network whenever it is asked for
     net = timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
     known = net.pretrained_cfg
     found = Network(net, name.replace(".", "-"))
@@ -125,6 +127,8 @@ def wrap_folder(
 
     InputError: `out` holds something, the classes are others, the network cannot be wrapped.
     """
+    import torch
+
     from supernets.traced import Wrapped
 
     if order not in ORDERS:
@@ -143,6 +147,7 @@ def wrap_folder(
     if order != "none":
         images = dataset.normalise(dataset.train.images[:N_IMAGES]) if order == "taylor" else None
         wrapped.sort(images)
+    torch.manual_seed(0)  # early exits begin alike whenever the command is given
     supernet = wrapped.supernet(exits)
     about = {
         "dataset": dataset.name,
@@ -162,11 +167,14 @@ def _write(supernet: TracedSupernet, wrapped: Wrapped, out: Path, about: Mapping
     aside = out.with_name(out.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     prepare_folder(aside)
-    save_supernet(supernet, aside / "weights.safetensors", **about)
-    write_text(aside / "card.md", card(out.name, supernet, wrapped, about))
-    if out.exists():
-        out.rmdir()
-    os.replace(aside, out)
+    try:
+        save_supernet(supernet, aside / "weights.safetensors", **about)
+        write_text(aside / "card.md", card(out.name, supernet, wrapped, about))
+        if out.exists():
+            out.rmdir()
+        os.replace(aside, out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def card(name: str, supernet: TracedSupernet, wrapped: Wrapped, about: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """SIGKILL at any moment: the same command again ends as if nothing had happened.
 
-`-m slow` kills train, evaluate, calibrate, export, measure and search fifty times each; the suite
-kills once those that no other test kills.
+`-m slow` kills train, evaluate, calibrate, export, measure, search and wrap fifty times each; the
+suite kills once those that no other test kills.
 """
 
 from __future__ import annotations
@@ -31,6 +31,16 @@ from tests.nas.search.test_run import comparable
 
 SPACE = get_space("resnet-digits")
 OF_THE_RUN = ("created", "command", "content_sha256")
+
+
+OWN = """
+from torch import nn
+
+def build():
+    layers = nn.Conv2d(1, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU()
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+"""
+"""A network of the user's own."""
 
 
 class Work(NamedTuple):
@@ -132,6 +142,18 @@ def work(name: str, digits: Digits, pareto: Path, size: int) -> Work:
         asked = ["predictor", "transfer", "--rows", target_rows(pareto.parent), "--device", "nano"]
         asked += ["--space", SPACE.name, "--proxy", digits.rows, "--proxy", "xavier-nx", "--out"]
         return Work(lambda out: [*asked, out], whole_files)
+    if name == "wrap":
+        file = pareto.parent / "own.py"
+        file.write_text(OWN)
+        asked = ["supernet", "wrap", f"{file}:build", "--quiet", "--out"]
+        return Work(
+            lambda out: [*asked, out],
+            lambda out: (
+                tensors(out / "weights.safetensors", "nas.supernet/1"),
+                sorted(path.name for path in out.parent.iterdir() if path.suffix == ".tmp"),
+            ),
+            lambda out: shutil.rmtree(out, ignore_errors=True),
+        )
     if name == "report":
         asked = ["report", "--pareto", pareto, "--quiet", "--out"]
         return Work(lambda out: [*asked, out], lambda out: out.read_bytes())
@@ -185,9 +207,12 @@ def test_a_kill_changes_nothing(name: str, digits: Digits, pareto: Path, tmp_pat
     kill_and_go_on(work(name, digits, pareto, 1), tmp_path, 1, seed=0)
 
 
+KILLED = ["train", "evaluate", "calibrate", "export", "measure", "search", "wrap"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", ["train", "evaluate", "calibrate", "export", "measure", "search"])
+@pytest.mark.parametrize("name", KILLED)
 def test_fifty_kills_change_nothing(
     name: str, seed: int, digits: Digits, pareto: Path, tmp_path: Path
 ) -> None:
@@ -202,7 +227,7 @@ def test_twenty_kills_of_an_all_in_one_training_change_nothing(
     kill_and_go_on(work("train all-in-one", digits, pareto, 1), tmp_path, 20, seed=0)
 
 
-FULL = ["train", "evaluate", "calibrate", "export", "measure", "search", "predictor transfer"]
+FULL = [*KILLED, "predictor transfer"]
 
 
 @pytest.mark.parametrize(
