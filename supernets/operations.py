@@ -82,6 +82,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "mul": _scalar(torch.mul),
     "div": _scalar(torch.div),
     "mean": lambda x, dims, keepdim: x.mean(_over(dims), keepdim),
+    "l2": lambda x, dims, keepdim: torch.linalg.vector_norm(x, 2, _over(dims), keepdim),
     "amax": lambda x, dims, keepdim: x.amax(_over(dims), keepdim),
     "avg_pool": _avg_pool,
     "max_pool": _max_pool,

@@ -67,10 +67,12 @@ def wrap(
         order=order,
         command=command_line(),
     )
-    space = made.space
+    space = made.supernet.space
     log.print(
-        f"{len(space.widths)} groups of channels, {len(space.depths)} stages with "
-        f"{len(space.blocks)} blocks to leave out, {space.n_exits} early exits\n"
+        f"{found.name} is right about {made.right} of {made.images} validation images; should it"
+        " do better, see --mean, --std and the order of the classes\n"
+        f"elastic: {len(space.widths)} groups of channels, {len(space.blocks)} residual blocks\n"
+        f"early exits: {space.n_exits}; card.md lists all {len(made.places)} places for them\n"
         f"supernet in {out}; next: nas supernet train --start {out} --out {out}-trained"
         + (f" --data {data}" if data else ""),
         markup=False,

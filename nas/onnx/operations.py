@@ -183,6 +183,7 @@ OPERATIONS: dict[str, Write] = {
     "clamp": _clamp,
     **{kind: _arithmetic(kind.capitalize()) for kind in ("add", "sub", "mul", "div")},
     "mean": _reduce("ReduceMean"),
+    "l2": _reduce("ReduceL2"),
     "amax": _reduce("ReduceMax"),
     "avg_pool": _pool("AveragePool"),
     "max_pool": _pool("MaxPool"),

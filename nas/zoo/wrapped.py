@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.files import prepare_folder
 from search_spaces import InputError, write_text
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernets import Dataset
-    from supernets.traced import TracedSupernet, Wrapped
+    from supernets.traced import Place, TracedSupernet
 
 ORDERS = ("taylor", "l2", "none")
-N_IMAGES = 256  # that the order by Taylor looks at
+N_IMAGES = 256  # that the order by Taylor looks at, and others that the network is tried on
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,15 @@ class Network:
     name: str
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+
+
+class Made(NamedTuple):
+    """A wrapped network, where it can be left early, and how many images it is right about."""
+
+    supernet: TracedSupernet
+    places: Sequence[Place]
+    right: int
+    images: int
 
 
 def own_network(source: str) -> Network:
@@ -122,7 +131,7 @@ def wrap_folder(
     exits: Sequence[int] | None,
     order: str,
     command: str,
-) -> TracedSupernet:
+) -> Made:
     """Write the supernet of a trained network to the new folder `out`.
 
     InputError: `out` holds something, the classes are others, the network cannot be wrapped.
@@ -156,11 +165,24 @@ def wrap_folder(
         "order": order,
         "command": command,
     }
-    _write(supernet, wrapped, out, about)
-    return supernet
+    made = Made(supernet, wrapped.places, *_right(network.net, dataset))
+    _write(made, out, about)
+    return made
 
 
-def _write(supernet: TracedSupernet, wrapped: Wrapped, out: Path, about: Mapping[str, Any]) -> None:
+def _right(net: nn.Module, dataset: Dataset) -> tuple[int, int]:
+    """How many of some validation images the network is right about, and how many they are."""
+    import torch
+
+    images = dataset.normalise(dataset.validation.images[:N_IMAGES])
+    labels = dataset.validation.labels[:N_IMAGES]
+    with torch.inference_mode():
+        made = [net.eval()(x) for x in torch.split(images, 32)]
+    logits = torch.cat([x[0] if isinstance(x, list | tuple) else x for x in made])
+    return int((logits.argmax(dim=1) == labels).sum()), len(labels)
+
+
+def _write(made: Made, out: Path, about: Mapping[str, Any]) -> None:
     from supernets import save_supernet
 
     out = out.resolve()
@@ -168,8 +190,8 @@ def _write(supernet: TracedSupernet, wrapped: Wrapped, out: Path, about: Mapping
     shutil.rmtree(aside, ignore_errors=True)
     prepare_folder(aside)
     try:
-        save_supernet(supernet, aside / "weights.safetensors", **about)
-        write_text(aside / "card.md", card(out.name, supernet, wrapped, about))
+        save_supernet(made.supernet, aside / "weights.safetensors", **about)
+        write_text(aside / "card.md", card(out.name, made, about))
         if out.exists():
             out.rmdir()
         os.replace(aside, out)
@@ -177,9 +199,9 @@ def _write(supernet: TracedSupernet, wrapped: Wrapped, out: Path, about: Mapping
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def card(name: str, supernet: TracedSupernet, wrapped: Wrapped, about: Mapping[str, Any]) -> str:
+def card(name: str, made: Made, about: Mapping[str, Any]) -> str:
     """What was found in the network, in Markdown."""
-    space = supernet.space
+    supernet, space = made.supernet, made.supernet.space
     lines = [
         f"# {name}",
         "",
@@ -188,6 +210,7 @@ def card(name: str, supernet: TracedSupernet, wrapped: Wrapped, about: Mapping[s
         "",
         f"- images: {about['dataset']}, {space.in_channels}x{space.resolution}x{space.resolution}, "
         f"{space.n_classes} classes",
+        f"- right about {made.right} of {made.images} validation images, as the network itself",
         f"- parameters: {sum(p.numel() for p in supernet.parameters()):,}",
         f"- elastic groups of channels: {len(space.widths)}, in order of importance "
         f"({about['order']})",
@@ -202,7 +225,7 @@ def card(name: str, supernet: TracedSupernet, wrapped: Wrapped, about: Mapping[s
         *(
             f"| {k} | `{space.nodes[p.node].name}` | {p.share:.0%} "
             f"| {'yes' if p.node in space.exits else ''} |"
-            for k, p in enumerate(wrapped.places)
+            for k, p in enumerate(made.places)
         ),
         "",
         "Early exits have new weights until they are trained.",

@@ -23,7 +23,7 @@ from search_spaces.subnet import Subnet
 Spans = tuple[tuple[int, int], ...]
 
 WEIGHTED = ("conv", "linear")
-POOLS = ("avg_pool", "max_pool", "adaptive_avg_pool", "mean", "amax")
+POOLS = ("avg_pool", "max_pool", "adaptive_avg_pool", "mean", "amax", "l2")
 PASSES = ("layer_norm", "group_norm", "mul")  # passes over a map of their own, not fused
 
 

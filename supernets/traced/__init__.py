@@ -2,6 +2,7 @@
 
 from supernets.operations import Operation
 from supernets.static import Wired
+from supernets.traced.blocks import Place
 from supernets.traced.calls import NotUnderstood
 from supernets.traced.capture import capture
 from supernets.traced.layers import Factors
@@ -12,6 +13,7 @@ __all__ = [
     "Factors",
     "NotUnderstood",
     "Operation",
+    "Place",
     "TracedSupernet",
     "Wired",
     "Wrapped",

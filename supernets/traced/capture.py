@@ -140,14 +140,17 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
         return rule(self, self.last, real, *args, **kwargs)
 
     def _constant(self, n: fx.Node, real: Any) -> Any:
-        """A call on weights and numbers alone: only another shape of a weight is understood."""
-        weights = [a for a in (*n.args, *n.kwargs.values()) if isinstance(a, fx.Node)]
-        known = [self.known[w] for w in weights if isinstance(self.known.get(w), Weight)]
+        """A call on weights and numbers alone: its result is a weight, as the network has it now.
+
+        So is a standardised filter: it stays what it is, and goes on as a filter of its own.
+        """
         if not isinstance(real, Tensor):
             return real
+        weights = [a for a in (*n.args, *n.kwargs.values()) if isinstance(a, fx.Node)]
+        known = [self.known[w] for w in weights if isinstance(self.known.get(w), Weight)]
         if len(known) == 1 and torch.equal(real.flatten(), known[0].tensor.flatten()):
-            return Weight(known[0].name, real)
-        raise NotUnderstood(f"{self.last}: weights are computed by {_told(n.target)}")
+            return Weight(known[0].name, real)  # in another shape
+        return Weight(f"{self.last.rpartition('.')[0] or self.last}.weight", real)
 
     def _arguments(self, given: Any) -> Any:
         return fx.node.map_arg(given, lambda n: self.known[n])

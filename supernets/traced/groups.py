@@ -273,7 +273,7 @@ RULES: dict[str, Callable[[Groups, Call, list[Layout]], Layout]] = {
     "flatten": _flatten,
     "reshape": _reshape,
     "permute": _permute,
-    **dict.fromkeys(("mean", "amax"), _reduce),
+    **dict.fromkeys(("mean", "amax", "l2"), _reduce),
     **dict.fromkeys(("avg_pool", "max_pool", "adaptive_avg_pool", "interpolate"), _map),
     "pad": _pad,
 }

@@ -52,6 +52,17 @@ def factors(
     return build.add(weight.name, "factors", (value,), real, tensors, operation=kind, axis=axis)
 
 
+def addcmul(
+    build: Build, name: str, real: Tensor, start: Any, a: Any, b: Any, *, value: float = 1
+) -> Value:
+    """`start + a * b`, where one factor, and perhaps the start, are weights."""
+    if value != 1:
+        raise NotUnderstood(f"{name}: addcmul with a factor")
+    product = of_two("mul")(build, f"{name}.mul", real, a, b)
+    made: Value = of_two("add")(build, name, real, product, start)
+    return made
+
+
 def elementwise(kind: str, **names: tuple[str, Any]) -> tuple[Rule, Rule]:
     """Rules for the module and for the function; `names` say option -> (torch's name, default)."""
 

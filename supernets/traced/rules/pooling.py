@@ -92,3 +92,13 @@ def reduce(kind: str) -> Callable[..., Any]:
         return build.add(name, kind, (x,), real, dims=over, keepdim=keepdim)
 
     return rule
+
+
+def norm(
+    build: Build, name: str, real: Tensor, x: Value, p: Any = "fro", dim: Any = None,
+    keepdim: bool = False, dtype: Any = None,
+) -> Value:  # fmt: skip
+    if p not in (2, "fro"):
+        raise NotUnderstood(f"{name}: a norm of order {p}")
+    rule: Value = reduce("l2")(build, name, real, x, dim, keepdim, dtype=dtype)
+    return rule

@@ -44,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     **{kind: {"other": 0.3} for kind in ("add", "sub", "mul", "div")},
     "mean": {"dims": (0, 2), "keepdim": True},
     "amax": {"dims": (1, 2), "keepdim": False},
+    "l2": {"dims": (1, 2), "keepdim": True},
     "avg_pool": {
         **{"kernel": 3, "stride": 2, "padding": 1},
         **{"ceil_mode": False, "count_include_pad": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,11 @@ def wrapped(file: Path) -> Path:
     out = file.parent / "mynet"
     done = nas("supernet", "wrap", f"{file}:build", "--exits", "0", "--out", out)
     assert done.code == 0, done.err
-    assert "next: nas supernet train --start" in " ".join(done.err.split())
+    said = " ".join(done.err.split())
+    assert "next: nas supernet train --start" in said
+    right = re.search(r"mymodel is right about (\d+) of 256 validation images", said)
+    assert right is not None
+    assert f"right about {right[1]} of 256" in (out / "card.md").read_text()
     return out
 
 

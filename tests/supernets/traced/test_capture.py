@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from supernets.traced import NotUnderstood, Wrapped, capture
-from tests.supernets.traced.networks import SIDE, Resnet
+from tests.supernets.traced.networks import SIDE, Resnet, images
 
 
 class Inner(nn.Module):
@@ -75,6 +75,11 @@ class TwoAnswers(Changes):
         return x, self.fc(self.a(x).mean((2, 3)))  # type: ignore[return-value]
 
 
+class TwoInputs(Changes):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        return x + y
+
+
 REFUSED = {
     "control flow": (
         lambda: Net(by_value),
@@ -89,7 +94,11 @@ REFUSED = {
     "twice": (Twice, r"^a runs twice"),
     "input": (Changes, r"the network changes its input"),
     "parameters": (lambda: nn.Flatten(), r"^Flatten has no parameters"),
-    "answers": (TwoAnswers, r"must return one tensor of logits"),
+    "answers": (TwoAnswers, r"must return one tensor of logits .* it returns a tuple$"),
+    "map": (lambda: nn.Conv2d(3, 8, 3), r"it returns what .* makes, \(N, 8, 14, 14\)$"),
+    "inputs": (TwoInputs, r"^y: a network of one input is wanted"),
+    "loop": (lambda: Net(lambda x: next(iter(x))), r"a loop runs over the values of a"),
+    "half": (lambda: Net(torch.relu).half(), r"^conv\.weight is torch\.float16 on cpu"),
     "batch": (lambda: Net(lambda x: x - x.mean(0, keepdim=True)), r"images of a batch apart$"),
     "size": (
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)),
@@ -104,6 +113,33 @@ def test_what_is_not_understood_is_named(fault: str) -> None:
     with pytest.raises(NotUnderstood, match=told) as caught:
         capture(make(), 3, SIDE)
     assert "\n" not in str(caught.value)
+
+
+class Computed(nn.Module):
+    """Filters that are standardised, a loop over parts, a response norm over the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last, self.fc = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 32, 3), nn.Linear(32, 2)
+        self.gamma, self.beta = (nn.Parameter(torch.rand(8, 1, 1)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        filters = self.conv.weight
+        filters = (filters - filters.mean((1, 2, 3), keepdim=True)) / filters.std()
+        x = torch.cat([F.relu(part) for part in F.conv2d(x, filters).chunk(2, 1)], 1)
+        size = x.norm(dim=(2, 3), keepdim=True)
+        x = x + torch.addcmul(self.beta, self.gamma, x * (size / (size.mean(1, keepdim=True) + 1)))
+        return self.fc(F.relu(self.last(x)).mean((2, 3)))
+
+
+@torch.no_grad()
+def test_weights_that_are_computed_go_on_as_they_are() -> None:
+    net = Computed().eval()
+    supernet = Wrapped(net, 3, SIDE, name="computed").supernet([])
+    space = supernet.space
+    assert space.widths == ((16, 24, 32),)
+    found = supernet(images(), space.subnet(space.largest))[-1]
+    torch.testing.assert_close(found, net(images()))
 
 
 class Tokens(nn.Module):
