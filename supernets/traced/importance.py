@@ -21,7 +21,7 @@ from supernets.traced.groups import Axis, Groups
 from supernets.traced.layers import TracedConv2d
 from supernets.traced.network import TracedSupernet
 
-BATCH = 16  # images whose maps are kept at a time
+BATCH = 8  # images whose maps are kept at a time
 
 Scores = dict[int, Tensor]
 """Of every set of channels (size,), by its root."""
