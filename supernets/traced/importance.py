@@ -117,7 +117,7 @@ def _parts(groups: Groups, axis: Axis, values: Tensor) -> list[tuple[int, Tensor
         part = values[..., start : start + n]
         start += n
         if not sets.frozen[root]:
-            found.append((root, part.unflatten(-1, (-1, repeat)).sum(dim=-1)))
+            found.append((root, part.view(*part.shape[:-1], -1, repeat).sum(dim=-1)))
     return found
 
 
