@@ -114,13 +114,32 @@ def with_weights(network: Network, path: Path) -> Network:
 
     from search_spaces import read_tensor_file
 
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
     try:
         tensors = load(read_tensor_file(path))
-        network.net.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} does not fit {network.name}: {reason}") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    own = network.net.state_dict()
+    inner = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+    if not own.keys() & tensors.keys() and own.keys() & inner.keys():
+        tensors = inner  # behind one wrapper, as `module.` of DataParallel
+    both = own.keys() & tensors.keys()
+    faults = {
+        # some files leave out how many batches a norm has seen
+        "it lacks": [k for k in own.keys() - both if not k.endswith("_batches_tracked")],
+        "the network has no": tensors.keys() - both,
+        "of another shape is": [k for k in both if own[k].shape != tensors[k].shape],
+    }
+    told = [f"{fault} {_few(sorted(names))}" for fault, names in faults.items() if names]
+    if told:
+        raise InputError(f"{path} does not fit {network.name}: {'; '.join(told)}")
+    network.net.load_state_dict(tensors, strict=False)
     return network
+
+
+def _few(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def wrap_folder(

@@ -150,9 +150,11 @@ class Wrapped:
     def _exits(self, exits: Sequence[int] | None) -> list[Place]:
         numbers = chosen(self.places) if exits is None else list(exits)
         known = range(len(self.places))
+        if numbers and not known:
+            raise InputError(f"{self.name} has no place for `exits`: nowhere a single map passes")
         if numbers != sorted(set(numbers)) or not set(numbers) <= set(known):
             raise InputError(
-                f"`exits` must rise and lie in 0..{len(known) - 1}, the places where a single map "
+                f"`exits` must rise and be of the places 0 to {len(known) - 1}, where a single map "
                 f"passes; got {','.join(map(str, numbers))}"
             )
         return [self.places[k] for k in numbers]

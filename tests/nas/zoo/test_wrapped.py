@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from benchmarks.wrapped_models import timm_without_cuda
 from nas.runtime import Engine, read_manifest
-from nas.zoo.wrapped import timm_network
+from nas.zoo.wrapped import Network, timm_network, with_weights
 from search_spaces import InputError, get_space
 from supernets import load_dataset, load_supernet
 from tests.nas.conftest import nas, refused
@@ -138,6 +140,32 @@ def test_weights_of_a_file_are_read_without_unpickling(file: Path, tmp_path: Pat
     refused(done, "w.pt")
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda w: w.pop("fc.bias"), "it lacks fc.bias"),
+        (lambda w: w.update(other=torch.zeros(1)), "the network has no other"),
+        (lambda w: w.update({"fc.weight": torch.zeros(10, 3)}), "of another shape is fc.weight"),
+        (lambda w: [w.pop(k) for k in list(w)[1:]], r"it lacks a\.bias and \d+ more"),
+    ],
+)
+def test_weights_of_another_network_are_named(
+    change: Callable[[dict[str, torch.Tensor]], object], told: str, tmp_path: Path
+) -> None:
+    net = nn.Sequential()
+    for name, layer in (("a", nn.Conv2d(3, 8, 3)), ("fc", nn.Linear(8, 10))):
+        net.add_module(name, layer)
+    weights = {f"module.{k}": v.clone() + 1 for k, v in net.state_dict().items()}
+    save_file(weights, tmp_path / "w.safetensors")
+    with_weights(Network(net, "mine"), tmp_path / "w.safetensors")
+    assert torch.equal(net.state_dict()["fc.bias"], weights["module.fc.bias"])
+    plain = net.state_dict()
+    change(plain)
+    save_file(plain, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=f"does not fit mine: {told}"):
+        with_weights(Network(net, "mine"), tmp_path / "w.safetensors")
+
+
 BAD = {
     "three": ("fc of three tells 3 classes apart", "has 10"),
     "nothing": ("returns a int, not a torch network",),
@@ -160,7 +188,7 @@ def test_what_cannot_be_asked_is_refused(file: Path, wrapped: Path, tmp_path: Pa
     refused(nas("supernet", "wrap", *out), "FILE.py:FUNCTION or --timm NAME")
     refused(nas("supernet", "wrap", "nowhere.py:build", *out), "nowhere.py does not exist")
     refused(nas(*wrap, *out, "--order", "size"), "taylor, l2, none")
-    refused(nas(*wrap, *out, "--exits", "9"), "the places where a single map")
+    refused(nas(*wrap, *out, "--exits", "9"), "the places 0 to 1, where a single map")
     refused(nas(*wrap, *out, "--mean", "1,2"), "--mean must be 1 numbers")
     refused(nas(*wrap, *out, "--mean", "0.5"), "--mean and --std go together")
     refused(nas(*wrap, "--out", wrapped), "is there already")
