@@ -34,7 +34,12 @@ def _no_go(table: ParetoTable, name: str, entry: PredictorEntry) -> Caution:
     parts = [f"{option} {shlex.quote(value)}" for option, value in asked.items() if value]
     srcc = entry.get("srcc")
     ranks = "cannot rank" if srcc is None else f"ranks with only {srcc:.3f}"
-    instead = entry["fallback"]["model"] if "fallback" in entry else "the device's own model"
+    if "fallback" in entry:
+        instead = f"so {entry['fallback']['model']} predicts instead"
+    elif "fallback" in table.content["predictors"].get("latency_ms", {}):
+        instead = "so the device's own model predicts instead"
+    else:
+        instead = "and no model of the device can take its place"
     rows = table.content.get("target_rows") or []
     if any(row.get("source") == "measured" for row in rows):
         cause = "rows that are noisy, or of other clocks or programs than they say"
@@ -43,7 +48,7 @@ def _no_go(table: ParetoTable, name: str, entry: PredictorEntry) -> Caution:
             "a proxy that does not behave like this device; choose another or measure the target"
         )
     return Caution(
-        f"no-go: the proxy {ranks} the held-out rows in {name}, so {instead} predicts instead. "
+        f"no-go: the proxy {ranks} the held-out rows in {name}, {instead}. "
         f"Likely cause: {cause}. Next, the rows to measure:",
         ("nas search", *parts, "--plan plan.csv"),
     )

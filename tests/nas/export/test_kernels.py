@@ -22,7 +22,8 @@ def net(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = (
         f"supernet train --kind blocks --start {digits.supernet} --sparsities 0,.7,.9 --epochs 1"
     )
-    assert nas(*train.split(), "--threads", 1, "--quiet", "--out", out).code == 0
+    quick = ["--batch-size", 500, "--threads", 1, "--quiet"]
+    assert nas(*train.split(), *quick, "--out", out).code == 0
     evaluate = "supernet evaluate --samples 20 --quiet"
     assert nas(*evaluate.split(), out).code == 0
     return out
