@@ -9,7 +9,7 @@ from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
 from search_spaces.files import json_sha256, write_bytes, write_text
-from search_spaces.graph import ProgramGraph, program_graphs
+from search_spaces.graph import program_graphs
 from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
@@ -67,7 +67,6 @@ __all__ = [
     "OperatorBuilder",
     "Operators",
     "PolicyGrid",
-    "ProgramGraph",
     "RatioSpace",
     "ResNet50Space",
     "ResNetSpace",

@@ -67,17 +67,17 @@ class BlockSparseSpace(ResNetSpace):
         """Those of the dense network, with the density of every layer that holds blocks."""
         dense = super().operators(genes, heads)
         conv = np.array([kind == "conv" for kind in dense.kinds])
-        sparse = conv & holds_blocks(dense.c_in, dense.c_out, self.g)
+        sparse = conv & self.holds_blocks(dense.c_in, dense.c_out, self.g)
         chosen = self.by_letter(genes)["b"][list(dense.stages)].T
         return replace(dense, density=np.where(sparse, chosen, dense.density))
 
+    @staticmethod
+    def holds_blocks(c_in: Any, c_out: Any, g: int) -> Any:
+        """Whether a convolution of these channels is pruned: not one that reads the image."""
+        return (c_in > 4) & (c_out >= g)
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "kind": "blocks"}
-
-
-def holds_blocks(c_in: Any, c_out: Any, g: int) -> Any:
-    """Whether a convolution of these channels is pruned: not one that reads the image."""
-    return (c_in > 4) & (c_out >= g)
 
 
 def block_sparse_space(name: str, find: Callable[[str], Space]) -> BlockSparseSpace | None:

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import BlockSparseSpace, InputError, Ints, Subnet
-from search_spaces.block_sparse import DENSE, holds_blocks
 from supernets.channels import Channels, Slice, take
 from supernets.elastic import ElasticConv2d, plain_conv
 from supernets.layers import Layer, Sized, changed
 from supernets.resnet import ResNetSupernet
 from supernets.supernet import Program
 
+DENSE = 100  # percent
 STEPS = 2000  # of a rank; fp16 has every whole number up to 2048
 
 
@@ -51,13 +51,17 @@ class BlockSparseConv2d(ElasticConv2d):
     def kept(self, c_in: Channels, c_out: Channels, density: int) -> Tensor:
         """The weight of these channels, zero where no block of the density is."""
         weight = take(self.weight, c_out, c_in)
-        if density == DENSE or not holds_blocks(weight.shape[1], weight.shape[0], self.g):
+        if density == DENSE or not self._holds_blocks(weight):
             return weight
         rank = take(self.rank, c_out, c_in)
         key = (*weight.shape[:2], density)
         if key not in self._limits:
             self._limits[key] = _limit(rank, density)
         return weight * (rank < self._limits[key])
+
+    def _holds_blocks(self, weight: Tensor) -> bool:
+        c_out, c_in = weight.shape[:2]
+        return bool(BlockSparseSpace.holds_blocks(c_in, c_out, self.g))
 
     def forward(  # type: ignore[override]
         self, x: Tensor, c_in: Channels, c_out: Channels, density: int = DENSE
@@ -90,7 +94,7 @@ class BlockSparseSupernet(ResNetSupernet):
         for name, layer in list(self.named_modules()):
             if isinstance(layer, ElasticConv2d):
                 c_out, c_in = layer.weight.shape[:2]
-                if holds_blocks(c_in, c_out, space.g):
+                if space.holds_blocks(c_in, c_out, space.g):
                     self.set_submodule(name, BlockSparseConv2d(layer, space.g))
 
     @property
