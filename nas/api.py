@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nas.devices import Device
-    from nas.export.plan import Step
+    from nas.export.step import Step
     from nas.measure.listener import Listener as MeasureListener
     from nas.measure.run import Told
     from nas.runtime import Manifest
@@ -233,6 +233,7 @@ def export(
     bn_cache: str | Path | None = None,
     traces: bool = False,
     half: bool = False,
+    precision: str | None = None,
     standalone: bool = False,
     command: str = "",
     step: Step | None = None,
@@ -243,15 +244,17 @@ def export(
     file with one of once-for-all's configurations, of the folder `supernet`.
     `ids` name the points; without them it is the front of all levels. `supernet` is a name of the
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
-    training images in `data` or from the file `bn_cache`. `half` is arithmetic in float16; `traces`
-    keeps what every exit says of the validation images. All networks share one set of weights;
-    `standalone` puts them into every graph, as TensorRT needs it. `step(what, done, total)` is told
-    how far it is. InputError: what cannot be used.
+    training images in `data`, from the file `bn_cache`, or from those that ship with the supernet.
+    `precision` is fp32, fp16 (`half` says the same) or int8, which is quantised with images of
+    `data` and gets temperatures and thresholds of its own. `traces` keeps what every exit says of
+    the validation images. All networks share one set of weights; `standalone` puts them into every
+    graph, as TensorRT needs it and int8 has it. `step(what, done, total)` is told how far it is.
+    InputError: what cannot be used.
 
     >>> import nas
     >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
     >>> point = table.cheapest(max_error_pct=9)
-    >>> manifest = nas.export(table, "board", ids=[point["id"]], bn_cache=BN_CACHE)
+    >>> manifest = nas.export(table, "board", ids=[point["id"]])
     >>> manifest.ids == [point["id"]]
     True
     """
@@ -260,17 +263,21 @@ def export(
 
     try:
         from nas.export.one import is_configuration, table_of_one
-        from nas.export.plan import no_step, plan_export
+        from nas.export.plan import plan_export
         from nas.export.pruned import is_pruned, plan_pruned
+        from nas.export.step import no_step
         from nas.export.write import write_export
     except ModuleNotFoundError as error:
         raise InputError(
             f"an export needs {error.name}, which is not installed: pip install 'nas[export]'"
         ) from None
+    precision = precision or ("fp16" if half else "fp32")
     if not isinstance(pareto, ParetoTable) and is_pruned(Path(pareto)):
+        if precision == "int8":
+            raise InputError("a pruned network is exported in fp32 or fp16, got `precision` int8")
         _alone(ids=ids, supernet=supernet, data=data, bn_cache=bn_cache, traces=traces)
-        plan = plan_pruned(Path(pareto))
-        return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))
+        written = write_export(plan_pruned(Path(pareto)), Path(out), precision, command=command)
+        return Manifest(str(out), written)
     if not isinstance(pareto, ParetoTable) and is_configuration(Path(pareto)):
         if supernet is None:
             raise InputError(f"{pareto} is a configuration: name its weights with `supernet`")
@@ -287,10 +294,10 @@ def export(
         data=None if data is None else Path(data),
         bn_cache=None if bn_cache is None else Path(bn_cache),
         traces=traces,
-        standalone=standalone,
+        standalone=standalone or precision == "int8",  # ranges are of one network's own weights
         step=step or no_step,
     )
-    return Manifest(str(out), write_export(plan, Path(out), half=half, command=command))
+    return Manifest(str(out), write_export(plan, Path(out), precision, command=command))
 
 
 def _alone(**asked: object) -> None:

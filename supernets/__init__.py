@@ -3,7 +3,8 @@
 from supernets.attach import attach_exits
 from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
-from supernets.calibrate import calibrate
+from supernets.bn_predict import PredictedStatistics
+from supernets.calibrate import calibrate, calibrate_all
 from supernets.catalog import build_supernet, random_supernet, register_supernet
 from supernets.channels import Slice
 from supernets.checkpoint import (
@@ -38,10 +39,8 @@ from supernets.exits import ExitHead, FinalHead
 from supernets.extract import PreparedSubnets, extract
 from supernets.layers import RELU, Block, ElasticBlock, Layer, Sized, conv_norm
 from supernets.mbconv import SqueezeExcite
-from supernets.mobilenetv3 import MobileNetV3Supernet
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
-from supernets.resnet50 import ResNet50Supernet
 from supernets.slices import slices
 from supernets.stages import StagedSupernet
 from supernets.static import GlobalMean, PoolTo, Residual, Segment, StaticNet, Stored
@@ -64,10 +63,9 @@ __all__ = [
     "FinalHead",
     "GlobalMean",
     "Layer",
-    "MobileNetV3Supernet",
     "PoolTo",
+    "PredictedStatistics",
     "PreparedSubnets",
-    "ResNet50Supernet",
     "ResNetSupernet",
     "Residual",
     "Segment",
@@ -85,6 +83,7 @@ __all__ = [
     "build_supernet",
     "cached_norm",
     "calibrate",
+    "calibrate_all",
     "calibration_images",
     "check_kind",
     "confidence_and_correct",

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from search_spaces import Subnet
-from supernets.channels import Channels
 from supernets.checkpoint import CheckpointError, read_tensors, write_tensors
-from supernets.elastic import ElasticBatchNorm2d, Statistics
+from supernets.elastic import Statistics
+from supernets.layers import norms
 from supernets.supernet import Supernet
 
 SCHEMA = "nas.bn/1"
@@ -55,18 +55,10 @@ def read_bn_cache(path: Path, supernet: Supernet, supernet_sha256: str) -> dict[
     return found
 
 
-@torch.no_grad()
 def norm_layers(supernet: Supernet, subnet: Subnet) -> dict[str, int]:
     """Channels by key of the batch-norm layers that `subnet` runs, in their order."""
-    layers: dict[str, int] = {}
-
-    def record(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
-        layers[layer.key] = x.shape[1]
-        return x
-
-    weight = next(supernet.parameters())
-    supernet(weight.new_zeros(1, *supernet.space.input_shape(subnet)), subnet, norm=record)
-    return layers
+    program = supernet.program(subnet)
+    return dict(pair for _, trunk, head in program for pair in norms([*trunk, *head]))
 
 
 def _packed(layers: Mapping[str, int], statistics: Statistics) -> Tensor:

@@ -1,19 +1,41 @@
-"""Batch-norm statistics of one subnet, measured on training images."""
+"""Batch-norm statistics of subnets, measured on training images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from search_spaces import Subnet
 from supernets.channels import Channels
 from supernets.elastic import ElasticBatchNorm2d, Statistics
+from supernets.layers import run
 from supernets.supernet import Supernet, at_resolution
+
+BATCH = 500  # images
+
+
+class _Moments:
+    """A norm by the batch's own statistics that sums them, weighted by the size of batches."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def norm(self, layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
+        normalised, mean, var = layer.measured(x, channels)
+        old = self.sums.get(layer.key, (torch.zeros_like(mean), torch.zeros_like(var)))
+        self.sums[layer.key] = (old[0] + len(x) * mean, old[1] + len(x) * var)
+        return normalised
+
+    def statistics(self, n_images: int) -> Statistics:
+        return {key: (m / n_images, v / n_images) for key, (m, v) in self.sums.items()}
 
 
 @torch.no_grad()
 def calibrate(
-    supernet: Supernet, subnet: Subnet, images: Tensor, *, batch_size: int = 500
+    supernet: Supernet, subnet: Subnet, images: Tensor, *, batch_size: int = BATCH
 ) -> Statistics:
     """Mean and biased variance of every batch-norm layer that `subnet` uses, over `images`.
 
@@ -21,17 +43,40 @@ def calibrate(
     the subnet has a resolution of its own. Statistics of batches are weighted by their size, as
     once-for-all does (Cai et al., 2020, arXiv:1908.09791).
     """
-    sums: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def record(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
-        normalised, mean, var = layer.measured(x, channels)
-        old = sums.get(layer.key, (torch.zeros_like(mean), torch.zeros_like(var)))
-        sums[layer.key] = (old[0] + len(x) * mean, old[1] + len(x) * var)
-        return normalised
-
+    moments = _Moments()
     for batch in torch.split(images, batch_size):
-        supernet(at_resolution(batch, supernet.space, subnet), subnet, norm=record)
-    return {key: (m / len(images), v / len(images)) for key, (m, v) in sums.items()}
+        supernet(at_resolution(batch, supernet.space, subnet), subnet, norm=moments.norm)
+    return moments.statistics(len(images))
+
+
+@torch.no_grad()
+def calibrate_all(
+    supernet: Supernet, subnets: Sequence[Subnet], images: Tensor, *, batch_size: int = BATCH
+) -> Iterator[tuple[Subnet, Statistics]]:
+    """Every one of `subnets` with what `calibrate` makes of it, in an order of its own.
+
+    Subnets that are the same up to an exit follow each other and share what is before it: its
+    features are kept for all images.
+    """
+    space = supernet.space
+    exits = np.eye(space.n_exits + 1, dtype=bool)[:, None]
+    begins = {
+        subnet: [genes[space.used_genes(exit_)[0]].tolist() for exit_ in exits]
+        for subnet, genes in zip(subnets, space.genes(subnets), strict=True)
+    }
+    done: list[tuple[list[int], list[Tensor], Statistics]] = []  # genes, features, of every exit
+    for subnet in sorted(begins, key=begins.__getitem__):
+        for k, trunk, head in supernet.program(subnet):
+            if k < len(done) and done[k][0] == begins[subnet][k]:
+                continue
+            moments, features = _Moments(), list[Tensor]()
+            del done[k:]
+            for batch in done[-1][1] if done else torch.split(images, batch_size):
+                x = batch if done else at_resolution(batch, space, subnet)
+                features.append(run(trunk, x, moments.norm))
+                run(head, features[-1], moments.norm)
+            done.append((begins[subnet][k], features, moments.statistics(len(images))))
+        yield subnet, {key: found for _, _, part in done for key, found in part.items()}
 
 
 def store_statistics(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:

@@ -7,7 +7,7 @@ what is trained and what is exported cannot differ.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
@@ -123,6 +123,18 @@ def _run_graph(graph: Graph, x: Tensor, norm: Norm) -> Tensor:
         else:
             values.append(item.layer(*read, *item.sizes))
     return values[graph.output]
+
+
+def norms(layers: Sequence[Layer]) -> Iterator[tuple[str, int]]:
+    """Keys of the batch norms of `layers` with their channels, in the order in which they run."""
+    for item in layers:
+        if isinstance(item, Graph):
+            yield from norms([sized for sized, _ in item.wires])
+        elif isinstance(item, Block):
+            yield from norms([*item.body, *(item.shortcut or [])])
+        elif isinstance(item.layer, ElasticBatchNorm2d):
+            (channels,) = item.sizes
+            yield item.layer.key, channels if isinstance(channels, int) else len(channels)
 
 
 def static(layers: Sequence[Layer], statistics: Statistics | None) -> list[nn.Module]:

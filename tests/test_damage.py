@@ -131,7 +131,7 @@ OTHERWISE = {
     "nas/board/control/sysfs.py:Sysfs.raw_read": "the kernel's files: tests/nas/board/control",
     "nas/board/control/sysfs.py:Sysfs.raw_write": "writes",
     "nas/devices/backends/onnx_runtime.py:prepare_onnxruntime": "a network made by us, in memory",
-    "nas/devices/backends/onnx_runtime.py:quantised": "a file that ONNX Runtime has just written",
+    "nas/onnx/int8.py:quantised": "a file that ONNX Runtime has just written",
     "nas/devices/host.py:cpu_mhz": "the kernel's files",
     "nas/devices/host.py:cpu_name": "the kernel's files",
     "nas/export/one.py:table_of_one": "`parse(read_text())` and nothing else: configuration",

@@ -23,12 +23,17 @@ def export(
         Path | None, typer.Option(help="Training images, for batch norm and for the check.")
     ] = None,
     bn_cache: Annotated[
-        Path | None, typer.Option(help="Statistics of `nas supernet calibrate` instead.")
+        Path | None,
+        typer.Option(help="Statistics of `nas supernet calibrate`; the zoo has its own."),
     ] = None,
     supernet: Annotated[
         str | None, typer.Option(help="Zoo name or folder; the table's own without it.")
     ] = None,
-    fp16: Annotated[bool, typer.Option("--fp16", help="Weights and arithmetic in half.")] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="fp32|fp16|int8", help="Arithmetic; int8 needs --data.  [fp32]"),
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="As --precision fp16.")] = False,
     traces: Annotated[
         bool, typer.Option("--traces", help="What every exit says of the images in DATA, too.")
     ] = False,
@@ -44,6 +49,9 @@ def export(
     """Write configurations as ONNX segments with manifest and README, checked with ONNX Runtime.
 
     Example: `nas export --pareto run/pareto.json --data cifar-10-batches-bin --out board`
+
+    `--precision int8` quantises with training images of --data and fits temperatures and thresholds
+    of every exit again, so that as many images leave there; errors are then those of test images.
 
     `--format ofa` writes subnets of once-for-all as its tools read them, ID.json with ks, e, d and
     image_size; it needs neither weights nor images.
@@ -64,6 +72,7 @@ def export(
             bn_cache=bn_cache,
             traces=traces,
             half=fp16,
+            precision=precision,
             standalone=standalone,
             command=command_line(),
             step=steps,
@@ -71,6 +80,8 @@ def export(
     if json:
         print_json(manifest)
         return
+    from nas.export.readme import int8_told, predicted_statistics
+
     checked, n_bytes = manifest["verified"], sum(f["bytes"] for f in manifest["files"].values())
     console(quiet=quiet).print(
         f"{len(manifest['configurations'])} configurations, {len(manifest['networks'])} networks, "
@@ -79,8 +90,10 @@ def export(
         f"within {checked['max_logit_difference']:g}, {checked['equal_decisions']} of "
         f"{checked['decisions']} decisions equal"
     )
-    if manifest.get("not_shared"):
-        console(quiet=quiet).print(manifest["not_shared"])
+    found = int8_told(manifest), predicted_statistics(manifest), manifest.get("not_shared")
+    for told in found:
+        if told:
+            console(quiet=quiet).print(told)
 
 
 def _configurations(

@@ -12,9 +12,16 @@ from nas.cli.options import Data, Quiet
 
 def calibrate(
     name: Annotated[str, typer.Argument(help="Name from the zoo, or a folder.")],
-    pareto: Annotated[Path, typer.Option(help="pareto.json of a search with this supernet.")],
+    pareto: Annotated[
+        list[Path],
+        typer.Option(help="pareto.json of a search with this supernet; again for another."),
+    ],
     out: Annotated[Path, typer.Option(help="File for the statistics (nas.bn/1).")],
     data: Data = None,
+    images: Annotated[int, typer.Option(min=1, help="Training images, 2000 at most.")] = 2000,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Random subnets on top: others are predicted from all.")
+    ] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Measure the batch-norm statistics of every point, so that switching needs no images.
@@ -26,8 +33,12 @@ def calibrate(
     from nas.zoo.calibrated import calibrate_points
     from nas.zoo.folder import supernet_folder
 
+    tables = [read_pareto(path) for path in pareto]
     run = calibrate_points(
-        read_pareto(pareto), supernet_folder(name), data, out, command=command_line()
+        *(tables, supernet_folder(name), data, out),
+        n_images=images,
+        n_samples=samples,
+        command=command_line(),
     )
     with progress(console(quiet=quiet)) as bar:
         task = bar.add_task("calibrate", total=None, note="")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas.export.configurations import chosen_points
+from nas.export.statistics import BatchNorm, measure_statistics, read_statistics
+from nas.export.step import Step, no_step
 from nas.export.traces import evaluate_traces
 from nas.pareto import ParetoTable, Point
 from nas.pareto.records import SupernetEntry
@@ -20,23 +22,12 @@ from supernets import (
     Evaluation,
     Slice,
     StaticNet,
-    Statistics,
     Supernet,
-    calibrate,
-    calibration_images,
     extract,
     load_supernet,
-    read_bn_cache,
     sha256,
     slices,
 )
-
-Step = Callable[[str, int, int], None]
-"""Told what is done, how much of it, and how much there is."""
-
-
-def no_step(what: str, done: int, total: int) -> None:
-    """Shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class Export:
     configurations: list[tuple[Point, str]] = field(default_factory=list)
     traces: Traces | None = None  # of real images, where they were asked
     weights: Path = Path()  # of the supernet
-    statistics: dict[str, Statistics] = field(default_factory=dict)  # of batch norm, by subnet
+    batch_norm: BatchNorm = field(default_factory=BatchNorm)
     shares: bool = True  # the weights are written once
     step: Step = no_step
 
@@ -83,10 +74,10 @@ def plan_export(
 ) -> Export:
     """The chosen points of `table` (its front without `ids`) as folded networks.
 
-    `folder` holds the supernet; statistics are measured on the images in `data` or read from
-    `bn_cache`. `traces` asks what every exit says of the validation images; `standalone` gives
-    every network weights of its own. InputError: neither is given, traces without `data`, an
-    unknown id, other weights than the table's.
+    `folder` holds the supernet; statistics are measured on the images in `data`, or read from
+    `bn_cache`, or those that `folder` has and what they predict. `traces` asks what every exit says
+    of the validation images; `standalone` gives every network weights of its own. InputError: there
+    are no statistics, traces without `data`, an unknown id, other weights than the table's.
     """
     if traces and data is None:
         raise InputError("`traces` are of real images: give `data` with the images of the supernet")
@@ -95,21 +86,23 @@ def plan_export(
     supernet, metadata = load_supernet(weights)
     checksum = sha256(weights)
     described = check_weights(table, checksum, folder)
-    if data is None and bn_cache is None:
-        raise InputError(_without_statistics(folder))
+    texts = list(dict.fromkeys(p["subnet"] for p in points))
     dataset = matching_dataset(metadata, data) if data is not None else None
-    statistics = _statistics(supernet, points, dataset, bn_cache, checksum, step)
+    if dataset is not None and bn_cache is None:
+        batch_norm = measure_statistics(supernet, texts, dataset, step)
+    else:
+        batch_norm = read_statistics(supernet, texts, folder, bn_cache, checksum)
     known = folder_table(folder, supernet.space)
     seen = None
     if traces and dataset is not None:
         about = {"supernet_sha256": checksum, "dataset": metadata["dataset"]}
-        images, texts = Evaluation.of(dataset, "validation"), [p["subnet"] for p in points]
+        images = Evaluation.of(dataset, "validation")
         seen = evaluate_traces(supernet, texts, images, known.temperatures, about)
     export = Export(
         *(table, described, metadata.get("data"), dataset),
         traces=seen,
         weights=weights,
-        statistics=statistics,
+        batch_norm=batch_norm,
         shares=not standalone,
         step=step,
     )
@@ -120,7 +113,7 @@ def plan_export(
             name = f"net{len(export.networks):02d}"
             heads = [*key[1], supernet.space.n_exits]
             subnet = supernet.space.parse(key[0])
-            net = extract(supernet, subnet, heads=heads, statistics=statistics[key[0]]).fold()
+            net = extract(supernet, subnet, heads=heads, statistics=batch_norm.of[key[0]]).fold()
             scales = [float(known.temperatures[k]) for k in heads]
             shape = supernet.space.input_shape(subnet)
             parts, why = None, ""
@@ -144,39 +137,3 @@ def _slices(
 
 def _key(network: Network) -> tuple[str, tuple[int, ...]]:
     return network.subnet, tuple(network.net.head_ids[:-1])
-
-
-def _without_statistics(folder: Path) -> str:
-    shipped = folder / "bn.safetensors"
-    cache = str(shipped) if shipped.exists() else "FILE (`nas supernet calibrate` writes one)"
-    return (
-        "batch norm needs the statistics of every subnet: give `data` DIR with the training "
-        f"images, or `bn_cache` {cache}"
-    )
-
-
-def _statistics(
-    supernet: Supernet,
-    points: Sequence[Point],
-    dataset: Dataset | None,
-    bn_cache: Path | None,
-    checksum: str,
-    step: Step,
-) -> dict[str, Statistics]:
-    texts = list(dict.fromkeys(p["subnet"] for p in points))
-    if bn_cache is not None:
-        found = read_bn_cache(bn_cache, supernet, checksum)
-        missing = [text for text in texts if text not in found]
-        if missing:
-            raise InputError(
-                f"{bn_cache} has no statistics of {missing[0]} ({len(missing)} of {len(texts)} "
-                "subnets are missing); run `nas supernet calibrate` on this table or give `data`"
-            )
-        return found
-    assert dataset is not None
-    images = calibration_images(dataset)
-    measured = {}
-    for done, text in enumerate(texts, start=1):
-        measured[text] = calibrate(supernet, supernet.space.parse(text), images)
-        step("batch norm", done, len(texts))
-    return measured

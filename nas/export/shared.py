@@ -26,14 +26,14 @@ NAMES: SharedEntry = {
 def write_shared(export: Export, folder: Path) -> SharedEntry:
     """Write what the graphs of `export` take their weights from; the names of the files."""
     shutil.copyfile(export.weights, folder / NAMES["weights"])
-    statistics = {n.subnet: export.statistics[n.subnet] for n in export.networks.values()}
+    statistics = {n.subnet: export.batch_norm.of[n.subnet] for n in export.networks.values()}
     tensors = {name: _flat(found) for name, found in statistics.items()}
     about = {"supernet_sha256": export.supernet["sha256"]}
     write_tensors(folder / NAMES["statistics"], tensors, {"schema": "nas.statistics/1", **about})
     graphs: dict[str, Any] = {}
     for network in export.networks.values():
         if network.slices is not None:
-            at = _offsets(export.statistics[network.subnet])
+            at = _offsets(export.batch_norm.of[network.subnet])
             for i, parts in enumerate(network.slices):
                 entries = {f"weight{k}": _entry(part, at) for k, part in enumerate(parts)}
                 graphs[f"{network.name}-{i}.onnx"] = entries

@@ -36,7 +36,7 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedKe
         if fast:
             kernels = max(kernels, _difference(wanted, fast.logits(name, x.numpy())))
         for point in (point for point, of in export.configurations if of == name):
-            exits, classes = _decided(wanted, network, point["exits"]["thresholds"])
+            exits, classes = decided(wanted, network, point["exits"]["thresholds"])
             theirs = engine(point["id"], x.numpy())
             agree = (exits == theirs.exits) & (classes == theirs.classes)
             same, total = same + int(agree.sum()), total + len(agree)
@@ -70,11 +70,15 @@ def _images(export: Export, network: Network) -> Tensor:
     if export.dataset is None:
         generator = torch.Generator().manual_seed(0)
         return torch.randn(N_IMAGES, *network.input_shape, generator=generator)
-    x = export.dataset.normalise(export.dataset.validation.images[:N_IMAGES])
-    if x.shape[-1] != network.input_shape[-1]:
+    return sized(export.dataset.normalise(export.dataset.validation.images[:N_IMAGES]), network)
+
+
+def sized(images: Tensor, network: Network) -> Tensor:
+    """Normalised `images` (N, C, H, W) at the side that `network` takes."""
+    if images.shape[-1] != network.input_shape[-1]:
         side = network.input_shape[1:]
-        x = torch.nn.functional.interpolate(x, side, mode="bilinear", antialias=True)
-    return x.contiguous()
+        images = torch.nn.functional.interpolate(images, side, mode="bilinear", antialias=True)
+    return images.contiguous()
 
 
 def _difference(wanted: list[Tensor], found: list[np.ndarray]) -> float:
@@ -85,7 +89,7 @@ def _difference(wanted: list[Tensor], found: list[np.ndarray]) -> float:
     )
 
 
-def _decided(
+def decided(
     logits: list[Tensor], network: Network, thresholds: list[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Exit and class of every image, of the logits of all exits: the first that is sure enough."""

@@ -13,8 +13,10 @@ import torch
 
 from nas.export.carry import START, write_start
 from nas.export.every_level import governing
+from nas.export.int8 import fitted, quantised_segments, verified
 from nas.export.kernels import write_kernels
 from nas.export.plan import Export, Network
+from nas.export.readme import readme
 from nas.export.shared import not_shared, write_shared
 from nas.export.traces import export_traces
 from nas.export.verify import verify_export
@@ -33,14 +35,26 @@ from nas.version import __version__
 from search_spaces import InputError, get_space
 from supernets import Segment
 
+PRECISIONS = ("fp32", "fp16", "int8")
+
 
 def write_export(
-    export: Export, out: Path, *, half: bool = False, command: str = ""
+    export: Export, out: Path, precision: str = "fp32", *, command: str = ""
 ) -> ManifestContent:
-    """Write `export` to the new folder `out`; returns the manifest.
+    """Write `export` in fp32, fp16 or int8 to the new folder `out`; returns the manifest.
 
-    InputError: `out` holds something already, or ONNX Runtime answers differently.
+    InputError: `out` holds something already, ONNX Runtime answers differently, or int8 is asked
+    of an export without images.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "int8" and (export.dataset is None or export.traces is not None):
+        raise InputError(
+            "`traces` are of float networks: export them without int8"
+            if export.dataset is not None
+            else "int8 takes its ranges and thresholds from images: give `data` with those of the "
+            "supernet"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists already; choose another `out` or remove it")
     aside = out.with_name(out.name + ".tmp")
@@ -50,7 +64,7 @@ def write_export(
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}; choose another `out`") from None
     try:
-        manifest = _write(export, aside, half=half, command=command)
+        manifest = _write(export, aside, precision=precision, command=command)
         if out.exists():
             out.rmdir()
         os.replace(aside, out)
@@ -59,13 +73,9 @@ def write_export(
     return manifest
 
 
-def _write(export: Export, folder: Path, *, half: bool, command: str) -> ManifestContent:
+def _write(export: Export, folder: Path, *, precision: str, command: str) -> ManifestContent:
     files: dict[str, FileEntry] = {}
-    precision = "fp16" if half else "fp32"
-    networks = {
-        name: _network(network, folder, files, half=half)
-        for name, network in export.networks.items()
-    }
+    networks = _networks(export, folder, files, precision)
     content: ManifestContent = {
         "schema": "nas.manifest/1",
         "command": command,
@@ -81,13 +91,19 @@ def _write(export: Export, folder: Path, *, half: bool, command: str) -> Manifes
         "files": files,
     }
     _add_shared(content, export, folder)
-    if not half:
+    if precision == "fp32":
         _add_kernels(content, export, folder)
     files[START] = _described(folder / write_start(folder))
+    _dump(content, folder)  # the check reads the folder as a board does
+    if precision == "int8":
+        export, content["verified"] = verified(export, fitted(export, folder), folder)
+        content["configurations"] = [_configuration(*pair) for pair in export.configurations]
+        for name, network in export.networks.items():
+            content["networks"][name]["temperatures"] = network.temperatures
+    else:
+        content["verified"] = verify_export(export, folder, precision=precision)
     _add_governing(content, export)
     _add_traces(content, export, folder)
-    _dump(content, folder)  # the check reads the folder as a board does
-    content["verified"] = verify_export(export, folder, precision=precision)
     _dump(content, folder)
     (folder / "README.md").write_text(readme(content))
     return content
@@ -173,123 +189,52 @@ def _input(export: Export) -> InputEntry:
     }
 
 
-def _network(
-    network: Network, folder: Path, files: dict[str, FileEntry], *, half: bool
-) -> NetworkEntry:
-    segments = []
+def _networks(
+    export: Export, folder: Path, files: dict[str, FileEntry], precision: str
+) -> dict[str, NetworkEntry]:
+    """Write the segments of every network; what the manifest says of the networks."""
+    written: dict[str, NetworkEntry] = {}
+    for name, network in export.networks.items():
+        shapes, models = _models(network, half=precision == "fp16")
+        if precision == "int8":
+            assert export.dataset is not None
+            graphs = quantised_segments(network, export.dataset)
+            export.step("quantise", len(written) + 1, len(export.networks))
+        else:
+            graphs = [model.SerializeToString() for model in models]
+        entry: NetworkEntry = {
+            "subnet": network.subnet,
+            "exits": network.net.head_ids,
+            "temperatures": network.temperatures,
+            "segments": [f"{name}-{i}.onnx" for i in range(len(graphs))],
+        }
+        if network.subnet in export.batch_norm.of:
+            entry["statistics"] = export.batch_norm.source(network.subnet)
+        for i, (file, graph) in enumerate(zip(entry["segments"], graphs, strict=True)):
+            (folder / file).write_bytes(graph)
+            outputs = ["logits"] if i == len(graphs) - 1 else ["features", "logits"]
+            files[file] = {**_described(folder / file), "input": shapes[i], "outputs": outputs}
+            if network.slices is not None:
+                weights = network.net.segments[i].state_dict().values()
+                n_bytes = 2 if precision == "fp16" else 4
+                files[file]["weight_bytes"] = sum(w.numel() for w in weights) * n_bytes
+        written[name] = entry
+    return written
+
+
+def _models(network: Network, *, half: bool) -> tuple[list[list[int]], list[onnx.ModelProto]]:
+    """What every segment takes (C, H, W), and its graph, without weights where they are shared."""
+    shapes, models = [], []
     value = torch.zeros(1, *network.input_shape)
     for i, segment in enumerate(network.net.segments):
         assert isinstance(segment, Segment)
+        shapes.append(list(value.shape[1:]))
         last = i == len(network.net.segments) - 1
-        shape = list(value.shape[1:])
         model, value = segment_model(segment, value, last=last, half=half)
-        name = f"{network.name}-{i}.onnx"
-        if network.slices is not None:
-            model = without_weights(model)
-        (folder / name).write_bytes(model.SerializeToString())
-        files[name] = {
-            **_described(folder / name),
-            "input": shape,
-            "outputs": ["logits"] if last else ["features", "logits"],
-        }
-        if network.slices is not None:
-            weights = segment.state_dict().values()
-            files[name]["weight_bytes"] = sum(w.numel() for w in weights) * (2 if half else 4)
-        segments.append(name)
-    return {
-        "subnet": network.subnet,
-        "exits": network.net.head_ids,
-        "temperatures": network.temperatures,
-        "segments": segments,
-    }
+        models.append(model if network.slices is None else without_weights(model))
+    return shapes, models
 
 
 def _described(path: Path) -> FileEntry:
     data = path.read_bytes()
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-
-
-def readme(content: ManifestContent) -> str:
-    """What a person needs on the board."""
-    device, verified = content["device"], content["verified"]
-    lines = [
-        f"# {content['supernet']['name']} for {device['name']}",
-        "",
-        f"{len(content['configurations'])} configurations over {len(content['networks'])} networks "
-        f"in {content['precision']}, exported by `{content['command']}`. `manifest.json` has their "
-        "levels, thresholds, expected costs and where each figure comes from.",
-        "",
-        f"Checked with ONNX Runtime on {verified['n_images']} images ({verified['images']}): "
-        f"logits differ by at most {verified['max_logit_difference']:g}, "
-        f"{verified['equal_decisions']} of {verified['decisions']} decisions are equal.",
-        "",
-        "## Run it",
-        "",
-        "A network is a chain of segments, one per exit. Run the first; where the largest "
-        "probability of softmax(logits / temperature) reaches the threshold, stop; otherwise give "
-        "its `features` to the next one. `run.pyz` does that with Python 3.8 or later, numpy and "
-        "onnxruntime alone:",
-        "",
-        "```sh",
-        "python3 run.pyz classify image.png",
-        "python3 run.pyz benchmark",
-        "python3 run.pyz govern --target-ms 20 --floor-error-pct 9",
-        "python3 run.pyz --help",
-        "```",
-        "",
-        *_for_kernels(content),
-        "From a program of your own:",
-        "",
-        "```python",
-        "import sys",
-        "",
-        'sys.path.insert(0, "run.pyz")',
-        "from nas.runtime import Engine, read_manifest",
-        "",
-        'manifest = read_manifest(".")',
-        "engine = Engine(manifest)",
-        "answers = engine(manifest.ids[0], manifest.normalise(images))  # uint8, NCHW",
-        "```",
-        "",
-        "## TensorRT",
-        "",
-        *_for_tensorrt(content),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _for_kernels(content: ManifestContent) -> list[str]:
-    if "kernels" not in content:
-        return []
-    return [
-        "Pruned networks run on the CPU with kernels where llvmlite is installed (`pip install "
-        "llvmlite`), and dense, with the same answers, where it is not.",
-        "",
-    ]
-
-
-def _for_tensorrt(content: ManifestContent) -> list[str]:
-    if "shared" in content:
-        return [
-            "It reads graphs with their weights inside: `nas export --standalone` writes those. "
-            "Here they stand once, in `weights.safetensors`; `slices.json` says how every graph "
-            "takes its own from them."
-        ]
-    fp16 = " --fp16" if content["precision"] == "fp16" else ""
-    return [
-        "One engine per segment, for batches of 1 to 8 images:",
-        "",
-        "```sh",
-        *(_trtexec(name, f["input"], fp16) for name, f in content["files"].items() if "input" in f),
-        "```",
-    ]
-
-
-def _trtexec(name: str, shape: list[int], fp16: str) -> str:
-    sides = "x".join(map(str, shape))
-    shapes = " ".join(
-        f"--{kind}Shapes=input:{batch}x{sides}"
-        for kind, batch in (("min", 1), ("opt", 1), ("max", 8))
-    )
-    return f"trtexec --onnx={name} --saveEngine={name.removesuffix('.onnx')}.plan {shapes}{fp16}"

@@ -231,7 +231,8 @@ _MANIFEST = _object(
                     "exits": _list(_COUNT, least=1),
                     "temperatures": _list(_POSITIVE, least=1),
                     "segments": _list(_NAME, least=1),
-                }
+                },
+                {"statistics": _WORDS},
             ),
         ),
         "configurations": _list(_CONFIGURATION),
@@ -253,7 +254,7 @@ _MANIFEST = _object(
         "device": _map(_WORDS, lambda value, where: None),
         "levels": _list(_map(_WORDS, lambda value, where: None)),
         "traces": _object({"file": _NAME, "sha256": _SHA256}),
-        "precision": _text(re.compile("fp32|fp16"), "fp32 or fp16"),
+        "precision": _text(re.compile("fp32|fp16|int8"), "fp32, fp16 or int8"),
         "kernels": _NAME,
         "shared": _object({"weights": _NAME, "statistics": _NAME, "slices": _NAME}),
         "governing": _maybe(

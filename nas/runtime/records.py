@@ -36,13 +36,19 @@ class Configuration(PlainConfiguration, total=False):
     emc_mhz: float | None
 
 
-class NetworkEntry(TypedDict):
+class PlainNetwork(TypedDict):
     """A chain of segments, one an exit."""
 
     subnet: str
     exits: list[int]  # the final classifier last
     temperatures: list[float]  # one an exit
     segments: list[str]  # files in order
+
+
+class NetworkEntry(PlainNetwork, total=False):
+    """The same, and where its batch-norm statistics come from: `measured` or `predicted`."""
+
+    statistics: str
 
 
 class InputEntry(TypedDict):
@@ -91,9 +97,11 @@ class VerifiedEntry(TypedDict):
 
 
 class VerifiedKernels(VerifiedEntry, total=False):
-    """The same with kernels."""
+    """The same with kernels, or in int8: then mean errors of the configurations on the images."""
 
     kernels_max_logit_difference: float
+    fp32_top1_error_pct: float
+    top1_error_pct: float
 
 
 class PlainManifest(TypedDict):

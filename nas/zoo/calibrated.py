@@ -1,8 +1,8 @@
-"""Batch-norm statistics of the points of a Pareto table, measured once and kept."""
+"""Batch-norm statistics of the points of Pareto tables, measured once and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nas.pareto import ParetoTable
@@ -13,28 +13,51 @@ from search_spaces import InputError
 
 
 def calibrate_points(
-    table: ParetoTable, folder: Path, data: Path | None, out: Path, *, command: str
+    tables: Sequence[ParetoTable],
+    folder: Path,
+    data: Path | None,
+    out: Path,
+    *,
+    n_images: int = 2000,
+    n_samples: int = 0,
+    command: str,
 ) -> Iterator[tuple[int, int]]:
-    """Write `out` (`nas.bn/1`) for every subnet of `table`, baselines included.
+    """Write `out` (`nas.bn/1`) for every subnet of `tables`, baselines included.
 
-    `folder` holds the supernet and `data` the images it was trained on. Yields (done, all).
-    InputError: the table was made with other weights.
+    `folder` holds the supernet and `data` the images it was trained on; both compute as where
+    accuracies are measured. `n_images` of them are read at most; `n_samples` random subnets come
+    on top, from which others are predicted. Yields (done, all). InputError: a table was made with
+    other weights.
     """
-    from supernets import calibrate, calibration_images, load_supernet, sha256, write_bn_cache
+    import numpy as np
+    import torch
+
+    from supernets import (
+        bf16_pays,
+        calibrate_all,
+        calibration_images,
+        load_supernet,
+        sha256,
+        write_bn_cache,
+    )
 
     weights = folder / "weights.safetensors"
     supernet, metadata = load_supernet(weights)
     checksum = sha256(weights)
-    check_weights(table, checksum, folder)
+    for table in tables:
+        check_weights(table, checksum, folder)
     dataset = matching_dataset(metadata, data)
-    images = calibration_images(dataset)
-    points = [*table.points, *table.content["baselines"]]
-    texts = sorted({p["subnet"] for p in points})
+    images = calibration_images(dataset)[:n_images]
+    points = (p for table in tables for p in (*table.points, *table.content["baselines"]))
+    space = supernet.space
+    drawn = space.subnets(space.sample(n_samples, np.random.default_rng(0)))
+    texts = {p["subnet"] for p in points} | set(map(str, drawn))
+    subnets = [space.parse(text) for text in sorted(texts)]
     found = {}
-    for i, text in enumerate(texts, start=1):
-        subnet = supernet.space.parse(text)
-        found[subnet] = calibrate(supernet, subnet, images)
-        yield i, len(texts)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays()):
+        for subnet, statistics in calibrate_all(supernet, subnets, images):
+            found[subnet] = statistics
+            yield len(found), len(subnets)
     about = {"dataset": dataset.name, "n_images": len(images), "command": command}
     write_bn_cache(out, supernet, found, checksum, **about)
 

@@ -3,6 +3,7 @@
 weights.safetensors    trained weights, space, data set, settings
 accuracy.safetensors   `nas.accuracy/1`: error and exit rates of evaluated subnets
 predictor/             the same for subnets never evaluated
+bn.safetensors         where it ships: batch-norm statistics of many subnets
 card.md                what a person wants to know first
 """
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from supernets.data import Listener
 
 DEFAULT = "resnet-cifar10"
+
+STATISTICS = "bn.safetensors"  # of batch norm, of the subnets of default searches
 
 BLOCK = 128  # subnets that are drawn together
 

@@ -18,7 +18,6 @@ from search_spaces import InputError
 from tests.nas.pareto.results import small_result
 
 ROOT = Path(__file__).parents[2]
-BN_CACHE = ROOT / "supernets" / "zoo" / "resnet-cifar10" / "bn.safetensors"
 LIGHT = "import sys, time; start = time.perf_counter(); import nas; {then}"
 
 
@@ -49,7 +48,7 @@ def test_the_example_of_its_documentation_runs(
 ) -> None:
     monkeypatch.chdir(run)
     runner = doctest.DocTestRunner()
-    tests = doctest.DocTestFinder(recurse=False).find(function, globs={"BN_CACHE": BN_CACHE})
+    tests = doctest.DocTestFinder(recurse=False).find(function)
     assert sum(len(test.examples) for test in tests) > 1
     said: list[str] = []
     for test in tests:

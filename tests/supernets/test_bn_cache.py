@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from supernets import CheckpointError, cached_norm, calibrate, read_bn_cache, write_bn_cache
+from search_spaces import get_space
+from supernets import (
+    CheckpointError,
+    ElasticBatchNorm2d,
+    cached_norm,
+    calibrate,
+    random_supernet,
+    read_bn_cache,
+    write_bn_cache,
+)
+from supernets.bn_cache import norm_layers
+from supernets.channels import Channels
 from supernets.checkpoint import read_tensors, write_tensors
 from tests.supernets.tiny import images, subnets, supernet
 
@@ -59,3 +72,20 @@ def test_a_damaged_cache_is_refused(path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="is damaged"):
         read_bn_cache(path, NET, "abc")
+
+
+@pytest.mark.parametrize("name", ["resnet-digits", "ofa-mobilenetv3", "ofa-resnet50"])
+def test_layers_are_listed_in_the_order_in_which_they_run(name: str) -> None:
+    """A forward pass calls the same batch norms with as many channels."""
+    net = random_supernet(get_space(name))
+    subnet = net.space.subnet(net.space.sample(1, np.random.default_rng(0)))
+    called = {}
+
+    def record(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
+        called[layer.key] = x.shape[1]
+        return x
+
+    channels, side, _ = net.space.input_shape(subnet)
+    with torch.no_grad():
+        net(torch.zeros(1, channels, side, side), subnet, norm=record)
+    assert list(norm_layers(net, subnet).items()) == list(called.items())

@@ -1,14 +1,18 @@
-"""Batch-norm statistics of one subnet."""
+"""Batch-norm statistics of subnets."""
 
 from __future__ import annotations
+
+import sys
+from typing import Any
 
 import pytest
 import torch
 
 from search_spaces import Subnet
-from supernets import cached_norm, calibrate
+from supernets import cached_norm, calibrate, calibrate_all
 from supernets.calibrate import store_statistics
 from supernets.elastic import batch_norm
+from supernets.layers import run
 from tests.supernets.tiny import images, subnets, supernet
 
 SUPERNET, IMAGES = supernet(), images(50)
@@ -58,3 +62,25 @@ def test_the_statistics_of_the_largest_become_the_defaults() -> None:
     norm = cached_norm(calibrate(net, largest, IMAGES))
     with torch.no_grad():
         torch.testing.assert_close(net(IMAGES, largest), net(IMAGES, largest, norm=norm))
+
+
+def test_many_subnets_share_what_they_begin_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gets what it gets alone, though fewer segments are run."""
+    wanted = {subnet: calibrate(SUPERNET, subnet, IMAGES) for subnet in subnets(6)}
+    space, last = SUPERNET.space, SUPERNET.space.genes(subnets(1))[0]
+    width = space.gene_names.index("width3")
+    last[width] = min(space.choices[width])
+    twin = space.subnet(last)
+    wanted[twin] = calibrate(SUPERNET, twin, IMAGES)
+    runs: list[object] = []
+
+    def counted(*args: Any) -> Any:
+        runs.append(args)
+        return run(*args)
+
+    monkeypatch.setattr(sys.modules["supernets.calibrate"], "run", counted)
+    found = dict(calibrate_all(SUPERNET, list(wanted), IMAGES))
+    assert found.keys() == wanted.keys()
+    for subnet, statistics in wanted.items():
+        torch.testing.assert_close(found[subnet], statistics, atol=0, rtol=0)
+    assert len(runs) <= 2 * ((space.n_exits + 1) * len(wanted) - space.n_exits)  # trunk and head

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from search_spaces import MobileNetV3Space
-from supernets import MobileNetV3Supernet, extract
+from supernets import build_supernet, extract
 
 SPACE = dataclasses.replace(MobileNetV3Space(n_classes=7, resolutions=(64, 96)), exits=(1,))
 torch.manual_seed(0)
-SUPERNET = MobileNetV3Supernet(SPACE).eval()
+SUPERNET = build_supernet(SPACE).eval()
 ROWS = np.concatenate([SPACE.largest, SPACE.smallest, SPACE.sample(1, np.random.default_rng(0))])
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from search_spaces import ResNet50Space
-from supernets import ResNet50Supernet, extract
+from supernets import build_supernet, extract
 
 SPACE = dataclasses.replace(ResNet50Space(n_classes=7, resolutions=(64, 96)), exits=(1,))
 torch.manual_seed(0)
-SUPERNET = ResNet50Supernet(SPACE).eval()
+SUPERNET = build_supernet(SPACE).eval()
 ROWS = np.concatenate([SPACE.largest, SPACE.smallest, SPACE.sample(1, np.random.default_rng(0))])
 
 

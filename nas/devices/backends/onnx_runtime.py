@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +37,11 @@ def prepare_onnxruntime(
     model = onnx_model(net, x, half=precision == "fp16")
     images = np.ascontiguousarray(x.numpy())
     if precision == "int8":
-        model = quantised(model, images.shape[1:])
+        from nas.onnx.int8 import quantised
+
+        shape = N_CALIBRATION, *images.shape[1:]
+        drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        model = quantised(model, drawn)
     session = session_of(model, threads)
     return lambda: session.run(None, {"input": images})
 
@@ -57,38 +58,3 @@ def session_of(model: Any, threads: int) -> Any:
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def quantised(model: Any, shape: tuple[int, ...]) -> Any:
-    """`model` with int8 weights and activations, calibrated on random inputs of `shape`."""
-    import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
-
-    class RandomInputs(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            rng = np.random.default_rng(0)
-            drawn = rng.standard_normal((N_CALIBRATION, 1, *shape), dtype=np.float32)
-            self.left: Iterator[Any] = iter({"input": image} for image in drawn)
-
-        def get_next(self) -> Any:
-            return next(self.left, None)
-
-    with TemporaryDirectory() as folder, quiet_logs():
-        whole, small = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, whole)  # a model in memory would be changed
-        kind = QuantFormat.QDQ
-        quantize_static(whole, small, RandomInputs(), quant_format=kind, per_channel=True)
-        return onnx.load(small)
-
-
-@contextmanager
-def quiet_logs() -> Iterator[None]:
-    """Without the advice on preprocessing, which folded graphs do not need."""
-    import logging
-
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -79,11 +79,12 @@ function drawLegends(view) {
     draw(line.appendChild(document.createElementNS(NS, "svg")));
     line.append(" " + text);
   };
+  const stops = view.result.pareto.points.some(p => p.exits.after.length);
   const marks = view.find("[data-legend]"), leave = view.find("[data-exits]");
   for (const [kind, cls, text] of [["circle", "plain", "no early exit"],
     ["diamond", "early", "early exits"], ["square", "rival", "largest and smallest subnet without exits"],
     ["circle", "chosen", "the answer"], ["circle", "knee", "knee"], ["circle", "faint", "other levels"]])
-    item(marks, text, svg => shape(svg, kind, 5, 8, 7, cls));
+    if (cls !== "early" || stops) item(marks, text, svg => shape(svg, kind, 5, 8, 7, cls));
   el(marks, "li", {}, "- - your limits");
   const seen = new Map(view.result.pareto.points.flatMap(leaving).map(([text, , cls]) => [text, cls]));
   const ordered = [...seen].sort(([a], [b]) => (a === "end") - (b === "end") || (a < b ? -1 : 1));

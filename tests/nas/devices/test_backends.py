@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 import nas
 from nas.devices import HostDevice
 from nas.devices.backends import BACKENDS
-from nas.devices.backends.onnx_runtime import quantised
 from nas.onnx.graph import program_model
 from predictors import Operator
 from search_spaces import InputError, MobileNetV3Space, ResNet50Space, Space, get_space
@@ -91,20 +90,6 @@ def test_a_batch_is_timed_as_a_whole() -> None:
     )
     assert many["batch"] == 32
     assert many["latency_ms"] > 3 * one["latency_ms"]
-
-
-def test_int8_graphs_are_quantised_and_still_answer() -> None:
-    net = extract(SUPERNETS["digits"], DIGITS.subnet(DIGITS.largest), heads=[3]).fold()
-    x = torch.randn(32, *DIGITS.input_shape(DIGITS.subnet(DIGITS.largest)))
-    whole = program_model(net, x[:1], half=False)
-    small = quantised(whole, tuple(x.shape[1:]))
-    kinds = [node.op_type for node in small.graph.node]
-    assert kinds.count("QuantizeLinear") >= kinds.count("Conv") > 10
-    stored = {w.name: w.data_type for w in small.graph.initializer}
-    weights = [w for w in whole.graph.initializer if len(w.dims) == 4]
-    assert all(stored[f"{w.name}_quantized"] == onnx.TensorProto.INT8 for w in weights)
-    (a,), (b,) = answers(whole, x), answers(small, x)
-    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.98
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def exported(net: Supernet, subnets: list[Subnet], folder: Path) -> Export:
     made = Export(cast(Any, None), described, None, None, weights=folder / "own.safetensors")
     for i, subnet in enumerate(subnets):
         heads, shape = [i % 2, net.space.n_exits], net.space.input_shape(subnet)
-        made.statistics[str(subnet)] = statistics = calibrate(net, subnet, torch.randn(4, *shape))
+        made.batch_norm.of[str(subnet)] = statistics = calibrate(
+            net, subnet, torch.randn(4, *shape)
+        )
         plain = extract(net, subnet, heads=heads, statistics=statistics).fold()
         parts = slices(net, subnet, heads)
         made.networks[f"n{i}"] = Network(f"n{i}", str(subnet), plain, [1.0, 1.0], shape, parts)
