@@ -14,7 +14,7 @@ from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
-from search_spaces.operators import Map, OperatorBuilder, Operators
+from search_spaces.operators import OperatorBuilder, Operators
 from search_spaces.outside import (
     as_meant,
     harmless,
@@ -24,6 +24,7 @@ from search_spaces.outside import (
     read_tensor_file,
     read_text,
 )
+from search_spaces.proxyless import ProxylessNASSpace
 from search_spaces.ratios import RatioSpace
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
@@ -60,13 +61,13 @@ __all__ = [
     "GroupSpace",
     "InputError",
     "Ints",
-    "Map",
     "MobileNetV3Space",
     "NASBench201Space",
     "OnceForAllSpace",
     "OperatorBuilder",
     "Operators",
     "PolicyGrid",
+    "ProxylessNASSpace",
     "RatioSpace",
     "ResNet50Space",
     "ResNetSpace",

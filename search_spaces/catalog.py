@@ -18,6 +18,7 @@ from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
 from search_spaces.ofa import OnceForAllSpace
 from search_spaces.outside import json_object, read_tensor_header
+from search_spaces.proxyless import ProxylessNASSpace
 from search_spaces.ratios import ratio_space
 from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
@@ -32,6 +33,7 @@ _SPACES: dict[str, Callable[..., Space]] = {
     "nasbench201": NASBench201Space,
     "ofa-mobilenetv3": MobileNetV3Space,
     "ofa-mobilenetv3-w1.2": partial(MobileNetV3Space, width_mult=1.2),
+    "ofa-proxyless-w1.3": ProxylessNASSpace,
     "ofa-resnet50": ResNet50Space,
 }
 _KINDS: dict[str, Callable[..., Space]] = {
@@ -39,6 +41,7 @@ _KINDS: dict[str, Callable[..., Space]] = {
     "blocks": BlockSparseSpace,
     "groups": GroupSpace,
     MobileNetV3Space.kind: MobileNetV3Space,
+    ProxylessNASSpace.kind: ProxylessNASSpace,
     ResNet50Space.kind: ResNet50Space,
     TracedSpace.kind: TracedSpace,
 }
@@ -90,6 +93,7 @@ def get_space(space: str | Space) -> Space:
     The folder of a supernet, or its file of weights, stands for the space that is written there.
     `ofa-resnet50-x1.2` is `ofa-resnet50` with early exits behind its stages 1 and 2 (0-based),
     `ofa-mobilenetv3-r224` is `ofa-mobilenetv3` for images of 224 pixels alone,
+    `ofa-mobilenetv3=SUBNET` that subnet alone,
     `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel, and
     `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images, and
     `resnet-cifar-blocks4-10.30.100` an elastic ResNet pruned in blocks.
@@ -106,6 +110,8 @@ def get_space(space: str | Space) -> Space:
         return GroupSpace.of(images[1], *map(int, images.groups()[1:]))
     if derived := ratio_space(space, get_space) or block_sparse_space(space, get_space):
         return derived
+    if "=" in space:
+        return _specialised(space)
     base, _, exits = space.partition("-x")
     base, _, sides = base.rpartition("-r") if base not in _SPACES else (base, "", "")
     if base == space or base not in _SPACES:
@@ -121,6 +127,18 @@ def get_space(space: str | Space) -> Space:
         )
     found = found.with_resolutions(_numbers(sides)) if sides else found
     return found.with_exits(_numbers(exits))
+
+
+def _specialised(name: str) -> Space:
+    """`FAMILY=SUBNET`, with exits behind it where it has some."""
+    family, _, text = name.partition("=")
+    text, _, exits = text.partition("-x")
+    found = get_space(family)
+    side = re.search(r"-r(\d+)$", text)
+    if not isinstance(found, OnceForAllSpace) or side is None:
+        raise InputError(f"unknown space {name!r}: a network alone is once-for-all's")
+    found = found.with_resolutions([int(side[1])])
+    return found.specialised(found.parse(text)).with_exits(_numbers(exits))
 
 
 def _numbers(text: str) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,9 +38,17 @@ class MobileNetV3Space(OnceForAllSpace):
     expands: tuple[int, ...] = (3, 4, 6)
 
     kind = "ofa-mobilenetv3"
+    preset = "MobileNetV3"  # as `net.config` names the family
+    base_widths = BASE_WIDTHS
     block_letters = "ke"
-    strides = (2, 2, 2, 1, 2)
-    squeezes = (False, True, False, True, True)  # stages whose blocks squeeze and excite
+    strides: ClassVar[tuple[int, ...]] = (2, 2, 2, 1, 2)
+    squeezes: ClassVar[tuple[bool, ...]] = (
+        False,
+        True,
+        False,
+        True,
+        True,
+    )  # stages whose blocks squeeze and excite
 
     @property
     def family(self) -> str:
@@ -48,37 +56,37 @@ class MobileNetV3Space(OnceForAllSpace):
 
     @property
     def layer_widths(self) -> tuple[int, ...]:
-        """Channels of stem, first block, the stages, and the two layers before the classifier."""
-        return tuple(int(divisible_by_8(width * self.width_mult)) for width in BASE_WIDTHS)
+        """Channels of stem, first block, the stages, and the layers before the classifier."""
+        return tuple(int(divisible_by_8(width * self.width_mult)) for width in self.base_widths)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        return self.layer_widths[2:7]
+        return self.layer_widths[2 : 2 + len(self.strides)]
 
     @property
-    def slots(self) -> int:
-        """Block slots of one stage."""
-        return max(self.depths)
+    def stage_depths(self) -> tuple[tuple[int, ...], ...]:
+        """Blocks that every stage may keep."""
+        return (self.depths,) * len(self.strides)
 
     @property
     def groups(self) -> tuple[GeneGroup, ...]:  # type: ignore[override]
-        n = len(self.strides)
-        return (
-            GeneGroup("k", "kernel", (self.kernels,) * (n * self.slots)),
-            GeneGroup("d", "depth", (self.depths,) * n),
-            GeneGroup("e", "expand", (self.expands,) * (n * self.slots)),
+        n = sum(self.stage_slots)
+        return self.narrowed(
+            GeneGroup("k", "kernel", (self.kernels,) * n),
+            GeneGroup("d", "depth", self.stage_depths),
+            GeneGroup("e", "expand", (self.expands,) * n),
             GeneGroup("r", "resolution", (self.resolutions,)),
         )
 
     @property
     def gene_stages(self) -> Ints:
         stages = np.arange(len(self.strides))
-        blocks = np.repeat(stages, self.slots)
+        blocks = np.repeat(stages, self.stage_slots)
         return np.concatenate([blocks, stages, blocks, [-1]])
 
     @property
     def stage_slots(self) -> tuple[int, ...]:
-        return (self.slots,) * len(self.strides)
+        return tuple(map(max, self.stage_depths))
 
     def mid_width(self, c_in: Any, expand: Any) -> Any:
         """Channels inside a block that has `c_in` before it."""
@@ -94,8 +102,8 @@ class MobileNetV3Space(OnceForAllSpace):
     def block_sizes(self, stage: int, values: Values) -> Iterator[tuple[Any, ...]]:
         """Kept, then channels before, kernel, channels inside, squeezed and behind each block."""
         c_in, c_out = self.layer_widths[1 + stage], self.widths[stage]
-        for b in range(self.slots):
-            i = stage * self.slots + b
+        for b in range(self.stage_slots[stage]):
+            i = self.first_slot(stage) + b
             mid = self.mid_width(c_in, values["e"][i])
             kernel, squeezed = values["k"][i], self.squeeze_width(mid) * self.squeezes[stage]
             yield b < values["d"][stage], c_in, kernel, mid, squeezed, c_out
@@ -131,13 +139,13 @@ class MobileNetV3Space(OnceForAllSpace):
         A preset's `net.config`, a list of layers, is one too.
         """
         if is_preset(config):
-            config = preset_config(config, self.widths, self.slots)
+            config = preset_config(config, self.preset, self.widths, self.stage_slots)
         self.check_keys(config, ("ks", "e", "d", "image_size", "r", "wid"))
         if config.get("wid") not in (None, self.width_mult):
             raise InputError(
                 f"wid {config['wid']} is another supernet than {self.name} ({self.width_mult:g})"
             )
-        n = self.n_stages * self.slots
+        n = sum(self.stage_slots)
         row = [
             *self.read(config, "ks", n),
             *self.read(config, "d", self.n_stages),

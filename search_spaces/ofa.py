@@ -14,6 +14,7 @@ import numpy as np
 
 from search_spaces.errors import InputError
 from search_spaces.outside import json_object
+from search_spaces.space import GeneGroup
 from search_spaces.stages import StagedSpace, Values
 from search_spaces.subnet import Subnet
 
@@ -42,6 +43,7 @@ class OnceForAllSpace(StagedSpace):
     exits: tuple[int, ...] = ()  # stages (0-based) that carry an early exit
     head_width: int = 320  # channels inside the heads of the early exits
     head_side: int = 7  # early heads pool their input to about this side before their convolution
+    only: tuple[int, ...] = ()  # the genes of the one subnet of a specialised network
 
     kind = ""  # names the family in files
     in_channels = 3
@@ -80,7 +82,13 @@ class OnceForAllSpace(StagedSpace):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The family, `-r224` where not all resolutions are allowed, `-x1.2` for early exits."""
+        """The family, `-r224` where not all resolutions are allowed, `-x1.2` for early exits.
+
+        Of a specialised network it is the family, `=` and the subnet.
+        """
+        if self.only:
+            exits = "-x" + ".".join(map(str, self.exits)) if self.exits else ""
+            return f"{self.family}={self.subnet(self.only)}{exits}"
         own = self.resolutions if self.resolutions != RESOLUTIONS else ()
         parts = (
             f"-{letter}" + ".".join(map(str, v))
@@ -98,6 +106,20 @@ class OnceForAllSpace(StagedSpace):
     def with_exits(self, exits: Sequence[int]) -> Self:
         """This space with early exits behind the stages `exits`."""
         return replace(self, exits=tuple(exits))
+
+    def specialised(self, subnet: Subnet) -> Self:
+        """The space of `subnet` alone, and of the exits that are put behind its stages."""
+        return replace(self, only=tuple(self.genes([subnet])[0].tolist()))
+
+    def narrowed(self, *groups: GeneGroup) -> tuple[GeneGroup, ...]:
+        """`groups`, with one choice each where there is only one subnet."""
+        if not self.only:
+            return groups
+        values = iter(self.only)
+        return tuple(
+            replace(g, choices=tuple((next(values) or choices[0],) for choices in g.choices))
+            for g in groups
+        )
 
     def with_resolutions(self, resolutions: Sequence[int]) -> Self:
         """This space with these sides of the image alone."""

@@ -15,15 +15,17 @@ def is_preset(config: Config) -> bool:
     return "blocks" in config
 
 
-def preset_config(config: Config, widths: Sequence[int], slots: int) -> dict[str, Any]:
-    """`{ks, e, d}` of a MobileNetV3's `net.config`; a `resolution` or `image_size` is kept.
+def preset_config(
+    config: Config, family: str, widths: Sequence[int], slots: Sequence[int]
+) -> dict[str, Any]:
+    """`{ks, e, d}` of the `net.config` of a `family`; a `resolution` or `image_size` is kept.
 
     `widths` are the channels of the stages, by which blocks are told apart; `slots` the blocks that
-    a stage can have. Entries of skipped blocks repeat the first one's.
+    each can have. Entries of skipped blocks repeat the first one's.
     """
-    if config.get("name") != "MobileNetV3":
+    if config.get("name") != family:
         raise InputError(
-            f"a net.config of {config.get('name')!r} is not read, only MobileNetV3's; give the "
+            f"a net.config of {config.get('name')!r} is not read here, only {family}'s; give the "
             "subnet as a configuration, for example {'d': ..., 'e': ..., 'w': ...}"
         )
     stages: list[list[Config]] = [[] for _ in widths]
@@ -37,12 +39,12 @@ def preset_config(config: Config, widths: Sequence[int], slots: int) -> dict[str
         stages[widths.index(width)].append(layer)
     kernels, ratios = [], []
     for s, blocks in enumerate(stages):
-        if not 0 < len(blocks) <= slots:
+        if not 0 < len(blocks) <= slots[s]:
             raise InputError(
                 f"net.config has {len(blocks)} blocks of {widths[s]} channels, "
-                f"expected 1 to {slots}"
+                f"expected 1 to {slots[s]}"
             )
-        padded = [*blocks, *[blocks[0]] * (slots - len(blocks))]
+        padded = [*blocks, *[blocks[0]] * (slots[s] - len(blocks))]
         kernels += [block.get("kernel_size") for block in padded]
         ratios += [_ratio(block) for block in padded]
     sizes = (config.get(key) for key in ("image_size", "resolution", "r"))

@@ -12,6 +12,7 @@ from search_spaces import (
     GroupSpace,
     InputError,
     MobileNetV3Space,
+    ProxylessNASSpace,
     RatioSpace,
     ResNet50Space,
     ResNetSpace,
@@ -22,6 +23,7 @@ from supernets.all_in_one import AllInOneSupernet
 from supernets.block_sparse import BlockSparseSupernet
 from supernets.grouped import GroupedSupernet
 from supernets.mobilenetv3 import MobileNetV3Supernet
+from supernets.proxyless import ProxylessNASSupernet
 from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
@@ -37,6 +39,7 @@ _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     RatioSpace: AllInOneSupernet,
     BlockSparseSpace: BlockSparseSupernet,
     MobileNetV3Space: MobileNetV3Supernet,
+    ProxylessNASSpace: ProxylessNASSupernet,
     ResNet50Space: ResNet50Supernet,
     GroupSpace: GroupedSupernet,
     TracedSpace: TracedSupernet,

@@ -40,33 +40,40 @@ class MobileNetV3Supernet(StagedSupernet):
     """Inverted residual blocks in five stages; images have the side of the subnet's resolution."""
 
     space: MobileNetV3Space
+    stem_activation = HARDSWISH
+    activations: tuple[Sized, ...] = ACTIVATIONS  # one a stage
 
     def __init__(self, space: MobileNetV3Space) -> None:
         super().__init__(space)
         self.width, first = space.layer_widths[:2]
         self.stem = ElasticConv2d(space.in_channels, self.width, 3, stride=2)
         self.stem_norm = ElasticBatchNorm2d(self.width)
+        activation = self.activations[0]
         self.first = ElasticMBConv(
-            self.width, self.width, first, kernels=(3,), stride=1, activation=RELU, expands=False
+            *(self.width, self.width, first),
+            kernels=(3,),
+            stride=1,
+            activation=activation,
+            expands=False,
         )
         self.add_stages()
 
     def stem_layers(self, subnet: Subnet) -> list[Layer]:
         stem = conv_norm(self.stem, self.stem_norm, self.space.in_channels, self.width)
-        return [*stem, HARDSWISH, *self.first.layers(self.width, 3, self.width)]
+        return [*stem, self.stem_activation, *self.first.layers(self.width, 3, self.width)]
 
     def block(self, stage: int, slot: int, *sizes: int) -> ElasticMBConv:
-        c_in, _, mid, squeezed, c_out = sizes
+        c_in, kernel, mid, squeezed, c_out = sizes
         return ElasticMBConv(
             c_in,
             mid,
             c_out,
-            kernels=self.space.kernels,
+            kernels=(kernel,) if self.space.only else self.space.kernels,
             stride=1 if slot else self.space.strides[stage],
-            activation=ACTIVATIONS[stage],
+            activation=self.activations[stage],
             squeeze=squeezed,
         )
 
-    def classifier(self, c_in: int) -> MobileNetV3Head:
+    def classifier(self, c_in: int) -> ElasticBlock:
         wide, mixed = self.space.layer_widths[-2:]
         return MobileNetV3Head(c_in, wide, mixed, self.space.n_classes)

@@ -19,8 +19,11 @@ from search_spaces import (
     InputError,
     MobileNetV3Space,
     OnceForAllSpace,
+    ProxylessNASSpace,
     ResNet50Space,
+    json_object,
     read_tensor_file,
+    read_text,
 )
 from supernets.catalog import build_supernet
 from supernets.checkpoint import CheckpointError
@@ -31,6 +34,7 @@ _GITHUB = "https://raw.githubusercontent.com/han-cai/files/master/ofa/ofa_nets/"
 OFFICIAL = {
     "ofa_mbv3_d234_e346_k357_w1.0": _GITHUB + "ofa_mbv3_d234_e346_k357_w1.0",
     "ofa_mbv3_d234_e346_k357_w1.2": _GITHUB + "ofa_mbv3_d234_e346_k357_w1.2",
+    "ofa_proxyless_d234_e346_k357_w1.3": _GITHUB + "ofa_proxyless_d234_e346_k357_w1.3",
     "ofa_resnet50_d0-1-2_e0.2-0.25-0.35_w0.65-0.8-1.0": (
         "https://drive.google.com/uc?id=1xy6VIPEHXqbbqNu3xEZUxhp5FbTVs5cQ"
     ),
@@ -42,10 +46,13 @@ WRAPPERS = (  # what training scripts save weights under; averaged ones first, a
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "params"),
 )
 MAX_BYTES = 1 << 32
+DEFAULT_SIDE, MIN_SIDE, MAX_SIDE = 224, 32, 1024  # of a specialised network's images
 MAX_WRAPS = 4
 FIRST = ("first_conv.conv.weight", "input_stem.0.conv.weight")  # a layer of each family
 COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # no weights
 SHELLS = r"_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module"  # layers put around layers
+
+CONFIG, RUN, INIT = "net.config", "run.config", "init"  # of a specialised network's folder
 
 CACHES = (Path(".torch", "ofa_nets"), Path("~", ".torch", "ofa_nets"))  # of ofa.model_zoo
 
@@ -71,6 +78,12 @@ _MOBILENETV3 = {
     "head.mix": "feature_mix_layer.conv",
     "head.linear": "classifier.linear",
 }
+_PROXYLESS = {
+    **{key: theirs for key, theirs in _MOBILENETV3.items() if not key.startswith("head.")},
+    "head.conv": "feature_mix_layer.conv",
+    "head.norm": "feature_mix_layer.bn",
+    "head.linear": "classifier.linear",
+}
 _RESNET50 = {
     "stem.conv1": "input_stem.0.conv.conv",
     "stem.norm1": "input_stem.0.bn.bn",
@@ -84,13 +97,22 @@ _RESNET50 = {
     **{f"block.norm{i}": f"blocks.{{}}.conv{i}.bn.bn" for i in (1, 2, 3)},
     "head.linear": "classifier.linear.linear",
 }
+LAYERS: dict[type[OnceForAllSpace], tuple[dict[str, str], int]] = {
+    MobileNetV3Space: (_MOBILENETV3, 1),
+    ProxylessNASSpace: (_PROXYLESS, 1),
+    ResNet50Space: (_RESNET50, 0),
+}
+"""By family: the names of the layers, and the number of the first block of a stage."""
 
 
 def locate(source: str) -> Path:
-    """The checkpoint of a path or of an official name in OFA's cache.
+    """The checkpoint of a path, of a specialised network's folder, or of an official name in OFA's
+    cache.
 
     InputError: there is neither; for an official name it says what to fetch.
     """
+    if (Path(source) / CONFIG).is_file():
+        return Path(source) / INIT
     names = [name for name in OFFICIAL if name.startswith(source)]
     folders = [folder.expanduser() for folder in CACHES]
     for path in (Path(source), *(folder / name for name in names for folder in folders)):
@@ -109,6 +131,8 @@ def locate(source: str) -> Path:
 def load_ofa(path: Path) -> Supernet:
     """The supernet of a once-for-all checkpoint in eval mode; nothing in the file is executed.
 
+    Weights of a specialised network have its `net.config` beside them, and their space is that
+    subnet alone.
     CheckpointError: no tensors alone, another family, missing or unexpected keys, wrong shapes,
     values that are not finite.
     """
@@ -127,7 +151,7 @@ def load_ofa(path: Path) -> Supernet:
         found = "; ".join(f"{len(v)} {what}: {_few(v)}" for what, v in faults.items() if v)
         raise CheckpointError(
             f"{path} does not fit {supernet.space.name}: {found}; "
-            "import the complete supernet (not a specialised subnet) as `ofa` saved it"
+            "import the complete network as `ofa` saved it"
         )
     supernet.load_state_dict({ours[key]: value for key, value in state.items()}, strict=False)
     return channels_last(supernet).eval()
@@ -137,15 +161,17 @@ def ofa_keys(supernet: Supernet) -> dict[str, str]:
     """Our key -> OFA's for every tensor; early exits are not in OFA and have none."""
     space = supernet.space
     assert isinstance(space, OnceForAllSpace)
-    mobile = isinstance(space, MobileNetV3Space)
-    layers, first_block = (_MOBILENETV3, 1) if mobile else (_RESNET50, 0)
+    layers, first_block = LAYERS[type(space)]
+    kept = space.subnet(space.only)["d"] if space.only else ()  # its blocks are numbered as kept
     keys = {}
     for key in supernet.state_dict():
         module, leaf = key.rsplit(".", 1)
         module = module.replace(f"heads.{space.n_exits}.", "head.")
         number = first_block
         if block := re.match(r"stages\.(\d+)\.(\d+)\.", module):
-            number += space.first_slot(int(block[1])) + int(block[2])
+            stage, slot = int(block[1]), int(block[2])
+            before = sum(kept[:stage]) if kept else space.first_slot(stage)
+            number += before + slot
             module = "block." + module[block.end() :]
         if module in layers:
             leaf += "_matrix" if module.endswith("transforms") else ""
@@ -273,7 +299,27 @@ def _plain(key: str) -> str:
 
 
 def _space(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
-    """The family and width that the shapes tell."""
+    """The family and width that the shapes tell; of a specialised network the subnet too."""
+    space = _family(path, state)
+    mobile = isinstance(space, MobileNetV3Space)
+    if not mobile or any(key.endswith("_matrix") for key in state):
+        return space
+    config, run = path.with_name(CONFIG), path.with_name(RUN)
+    if not config.is_file():
+        raise CheckpointError(
+            f"{path} is one specialised network (it has no matrices from kernel to kernel): put "
+            f"its {CONFIG} beside it"
+        )
+    told = json_object(read_text(config), config)
+    sizes = json_object(read_text(run), run) if run.is_file() else told
+    side = sizes.get("image_size") or sizes.get("resolution") or DEFAULT_SIDE
+    if not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
+        raise CheckpointError(f"{run}: image_size must be {MIN_SIDE} to {MAX_SIDE}, got {side!r}")
+    space = space.with_resolutions([side])
+    return space.specialised(space.from_ofa({**told, "image_size": side}))
+
+
+def _family(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
     n_classes = len(state.get("classifier.linear.bias", ()))
     if n_classes and "final_expand_layer.conv.weight" in state:
         width = len(state["final_expand_layer.conv.weight"]) / 960
@@ -281,12 +327,11 @@ def _space(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
     if n_classes and "input_stem.0.conv.weight" in state:
         return ResNet50Space(n_classes=n_classes)
     if n_classes and "feature_mix_layer.conv.weight" in state:
-        raise CheckpointError(
-            f"{path} is once-for-all's ProxylessNAS (it has no final_expand_layer), which is not "
-            "read; MobileNetV3 and ResNet50 are"
-        )
+        width = len(state["feature_mix_layer.conv.weight"]) / 1280
+        return ProxylessNASSpace(n_classes=n_classes, width_mult=width)
     raise CheckpointError(
-        f"{path} is no once-for-all MobileNetV3 or ResNet50: its {len(state)} keys begin with "
+        f"{path} is no once-for-all MobileNetV3, ProxylessNAS or ResNet50: its {len(state)} keys "
+        "begin with "
         f"{_few(list(state))}"
     )
 

@@ -12,7 +12,7 @@ from nas.cli.options import Quiet
 
 def import_(
     source: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help="OFA checkpoint, or its official name.")
+        str, typer.Argument(metavar="FILE|DIR|NAME", help="OFA checkpoint, or its official name.")
     ],
     out: Annotated[Path, typer.Option(help="New folder for weights and card.")],
     exits: Annotated[
@@ -21,7 +21,9 @@ def import_(
     sha256: Annotated[str | None, typer.Option(help="Refuse a file with another checksum.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Import a once-for-all MobileNetV3 or ResNet50 that the `ofa` package trained.
+    """Import a once-for-all MobileNetV3, ProxylessNAS or ResNet50 of the `ofa` package.
+
+    A folder with `net.config` is one of its specialised networks.
 
     A NAME is looked up where `ofa` keeps its downloads; nothing is fetched.
 

@@ -18,7 +18,7 @@ from search_spaces import InputError, MobileNetV3Space, Space, Subnet, operator_
 
 def table_resolution(path: Path, space: Space) -> int:
     """The resolution that the file's name gives; InputError where it cannot be one of `space`."""
-    if not isinstance(space, MobileNetV3Space) or space.n_exits:
+    if type(space) is not MobileNetV3Space or space.n_exits:
         raise InputError(f"`ofa_lut` needs a space ofa-mobilenetv3 without exits, got {space.name}")
     named = re.fullmatch(r"(\d+)_lookup_table\.yaml", path.name)
     if not named or int(named[1]) not in space.resolutions:

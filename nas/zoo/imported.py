@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import prepare_folder
-from nas.zoo.folder import entry_folder, zoo_names
+from nas.zoo.folder import STATISTICS, entry_folder, zoo_names
 from nas.zoo.published import ENTRY, Entry, attach, read_entry
 from search_spaces import InputError, OnceForAllSpace, Space, space_from_dict, write_text
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `ofa` normalises
-IMAGENET_SIDE, IMAGENET_CLASSES = 224, 1000
+IMAGENET_CLASSES = 1000
 
 
 def import_ofa(
@@ -52,8 +52,10 @@ def import_ofa(
         "license": "MIT (github.com/mit-han-lab/once-for-all)",
         "command": command,
     }
-    if supernet.space.n_classes == IMAGENET_CLASSES:
-        about["data"] = _imagenet()
+    space = supernet.space
+    assert isinstance(space, OnceForAllSpace)
+    if space.n_classes == IMAGENET_CLASSES:
+        about["data"] = _imagenet(max(space.resolutions))
     aside = out.with_name(out.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     prepare_folder(aside)
@@ -61,6 +63,8 @@ def import_ofa(
     checks = [*(["the sha256 is the one that was asked for"] if sha256 else []), answered]
     source_entry = _published(supernet.space)
     entry = None if source_entry is None else attach(source_entry, aside)
+    if space.only:
+        _keep_statistics(supernet, aside)
     write_text(aside / "card.md", _card(out.name, supernet, about, checks, entry))
     if out.exists():
         out.rmdir()
@@ -68,7 +72,18 @@ def import_ofa(
     return supernet, entry
 
 
-def _imagenet() -> dict[str, Any]:
+def _keep_statistics(supernet: Any, folder: Path) -> None:
+    """Batch-norm statistics of a specialised network as those that ship: they are its own."""
+    from supernets import sha256, write_bn_cache
+
+    own = {key: (layer.running_mean, layer.running_var) for key, layer in supernet.norms()}
+    subnet = supernet.space.subnet(supernet.space.largest)
+    write_bn_cache(
+        folder / STATISTICS, supernet, {subnet: own}, sha256(folder / "weights.safetensors")
+    )
+
+
+def _imagenet(side: int) -> dict[str, Any]:
     """The images that the weights were trained on, as a checkpoint describes them."""
     from supernets.data import synsets
 
@@ -76,7 +91,7 @@ def _imagenet() -> dict[str, Any]:
         "name": "imagenet",
         "format": "imagenet",
         "classes": list(synsets()),
-        "resolution": IMAGENET_SIDE,
+        "resolution": side,
         "channels": 3,
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
@@ -126,11 +141,16 @@ def _card(
             f"Accuracy was not measured: `accuracy.csv` is {entry.accuracies()}. "
             f"`nas search --supernet {name} --data IMAGENET` runs the points on images."
         )
+    kind, statistics = (
+        ("Weight-sharing supernet of the space", "recalibrate them for every subnet before use")
+        if not space.only
+        else ("One specialised network, the space", "they are the network's own (`bn.safetensors`)")
+    )
     exits = f"behind stages {', '.join(map(str, space.exits))}, **not trained**"
     lines = [
         f"# {name}",
         "",
-        f"Weight-sharing supernet of the space `{space.name}`, imported; nothing was trained here.",
+        f"{kind} `{space.name}`, imported; nothing was trained here.",
         "",
         f"- source: once-for-all (Cai et al., 2020, arXiv:1908.09791), file `{about['source']}`",
         f"- source sha256 `{about['source_sha256']}`",
@@ -146,8 +166,7 @@ def _card(
         "- no key is missing or unexpected, every shape is the space's, every value is finite",
         *(f"- {check}" for check in checks),
         "",
-        f"{known} The batch-norm statistics are those of the file: recalibrate them for every "
-        "subnet before use.",
+        f"{known} The batch-norm statistics are those of the file: {statistics}.",
         "",
     ]
     return "\n".join(lines)

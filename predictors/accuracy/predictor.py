@@ -54,7 +54,8 @@ class AccuracyPredictor(BaseEstimator):
         spread = [np.sqrt(block.var(axis=0, dtype=float).sum()) or 1.0 for block in blocks]
         self.scale_ = np.repeat(spread, [b.shape[1] for b in blocks]).astype(np.float32)
         response = np.concatenate(blocks, axis=1) / self.scale_
-        pca = PCA(min(self.n_components, *response.shape), random_state=0).fit(response)
+        with np.errstate(invalid="ignore"):  # one subnet has no variance
+            pca = PCA(min(self.n_components, *response.shape), random_state=0).fit(response)
         self.mean_, self.components_ = pca.mean_, pca.components_
         self.model_ = _regressor(self.kind_)
         self.model_.fit(self._features(table.genes), pca.transform(response))
@@ -73,8 +74,10 @@ class AccuracyPredictor(BaseEstimator):
         """Held-out quality over `n_splits` folds of subnets, or as many as there are.
 
         `mape_pct` and `mae_pct` (points) of the error, its `srcc` between subnets (mean over
-        policies), and `rate_mae`, the mean absolute error of an exit rate.
+        policies), and `rate_mae`, the mean absolute error of an exit rate. Nothing of one subnet.
         """
+        if len(table) < 2:
+            return {}
         error, rate = np.empty_like(table.top1_error_pct), np.empty_like(table.exit_rate)
         folds = KFold(min(n_splits, len(table)), shuffle=True, random_state=0)
         for train, test in folds.split(table.genes):

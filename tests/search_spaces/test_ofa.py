@@ -175,7 +175,7 @@ def net_config(space: MobileNetV3Space, subnet: Subnet) -> dict[str, Any]:
     layers = [{"in_channels": 16, "out_channels": space.layer_widths[1], "expand_ratio": 1}]
     for s, depth in enumerate(subnet["d"]):
         for b in range(depth):
-            i, c_out = s * space.slots + b, space.widths[s]
+            i, c_out = space.first_slot(s) + b, space.widths[s]
             c_in = c_out if b else layers[-1]["out_channels"]
             layers.append(
                 {"name": "MBInvertedConvLayer", "in_channels": c_in, "out_channels": c_out}
@@ -199,7 +199,7 @@ def test_a_preset_is_the_subnet_that_it_lists(seed: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "ProxylessNASNets"}, "net.config of 'ProxylessNASNets' is not read"),
+        ({"name": "ProxylessNASNets"}, "net.config of 'ProxylessNASNets' is not read here"),
         ({"blocks": []}, "blocks of net.config must be a list"),
         ({"blocks": [3]}, "blocks of net.config must be a list"),
         ({"blocks": "x"}, "blocks of net.config must be a list"),

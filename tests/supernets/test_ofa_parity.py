@@ -35,6 +35,16 @@ def mobilenet(width_mult: float) -> nn.Module:
     )
 
 
+def proxyless() -> nn.Module:
+    return ofa_networks().OFAProxylessNASNets(
+        dropout_rate=0,
+        width_mult=1.3,
+        ks_list=[3, 5, 7],
+        expand_ratio_list=[3, 4, 6],
+        depth_list=[2, 3, 4],
+    )
+
+
 def resnet50() -> nn.Module:
     return ofa_networks().OFAResNets(
         dropout_rate=0,
@@ -47,6 +57,7 @@ def resnet50() -> nn.Module:
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "ofa-mobilenetv3": lambda: mobilenet(1.0),
     "ofa-mobilenetv3-w1.2": lambda: mobilenet(1.2),
+    "ofa-proxyless-w1.3": proxyless,
     "ofa-resnet50": resnet50,
 }
 
