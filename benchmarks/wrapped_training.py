@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.devices.host import cpu_name
-from search_spaces import write_text
+from predictors import AccuracyPredictor, AccuracyTable
+from search_spaces import PolicyGrid, write_text
 from supernets import Dataset, Evaluation, Supernet, load_dataset, load_supernet
 from supernets.traced import TracedSupernet, Wrapped
 from supernets.training import TrainSettings, train
@@ -32,7 +33,9 @@ RESULTS = Path(__file__).parent / "results" / "wrapped_training.json"
 EPOCHS = 10  # alone, and again as a supernet or after pruning
 WIDTHS = (16, 32, 64, 128)
 SHARES = {"half": 0.5, "quarter": 0.25}  # of the MACs
-N_DRAWN, N_TRIED = 4000, 12  # subnets near a share, and those of them that are evaluated
+N_DRAWN = 20_000  # subnets that the predictor ranks
+N_EVALUATED, N_IMAGES = 60, 2000  # subnets that it learns from, and validation images for them
+N_TRIED = 8  # subnets of every share that are evaluated on all validation images
 
 
 class Block(nn.Module):
@@ -116,23 +119,40 @@ def top1(logits: Tensor, labels: Tensor) -> float:
 
 
 def of_supernet(supernet: TracedSupernet, data: Dataset) -> dict[str, Any]:
-    """Top-1 of the largest subnet, and of the best found at each share of its MACs."""
+    """Top-1 of the largest subnet, and of the best found at each share of its MACs.
+
+    As in a search, a predictor of accuracy says which of the drawn subnets are evaluated.
+    """
     space = supernet.space
     validation, test = (Evaluation.of(data, split) for split in ("validation", "test"))
+    some = replace(
+        validation, images=validation.images[:N_IMAGES], labels=validation.labels[:N_IMAGES]
+    )
     rng = np.random.default_rng(0)
-    drawn = np.unique(space.sample(N_DRAWN, rng), axis=0)
+    drawn = np.unique(space.sample_spread(N_DRAWN, rng), axis=0)
     work, whole = macs(supernet, drawn), int(macs(supernet, space.largest)[0])
+    known = rng.choice(drawn, N_EVALUATED, replace=False)
+    errors = [100 - top1(some.logits(supernet, s), some.labels) for s in space.subnets(known)]
+    predictor = AccuracyPredictor(space).fit(
+        AccuracyTable(
+            known,
+            PolicyGrid(0, ()),
+            np.array(errors, dtype=np.float32)[:, None],
+            np.ones((N_EVALUATED, 1, 1), dtype=np.float32),
+        )
+    )
+    predicted = predictor.predict(drawn)[0][:, 0]
     tried = {"full": space.largest}
     for name, share in SHARES.items():
         fits = np.flatnonzero(work <= 1.02 * share * whole)
-        tried[name] = drawn[fits[np.argsort(-work[fits])][:N_TRIED]]
+        tried[name] = drawn[fits[np.argsort(predicted[fits])][:N_TRIED]]
     rows = {}
     for name, genes in tried.items():
-        known = [
+        found = [
             (top1(validation.logits(supernet, subnet), validation.labels), subnet)
             for subnet in space.subnets(genes)
         ]
-        best = max(known, key=lambda pair: pair[0])[1]
+        best = max(found, key=lambda pair: pair[0])[1]
         rows[name] = {
             "subnet": str(best),
             "macs": int(macs(supernet, space.genes([best]))[0]),
