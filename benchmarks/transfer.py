@@ -1,12 +1,13 @@
 """Transfer to devices that were measured: rank correlation and error from k rows, side by side.
 
+    python benchmarks/transfer_halves.py --data hardware
     python benchmarks/transfer.py --data hardware
 
-Every device in turn is the target and gives k rows; the rest of its rows is predicted. `family`
-also takes the devices of its family out of the proxies. `chosen` rows are named by `choose_rows`
-before anything was measured, `random` ones are drawn. Rows go to `results/transfer.jsonl`
-(megabytes, not committed) as they are ready and a rerun goes on; `results/transfer.csv` is the
-table, and `results/transfer_targets.csv` has every target.
+Every device in turn is the target, its family left out of the proxies, and gives k rows; the rest
+of its rows is predicted. `chosen` rows are named by `choose_rows` before anything was measured,
+`random` ones are drawn. The first command does that; the second adds what stands at both ends and
+writes `results/transfer.csv`, the table. `results/transfer_ends.csv` has the ends of every target,
+and a rerun goes on.
 
 k = 0: nothing was measured on the target. `analytic model` is a roofline of the maker's published
 figures (simulated), `zero_shot` weighs the proxies by likeness of those figures; of `zero_shot` and
@@ -21,28 +22,23 @@ half follow.
 from __future__ import annotations
 
 import argparse
-import json
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from xgboost import XGBRegressor
 
-from predictors import TransferPredictor, choose_rows, learn_prior, mape_pct, srcc, zero_shot
+from predictors import mape_pct, srcc, zero_shot
 from search_spaces import (
     MobileNetV3Space,
     NASBench201Space,
@@ -53,9 +49,8 @@ from search_spaces import (
 )
 from transfer_devices import batch, maker
 
-RESULTS = Path(__file__).parent / "results" / "transfer.jsonl"
-KS, SHARED_KS = (1, 3, 5, 10, 20, 30, 50, 100), (10, 30, 50)  # ours; side by side
-N_CANDIDATES, N_JUDGED = 700, 3000
+RESULTS = Path(__file__).parent / "results" / "transfer.csv"
+ENDS = RESULTS.with_name("transfer_ends.csv")
 HALF_B = ("edge tpu", "jetson", "phone cpu", "xeon")  # every second family of the alphabet
 RIDGES = np.logspace(-3, 4, 15)
 
@@ -72,17 +67,6 @@ class Table:
     log_cost: pd.DataFrame  # (n, devices)
     family: dict[str, str]
     work: Floats | None  # (n, 3) GFLOP, millions of values moved, kernels, of one image
-
-
-class Oracle:
-    """The target's measurements; counts the rows that anybody reads."""
-
-    def __init__(self, log_cost: Floats) -> None:
-        self._log_cost, self.read = log_cost, set[int]()
-
-    def measure(self, rows: NDArray[np.int64]) -> Floats:
-        self.read.update(rows.tolist())
-        return np.exp(self._log_cost[rows])
 
 
 def nasbench201(folder: Path) -> Table:
@@ -233,22 +217,12 @@ def methods() -> dict[str, Callable[..., Floats]]:
     def xgboost(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
         return XGBRegressor(n_estimators=200, max_depth=4, n_jobs=1).fit(F[rows], log_y).predict(F)
 
-    def process(F: Floats, Z: Floats, rows: NDArray, log_y: Floats) -> Floats:
-        scale = StandardScaler().fit(F)
-        kernel = ConstantKernel(1) * RBF(np.sqrt(F.shape[1])) + WhiteKernel(0.1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a bound of a length is reached: said for every target
-            model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-            model.fit(scale.transform(F[rows]), log_y)
-        return model.predict(scale.transform(F))
-
     return {
         "nearest proxy": nearest,
         "mean of proxies": mean,
         "AdaProxy": ada_proxy,
         "ridge from scratch": ridge,
         "XGBoost from scratch": xgboost,
-        "Gaussian process from scratch": process,
     }
 
 
@@ -270,48 +244,18 @@ def score(truth: Floats, log_cost: Floats) -> dict[str, float]:
     return {"srcc": round(srcc(truth, log_cost), 4), "mape_pct": round(error, 2)}
 
 
-def experiment(table: Table, target: str, protocol: str, seeds: int) -> Iterator[dict[str, Any]]:
-    """Every method, k and seed for one target."""
-    names = proxies_of(table, target, protocol)
-    F, Z = table.features, complete(table, names)
-    X = np.concatenate([F, Z], axis=1)
-    columns = tuple(range(F.shape[1], X.shape[1]))
-    kin = [table.family[d] for d in names]
-    prior = learn_prior(X, proxy_columns=columns, families=kin, blocks=table.blocks)
+def ends(table: Table, target: str) -> Iterator[dict[str, Any]]:
+    """A target without any row, and with most of them; its family is left out of the proxies."""
+    names = proxies_of(table, target, "family")
     truth = table.log_cost[target].to_numpy()
     measured = np.flatnonzero(~np.isnan(truth))
-    about = {"table": table.name, "left_out": protocol, "target": target}
-    for name, log_cost in without_rows(table, target, names, Z).items():
-        found = score(truth[measured], log_cost[measured])
-        yield about | {"method": name, "choice": "none", "k": 0, "seed": 0} | found
-    for seed in range(seeds):
-        order = np.random.default_rng(seed).permutation(measured)
-        candidates = order[:N_CANDIDATES]
-        ranked = candidates[choose_rows(prior, X[candidates], max(KS))]
-        for choice, k in product(("chosen", "random"), KS):
-            oracle = Oracle(truth)
-            rows = (ranked if choice == "chosen" else candidates)[:k]
-            y = oracle.measure(rows)
-            far = order[N_CANDIDATES:] if len(order) > 2 * N_CANDIDATES else measured
-            judged = np.setdiff1d(far, rows)[:N_JUDGED]
-            model = TransferPredictor(columns, prior=prior).fit(X[rows], y)
-            predicted = {"ours": np.log(model.predict(X[judged]))}
-            low, high = np.log(model.predict_interval(X[judged]))
-            if seed < 3 and k in SHARED_KS:
-                for name, method in methods().items():
-                    predicted[name] = method(F, Z, rows, np.log(y))[judged]
-            assert len(oracle.read) == k, "a method read more of the target than its rows"
-            for name, log_cost in predicted.items():
-                row = about | {"method": name, "choice": choice, "k": k, "seed": seed}
-                row |= score(truth[judged], log_cost)
-                if name == "ours":
-                    inside = (low <= truth[judged]) & (truth[judged] <= high)
-                    row["coverage"] = round(float(inside.mean()), 3)
-                yield row
-    yield ceiling(table, target, protocol, measured)
+    about = {"table": table.name, "target": target, "choice": "none", "k": 0}
+    for name, log_cost in without_rows(table, target, names, complete(table, names)).items():
+        yield about | {"method": name} | score(truth[measured], log_cost[measured])
+    yield about | {"method": "ceiling", "choice": "random"} | ceiling(table, target, measured)
 
 
-def ceiling(table: Table, target: str, protocol: str, measured: NDArray) -> dict[str, Any]:
+def ceiling(table: Table, target: str, measured: NDArray) -> dict[str, Any]:
     """What 80 % of the networks and every other device give, on the rest."""
     F, truth = table.features[measured], table.log_cost[target].to_numpy()[measured]
     others = table.log_cost.drop(columns=target).loc[measured].to_numpy()
@@ -321,15 +265,12 @@ def ceiling(table: Table, target: str, protocol: str, measured: NDArray) -> dict
     test = groups < 0.2 * (same.max() + 1)
     model = XGBRegressor(n_estimators=400, max_depth=5, learning_rate=0.05, n_jobs=1)
     log_cost = model.fit(X[~test], truth[~test]).predict(X[test])
-    about = {"table": table.name, "left_out": protocol, "target": target, "method": "ceiling"}
-    about |= {"choice": "random", "k": int((~test).sum()), "seed": 0}
-    return about | score(truth[test], log_cost)
+    return {"k": int((~test).sum())} | score(truth[test], log_cost)
 
 
-def _task(task: tuple[str, Path, str, str, int]) -> list[dict[str, Any]]:
-    name, folder, target, protocol, seeds = task
+def _task(name: str, folder: Path, target: str) -> list[dict[str, Any]]:
     with threadpool_limits(1):  # one core per process
-        return list(experiment(read(name, folder), target, protocol, seeds))
+        return list(ends(read(name, folder), target))
 
 
 @cache
@@ -342,21 +283,15 @@ TABLES = {"nasbench201": nasbench201, "fbnet": fbnet, "ofa": ofa}
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean over targets, spread over seeds, worst target."""
-    keys = ["table", "left_out", "method", "choice", "k"]
+    """Mean over targets of the mean over draws, worst target, both halves."""
+    keys = ["table", "method", "choice", "k"]
     by_target = rows.groupby([*keys, "target"])[["srcc", "mape_pct"]].mean()
-    by_seed = rows.groupby([*keys, "seed"])["srcc"].mean()
     result = by_target.groupby(keys).agg(
         srcc=("srcc", "mean"), worst=("srcc", "min"), mape_pct=("mape_pct", "mean")
     )
-    result["spread"] = by_seed.groupby(keys).std()
-    if "coverage" in rows:
-        result["coverage"] = rows.groupby(keys)["coverage"].mean()
     own = by_target.assign(half=half_of(by_target.index))
-    halves = own.pivot_table("srcc", keys, "half")
-    result = result.join(halves.add_prefix("srcc_"))
-    if {"srcc_A", "srcc_B"} <= set(result):
-        result["difference"] = result["srcc_B"] - result["srcc_A"]
+    result = result.join(own.pivot_table("srcc", keys, "half").add_prefix("srcc_"))
+    result["difference"] = result["srcc_B"] - result["srcc_A"]
     return result.round(3)
 
 
@@ -368,43 +303,32 @@ def half_of(index: pd.MultiIndex) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of measured tables")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", choices=TABLES, help="this table alone")
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
-    RESULTS.parent.mkdir(exist_ok=True)
-    done = set()
-    if RESULTS.exists():
-        for line in RESULTS.read_text().splitlines():
-            row = json.loads(line)
-            done.add((row["table"], row["left_out"], row["target"]))
-    tasks = []
-    for name in TABLES:
-        if arguments.only in (None, name):
-            table = read(name, arguments.data)
-            tasks += [
-                (name, arguments.data, target, protocol, arguments.seeds)
-                for protocol, target in product(("family", "device"), table.log_cost)
-                if (name, protocol, target) not in done
-            ]
-    with ProcessPoolExecutor(arguments.processes) as pool, RESULTS.open("a") as file:
-        for task, rows in zip(tasks, pool.map(_task, tasks), strict=True):
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
-            file.flush()
-            print(f"{task[0]} without its {task[3]}: {task[2]}", flush=True)
-    rows = pd.DataFrame([json.loads(line) for line in RESULTS.read_text().splitlines()])
-    keys = ["table", "left_out", "target", "method", "choice", "k"]
-    targets = rows.groupby(keys)[["srcc", "mape_pct"]].mean().round(4)
-    targets.to_csv(RESULTS.with_name("transfer_targets.csv"), lineterminator="\n")
-    table = summary(rows)
-    table.to_csv(RESULTS.with_suffix(".csv"), lineterminator="\n")
-    print(table.to_string())
     import transfer_halves  # which imports this module
 
-    if transfer_halves.RESULTS.exists():
-        print(transfer_halves.crossed(pd.read_csv(transfer_halves.RESULTS)).to_string())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of measured tables")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    done = pd.read_csv(ENDS) if ENDS.exists() else pd.DataFrame({"table": [], "target": []})
+    ready = set(zip(done["table"], done["target"], strict=True))
+    tasks = [
+        (name, arguments.data, target)
+        for name in TABLES
+        for target in read(name, arguments.data).log_cost
+        if (name, target) not in ready
+    ]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for part in pool.map(_task, *zip(*tasks, strict=True)) if tasks else ():
+            done = pd.concat([done, pd.DataFrame(part)])
+            done.to_csv(ENDS, index=False, lineterminator="\n")
+    rows = pd.read_csv(transfer_halves.RESULTS)
+    shown = {transfer_halves.SHIPPED: "ours"}
+    rows = rows.assign(method=rows["method"].replace(shown))
+    rows = rows[rows["method"].isin(["ours", "costs alone", "AdaProxy", *transfer_halves.PLAIN])]
+    table = summary(pd.concat([done, rows]))
+    table.to_csv(RESULTS, lineterminator="\n")
+    print(table.to_string())
+    print(transfer_halves.crossed(pd.read_csv(transfer_halves.RESULTS)).to_string())
 
 
 if __name__ == "__main__":
