@@ -10,6 +10,7 @@ kernel, a GPU at batch 1 waits for little else (`benchmarks/kernel_starts.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -61,8 +62,17 @@ def fit_latency_law(
 
     Weak priors (b and d near 1, p near 2.8, terms of similar size at the mean clock, kernel starts
     a third of them) decide only what the rows leave open, for example the share of the clock when
-    all rows have one level.
+    all rows have one level. Rows that were fitted before are not fitted again: what looks for
+    doubtful rows and what predicts see the same.
     """
+    rows = (h, f_ghz, latency_ms, np.broadcast_to(kernels, h.shape))
+    return _fitted(*(np.asarray(column, dtype=float).tobytes() for column in rows))
+
+
+@lru_cache(maxsize=512)
+def _fitted(*columns: bytes) -> LatencyLaw:
+    """The law of rows; columns are those of `fit_latency_law`, 8 bytes a row."""
+    h, f_ghz, latency_ms, kernels = map(np.frombuffer, columns)
     centred, (x_mean, f_mean, k_mean, t_mean) = _centred(h, f_ghz, kernels, latency_ms)
     fits = [
         least_squares(
