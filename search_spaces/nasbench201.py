@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_spaces.arrays import Bools, Floats, Genes
+from search_spaces.arrays import Bools, Floats, Genes, Ints
 from search_spaces.dialects201 import read_cell
 from search_spaces.errors import InputError
 from search_spaces.operators import ALWAYS, Map, OperatorBuilder, Operators
@@ -87,23 +87,23 @@ class NASBench201Space(Space):
         """Stem, 15 cells, two residual reductions, classifier; an edge is a conv or a pool slot."""
         del heads  # one program only
         net = OperatorBuilder(3, 32)
+        kernels = np.select([genes == CONV1, genes == CONV3], [1, 3], 0)
         x = net.conv(net.image, WIDTHS[0], 3)
         for stage, (width, side) in enumerate(zip(WIDTHS, SIDES, strict=True)):
             if stage:
                 shortcut = net.conv(net.pool(x, 2, side), width, 1)
                 x = net.conv(net.conv(x, width, 3, 2), width, 3, add=shortcut)
             for _ in range(N_CELLS):
-                x = _add_cell(net, x, genes)
+                x = _add_cell(net, x, genes, kernels)
         net.linear(net.mean(x), self.n_classes)
         return net.done()
 
 
-def _add_cell(net: OperatorBuilder, x: Map, genes: Genes) -> Map:
+def _add_cell(net: OperatorBuilder, x: Map, genes: Genes, kernels: Ints) -> Map:
     """A node of the cell is the sum of its incoming edges; a skipping edge passes its source on."""
     nodes = [x]
     for e, (source, node) in enumerate(EDGES):
-        edge, x = genes[:, e], nodes[source]
-        kernel = np.select([edge == CONV1, edge == CONV3], [1, 3], 0)
+        edge, kernel, x = genes[:, e], kernels[:, e], nodes[source]
         net.on, net.passes = kernel > 0, edge == SKIP
         conv = net.conv(x, x.channels, kernel)
         net.on, net.passes = edge == POOL, ~ALWAYS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,17 @@ class Operators:
     inputs: tuple[tuple[int, ...], ...]  # earlier slots alone
     passes: Bools
 
-    @property
+    @cached_property
     def present(self) -> Bools:
         return self.c_out > 0
 
-    @property
+    @cached_property
     def macs(self) -> Ints:
         """Multiply-accumulates of each operator; pooling and scaling have none."""
         macs: Ints = self.params * self.side_out**2
         return macs
 
-    @property
+    @cached_property
     def params(self) -> Ints:
         """Weights that each operator keeps (biases and batch norm are folded and not counted)."""
         weighted = np.array([kind not in WEIGHTLESS for kind in self.kinds])
@@ -67,7 +68,7 @@ class Operators:
         params: Ints = fan_in * self.c_out * self.kernel**2 * weighted * self.density // 100
         return params
 
-    @property
+    @cached_property
     def elements_moved(self) -> Ints:
         """Values read and written when nothing stays in a cache: inputs, weights, outputs."""
         outputs = self.c_out * self.side_out**2

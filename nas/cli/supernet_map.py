@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.devices.constant_latency import FrequencyMap
-    from search_spaces import Floats
 
 
 def map_(
@@ -33,6 +31,7 @@ def map_(
     from nas.cli.output import print_json
     from nas.devices import get_device
     from nas.devices.constant_latency import FrequencyMap, simulated_ms, speed_levels
+    from nas.search.front.constant_latency import by_number_of_ratios
     from predictors import read_accuracy_table
     from search_spaces import InputError, RatioSpace
     from supernets import load_supernet
@@ -57,33 +56,17 @@ def map_(
         }
         for i, k, ms in zip(chosen, result.ratio_of, result.chosen_ms, strict=True)
     ]
-    fewer = list(_fewer(latency_ms, errors))
+    fewer = by_number_of_ratios(latency_ms, errors, genes[:, 0] / 1000)
     if json:
         print_json({"levels": rows, "by_number_of_ratios": fewer, "latency_source": "simulated"})
         return
     _show(Console(), device, result, rows, fewer)
 
 
-def _fewer(ms: Floats, errors: Floats) -> Iterator[dict[str, Any]]:
-    """What the best K of the ratios hold, for every K."""
-    from nas.devices.constant_latency import FrequencyMap, choose_ratios, rule_of_thumb, variation
-
-    for k in range(1, len(ms) + 1):
-        rows = choose_ratios(ms, k)
-        result = FrequencyMap(ms[rows])
-        error = errors[rows][result.ratio_of]
-        yield {
-            "n_ratios": k,
-            "cv": variation(result.chosen_ms),
-            "cv_spread_evenly": rule_of_thumb(ms[0].max() / ms[0].min(), k) if k > 1 else None,
-            "variance_less": result.variance_less,
-            "latency_ms": [float(result.chosen_ms.min()), float(result.chosen_ms.max())],
-            "top1_error_pct": [float(error.min()), float(error.max())],
-        }
-
-
 def _show(log: Console, device: str, result: FrequencyMap, rows: Any, fewer: Any) -> None:
     from rich.table import Table
+
+    from nas.cli.constant_latency import MEANING, ratio_choices
 
     by_level = Table("level", "clock MHz", "ratio", "latency ms", "error %", box=None)
     for row in rows:
@@ -91,18 +74,7 @@ def _show(log: Console, device: str, result: FrequencyMap, rows: Any, fewer: Any
             f"{row['level']}", f"{row['mhz']:.0f}", f"{row['ratio']:g}",
             f"{row['latency_ms']:.3f}", f"{row['top1_error_pct']:.2f}",
         )  # fmt: skip
-    by_k = Table("ratios", "CV", "evenly", "variance less", "latency ms", "error %", box=None)
-    for row in fewer:
-        evenly = row["cv_spread_evenly"]
-        by_k.add_row(
-            f"{row['n_ratios']}", f"{row['cv']:.3f}", "-" if evenly is None else f"{evenly:.3f}",
-            f"{row['variance_less']:.0f}", "{:.3f} to {:.3f}".format(*row["latency_ms"]),
-            "{:.2f} to {:.2f}".format(*row["top1_error_pct"]),
-        )  # fmt: skip
     log.print(f"{device}, simulated; target {result.target_ms:.3f} ms: ratio 1 at the top clock")
     log.print(by_level)
-    log.print(by_k)
-    log.print(
-        "CV: standard deviation of the latency over these levels by its mean; evenly: about what "
-        "ratios spread evenly leave, ln(s) / (3.46 (K - 1)) over a speed range s"
-    )
+    log.print(ratio_choices(fewer))
+    log.print(MEANING)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from nas.cli.answer import Comparison, answer, digits, next_steps, sentence
 from nas.cli.cautions import cautions
+from nas.cli.constant_latency import MEANING, constant_latency_line, ratio_choices
 from nas.cli.output import command_text
 from nas.cli.quality import proxies, quality
 from nas.pareto import Level, ParetoTable, Point, is_predicted
@@ -54,6 +55,10 @@ def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool
         out.print(line, markup=False)
     compared, point = Comparison.of(table), answer(table)
     _print_levels(out, compared, legend=legend)
+    if found := table.content.get("constant_latency"):
+        out.print(f"\n{constant_latency_line(found)}")
+        out.print(ratio_choices(found["by_number_of_ratios"]))
+        out.print(MEANING)
     for caution in cautions(table, point):
         out.print(f"[bold black on yellow] WARNING [/] {caution.text}")
         if caution.command:

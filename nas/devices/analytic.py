@@ -47,6 +47,7 @@ from search_spaces import (
 )
 
 Key = TypeVar("Key", bound=str)
+TINY = np.finfo(float).tiny  # absent slots: no 0 / 0
 
 
 class Times(NamedTuple):
@@ -135,12 +136,13 @@ class AnalyticDevice:
         """One simulated row of the program (`subnet`, `heads`)."""
         asked = np.zeros((1, space.n_exits + 1), dtype=bool)
         asked[0, list(heads)] = True
-        latency, energy = self.cost(space.operators(space.genes([subnet]), asked))
+        there = self.at([self.levels[level]])
+        latency, energy = there.cost(space.operators(space.genes([subnet]), asked))
         row = new_row(program_columns(space, subnet, heads), self, self.levels[level])
         return row | {
-            "latency_ms": float(latency[0, level]),
-            "energy_mj": float(energy[0, level]),
-            "power_w": float(energy[0, level] / latency[0, level]),
+            "latency_ms": float(latency[0, 0]),
+            "energy_mj": float(energy[0, 0]),
+            "power_w": float(energy[0, 0] / latency[0, 0]),
             "latency_uncertainty_rel": self.uncertainty,
             "energy_uncertainty_rel": self.energy_uncertainty,
             "source": self.source,
@@ -191,7 +193,7 @@ class AnalyticDevice:
         for j, (f, bytes_per_ms) in enumerate(pairs):
             compute_p = cycles_p * (f * 1e3) ** -p
             both_p = compute_p + moved_p * bytes_per_ms**-p
-            both_p = both_p.clip(np.finfo(float).tiny)  # absent slots: no 0 / 0
+            both_p = both_p.clip(TINY)
             t = both_p ** (1 / p)
             work[:, j] = t.sum(axis=1)
             computing[:, j] = (t * compute_p / both_p).sum(axis=1)

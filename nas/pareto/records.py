@@ -293,6 +293,26 @@ class VerifiedCosts(TypedDict):
     energy_mj: CostComparison | None
 
 
+class RatioChoice(TypedDict):
+    """What the best K ratios of an All-in-One supernet hold over levels."""
+
+    n_ratios: int
+    ratios: list[Finite]  # fewer than `n_ratios` where more would change nothing
+    cv: Finite  # standard deviation of the latency over levels by its mean
+    cv_spread_evenly: Finite | None  # about what ratios spread evenly leave
+    variance_less: Finite | None  # times below that of the full network; None: nothing varies
+    latency_ms: list[Finite]  # least and most
+    top1_error_pct: list[Finite]
+
+
+class ConstantLatency(TypedDict):
+    """One latency at every clock, for every number of ratios; without early exits."""
+
+    levels: list[int]
+    target_ms: Finite  # the full network at the fastest of them
+    by_number_of_ratios: list[RatioChoice]
+
+
 class ParetoContent(TypedDict):
     """All of `pareto.json`."""
 
@@ -313,5 +333,6 @@ class ParetoContent(TypedDict):
     points: list[Point]
     baselines: list[Baseline]
     front: list[str]  # ids of points that no point of any level dominates
+    constant_latency: NotRequired[ConstantLatency]  # of All-in-One supernets
     verified_cost: NotRequired[VerifiedCosts]
     content_sha256: NotRequired[str]  # of all but created, command, versions

@@ -11,8 +11,9 @@ import numpy as np
 
 from nas.devices import Device, StartsKnown
 from nas.pareto import SCHEMA, Level, ParetoTable, hypervolume, non_dominated
-from nas.pareto.records import DeviceEntry, SearchEntry
+from nas.pareto.records import DeviceEntry, ParetoContent, SearchEntry
 from nas.search.front.archive import Archive
+from nas.search.front.constant_latency import constant_latency
 from nas.search.front.importance import importance
 from nas.search.front.points import PointMaker, Provenance, digits
 from nas.search.front.progress import described
@@ -55,27 +56,28 @@ def result_table(
         digits(hypervolume(reached[level_of == level], reference))
         for level in range(len(maker.levels))
     ]
-    return ParetoTable(
-        {
-            "schema": SCHEMA,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "command": settings.command,
-            "seed": settings.seed,
-            "versions": {"nas": __version__} | {name: version(name) for name in LIBRARIES},
-            "device": _device(device, costs),
-            "space": model.space.name,
-            "supernet": model.supernet,
-            "objectives": [{"name": q.name, "unit": q.unit} for q in maker.objectives],
-            "search": _search(settings, target.problem.bounds, model, archive, warm),
-            "predictors": costs.entries(),
-            "target_rows": costs.compare(target.rows, device.levels),
-            "reference": {"point": reference, "hypervolume": volumes},
-            "levels": [_level(level) for level in maker.levels],
-            "points": points,
-            "baselines": baselines,
-            "front": [p["id"] for p, on in zip(points, non_dominated(reached), strict=True) if on],
-        }
-    )
+    content: ParetoContent = {
+        "schema": SCHEMA,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": settings.command,
+        "seed": settings.seed,
+        "versions": {"nas": __version__} | {name: version(name) for name in LIBRARIES},
+        "device": _device(device, costs),
+        "space": model.space.name,
+        "supernet": model.supernet,
+        "objectives": [{"name": q.name, "unit": q.unit} for q in maker.objectives],
+        "search": _search(settings, target.problem.bounds, model, archive, warm),
+        "predictors": costs.entries(),
+        "target_rows": costs.compare(target.rows, device.levels),
+        "reference": {"point": reference, "hypervolume": volumes},
+        "levels": [_level(level) for level in maker.levels],
+        "points": points,
+        "baselines": baselines,
+        "front": [p["id"] for p, on in zip(points, non_dominated(reached), strict=True) if on],
+    }
+    if found := constant_latency(model.space, target.problem, device.levels):
+        content["constant_latency"] = found
+    return ParetoTable(content)
 
 
 def write_result(table: ParetoTable, out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,11 @@ def family(name: str) -> Space:
     return replace(space, exits=(1, 2), n_classes=10, resolutions=(RESOLUTION,))
 
 
-def trained(space: Space) -> Supernet:
+@lru_cache(maxsize=1)  # each weighs up to 200 MB
+def trained(name: str) -> Supernet:
     """Random weights with statistics, scales and shifts that are not the trivial ones."""
     torch.manual_seed(0)
-    net = build_supernet(space).eval()
+    net = build_supernet(family(name)).eval()
     for _, layer in net.norms():
         nn.init.uniform_(layer.weight, 0.5, 1.5)
         nn.init.normal_(layer.bias, std=0.2)
@@ -39,7 +41,6 @@ def trained(space: Space) -> Supernet:
 
 
 FAMILIES = ["ofa-mobilenetv3", "ofa-mobilenetv3-w1.2", "ofa-resnet50"]
-SUPERNETS = {name: trained(family(name)) for name in FAMILIES}
 PICTURES = torch.randn(2, 3, RESOLUTION, RESOLUTION, generator=torch.Generator().manual_seed(0))
 
 
@@ -47,7 +48,7 @@ PICTURES = torch.randn(2, 3, RESOLUTION, RESOLUTION, generator=torch.Generator()
 @settings(max_examples=6)
 @given(seed=st.integers(0, 2**32 - 1), heads=st.sets(st.integers(0, 2), min_size=1).map(sorted))
 def test_every_family_extracts_what_it_computes(name: str, seed: int, heads: list[int]) -> None:
-    net = SUPERNETS[name]
+    net = trained(name)
     subnet = net.space.subnet(net.space.sample(1, np.random.default_rng(seed)))
     static = extract(net, subnet, heads=heads)
     assert static.head_ids == heads

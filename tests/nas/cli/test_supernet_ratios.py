@@ -45,8 +45,15 @@ def trained(tmp_path_factory):
 
 
 def test_the_document_leads_to_an_engine_on_the_board():
-    run("search")
+    said = " ".join(run("search").out.split())
     table = read_pareto(Path("run/pareto.json"))
+    held = table.content["constant_latency"]
+    assert held["levels"] == list(range(held["levels"][0], 10))
+    cv = [row["cv"] for row in held["by_number_of_ratios"]]
+    assert cv == sorted(cv, reverse=True)
+    assert f"the target is {held['target_ms']:.3f} ms, ratio 1 at the top clock" in said
+    assert all(f"{x:.3f}" in said for x in cv)
+    assert "One latency at every clock" in Path("run/report.html").read_text()
     assert get_space(table.content["space"]).gene_names == ("ratio0",)
     assert {p["subnet"] for p in table.points} <= {"r200", "r500", "r1000"}
     run("supernet calibrate")

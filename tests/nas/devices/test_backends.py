@@ -17,15 +17,16 @@ from nas.devices import HostDevice
 from nas.devices.backends import BACKENDS
 from nas.onnx.graph import program_model
 from predictors import Operator
-from search_spaces import InputError, MobileNetV3Space, ResNet50Space, Space, get_space
+from search_spaces import InputError, Space, get_space
 from supernets import build_supernet, extract
+from tests.supernets.once_for_all import MOBILE, RESNET
 
 DIGITS = get_space("resnet-digits")
 SPACES: dict[str, Space] = {
     "digits": DIGITS,
     "cifar": get_space("resnet-cifar"),
-    "mobilenetv3": MobileNetV3Space(n_classes=10, resolutions=(64,), exits=(1, 3)),
-    "resnet50": ResNet50Space(n_classes=10, resolutions=(61,), exits=(0, 2)),
+    "mobilenetv3": MOBILE,
+    "resnet50": RESNET,
 }
 
 

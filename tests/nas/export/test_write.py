@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,25 @@ from nas.onnx.graph import OPSET, segment_model
 from nas.pareto import ParetoTable, read_pareto
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from nas.start.main import main
-from search_spaces import MobileNetV3Space, ResNet50Space, Space, resnet_cifar, resnet_digits
-from supernets import extract, load_dataset
+from search_spaces import Space, resnet_cifar, resnet_digits
+from supernets import Supernet, extract, load_dataset
 from supernets.elastic import ElasticLinear
 from tests.nas.conftest import Digits, Result, nas
-from tests.supernets.once_for_all import supernet
+from tests.supernets.once_for_all import MOBILE, RESNET, supernet
 
 # ---- graphs --------------------------------------------------------------------------------------
 
 SPACES: dict[str, Space] = {
     "digits": resnet_digits(),
     "cifar": resnet_cifar(),
-    "mobilenetv3": MobileNetV3Space(n_classes=10, resolutions=(64,), exits=(1, 3)),
-    "resnet50": ResNet50Space(n_classes=10, resolutions=(61,), exits=(0, 2)),
+    "mobilenetv3": MOBILE,
+    "resnet50": RESNET,
 }
 
 
-SUPERNETS = {name: supernet(space) for name, space in SPACES.items()}
+@cache
+def network(name: str) -> Supernet:
+    return supernet(SPACES[name])
 
 
 def outputs(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
@@ -56,7 +59,7 @@ def test_segments_compute_what_the_network_computes(
     name: str, half: bool, seed: int, early: int, n: int
 ) -> None:
     """Any family, subnet, exits and batch size; the graphs have no `If` and read as opset 13."""
-    net = SUPERNETS[name]
+    net = network(name)
     subnet = net.space.subnet(net.space.sample(1, np.random.default_rng(seed)))
     static = extract(net, subnet, heads=[early, net.space.n_exits]).fold()
     generator = torch.Generator().manual_seed(seed)

@@ -37,14 +37,14 @@ class Instant:
 def instant(tmp_path_factory: pytest.TempPathFactory) -> Instant:
     root = tmp_path_factory.mktemp("instant")
     made = Instant(root / "accuracy.csv", root / "optimiser")
-    genes = SPACE.sample(500, np.random.default_rng(0))
+    genes = SPACE.sample(150, np.random.default_rng(0))
     error = 40 - 9 * np.log1p(QUALITY[genes] @ np.array([1.0, 0.8, 1.2, 1.5, 0.7, 1.1]))
     rows = [f"{s},{e:.3f}" for s, e in zip(SPACE.subnets(genes), error, strict=True)]
     made.table.write_text("subnet,top1_error_pct\n" + "\n".join(dict.fromkeys(rows)) + "\n")
     settings = SearchSettings("nano", root, space="nasbench201", accuracy_table=made.table)
     model = load_model(settings)
     others = set(profile_names()) - {"agx-orin", "tx2", "x86-cpu"}
-    optimizer = train_optimiser(model, seed=0, without=others, n_steps=150)
+    optimizer = train_optimiser(model, seed=0, without=others, n_steps=100)
     about = {
         "accuracy_sha256": model.accuracy.table.sha256,
         "devices": "simulated agx-orin, tx2, x86-cpu",

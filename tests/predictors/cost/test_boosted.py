@@ -36,7 +36,9 @@ def programs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, 0.1 + operators.macs.sum(axis=1) / 1e6 + 0.01 * operators.present.sum(axis=1)
 
 
-@parametrize_with_checks([LatencyPredictor(n_estimators=20), EnergyPredictor(n_estimators=20)])
+@parametrize_with_checks(
+    [LatencyPredictor(n_estimators=20, n_folds=2), EnergyPredictor(n_estimators=9, n_folds=0)]
+)
 def test_scikit_learn_contract(estimator, check) -> None:
     check(estimator)
 

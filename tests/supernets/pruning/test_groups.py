@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +17,13 @@ from supernets.grouped import GroupedSupernet
 from supernets.pruning.groups import Increment, check_groupable, train_groups
 from supernets.training import Progress, TrainSettings, sandwich_step
 from supernets.training.optimizer import SupernetOptimizer
+from tests.supernets.killed import killed_after
 from tests.supernets.tiny import digits, images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPACE = GroupSpace.of("resnet", 4, 8, 1)
 SETTINGS = TrainSettings(epochs=2, batch_size=32, bf16=False, sandwich=False, seed=3)
-ROOT = Path(__file__).parents[3]
 
 
 def small_digits(n: int = 64) -> Dataset:
@@ -96,30 +94,9 @@ def test_a_new_group_adds_its_logits(whole: Path) -> None:
 
 # ---- a run that is killed ------------------------------------------------------------------------
 
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import torch
-from tests.supernets.pruning.test_groups import run
-torch.set_num_threads(1)
-for step in run(Path(sys.argv[1])):
-    print(step.step, flush=True)
-"""
-
-
-def run_until(out: Path, n_steps: int) -> None:
-    """A training process that is killed once it said so many steps."""
-    command = [sys.executable, "-c", KILLED, str(out), str(ROOT)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in zip(range(n_steps), process.stdout, strict=False):
-            pass
-        process.kill()
-
 
 def test_a_killed_run_ends_as_if_nothing_had_happened(whole: Path, tmp_path: Path) -> None:
-    run_until(tmp_path, 7)  # in the second epoch of the second group
+    killed_after(7, lambda: run(tmp_path))  # in the second epoch of the second group
     went_on = [step.step for step in run(tmp_path)]
     assert went_on[0] == 7
     assert same_weights(tmp_path, whole)
@@ -129,7 +106,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole: Path, tmp_path: Pat
 def test_twenty_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
     """Each after 1 to 3 steps, in an epoch or while files are written; two steps end an epoch."""
     for n_steps in np.random.default_rng(0).integers(1, 4, 20).tolist():
-        run_until(tmp_path, n_steps)
+        killed_after(n_steps, lambda: run(tmp_path))
     list(run(tmp_path))
     assert same_weights(tmp_path, whole)
 

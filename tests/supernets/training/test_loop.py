@@ -5,8 +5,6 @@ Epochs are a few steps on few images, so that the file takes seconds.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from search_spaces import InputError, get_space
 from supernets import Dataset, ResNetSupernet, load_supernet
 from supernets.data import Split
 from supernets.training import Progress, TrainSettings, sandwich_step, schedule, train
+from tests.supernets.killed import killed_after
 from tests.supernets.tiny import SPACE, digits, images, supernet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,9 +32,11 @@ def small_digits(n: int = 64) -> Dataset:
     return replace(digits(), train=train_split)
 
 
-def run(out: Path, settings: TrainSettings = SETTINGS, seed: int = 0) -> list[Progress]:
+def run(
+    out: Path, settings: TrainSettings = SETTINGS, seed: int = 0, n_images: int = 64
+) -> list[Progress]:
     """A whole run from the weights of `seed`."""
-    return list(train(supernet(seed), small_digits(), settings, out))
+    return list(train(supernet(seed), small_digits(n_images), settings, out))
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -149,13 +150,13 @@ LATE = "stages.3.1.conv2.weight"  # a change of any setting gets here
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> torch.Tensor:
     out = tmp_path_factory.mktemp("brief")
-    run(out, BRIEF)
+    run(out, BRIEF, n_images=32)
     return weights(out)[LATE]
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_reaches_the_weights(name: str, brief: torch.Tensor, tmp_path: Path) -> None:
-    run(tmp_path, replace(BRIEF, **{name: CHANGES[name]}))
+    run(tmp_path, replace(BRIEF, **{name: CHANGES[name]}), n_images=32)
     assert not torch.allclose(weights(tmp_path)[LATE], brief, atol=1e-4)
 
 
@@ -200,30 +201,10 @@ def _no_space(*_: object, **__: object) -> None:
     raise OSError("no space left on device")
 
 
-ROOT = Path(__file__).parents[3]
-KILLED = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)  # sums depend on it in the last bits
-sys.path.insert(0, sys.argv[2])
-from dataclasses import replace
-from tests.supernets.training.test_loop import SETTINGS, small_digits, supernet, train
-settings = replace(SETTINGS, epochs=int(sys.argv[3]))
-for progress in train(supernet(), small_digits(), settings, Path(sys.argv[1])):
-    print(progress.step, flush=True)
-"""
-
-
 def run_until(out: Path, n_steps: int, *, epochs: int) -> None:
-    """A training process that is killed once it said so many steps."""
-    command = [sys.executable, "-c", KILLED, str(out), str(ROOT), str(epochs)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in zip(range(n_steps), process.stdout, strict=False):
-            pass
-        process.kill()
-    assert process.returncode < 0
+    """A training process that is killed once it took so many steps."""
+    settings = replace(SETTINGS, epochs=epochs)
+    killed_after(n_steps, lambda: train(supernet(), small_digits(), settings, out))
 
 
 def test_a_killed_process_loses_no_epoch(uninterrupted: Path, tmp_path: Path) -> None:

@@ -150,9 +150,8 @@ def test_a_cluster_without_ray_is_one_line(monkeypatch):
 
 
 def on_images(digits, out, *more):
-    arguments = command(digits, out, "--evaluate", "--data", "digits", "--quiet", *more)
-    arguments[arguments.index("--trials") + 1] = "24"
-    return arguments
+    few = "--trials", 24, "--points", 3
+    return command(digits, out, "--evaluate", "--data", "digits", "--quiet", *few, *more)
 
 
 @pytest.fixture(scope="module")
