@@ -108,7 +108,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 def make_digits(made: Digits) -> None:
     """Train on scikit-learn's digits for a few seconds, evaluate, measure the host."""
-    train = "supernet train --epochs 4 --batch-size 64 --threads 1 --quiet --out"
+    train = "supernet train --epochs 6 --batch-size 64 --threads 1 --quiet --out"
     assert nas(*train.split(), made.supernet).code == 0
     evaluate = "supernet evaluate --samples 20 --quiet"
     assert nas(*evaluate.split(), made.supernet).code == 0

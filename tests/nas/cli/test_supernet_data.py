@@ -40,7 +40,7 @@ def trained(shapes, tmp_path_factory):
 
 def test_images_become_a_pareto_set(shapes, trained, tmp_path):
     search = ("search", "--supernet", trained, "--device", "xavier-nx", "--trials", 40)
-    done = nas(*search, "--data", shapes, "--points", 3, "--out", tmp_path / "run")
+    done = nas(*search, "--data", shapes, "--points", 5, "--out", tmp_path / "run")
     assert done.code == 0, done.err
     table = read_pareto(tmp_path / "run" / "pareto.json")
     assert table.content["space"] == "resnet-16x16x3-3"

@@ -319,7 +319,8 @@ def test_the_report_and_the_screen_show_it(run: Path, tmp_path: Path) -> None:
 def test_verified_costs_that_are_damaged(
     run: Path, tmp_path: Path, damage: dict[str, Any], message: str
 ) -> None:
-    assert measure(run / "pareto.json", tmp_path / "rows.csv", "--quiet").code == 0
+    few = ("--levels", 0, "--quiet")
+    assert measure(run / "pareto.json", tmp_path / "rows.csv", *few).code == 0
     whole = content(run)
     sound = dict(whole["points"][3]["verified_cost"])
     whole["points"][3]["verified_cost"] |= damage

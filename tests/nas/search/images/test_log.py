@@ -150,7 +150,7 @@ def test_a_cluster_without_ray_is_one_line(monkeypatch):
 
 
 def on_images(digits, out, *more):
-    few = "--trials", 24, "--points", 3
+    few = "--trials", 24, "--points", 5
     return command(digits, out, "--evaluate", "--data", "digits", "--quiet", *few, *more)
 
 

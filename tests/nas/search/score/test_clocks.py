@@ -195,22 +195,13 @@ def test_allowed_levels_hold_at_all_clocks(levels):
 
 
 def test_points_carry_their_own_clocks_and_belong_to_their_level(digits, tmp_path):
-    probe = nas(*command(digits, tmp_path / "gpu", "--trials", 40, "--points", 4, "--json"))
+    probe = nas(*command(digits, tmp_path / "gpu", "--trials", 40, "--points", 5, "--json"))
     assert probe.code == 0, probe.err
     gpu = read_pareto(tmp_path / "gpu" / "pareto.json")
     static = gpu.baseline("largest", 14)
     bound = 1.25 * static["latency_worst_ms"]
-    options = (
-        "--clocks",
-        "all",
-        "--trials",
-        40,
-        "--points",
-        4,
-        "--max-worst-latency-ms",
-        bound,
-        "--quiet",
-    )
+    few = ("--trials", 40, "--points", 5, "--quiet")
+    options = ("--clocks", "all", *few, "--max-worst-latency-ms", bound)
     done = nas(*command(digits, tmp_path / "all", *options))
     assert done.code == 0, done.err
     table = read_pareto(tmp_path / "all" / "pareto.json")
