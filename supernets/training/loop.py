@@ -136,7 +136,7 @@ def _ship(
     save_supernet(
         supernet.whole(),
         out / "weights.safetensors",
-        half=True,
+        half=not state.settings.exits_only,  # the trunk keeps every bit
         dataset=data.name,
         epochs_done=state.epochs_done,
         seconds=round(state.seconds),
