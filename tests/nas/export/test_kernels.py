@@ -7,12 +7,36 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from nas.export.kernels import FILE, write_kernels
+from nas.export.plan import Network
 from nas.runtime import Engine, read_manifest
+from nas.runtime.program import ProgramSession, read_kernels
+from nas.runtime.tensors import read_tensors
 from search_spaces import get_space
+from supernets import extract, random_supernet, save_supernet
 from tests.nas.conftest import Digits, nas, refused
 
 pytest.importorskip("llvmlite")
+
+
+SPACE = get_space("resnet-digits-blocks4-20.100")
+
+
+@torch.inference_mode()
+def test_the_pruned_segments_alone_get_programs(tmp_path: Path) -> None:
+    subnet = SPACE.subnet([*SPACE.smallest[0][:-4], 100, 20, 20, 100])
+    net = extract(random_supernet(SPACE), subnet, heads=[0, 3]).fold()
+    network = Network("net00", str(subnet), net, [1.0, 1.0], (1, 8, 8), block=net.block_rows)
+    names, why = write_kernels([network], tmp_path)
+    assert (names, why) == ([FILE, "net00-1.program.safetensors"], "")
+    tensors = read_tensors(str(tmp_path / names[1]))
+    session = ProgramSession(read_kernels(str(tmp_path / FILE)), "net00-1.onnx", tensors)
+    x = torch.randn(2, *SPACE.input_shape(subnet))
+    between, _ = net.segments[0](x)
+    (found,) = session.run(None, {"input": between.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), net(x)[1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +53,7 @@ def net(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_search_measures_sparsity_here_and_the_engine_runs_it(net: Path, tmp_path: Path) -> None:
     rows, run, board = tmp_path / "rows.csv", tmp_path / "run", tmp_path / "board"
     search = ["search", "--device", "host", "--supernet", net, "--trials", 20, "--quiet"]
@@ -60,9 +85,11 @@ def test_a_search_measures_sparsity_here_and_the_engine_runs_it(net: Path, tmp_p
     assert "ProgramSession" in kinds
 
 
-def test_what_makes_no_blocks_is_one_line(net: Path, tmp_path: Path) -> None:
+def test_what_makes_no_blocks_is_one_line(tmp_path: Path) -> None:
     train = f"supernet train --kind blocks --epochs 1 --quiet --out {tmp_path / 'x'}".split()
     refused(nas(*train, "--sparsities", "0,many"), "--sparsities must look like 0,.7,.8,.9, got")
     refused(nas(*train, "--sparsities", "0,1"), "percent from 1 to 100, got [0, 100]")
     refused(nas(*train, "--g", "99"), "--g must be 1 to 8")
-    refused(nas(*train, "--start", net), "is a supernet of kind blocks; start from one of kind")
+    save_supernet(random_supernet(SPACE), tmp_path / "net" / "weights.safetensors")
+    start = ["--start", tmp_path / "net"]
+    refused(nas(*train, *start), "is a supernet of kind blocks; start from one of kind")

@@ -7,7 +7,7 @@ from nas.devices import get_device
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import ANALYTIC_HOST, load_proxy
 from predictors import TableError, mape_pct, read_rows
-from search_spaces import get_space
+from search_spaces import InputError, get_space
 
 DIGITS, CIFAR = get_space("resnet-digits"), get_space("resnet-cifar")
 
@@ -53,3 +53,9 @@ def test_a_file_of_rows(tmp_path):
     assert mape_pct(latency, proxy.latency_ms(programs)) < 3
     with pytest.raises(TableError, match=r"nowhere\.csv does not exist"):
         load_proxy(space, str(tmp_path / "nowhere.csv"))
+
+
+@pytest.mark.parametrize("choice", ["auto", "nano"])
+def test_pruned_layers_need_measured_rows(choice):
+    with pytest.raises(InputError, match="no analytic model has a figure for the pruned layers"):
+        load_proxy(get_space("resnet-digits-blocks4-10.100"), choice)
