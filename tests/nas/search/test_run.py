@@ -111,13 +111,13 @@ def test_another_seed_gives_another_file(digits, result, tmp_path):
 
 
 def test_a_model_may_choose_the_subnets(digits, tmp_path):
-    few = "--sampler", "surrogate", "--points", 5, "--trials", 60, "--quiet"
+    few = "--sampler", "surrogate", "--points", 5, "--trials", 40, "--quiet"
     assert nas(*command(digits, tmp_path / "whole", *few)).code == 0
-    half = *few[:-2], 35, "--quiet"
+    half = *few[:-2], 25, "--quiet"
     assert nas(*command(digits, tmp_path / "parts", *half)).code == 0
     assert nas(*command(digits, tmp_path / "parts", *few, "--resume")).code == 0
     assert comparable(tmp_path / "parts") == comparable(tmp_path / "whole")
-    assert comparable(tmp_path / "whole")["search"]["n_subnets"] == 60
+    assert comparable(tmp_path / "whole")["search"]["n_subnets"] == 40
     refused = nas(*command(digits, tmp_path / "other", "--sampler", "best"))
     assert refused.code == 1
     assert "--sampler must be nsga2, surrogate or optuna:NAME, got 'best'" in refused.err
