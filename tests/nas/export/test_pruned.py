@@ -42,8 +42,11 @@ def board(pruned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_kernels_and_the_dense_graph_answer_the_same(board: Path) -> None:
+def test_kernels_and_the_dense_graph_answer_the_same(pruned: Path, board: Path) -> None:
     pytest.importorskip("llvmlite")
+    told = json.loads((pruned / "pruned.json").read_text())
+    assert told["after_is"] == "exported"
+    assert told["latency_ms_after_in_torch"] > told["latency_ms_after"] > 0  # a call for each layer
     manifest = read_manifest(str(board))
     assert manifest.content["verified"]["kernels_max_logit_difference"] < 1e-4
     images = np.random.default_rng(0).standard_normal((3, 1, 8, 8)).astype(np.float32)
