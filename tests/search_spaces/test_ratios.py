@@ -32,7 +32,7 @@ def test_the_only_gene_is_the_ratio() -> None:
     assert SPACE.named_choices() == {"ratio0": (250, 1000)}
     assert [str(s) for s in SPACE.subnets(SPACE.enumerate())] == ["r250", "r1000"]
     assert SPACE.parse("r250")["r"] == (250,)
-    with pytest.raises(InputError, match=re.escape("ratio0 of " + SPACE.name)):
+    with pytest.raises(InputError, match=re.escape("ratio of " + SPACE.name)):
         SPACE.parse("r300")
 
 
