@@ -31,7 +31,7 @@ from search_spaces import InputError, write_text
 from supernets import calibrate, extract, load_dataset
 from supernets.elastic import cached_norm
 from supernets.traced import TracedSupernet, Wrapped
-from tests.supernets.traced.networks import NETWORKS
+from tests.supernets.traced.networks import NETWORKS, timm_without_cuda
 
 SIDE = 64
 N_GROUPS = 6  # that are made narrow, one at a time
@@ -81,32 +81,6 @@ TIMM = (
     "vit_tiny_patch16_224",
     "mixer_s32_224",
 )
-
-
-def timm_without_cuda() -> Any:
-    """timm, also where torchvision was built for a GPU that is not here.
-
-    Its operators are then declared, without a kernel: no network of the table calls one.
-    """
-    try:
-        import timm
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        import sys
-
-        for name in [n for n in sys.modules if n.startswith(("torchvision", "timm"))]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        names = ["nms", "qnms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"]
-        names.append("deform_conv2d")
-        backward = [f"_{n}_backward" for n in names[2:]]
-        for name in [*names, *backward]:
-            library.define(f"{name}(Tensor x) -> Tensor")
-        import timm
-
-        timm.torchvision_library = library  # kept: its end would take the operators away
-    return timm
 
 
 @torch.no_grad()

@@ -25,12 +25,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from benchmarks.wrapped_models import timm_without_cuda
 from nas.cli.app import main as nas
 from nas.devices.host import cpu_name
 from nas.runtime import Engine, read_manifest
 from search_spaces import write_text
 from supernets import Dataset, load_dataset
+from tests.supernets.traced.networks import timm_without_cuda
 
 RESULTS = Path(__file__).parent / "results" / "wrapped_timm.json"
 NAME, SIDE, EPOCHS = "mobilenetv3_small_050", 32, 10  # alone

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from benchmarks.wrapped_models import timm_without_cuda
 from nas.runtime import Engine, read_manifest
 from nas.zoo.wrapped import Network, timm_network, with_weights
 from search_spaces import InputError, get_space
 from supernets import load_dataset, load_supernet
 from tests.nas.conftest import nas, refused
+from tests.supernets.traced.networks import timm_without_cuda
 
 NETWORK = """
 import torch

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -124,6 +127,30 @@ class ChannelsLast(nn.Module):
 
 ODD = {"inverted": Inverted, "dense": Dense, "shuffled": Shuffled, "channels_last": ChannelsLast}
 NETWORKS: dict[str, type[nn.Module]] = {"resnet": Resnet, **ODD}
+
+
+def timm_without_cuda() -> Any:
+    """timm, also where torchvision was built for a GPU that is not here.
+
+    Its operators are then declared, without a kernel: no network of the table calls one.
+    """
+    try:
+        import timm
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        for name in [n for n in sys.modules if n.startswith(("torchvision", "timm"))]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        names = ["nms", "qnms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"]
+        names.append("deform_conv2d")
+        backward = [f"_{n}_backward" for n in names[2:]]
+        for name in [*names, *backward]:
+            library.define(f"{name}(Tensor x) -> Tensor")
+        import timm
+
+        timm.torchvision_library = library  # kept: its end would take the operators away
+    return timm
 
 
 def build(name: str) -> nn.Module:
