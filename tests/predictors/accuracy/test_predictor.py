@@ -62,6 +62,16 @@ def test_predictions_are_errors_and_rates(fitted: AccuracyPredictor) -> None:
     assert (rate[:, 0, -1] == 1).all()  # policy 0 takes no early exit
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_subnet_is_predicted_as_it_is() -> None:
+    """A specialised network: nothing can be held out."""
+    one = TABLE[np.array([3])]
+    error, rate = AccuracyPredictor(SPACE).fit(one).predict(one.genes)
+    np.testing.assert_allclose(error, one.top1_error_pct, atol=1e-3)
+    np.testing.assert_allclose(rate, one.exit_rate, atol=1e-5)
+    assert AccuracyPredictor(SPACE).cross_validate(one) == {}
+
+
 def test_auto_takes_the_better_regressor() -> None:
     auto = AccuracyPredictor(SPACE).fit(TABLE)
     gap = {
