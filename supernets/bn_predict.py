@@ -40,7 +40,10 @@ class PredictedStatistics:
         for used, key, channels in self._layers(subnet):
             rows = [i for i, s in enumerate(self._known) if key in s and len(s[key][0]) >= channels]
             if not rows:
-                raise InputError(f"no statistics of {key} with {channels} channels are known")
+                raise InputError(
+                    f"no known statistics have {channels} channels of {key}, so those of {subnet} "
+                    "cannot be predicted: give the training images (`data`)"
+                )
             weights = _kriging(self._genes[rows][:, used], genes[used])
             parts = [self._known[i][key] for i in rows]
             means = torch.stack([mean[:channels] for mean, _ in parts])
