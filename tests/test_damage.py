@@ -144,7 +144,7 @@ OTHERWISE = {
     "nas/remote/ssh.py:pack": "our own programs",
     "nas/runtime/engine.py:Engine._made": "files whose checksums the manifest holds: segment",
     "nas/runtime/machine_code.py:_object": "tests/supernets/kernels/test_program.py",
-    "nas/runtime/program.py:Kernels.__init__": "tests/nas/export/test_pruned.py",
+    "nas/runtime/program.py:read_kernels": "tests/nas/export/test_pruned.py",
     "nas/search/study/storage.py:KernelLock.acquire": "looks for a last line end",
     "nas/search/study/storage.py:turns": "a lock of the database server",
     "nas/transfer/saved.py:save_pool": "a file that it has just written",
