@@ -335,11 +335,16 @@ def test_files_that_say_nothing_of_the_search_are_shown_without_it(tmp_path: Pat
     assert ("data-chart", "progress") not in page.attributes
 
 
-def test_points_without_exits_have_no_chart_of_them(tmp_path: Path) -> None:
+def test_points_without_exits_have_no_chart_and_no_columns_of_them(tmp_path: Path) -> None:
     pareto = synthetic_pareto()
+    columns = {("data-is", "worst"), ("data-is", "images leave at")}
+    assert columns <= set(Page(written(tmp_path, pareto)).attributes)
     for point in pareto["points"]:
         point |= {"exit_rates": [1.0], "exits": {"after": [], "thresholds": []}}
-    assert "Where images leave" not in Page(written(tmp_path, pareto)).text
+    page = Page(written(tmp_path, pareto))
+    assert "Where images leave" not in page.text
+    assert "With exits" not in page.text
+    assert not columns & set(page.attributes)
 
 
 def test_levels_that_were_not_searched_are_not_shown(tmp_path: Path) -> None:
