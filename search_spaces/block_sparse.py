@@ -15,12 +15,11 @@ import numpy as np
 
 from search_spaces.arrays import Bools, Genes, Ints
 from search_spaces.errors import InputError
-from search_spaces.operators import Operators
+from search_spaces.operators import DENSE, Operators
 from search_spaces.resnet import ResNetSpace
 from search_spaces.space import GeneGroup, Space
 
 NAME = re.compile(r"(.+)-blocks(\d+)-([\d.]+)")
-DENSE = 100
 
 
 @dataclass(frozen=True)

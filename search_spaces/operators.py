@@ -12,6 +12,7 @@ import numpy as np
 from search_spaces.arrays import Bools, Ints
 
 WEIGHTLESS = ("pool", "scale")
+DENSE = 100  # percent of the weights
 SIZES = ("c_in", "c_out", "kernel", "side_in", "side_out", "groups", "density")
 FLAGS = ("residual", "passes")
 ALWAYS: Bools = np.ones(1, dtype=bool)
@@ -54,6 +55,11 @@ class Operators:
         return self.c_out > 0
 
     @cached_property
+    def any_pruned(self) -> bool:
+        """Whether an operator of some program keeps a part of its weights alone."""
+        return bool((self.density[self.present] < DENSE).any())
+
+    @cached_property
     def macs(self) -> Ints:
         """Multiply-accumulates of each operator; pooling and scaling have none."""
         macs: Ints = self.params * self.side_out**2
@@ -65,7 +71,7 @@ class Operators:
         weighted = np.array([kind not in WEIGHTLESS for kind in self.kinds])
         depthwise = np.array([kind == "depthwise" for kind in self.kinds])
         fan_in = np.where(depthwise, 1, self.c_in // np.maximum(1, self.groups))
-        params: Ints = fan_in * self.c_out * self.kernel**2 * weighted * self.density // 100
+        params: Ints = fan_in * self.c_out * self.kernel**2 * weighted * self.density // DENSE
         return params
 
     @cached_property
@@ -119,7 +125,7 @@ class Slot:
     passes: Bools | bool = True
     inputs: tuple[int, ...] | None = None  # the slot before for None
     groups: Ints | int = 1
-    density: Ints | int = 100
+    density: Ints | int = DENSE
 
 
 @dataclass(frozen=True)

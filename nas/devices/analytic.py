@@ -158,7 +158,7 @@ class AnalyticDevice:
         return np.array([level.clock_mhz for level in self.levels])
 
     def _times(self, operators: Operators) -> Times:
-        if (operators.density[operators.present] < 100).any():
+        if operators.any_pruned:
             raise InputError(
                 f"the model of {self.name} has no figure for pruned layers; measure them: "
                 "`nas measure`, or search with `device` host"

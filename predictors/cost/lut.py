@@ -59,7 +59,7 @@ _EXAMPLE = str(Operator("conv", 16, 32, 3, 32, 16))
 def programs_of(operators: Operators) -> list[list[Operator]]:
     """The operators of each of `n` programs, in order; InputError where layers are pruned."""
     o = operators
-    if (o.density[o.present] < 100).any():
+    if o.any_pruned:
         raise InputError("a table of operators has no entries for pruned layers")
     sizes = o.c_in, o.c_out, o.kernel, o.side_in, o.side_out, o.residual, o.groups
     columns = np.stack(sizes, axis=2)
