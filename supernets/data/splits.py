@@ -45,10 +45,11 @@ def epoch_order(data: Dataset, rng: np.random.Generator, *, balance: bool = Fals
     if not balance:
         return rng.permutation(n)
     labels = data.train.labels.numpy()
-    share, rest = divmod(n, data.n_classes)
-    n_draws = share + (rng.permutation(data.n_classes) < rest)
+    present = np.unique(labels)  # of few images a class may have none
+    share, rest = divmod(n, len(present))
+    n_draws = share + (rng.permutation(len(present)) < rest)
     drawn = []
-    for label, wanted in enumerate(n_draws):
+    for label, wanted in zip(present, n_draws, strict=True):
         of_class = np.flatnonzero(labels == label)
         rounds = [rng.permutation(of_class) for _ in range(-(-wanted // len(of_class)))]
         drawn.append(np.concatenate(rounds)[:wanted])

@@ -51,6 +51,16 @@ def test_a_balanced_epoch_draws_every_class_equally_often(seed: int) -> None:
     assert set(times[labels == 2]) == {22}
 
 
+def test_a_class_without_images_is_not_drawn() -> None:
+    labels, data = unbalanced()
+    rows = np.flatnonzero(labels != 1)
+    some = replace(data, train=Split(data.train.images[rows], data.train.labels[rows]))
+    order = epoch_order(some, np.random.default_rng(0), balance=True)
+    drawn = np.bincount(some.train.labels[order], minlength=data.n_classes)
+    assert drawn[1] == 0
+    assert np.ptp(np.delete(drawn, 1)) <= 1
+
+
 def test_without_balance_an_epoch_is_a_permutation() -> None:
     _, data = unbalanced()
     order = epoch_order(data, np.random.default_rng(5))
