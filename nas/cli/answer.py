@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.pareto import WITHIN, Baseline, Level, ParetoTable, Point, is_predicted
+from nas.zoo.folder import ships_statistics
 
 CLOCKS = {"gpu_mhz": "GPU", "cpu_mhz": "CPU", "emc_mhz": "memory"}
 
@@ -98,7 +99,8 @@ def next_steps(table: ParetoTable, pareto: Path, report: Path, point: Point) -> 
     supernet = table.content["supernet"]
     if supernet is not None and supernet["sha256"] is not None:
         chosen = [f"--pareto {file}", f"--id {point['id']}"]
-        steps.append(["export:", "nas export", *chosen, "--data DIR", "--out board"])
+        images = [] if ships_statistics(supernet["name"]) else ["--data DIR"]
+        steps.append(["export:", "nas export", *chosen, *images, "--out board"])
     elif supernet is not None and (checkpoint := supernet.get("checkpoint")):
         steps.append(["weights:", "nas supernet import", checkpoint, "--out DIR"])
     return steps

@@ -39,6 +39,11 @@ def zoo_names() -> list[str]:
     return sorted(p.name for p in zoo.iterdir() if p.is_dir()) if zoo.is_dir() else []
 
 
+def ships_statistics(name: str) -> bool:
+    """Whether the zoo has batch-norm statistics of `name`, so that an export needs no images."""
+    return name in zoo_names() and (_zoo() / name / STATISTICS).exists()
+
+
 def supernet_folder(name: str) -> Path:
     """The folder of the supernet `name`, with weights: one of the zoo, `auto`, or a path."""
     folder = entry_folder(name)

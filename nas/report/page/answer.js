@@ -193,7 +193,7 @@ function drawCommands(box, {result, p}, met) {
   button("Copy a link to this answer", () => location.href.split("#")[0] + toAddress(ask));
   el(box, "code", {class: "block"}, inWords(p.subnet)).before(el(box, "small", {}, `Subnet of the point ${p.id}`));
   if (pareto.supernet?.sha256) {
-    el(box, "small", {}, "Export of this point alone; DIR has the training images");
+    el(box, "small", {}, "Export of this point alone; DIR has the training images; the zoo's supernet needs none");
     el(box, "code", {class: "block", id: "command"}, command);
   }
   if (!met) return;

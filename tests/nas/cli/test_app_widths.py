@@ -64,7 +64,7 @@ def test_a_result_is_whole(width: int, monkeypatch: pytest.MonkeyPatch, capsys: 
     one_line = " ".join(text.replace("\\\n", " ").split())
     assert f"open: {REPORT} " in one_line
     assert f"nas measure --of {PARETO} --remote USER@HOST --out rows.csv" in one_line
-    export = f"nas export --pareto {PARETO} --id L14-0fe323c8 --data DIR --out board"
+    export = f"nas export --pareto {PARETO} --id L14-0fe323c8 --out board"
     assert export in one_line
     for whole in (str(REPORT), f"--of {PARETO}", "--id L14-0fe323c8", "L14-0fe323c8:"):
         assert whole in text
