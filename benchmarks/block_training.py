@@ -25,7 +25,8 @@ from torch import nn
 
 from mobilenet import mobilenet
 from nas.devices.host import cpu_name
-from supernets import Dataset, extract, load_dataset, load_supernet
+from supernets import Dataset, calibrate, extract, load_dataset, load_supernet
+from supernets.augment import calibration_images
 from supernets.pruning.masks import PruneSettings
 from supernets.pruning.training import PruningRun, top1
 from supernets.static import channels_last
@@ -75,7 +76,9 @@ def dense_network(name: str, data: Dataset, work: Path) -> nn.Module:
         path = Path(str(files("supernets"))) / "zoo/resnet-cifar10/weights.safetensors"
         supernet, _ = load_supernet(path)
         space = supernet.space
-        return extract(supernet, space.parse(SUBNETS[name]), heads=[space.n_exits])
+        subnet = space.parse(SUBNETS[name])
+        statistics = calibrate(supernet, subnet, calibration_images(data))
+        return extract(supernet, subnet, heads=[space.n_exits], statistics=statistics)
     torch.manual_seed(0)
     net = channels_last(mobilenet(data.n_classes, small=True))
     settings = PruneSettings(sparsity=0.0, epochs=DENSE_EPOCHS, lr=DENSE_LR, bf16=False)
