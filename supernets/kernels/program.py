@@ -1,17 +1,13 @@
 """A network for images of one size as tables of calls, for a process that has neither torch nor us.
 
-`nas/runtime/program.py` runs them. Activations lie in one piece of memory, the scratch, and
-weights in another; calls name both by bytes. What a call needs depends on the processor's vectors,
-so there is a table for each kind of processor.
+`nas/runtime/program.py` runs them. What a call needs depends on the processor's vectors, so there
+is a table for each kind of processor.
 """
 
 from __future__ import annotations
 
-import hashlib
 import operator
-import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,10 +17,19 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from search_spaces import InputError
-from supernets.kernels.glue import average_text, barrier_text, linear_text, network_text, sum_text
+from supernets.kernels.glue import average_text, linear_text, network_text, sum_text
 from supernets.kernels.layers import DepthwiseConv2d, PackedConv2d
 from supernets.kernels.network import BOUNDS, RELUS, STEM_ROWS, pack_network
-from supernets.kernels.plans import Call, DepthwisePlan, Parts, SparsePlan, plane_bands, spans
+from supernets.kernels.plans import Call, DepthwisePlan, SparsePlan, plane_bands, spans
+from supernets.kernels.tables import (
+    UNBOUNDED,
+    Bounds,
+    Place,
+    Scratch,
+    Tables,
+    code_name,
+    named_text,
+)
 from supernets.kernels.text import Code
 from supernets.kernels.translate import Processor
 from supernets.pruning.blocks import covering_blocks
@@ -37,15 +42,8 @@ KINDS = {
     "neon": Processor("aarch64", "", "", 4, 32),
 }
 NETWORK = Code(network_text)
-MOST_ARGUMENTS = 13  # of a kernel
-COLUMNS = 5 + MOST_ARGUMENTS
-"""Of a table, 8 bytes each: kernel, x, y, bounds (two floats), how many of the arguments are
-places in the weights, and the arguments."""
-ALIGNMENT = 64  # bytes
 FEW_ZEROS = 0.05  # share of a layer's weights: fp16 makes some of the smallest zero
 WIDEST = 16  # floats of a vector of any kind, so that all kinds have the same weights
-Bounds = tuple[float, float]
-UNBOUNDED: Bounds = -np.inf, np.inf
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 SAME = (nn.Identity, nn.Dropout, nn.Flatten)
 
@@ -61,17 +59,6 @@ class Program:
     scratch: int  # the first 8 bytes count threads, and must be zero
     inputs: int  # where the image lies in the scratch
     outputs: tuple[tuple[int, tuple[int, ...]], ...]  # where, and the shape without the batch
-
-
-@cache
-def code_name(code: Code) -> str:
-    """The name of a kernel in files."""
-    return hashlib.sha256(code.text.encode()).hexdigest()[:16]
-
-
-def named_text(code: Code) -> str:
-    """The text of a kernel, its function called as the kernel."""
-    return re.sub(r"@kernel\b", f"@k{code_name(code)}", code.text)
 
 
 def is_pruned(net: nn.Module) -> bool:
@@ -104,18 +91,7 @@ def write_program(
     """
     writer = _Writer(packed, KINDS[kind], threads)
     program = writer.program(shape)
-    return program, {code_name(c): named_text(c) for c in (NETWORK, *writer.codes)}
-
-
-class _Place:
-    """A value in the scratch: the shape without the batch; how many still read it."""
-
-    def __init__(self, at: int, shape: tuple[int, ...], readers: int) -> None:
-        self.at, self.shape, self.readers = at, shape, readers
-
-    @property
-    def n(self) -> int:
-        return int(np.prod(self.shape))
+    return program, {code_name(c): named_text(c) for c in (NETWORK, *writer.tables.codes)}
 
 
 class _Writer:
@@ -123,21 +99,15 @@ class _Writer:
 
     def __init__(self, net: fx.GraphModule, cpu: Processor, threads: int) -> None:
         self.net, self.cpu, self.threads = net, cpu, threads
-        self.codes: dict[Code, int] = {}
-        self._tables: list[list[list[int]]] = [[] for _ in range(threads)]
-        self._n_barriers = 0
-        self._weights, self._known = bytearray(), dict[bytes, int]()
-        self._scratch = ALIGNMENT  # the count of threads
-        self._free: dict[int, list[int]] = {}  # by size
-        self._padded: dict[tuple[Any, ...], int] = {}
-        self._values: dict[fx.Node, _Place] = {}
+        self.tables, self.scratch = Tables(cpu, threads), Scratch()
+        self._values: dict[fx.Node, Place] = {}
 
     def program(self, shape: tuple[int, ...]) -> Program:
         outputs: tuple[tuple[int, tuple[int, ...]], ...] = ()
         inputs = 0
         for node in self.net.graph.nodes:
             if node.op == "placeholder":
-                self._values[node] = self._place(shape, len(node.users) + 1)
+                self._values[node] = self.scratch.place(shape, len(node.users) + 1)
                 inputs = self._values[node].at
             elif node.op == "output":
                 answers = node.args[0]
@@ -146,64 +116,14 @@ class _Writer:
             else:
                 self._node(node)
         return Program(
-            np.frombuffer(bytes(self._weights), np.uint8),
-            tuple(np.array(table, np.int64) for table in self._tables),
-            tuple(code_name(code) for code in self.codes),
+            np.frombuffer(bytes(self.tables.weights), np.uint8),
+            self.tables.arrays(),
+            tuple(code_name(code) for code in self.tables.codes),
             code_name(NETWORK),
-            self._scratch,
+            self.scratch.size,
             inputs,
             outputs,
         )
-
-    # ---- memory --------------------------------------------------------------------------------
-
-    def _place(self, shape: tuple[int, ...], readers: int) -> _Place:
-        size = _aligned(4 * int(np.prod(shape)) + ALIGNMENT)
-        free = self._free.get(size)
-        return _Place(free.pop() if free else self._more(size), shape, readers)
-
-    def _more(self, size: int) -> int:
-        at, self._scratch = self._scratch, self._scratch + size
-        return at
-
-    def _read(self, place: _Place) -> None:
-        """One reader less; the last one gives the memory back."""
-        place.readers -= 1
-        if not place.readers:
-            size = _aligned(4 * place.n + ALIGNMENT)
-            self._free.setdefault(size, []).append(place.at)
-
-    def _array(self, array: NDArray[Any]) -> int:
-        """Where a constant lies among the weights; equal ones are there once."""
-        content = np.ascontiguousarray(array).tobytes()
-        if content not in self._known:
-            self._known[content] = len(self._weights)
-            self._weights += content.ljust(_aligned(len(content) + ALIGNMENT), b"\0")
-        return self._known[content]
-
-    # ---- calls ---------------------------------------------------------------------------------
-
-    def _call(self, thread: int, call: Call, x: int, y: int, bounds: Bounds) -> None:
-        told = [*(self._array(a) for a in call.arrays), *call.numbers]
-        both = int(np.array(bounds, np.float32).view(np.int64)[0])
-        kernel = self.codes.setdefault(call.code, len(self.codes))
-        told += [0] * (MOST_ARGUMENTS - len(told))
-        row = [kernel, x + call.read, y + call.write, both, len(call.arrays), *told]
-        self._tables[thread].append(row)
-
-    def _calls(self, parts: Parts, x: int, y: int, bounds: Bounds = UNBOUNDED) -> None:
-        """A list of calls for each thread; all are done before what comes next."""
-        for thread, calls in enumerate(parts):
-            for call in calls:
-                self._call(thread, call, x, y, bounds)
-        if self.threads > 1:
-            self._n_barriers += 1
-            code = Code(barrier_text, (self.cpu.triple,))
-            call = Call(code, (), (self._n_barriers * self.threads,), 0, 0)
-            for thread in range(self.threads):
-                self._call(thread, call, 0, 0, UNBOUNDED)
-
-    # ---- layers --------------------------------------------------------------------------------
 
     def _node(self, node: fx.Node) -> None:
         inputs = [self._values[a] for a in node.args if isinstance(a, fx.Node)]
@@ -218,9 +138,9 @@ class _Writer:
             value.readers = readers
         self._values[node] = value
         for place in inputs:
-            self._read(place)
+            self.scratch.read(place)
 
-    def _computed(self, node: fx.Node, layer: Any, inputs: list[_Place]) -> _Place:
+    def _computed(self, node: fx.Node, layer: Any, inputs: list[Place]) -> Place:
         x = inputs[0]
         if isinstance(layer, PackedConv2d):
             return self._sparse(layer, x)
@@ -230,8 +150,8 @@ class _Writer:
             plan = DepthwisePlan(
                 *(weight, bias, shape, self.cpu), stride=layer.stride, threads=self.threads
             )
-            y = self._place(plan.out_shape[1:], 1)
-            self._calls(plan.parts, x.at, y.at, (layer.low, layer.high))
+            y = self.scratch.place(plan.out_shape[1:], 1)
+            self.tables.add(plan.parts, x.at, y.at, (layer.low, layer.high))
             return y
         if isinstance(layer, nn.Linear):
             return self._linear(layer, x)
@@ -241,7 +161,7 @@ class _Writer:
             return self._sum(x, None, BOUNDS.get(type(layer), (0.0, np.inf)))
         return self._pooled(node, layer, x)
 
-    def _pooled(self, node: fx.Node, layer: Any, x: _Place) -> _Place:
+    def _pooled(self, node: fx.Node, layer: Any, x: Place) -> Place:
         """Averages, and layers that change nothing but the shape."""
         if isinstance(layer, GlobalMean) or _is_mean(node, layer):
             return self._average(x, (x.shape[0],), *x.shape[1:])
@@ -258,7 +178,7 @@ class _Writer:
             return x
         raise InputError(f"{node.target}: no kernel for {_named(layer)}")
 
-    def _sparse(self, layer: PackedConv2d, x: _Place) -> _Place:
+    def _sparse(self, layer: PackedConv2d, x: Place) -> Place:
         plan = SparsePlan(
             *(layer.packed, (1, *x.shape), self.cpu),
             name=layer.name,
@@ -266,22 +186,19 @@ class _Writer:
             padding=layer.padding,
             threads=self.threads,
         )
-        y, source = self._place(plan.out_shape[1:], 1), x.at
+        y, source = self.scratch.place(plan.out_shape[1:], 1), x.at
         if plan.padded is not None:
             if plan.moves is None:
                 raise InputError(f"{layer.name}: no kernel pads inputs of {x.shape} for its stride")
             # what lies around the inputs stays zero, so that equal layers share it
             key = plan.padded, layer.stride, layer.padding, x.shape
-            size = _aligned(4 * int(np.prod(plan.padded)) + ALIGNMENT)
-            source = self._padded.setdefault(key, -1)
-            if source < 0:
-                source = self._padded[key] = self._more(size)
-            self._calls(plan.moves, x.at, source)
-        self._calls(plan.parts, source, y.at, (layer.low, layer.high))
+            source = self.scratch.kept(key, plan.padded)
+            self.tables.add(plan.moves, x.at, source)
+        self.tables.add(plan.parts, source, y.at, (layer.low, layer.high))
         return y
 
-    def _sum(self, x: _Place, other: _Place | None, bounds: Bounds) -> _Place:
-        y = self._place(x.shape, 1)
+    def _sum(self, x: Place, other: Place | None, bounds: Bounds) -> Place:
+        y = self.scratch.place(x.shape, 1)
         distance = 0 if other is None else other.at - x.at
         code = Code(sum_text, (self.cpu.vector, 1 if other is None else 2))
         channels, *plane = x.shape
@@ -298,11 +215,11 @@ class _Writer:
             if (top, bottom) == (0, height):  # channels that lie behind each other are one
                 numbers = (1, step, (end - first) * height * width, distance)
             parts.append([Call(code, (), numbers, at, at)])
-        self._calls(parts, x.at, y.at, bounds)
+        self.tables.add(parts, x.at, y.at, bounds)
         return y
 
-    def _average(self, x: _Place, shape: tuple[int, ...], down: int, across: int) -> _Place:
-        y, (channels, rows, columns) = self._place(shape, 1), x.shape
+    def _average(self, x: Place, shape: tuple[int, ...], down: int, across: int) -> Place:
+        y, (channels, rows, columns) = self.scratch.place(shape, 1), x.shape
         if (down, across) == (rows, columns):  # all of a plane is one line
             rows, columns, down, across = 1, rows * columns, 1, rows * columns
         plane, mean = 4 * rows * columns, 4 * (rows // down) * (columns // across)
@@ -311,10 +228,10 @@ class _Writer:
             [Call(Code(average_text), (), (b - a, *sizes), a * plane, a * mean)]
             for a, b in spans(channels, self.threads)
         ]
-        self._calls(parts, x.at, y.at)
+        self.tables.add(parts, x.at, y.at)
         return y
 
-    def _linear(self, layer: nn.Linear, x: _Place) -> _Place:
+    def _linear(self, layer: nn.Linear, x: Place) -> Place:
         if len(x.shape) > 1 and max(x.shape[1:]) > 1:
             raise InputError(f"a linear layer reads {x.shape}: flatten it first")
         width, rows = self.cpu.vector, -(-layer.out_features // WIDEST) * WIDEST
@@ -323,13 +240,13 @@ class _Writer:
         bias = np.zeros(rows, np.float32)
         if layer.bias is not None:
             bias[: layer.out_features] = layer.bias.detach().numpy()
-        y = self._place((layer.out_features,), 1)  # its slack takes a last whole vector
+        y = self.scratch.place((layer.out_features,), 1)  # its slack takes a last whole vector
         code, sizes = Code(linear_text, (width,)), (layer.in_features, rows)
         parts = [
             [Call(code, (weight, bias), (*sizes, *span), 0, 0)]
             for span in spans(rows // width, self.threads)
         ]
-        self._calls(parts, x.at, y.at)
+        self.tables.add(parts, x.at, y.at)
         return y
 
 
@@ -348,7 +265,3 @@ def _is_mean(node: fx.Node, layer: Any) -> bool:
 
 def _named(layer: Any) -> str:
     return type(layer).__name__ if isinstance(layer, nn.Module) else str(layer)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
