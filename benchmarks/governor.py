@@ -12,7 +12,7 @@ validation images of CIFAR-10. `a`: the largest subnet; `b`: the cheapest single
 the floor, neither with early exits. Energy is the whole board's per completed frame. The exits of
 a table are chosen from a grid that is denser than a search's (`THRESHOLDS`).
 
-The constants of `nas/runtime/governor.py` are tuned with `--tune` alone, which uses neither the
+The constants of `nas/runtime/controller.py` are tuned with `--tune` alone, which uses neither the
 seeds nor the loads that are reported.
 """
 
@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from nas.runtime.compare import Comparison
-from nas.runtime.governor import Governor, Job
+from nas.runtime.controller import Job
+from nas.runtime.governor import Governor
 from nas.runtime.policies import Demands
 from nas.runtime.scenarios import (
     ANY,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Sequence
 
-from .governor import Governor, Job
+from .controller import Job
+from .governor import Governor
 from .policies import Demands
 
 PERIOD_MS = 100.0  # of control: heat

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Iterable
 
-from .governor import Governor, Job
+from .controller import Job
+from .governor import Governor
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # of the target: a late start, a slower board
 

@@ -16,8 +16,9 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol, Sequ
 
 import numpy as np
 
+from .controller import Job
 from .foresight import foreseen
-from .governor import Governor, Job
+from .governor import Governor
 from .metrics import Metrics
 from .waiting import Arrival, Frame
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .arrivals import Frames
-from .governor import Job
+from .controller import Job
 from .policies import Demands
 from .table import CostTable
 from .work import Task, Work

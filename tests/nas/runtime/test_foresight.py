@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nas.runtime.controller import Job
 from nas.runtime.foresight import all_foreseen, foreseen
-from nas.runtime.governor import Governor, Job
+from nas.runtime.governor import Governor
 from nas.runtime.policies import Demands
 from nas.runtime.scenarios import delays
 from tests.nas.runtime.tables import small_table

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.runtime.governor import GAIN, SAFETY, SPREADS, Controller, Governor, Job
+from nas.runtime.controller import GAIN, SAFETY, SPREADS, Controller, Job
+from nas.runtime.governor import Governor
 from nas.runtime.manifest import ManifestError
 from nas.runtime.policies import Demands, check_demands, unknown
 from tests.nas.runtime.tables import small_board, small_table
