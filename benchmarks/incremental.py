@@ -3,13 +3,14 @@
     python benchmarks/incremental.py --data DIR --work DIR
     python benchmarks/incremental.py --time
     python benchmarks/incremental.py --points
+    python benchmarks/incremental.py --data DIR --work DIR --seeds 0 --zoo alexnet-g4-cifar10
 
 An AlexNet of four groups, whose first alone has 2.6 MMACs, is trained group by group; beside it the
 same grouped net trained jointly and a dense net of the same MACs, each with as many passes over the
 images as a group gets. Test images are used for the last column alone. A run goes on from its last
 epoch, and finished rows in the results are not run again. `--time` measures one image on one
 thread, `--points` simulates two boards at all clocks of all processors; `--summary` prints what
-there is.
+there is. `--zoo` writes the groups of a finished seed as a supernet's folder.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from nas.devices import get_device, load_profile
 from nas.devices.host import cpu_name
 from nas.operating import PROCESSORS, dynamic_range, operating_points
 from search_spaces import GroupSpace
-from supernets import Dataset, Supernet, build_supernet, load_dataset, load_supernet
+from supernets import Dataset, Supernet, build_supernet, load_dataset, load_supernet, save_supernet
 from supernets.pruning.groups import Increment, train_groups
 from supernets.training import Progress, TrainSettings, train
 
@@ -150,6 +151,16 @@ def points() -> dict[str, Any]:
     return {"command": command, "space": space.name, "asked": asked, "rows": rows}
 
 
+def ship(seed: int, data: Dataset, work: Path, out: Path) -> None:
+    """The trained groups as they are, with where they come from, for `nas supernet evaluate`."""
+    net, metadata = load_supernet(work / f"incremental-{seed}" / "weights.safetensors")
+    (row, *_) = [r for r in read_rows() if (r["run"], r["seed"]) == ("incremental", seed)]
+    about = {key: metadata[key] for key in ("dataset", "epochs_done", "seconds", "settings")}
+    about["command"] = "python benchmarks/incremental.py --data cifar-10-batches-bin --work work"
+    about["host"] = f"{row['cpu']}, {row['threads']} CPU threads"
+    save_supernet(net, out / "weights.safetensors", half=True, data=data.describe(), **about)
+
+
 def read_rows() -> list[dict[str, Any]]:
     if not RESULTS.exists():
         return []
@@ -194,6 +205,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--time", action="store_true", help="measure the time of configurations")
     parser.add_argument("--points", action="store_true", help="simulate the operating points")
+    parser.add_argument("--zoo", type=Path, help="folder for the groups of the first of the seeds")
     parser.add_argument("--summary", action="store_true", help="print what there is")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -201,6 +213,8 @@ def main() -> None:
         TIMES.write_text(json.dumps(times(), indent=1) + "\n")
     elif asked.points:
         POINTS.write_text(json.dumps(points(), indent=1) + "\n")
+    elif asked.zoo:
+        ship(asked.seeds[0], load_dataset(asked.data), asked.work, asked.zoo)
     elif not asked.summary:
         data = load_dataset(asked.data)
         for seed in asked.seeds:

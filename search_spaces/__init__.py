@@ -43,6 +43,7 @@ from search_spaces.rows import (
 from search_spaces.space import GeneGroup, Space
 from search_spaces.stages import StagedSpace
 from search_spaces.subnet import Subnet
+from search_spaces.unit_ratios import UNITS, UnitRatioSpace
 
 __all__ = [
     "RESOLUTIONS",
@@ -51,6 +52,7 @@ __all__ = [
     "ROW_POSITIVE",
     "ROW_REQUIRED",
     "ROW_WHOLE",
+    "UNITS",
     "BlockSparseSpace",
     "Bools",
     "DvfsLevel",
@@ -75,6 +77,7 @@ __all__ = [
     "Space",
     "StagedSpace",
     "Subnet",
+    "UnitRatioSpace",
     "as_meant",
     "asked_row",
     "encode",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from search_spaces.resnet import ResNetSpace, resnet_cifar, resnet_digits, resne
 from search_spaces.resnet50 import ResNet50Space
 from search_spaces.space import Space
 from search_spaces.traced import TracedSpace
+from search_spaces.unit_ratios import unit_ratio_space
 
 GROUP = "nas.spaces"  # of entry points
 
@@ -108,8 +110,9 @@ def get_space(space: str | Space) -> Space:
         return resnet_for(*map(int, images.groups()))
     if images := re.fullmatch(r"([a-z]+)-g(\d+)-(\d+)x\3x([13])-(\d+)", space):
         return GroupSpace.of(images[1], *map(int, images.groups()[1:]))
-    if derived := ratio_space(space, get_space) or block_sparse_space(space, get_space):
-        return derived
+    for read in (ratio_space, unit_ratio_space, block_sparse_space):
+        if derived := read(space, get_space):
+            return derived
     if "=" in space:
         return _specialised(space)
     base, _, exits = space.partition("-x")
@@ -148,7 +151,8 @@ def _numbers(text: str) -> list[int]:
 def _weights(name: str) -> Path | None:
     """The weights that a path means."""
     paths = Path(name), Path(name) / "weights.safetensors"
-    return next((p for p in paths if p.suffix == ".safetensors" and p.is_file()), None)
+    # not `p.is_file()`, which raises where the name of a space is too long for that of a file
+    return next((p for p in paths if p.suffix == ".safetensors" and isfile(p)), None)
 
 
 def _of_checkpoint(path: Path) -> Space:

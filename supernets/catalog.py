@@ -17,6 +17,7 @@ from search_spaces import (
     ResNet50Space,
     ResNetSpace,
     Space,
+    UnitRatioSpace,
 )
 from search_spaces.traced import TracedSpace
 from supernets.all_in_one import AllInOneSupernet
@@ -28,6 +29,7 @@ from supernets.resnet import ResNetSupernet
 from supernets.resnet50 import ResNet50Supernet
 from supernets.supernet import Supernet
 from supernets.traced.network import TracedSupernet
+from supernets.unit_ratios import UnitSupernet
 
 GROUP = "nas.supernets"  # of entry points
 
@@ -37,6 +39,7 @@ KINDS = ("elastic", "all-in-one", "groups", "blocks")
 _SUPERNETS: dict[type[Space], Callable[[Any], Supernet]] = {
     ResNetSpace: ResNetSupernet,
     RatioSpace: AllInOneSupernet,
+    UnitRatioSpace: UnitSupernet,
     BlockSparseSpace: BlockSparseSupernet,
     MobileNetV3Space: MobileNetV3Supernet,
     ProxylessNASSpace: ProxylessNASSupernet,

@@ -58,9 +58,10 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def save_supernet(supernet: Supernet, path: Path, *, half: bool = False, **metadata: Any) -> None:
-    """Write weights (fp16 when `half`), space and `metadata` to `path`."""
+    """Write weights (fp16 when `half`; bytes stay bytes), space and `metadata` to `path`."""
     dtype = torch.float16 if half else torch.float32
-    tensors = {k: v.detach().to(dtype) for k, v in supernet.state_dict().items()}
+    state = {k: v.detach() for k, v in supernet.state_dict().items()}
+    tensors = {k: v if v.dtype == torch.uint8 else v.to(dtype) for k, v in state.items()}
     about = {"kind": supernet.kind, "space": supernet.space.to_dict()}
     described = {"schema": SCHEMA, **about, **metadata}
     write_tensors(path, tensors, described)

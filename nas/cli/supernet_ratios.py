@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search_spaces import InputError, ResNetSpace, Space
+from search_spaces import InputError, ResNetSpace, Space, UnitRatioSpace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +29,21 @@ def asked_ratios(
     if for_device is None:
         return parse_ratios(ratios or DEFAULT)
     return ratios_for_device(base, for_device, levels, n_ratios, frames, log)
+
+
+def check_unit(base: Space, unit: str, g: int | None, for_device: str | None) -> None:
+    """InputError: no such unit, rows that do not fit, or what blocks and patterns cannot do yet."""
+    if unit == "filter":
+        if g is not None:
+            raise InputError("`g` is of blocks and patterns; give `unit` block or leave it out")
+        return
+    if for_device is not None:
+        raise InputError(
+            f"`for_device` chooses ratios by an analytic model, which has no figure for {unit}s; "
+            "give `ratios`"
+        )
+    if type(base) is ResNetSpace:  # another is refused with the ratios
+        UnitRatioSpace.of(base, (1000,), unit, -1 if g == 0 else g or 0)
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:

@@ -27,7 +27,13 @@ def train(
     shape: Annotated[
         str, typer.Option(help="Of --kind groups: resnet, alexnet, or a space that is grouped.")
     ] = "resnet",
-    g: Annotated[int, typer.Option("--g", help="Output channels of --kind blocks: 4 or 8.")] = 4,
+    unit: Annotated[
+        str, typer.Option(help="What --kind all-in-one prunes: filter, block or pattern.")
+    ] = "filter",
+    g: Annotated[
+        int | None,
+        typer.Option("--g", help="Output channels of a block, 4 or 8. [default: 4; units 8 and 4]"),
+    ] = None,
     sparsities: Annotated[
         str, typer.Option(help="Of a stage of --kind blocks: shares of weights to drop.")
     ] = "0,.7,.8,.9",
@@ -67,7 +73,7 @@ def train(
 
     from nas.cli.output import command_line, console, progress
     from nas.cli.supernet_data import read_images, show_images
-    from nas.cli.supernet_ratios import asked_ratios
+    from nas.cli.supernet_ratios import asked_ratios, check_unit
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
     from supernets import bf16_pays, check_kind
@@ -96,8 +102,11 @@ def train(
         net, earlier = _grouped(shape, groups, dataset, start), None
     else:
         net, dataset, earlier = _start(start, dataset, seed)
-    sparse = _block_sparse(net.space, g, sparsities) if kind == "blocks" else None
+    sparse = None
+    if kind == "blocks":
+        sparse = _block_sparse(net.space, 4 if g is None else g, sparsities)
     if kind == "all-in-one":
+        check_unit(net.space, unit, g, for_device)
         shares = asked_ratios(net.space, ratios, for_device, levels, n_ratios, frames, log)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
@@ -110,7 +119,8 @@ def train(
     where: dict[str, Any] = {"device": device, "about": about}
     if kind == "all-in-one":
         where["trained"] = start is not None
-        steps = train_all_in_one(net, dataset, settings, RatioSettings(shares), out, **where)
+        asked = RatioSettings(shares, unit=unit, g=g or 0)
+        steps = train_all_in_one(net, dataset, settings, asked, out, **where)
     elif sparse is not None:
         where["trained"] = start is not None
         steps = train_block_sparse(net, sparse, dataset, settings, out, **where)

@@ -11,6 +11,7 @@ from search_spaces import InputError, Ints, ResNetSpace
 from supernets.checkpoint import SCHEMA, read_tensors
 from supernets.data import Dataset
 from supernets.pruning.masked import MaskedSupernet
+from supernets.pruning.masked_units import MaskedUnits
 from supernets.resnet import ResNetSupernet
 from supernets.supernet import Supernet
 from supernets.training import Progress, TrainSettings, train
@@ -25,7 +26,9 @@ class RatioSettings:
 
     shares: tuple[float, ...] = (1, 0.7, 0.5, 0.35, 0.2)  # of the MACs, falling
     mask_share: float = 0.4  # of the epochs, in which masks are learned
-    straight_through: bool = True  # masks learn; else the channels with the largest scales stay
+    straight_through: bool = True  # masks learn; else what has the largest scales or weights stays
+    unit: str = "filter"  # what is pruned: one of `search_spaces.UNITS`
+    g: int = 0  # rows of a block or pattern; 0: 8 and 4
 
     def mask_epochs(self, epochs: int) -> int:
         """Epochs in which masks are learned, at least 1 and not all."""
@@ -62,7 +65,7 @@ def train_all_in_one(
         dense = ResNetSupernet(narrowed(cast(ResNetSpace, dense.space)))
         yield from train(dense, data, settings, out / "dense", device=device, about=told)
         told["start"] = load_trained(dense, out / "dense" / WEIGHTS)
-    masked = MaskedSupernet(dense, ratios.shares)
+    masked = masked_supernet(dense, ratios)
     masked.masks.requires_grad_(ratios.straight_through)
     short = replace(settings, epochs=n)
     yield from train(masked, data, short, out / "masks", device=device, about=told)
@@ -74,6 +77,13 @@ def train_all_in_one(
     yield from train(masked.compact(counts), data, rest, out, device=device, about=told)
 
 
+def masked_supernet(dense: ResNetSupernet, ratios: RatioSettings) -> MaskedSupernet | MaskedUnits:
+    """The largest network of `dense` times soft masks of the unit that is asked."""
+    if ratios.unit == "filter":
+        return MaskedSupernet(dense, ratios.shares)
+    return MaskedUnits(dense, ratios.shares, ratios.unit, ratios.g)
+
+
 def load_trained(net: Supernet, path: Path) -> dict[str, Any]:
     """Give `net` the averaged weights of a finished run; returns the run's history."""
     tensors, metadata = read_tensors(path, SCHEMA)
@@ -81,8 +91,10 @@ def load_trained(net: Supernet, path: Path) -> dict[str, Any]:
     return {key: metadata[key] for key in HISTORY if key in metadata}
 
 
-def _masks(masked: MaskedSupernet, counts: Ints, flips: list[list[int]]) -> list[dict[str, Any]]:
-    """Of every ratio: its share of the MACs, asked and reached, and channels that changed side."""
+def _masks(
+    masked: MaskedSupernet | MaskedUnits, counts: Ints, flips: list[list[int]]
+) -> list[dict[str, Any]]:
+    """Of every ratio: its share of the MACs, asked and reached, and units that changed side."""
     return [
         {"asked": share, "reached": round(masked.share(row), 5), "came_back": back, "went": gone}
         for share, row, (back, gone) in zip(masked.masks.shares, counts, flips, strict=True)

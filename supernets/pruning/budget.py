@@ -18,6 +18,17 @@ NEAR = 0.004  # of the full network's MACs: as far as a ratio may be missed for 
 
 def check_shares(shares: Sequence[float], groups: Mapping[str, int]) -> None:
     """InputError: shares of the MACs that do not fall, or one that would remove a layer."""
+    check_falling(shares)
+    name, channels = min(groups.items(), key=lambda group: group[1])
+    if math.sqrt(shares[-1]) * channels < 1:
+        raise InputError(
+            f"`ratios`: {shares[-1]:g} removes the layer {name} of {channels} channels; the "
+            f"smallest that leaves it one is about {1 / channels**2:.2g}"
+        )
+
+
+def check_falling(shares: Sequence[float]) -> None:
+    """InputError: shares that do not fall, or not from 1 to 0."""
     shown = ", ".join(f"{s:g}" for s in shares)
     if not shares or not all(0 < s <= 1 for s in shares):
         raise InputError(f"`ratios` must be above 0 and at most 1, got {shown or 'none'}")
@@ -26,12 +37,6 @@ def check_shares(shares: Sequence[float], groups: Mapping[str, int]) -> None:
             raise InputError(f"`ratios` has {smaller:g} twice; give every ratio once")
         if smaller > larger:
             raise InputError(f"`ratios` must fall, got {shown}")
-    name, channels = min(groups.items(), key=lambda group: group[1])
-    if math.sqrt(shares[-1]) * channels < 1:
-        raise InputError(
-            f"`ratios`: {shares[-1]:g} removes the layer {name} of {channels} channels; the "
-            f"smallest that leaves it one is about {1 / channels**2:.2g}"
-        )
 
 
 def fit_counts(

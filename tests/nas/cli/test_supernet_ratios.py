@@ -117,3 +117,15 @@ def test_refusals_name_the_options(trained, tmp_path):
     refused(start, "is a supernet of kind all-in-one; start from one of kind elastic")
     dense = nas("supernet", "map", trained / "dense", "--device", "tx2")
     refused(dense, "holds no ratios; `nas supernet train --kind all-in-one` does")
+
+
+def test_units_that_cannot_be_asked_are_refused_by_the_option(tmp_path):
+    train = ("supernet", "train", "--kind", "all-in-one", "--quiet", "--out", tmp_path / "x")
+    for more, said in (
+        (("--unit", "rows"), "--unit must be one of filter, block, pattern, got 'rows'"),
+        (("--unit", "block", "--g", 7), "--g must divide the channels of every layer, got 7"),
+        (("--unit", "block", "--for-device", "tx2"), "has no figure for blocks; give --ratios"),
+        (("--g", 8), "--g is of blocks and patterns; give --unit block or leave it out"),
+    ):
+        refused(nas(*train, *more), said)
+    assert not (tmp_path / "x").exists()
