@@ -9,7 +9,6 @@ from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
 from search_spaces.exits import ExitPolicy, PolicyGrid, format_heads, ideal_mapping, parse_heads
 from search_spaces.files import json_sha256, write_bytes, write_text
-from search_spaces.graph import program_graphs
 from search_spaces.groups import GroupSpace
 from search_spaces.mobilenetv3 import MobileNetV3Space
 from search_spaces.nasbench201 import NASBench201Space
@@ -43,7 +42,7 @@ from search_spaces.rows import (
 from search_spaces.space import GeneGroup, Space
 from search_spaces.stages import StagedSpace
 from search_spaces.subnet import Subnet
-from search_spaces.unit_ratios import UNITS, UnitRatioSpace
+from search_spaces.unit_ratios import UnitRatioSpace
 
 __all__ = [
     "RESOLUTIONS",
@@ -52,7 +51,6 @@ __all__ = [
     "ROW_POSITIVE",
     "ROW_REQUIRED",
     "ROW_WHOLE",
-    "UNITS",
     "BlockSparseSpace",
     "Bools",
     "DvfsLevel",
@@ -93,7 +91,6 @@ __all__ = [
     "operator_columns",
     "parse_heads",
     "program_columns",
-    "program_graphs",
     "read_bytes",
     "read_checkpoint",
     "read_json",

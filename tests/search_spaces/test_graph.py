@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces import Space, get_space, program_graphs
+from search_spaces import Space, get_space
+from search_spaces.graph import program_graphs
 from search_spaces.graph import ProgramGraph
 from search_spaces.nasbench201 import _live
 
