@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import Space, get_space
-from search_spaces.graph import program_graphs
-from search_spaces.graph import ProgramGraph
+from search_spaces.graph import ProgramGraph, program_graphs
 from search_spaces.nasbench201 import _live
 
 NAMES = ["resnet-digits", "resnet-56x56x3-4", "ofa-mobilenetv3-x1.3", "ofa-resnet50-x0.2"]
