@@ -318,12 +318,13 @@ def prune(
 ) -> dict[str, Any]:
     """Prune a network in blocks while it is trained, and pack it for the kernels into `out`.
 
-    `net` is a supernet (zoo name or folder; `subnet` of it, its largest without), `module:function`
-    of yours that returns a trained torch network, or the network itself, which is trained in place.
-    `data` are its images. `settings` are fields of `supernets.pruning.PruneSettings`, such as `g`,
-    `sparsity`, `epochs` and `method`. A rerun with the same `out` goes on where one stopped;
-    `listener` is told every step. Returns what `pruned.json` says: accuracy and time, before and
-    after, measured. InputError: what cannot be used.
+    `net` is a supernet (zoo name or folder; `subnet` of it, its largest without),
+    `FILE.py:FUNCTION` of yours that returns a trained torch network, or the network itself, which
+    is trained in place. `data` are its images. `settings` are fields of
+    `supernets.pruning.PruneSettings`, such as `g`, `sparsity`, `epochs` and `method`. A rerun with
+    the same `out` goes on where one stopped; `listener` is told every step. Returns what
+    `pruned.json` says: accuracy and time, before and after, measured. InputError: what cannot be
+    used.
     """
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
     from supernets import bf16_pays, load_dataset

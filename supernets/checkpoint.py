@@ -87,7 +87,10 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
 
 
 def check_kind(path: Path, kind: str) -> None:
-    """InputError where `kind` is unknown, or the supernet in `path`, if any, is of another one."""
+    """InputError where `kind` is unknown, or training into `path` would lose a supernet there.
+
+    That is one of another kind, or one that was never trained: wrapped, imported.
+    """
     if kind not in KINDS:
         raise InputError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
     if not path.exists():
@@ -98,6 +101,11 @@ def check_kind(path: Path, kind: str) -> None:
         raise CheckpointError(
             f"{path} holds a supernet of kind {found}, `kind` asks for {kind}; give `kind` {found} "
             "or another folder"
+        )
+    if "epochs_done" not in metadata:
+        raise CheckpointError(
+            f"{path} holds a supernet that training would replace: give it as `start`, and "
+            "another `out`"
         )
 
 

@@ -301,8 +301,14 @@ def _plain(key: str) -> str:
 def _space(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
     """The family and width that the shapes tell; of a specialised network the subnet too."""
     space = _family(path, state)
-    mobile = isinstance(space, MobileNetV3Space)
-    if not mobile or any(key.endswith("_matrix") for key in state):
+    if not isinstance(space, MobileNetV3Space):
+        if path.with_name(CONFIG).is_file():
+            raise CheckpointError(
+                f"{path} is one specialised ResNet50, which is not read: import the supernet that "
+                "it was cut from, and give its d, e, w and image_size as a subnet"
+            )
+        return space
+    if any(key.endswith("_matrix") for key in state):
         return space
     config, run = path.with_name(CONFIG), path.with_name(RUN)
     if not config.is_file():

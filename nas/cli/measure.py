@@ -160,5 +160,4 @@ class _Screen:
         self.log.print(text, soft_wrap=True, markup=False)
 
     def row(self, done: int, total: int, note: str) -> None:
-        self.bar.start()
         self.bar.update(self.task, completed=done, total=total, note=note, visible=True)

@@ -29,6 +29,12 @@ Level = Annotated[int | None, typer.Option(help="Rows of this DVFS level alone."
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the user wrote the option of this argument, rather than taking its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def parse_levels(text: str) -> tuple[int, ...] | None:
     """The DVFS levels of `0,4,8-14`, of `0,3,-1` (-1 is the fastest) or of `all`, which is None."""
     if text.strip() == "all":

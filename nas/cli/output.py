@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -28,9 +28,23 @@ def console(*, quiet: bool = False) -> Console:
     return Console(stderr=True, quiet=quiet, highlight=False)
 
 
-def progress(on: Console) -> Progress:
+class Bar(Progress):
+    """Drawn from the first step on: an empty bar leaves a line in files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        end(self)
+
+    def update(self, task_id: TaskID, **fields: Any) -> None:
+        self.start()
+        super().update(task_id, **fields)
+
+
+def progress(on: Console) -> Bar:
     """A bar with done, all and time left."""
-    return Progress(
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -60,7 +74,6 @@ class Steps:
         end(self._bar)
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        self._bar.start()  # with the first step: an empty bar leaves a line in files
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, note="")
         self._bar.update(self._tasks[what], completed=done, total=total)

@@ -14,7 +14,7 @@ from search_spaces import InputError
 def prune(
     net: Annotated[
         str,
-        typer.Argument(metavar="NET", help="Zoo name, folder, or module:function of yours."),
+        typer.Argument(metavar="NET", help="Zoo name, folder, or FILE.py:FUNCTION of yours."),
     ],
     out: Annotated[Path, typer.Option(help="Folder; one that holds a run is continued.")],
     data: Data = None,

@@ -52,6 +52,7 @@ def read_images(
     log: Console,
     *,
     resolution: int | None = None,
+    channels: int | None = None,
     flip: bool | None = None,
 ) -> Dataset:
     """`load_dataset` with a bar on `log` while files are decoded."""
@@ -59,7 +60,13 @@ def read_images(
     from supernets import load_dataset
 
     with progress(log) as bar:
-        return load_dataset(folder, resolution=resolution, flip=flip, listener=reading(bar))
+        return load_dataset(
+            folder,
+            resolution=resolution,
+            in_channels=channels,
+            flip=flip,
+            listener=reading(bar),
+        )
 
 
 def reading(bar: Progress) -> Listener:

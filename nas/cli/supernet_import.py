@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -38,11 +39,13 @@ def import_(
     except ValueError:
         raise InputError(f"--exits must look like 1,2, got {exits!r}") from None
     net, entry = import_ofa(source, out, exits=stages, sha256=sha256, command=command_line())
-    log = console(quiet=quiet)
-    log.print(f"{net.space.name} in {out}; next: nas supernet info {out}", soft_wrap=True)
+    log, name = console(quiet=quiet), quote(str(out))
+    told = [f"{net.space.name} in {out}; next: nas supernet info {name}"]
     if entry is None:
-        log.print(f"no accuracies: `nas supernet evaluate {out} --data IMAGES` measures them")
+        told += [f"no accuracies: `nas supernet evaluate {name} --data IMAGES` measures them"]
     else:
-        log.print(f"accuracies: {entry.accuracies()}; to run points on images:")
-        search = f"nas search --device xavier-nx --supernet {out} --data IMAGENET"
-        log.print(search, soft_wrap=True)
+        told += [
+            f"accuracies: {entry.accuracies()}; to run points on images:",
+            f"nas search --device xavier-nx --supernet {name} --data IMAGENET",
+        ]
+    log.print("\n".join(told), soft_wrap=True, markup=False)

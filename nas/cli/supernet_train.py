@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
-from nas.cli.options import Data, Flip, Quiet, Resolution
+from nas.cli.options import Data, Flip, Quiet, Resolution, is_given
 
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder; one that holds a run is continued.")],
     data: Data = None,
     resolution: Resolution = None,
@@ -73,9 +75,11 @@ def train(
 
     from nas.cli.output import command_line, console, progress
     from nas.cli.supernet_data import read_images, show_images
+    from nas.cli.supernet_kinds import block_sparse, check_options, grouped
     from nas.cli.supernet_ratios import asked_ratios, check_unit
     from nas.devices.host import cpu_name
     from nas.files import prepare_folder
+    from search_spaces import InputError
     from supernets import bf16_pays, check_kind
     from supernets.pruning import (
         RatioSettings,
@@ -86,25 +90,31 @@ def train(
     from supernets.training import TrainSettings, parse_settings
     from supernets.training import train as train_all
 
+    if threads is not None and threads < 1:
+        raise InputError(f"`threads` must be at least 1, got {threads}")
     if threads:
         torch.set_num_threads(threads)
+    check_kind(out / "weights.safetensors", kind)
+    check_options(kind, (n for n in context.params if is_given(context, n)))
     log = console(quiet=quiet)
-    side = resolution if resolution or start is None else _trained_side(start)
-    dataset = read_images(data, log, resolution=side, flip=flip)
+    side, channels = (None, None) if start is None else _trained_images(start)
+    side = side if resolution is None else resolution
+    dataset = read_images(data, log, resolution=side, channels=channels, flip=flip)
     show_images(dataset, log)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    values = {"batch_size": batch_size or min(256, max(8, len(dataset.train) // 8))}
+    usual = min(256, max(8, len(dataset.train) // 8))
+    values = {"batch_size": usual if batch_size is None else batch_size}
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
     settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
-    check_kind(out / "weights.safetensors", kind)
     shares: tuple[float, ...] = ()
+    net: Any
     if kind == "groups":
-        net, earlier = _grouped(shape, groups, dataset, start), None
+        net, earlier = grouped(shape, groups, dataset, start), None
     else:
         net, dataset, earlier = _start(start, dataset, seed)
     sparse = None
     if kind == "blocks":
-        sparse = _block_sparse(net.space, 4 if g is None else g, sparsities)
+        sparse = block_sparse(net.space, 4 if g is None else g, sparsities)
     if kind == "all-in-one":
         check_unit(net.space, unit, g, for_device)
         shares = asked_ratios(net.space, ratios, for_device, levels, n_ratios, frames, log)
@@ -132,49 +142,19 @@ def train(
         for step in steps:
             note = f"epoch {step.epoch + 1}, {step.images_per_s:.0f} images/s, loss {step.loss:.3f}"
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
-    log.print(
-        f"weights in {out}; next: nas supernet evaluate {out}" + (f" --data {data}" if data else "")
-    )
+    more = "" if data is None else f" --data {quote(str(data))}"
+    next_ = f"nas supernet evaluate {quote(str(out))}{more}"
+    log.print(f"weights in {out}; next: {next_}", soft_wrap=True, markup=False)
 
 
-def _grouped(shape: str, groups: int, dataset: Any, start: str | None) -> Any:
-    """The space of `groups` groups for these images."""
-    from search_spaces import GroupSpace, InputError, get_space
-    from supernets.pruning import check_groupable
-
-    if start is not None:
-        raise InputError("`start` gives whole networks; groups begin anew: leave it out")
-    images = dataset.resolution, dataset.channels, dataset.n_classes
-    if shape in ("resnet", "alexnet"):
-        return GroupSpace.of(shape, groups, *images)
-    check_groupable(shape)
-    space = GroupSpace.of(get_space(shape), groups)
-    if (space.resolution, space.in_channels, space.n_classes) != images:
-        raise InputError(f"`shape` {shape} is for other images than `data` holds; try resnet")
-    return space
-
-
-def _block_sparse(base: Any, g: int, sparsities: str) -> Any:
-    """The space of `base` with these sparsities; InputError: no elastic ResNet, no such numbers."""
-    from search_spaces import BlockSparseSpace, InputError, ResNetSpace
-
-    if type(base) is not ResNetSpace:
-        raise InputError(f"blocks are for elastic ResNets; {base.name} is none")
-    try:
-        found = tuple(round(100 * (1 - float(part))) for part in sparsities.split(","))
-    except ValueError:
-        raise InputError(f"`sparsities` must look like 0,.7,.8,.9, got {sparsities!r}") from None
-    return BlockSparseSpace.of(base, g, found)
-
-
-def _trained_side(start: str) -> int | None:
-    """The resolution of the images behind the weights of `start`, where they say it."""
+def _trained_images(start: str) -> tuple[int | None, int | None]:
+    """Side and channels of the images behind the weights of `start`, where they say it."""
     from nas.zoo.folder import supernet_folder
     from supernets import load_supernet
 
     _, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
-    side = metadata.get("data", {}).get("resolution")
-    return None if side is None else int(side)
+    known = metadata.get("data", {})
+    return known.get("resolution"), known.get("channels")
 
 
 def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[str, Any] | None]:
@@ -203,9 +183,26 @@ def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[s
             f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "
             "start from weights for these classes or without --start"
         )
+    _check_shape(start, net.space, dataset)
     known = metadata.get("data", metadata)
     if len(known.get("mean", ())) == dataset.channels:
         dataset = replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
     history = ("command", "source", "epochs_done", "seconds", "settings", "start")
     earlier = {k: metadata[k] for k in history if k in metadata}
     return net, dataset, {"weights_sha256": sha256(weights), **earlier}
+
+
+def _check_shape(start: str, space: Any, dataset: Any) -> None:
+    """InputError where the network of `start` takes images of other channels or another side."""
+    from search_spaces import InputError
+
+    channels, side, _ = space.input_shape(space.subnet(space.largest))
+    if dataset.channels != channels:
+        raise InputError(
+            f"{start} takes images of {channels} channels, `data` has {dataset.channels}"
+        )
+    if dataset.resolution not in (side, *getattr(space, "resolutions", ())):
+        raise InputError(
+            f"{start} counts its work at {side} pixels: `resolution` must be {side}, got "
+            f"{dataset.resolution}"
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -46,7 +48,8 @@ def wrap(
 
     from nas.cli.output import command_line, console
     from nas.cli.supernet_data import read_images
-    from nas.zoo.wrapped import own_network, timm_network, with_weights, wrap_folder
+    from nas.zoo.networks import own_network, timm_network, with_weights
+    from nas.zoo.wrapped import wrap_folder
     from search_spaces import InputError
 
     if (network is None) == (timm is None):
@@ -71,12 +74,14 @@ def wrap(
     log.print(
         f"{found.name} is right about {made.right} of {made.images} validation images; should it"
         " do better, see --mean, --std and the order of the classes\n"
-        f"elastic: {len(space.widths)} groups of channels, {len(space.blocks)} residual blocks\n"
-        f"early exits: {space.n_exits}; card.md lists all {len(made.places)} places for them\n"
-        f"supernet in {out}; next: nas supernet train --start {out} --out {out}-trained"
-        + (f" --data {data}" if data else ""),
+        f"elastic groups of channels: {len(space.widths)}, residual blocks that can be left out: "
+        f"{len(space.blocks)}\n"
+        f"early exits: {space.n_exits}, places for them in card.md: {len(made.places)}",
         markup=False,
     )
+    trained = [f"--start {quote(str(out))}", f"--out {quote(f'{out}-trained')}"]
+    parts = ["nas supernet train", *trained, *([f"--data {quote(str(data))}"] if data else [])]
+    log.print(f"supernet in {out}; next: {' '.join(parts)}", soft_wrap=True, markup=False)
 
 
 def _numbers(name: str, text: str | None, n: int) -> tuple[float, ...] | None:
@@ -88,8 +93,10 @@ def _numbers(name: str, text: str | None, n: int) -> tuple[float, ...] | None:
         found = tuple(float(part) for part in text.split(","))
     except ValueError:
         found = ()
-    if len(found) != n:
+    if len(found) != n or not all(map(isfinite, found)):
         raise InputError(f"--{name} must be {n} numbers, one per channel, got {text!r}")
+    if name == "std" and min(found) <= 0:
+        raise InputError(f"--std must be positive, got {text!r}")
     return found
 
 

@@ -68,6 +68,10 @@ def load_model(settings: SearchSettings) -> Model:
             f"{folder} does not fit together: its accuracy table belongs to other weights "
             f"({table.supernet_sha256}, not {checksum}); run `nas supernet evaluate`"
         )
+    if not (folder / "predictor").exists():
+        raise InputError(
+            f"{folder} was not evaluated to the end: `nas supernet evaluate {folder}` goes on"
+        )
     predictor = AccuracyPredictor.load(folder / "predictor", space)
     described: SupernetEntry = {
         "name": folder.name,

@@ -68,6 +68,11 @@ def search_devices(
     if model.told:
         listener.stage(model.told)
     check_data(model, settings.data)
+    if all(len(values) == 1 for values in model.space.choices):
+        raise InputError(
+            f"{model.space.name} is one network: there is nothing to search; `nas supernet points` "
+            "says what it costs at every clock"
+        )
     sampler = sampler_of(settings, model.space)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.files import prepare_folder
 from nas.zoo.folder import matching_dataset, supernet_folder
+from nas.zoo.networks import own_network
 from search_spaces import InputError, json_object, read_text, write_text
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def named_network(name: str, subnet: str | None, data: Path | None) -> tuple[nn.
     """The network `name` and its images.
 
     `name` is a supernet (zoo name or folder), of which `subnet` is taken, the largest for None, or
-    `module:function`, where the function returns a trained torch network.
+    `FILE.py:FUNCTION` or `MODULE:FUNCTION`, where the function returns a trained torch network.
     """
     from supernets import load_dataset
 
@@ -47,30 +46,11 @@ def _network(name: str, subnet: str | None) -> tuple[nn.Module, dict[str, Any] |
     if ":" in name:
         if subnet is not None:
             raise InputError(f"`subnet` is a part of a supernet, and {name} is a network")
-        return _made(name), None
+        return own_network(name).net, None
     supernet, metadata = load_supernet(supernet_folder(name) / "weights.safetensors")
     space = supernet.space
     chosen = space.subnet(space.largest) if subnet is None else space.parse(subnet)
     return extract(supernet, chosen, heads=[space.n_exits]), metadata
-
-
-def _made(name: str) -> nn.Module:
-    from torch import nn
-
-    module, _, function = name.partition(":")
-    sys.path.insert(0, "")
-    try:
-        net = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{name}: no function that makes a network: {error}") from None
-    except Exception as error:  # what a stranger's function does
-        kind = type(error).__name__
-        raise InputError(f"{name} makes no network: {kind}: {str(error)[:200]}") from None
-    finally:
-        sys.path.remove("")
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{name} returns a {type(net).__name__}, not a torch network")
-    return net
 
 
 def prune_folder(
@@ -90,8 +70,10 @@ def prune_folder(
     in torch, which is all there is where a layer has no kernel (`after_is`).
     """
     from supernets.kernels import PackedConv2d, c_source, pack_network, write_packed
-    from supernets.pruning import PruningRun, top1
+    from supernets.pruning import STATE, PruningRun, top1
 
+    if (out / "weights.safetensors").exists() and not (out / STATE).exists():
+        raise InputError(f"{out} holds weights of something else; choose another `out`")
     prepare_folder(out)
     _check(net, data, settings)
     before = top1(net, data.test, data)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.files import prepare_folder
+from nas.zoo.networks import Network
 from search_spaces import InputError, write_text
 
 if TYPE_CHECKING:
@@ -21,17 +20,8 @@ if TYPE_CHECKING:
     from supernets.traced import Place, TracedSupernet
 
 ORDERS = ("taylor", "l2", "none")
+MIN_SHOWN = 0.005  # of all work: an exit before that is no place worth a line
 N_IMAGES = 256  # that the order by Taylor looks at, and others that the network is tried on
-
-
-@dataclass(frozen=True)
-class Network:
-    """A trained network and how its images were normalised, where that is known."""
-
-    net: nn.Module
-    name: str
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
 
 
 class Made(NamedTuple):
@@ -41,105 +31,6 @@ class Made(NamedTuple):
     places: Sequence[Place]
     right: int
     images: int
-
-
-def own_network(source: str) -> Network:
-    """What `FILE.py:FUNCTION` or `MODULE:FUNCTION` returns; runs the user's code."""
-    place, _, function = source.rpartition(":")
-    if not place or not function.isidentifier():
-        raise InputError(
-            f"`network` must be FILE.py:FUNCTION, where FUNCTION returns a torch network; got "
-            f"{source!r}"
-        )
-    sys.path.insert(0, "")
-    try:
-        module = _file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        net = getattr(module, function)()
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever the user's code raises
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise InputError(f"{source} makes no network: {told}") from None
-    finally:
-        sys.path.remove("")
-    return Network(_checked(net, source), function if function != "build" else Path(place).stem)
-
-
-def _file(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def _checked(net: Any, source: str) -> nn.Module:
-    from torch import nn
-
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{source} returns a {type(net).__name__}, not a torch network")
-    return net
-
-
-def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
-    """A network of timm's registry, with initial weights; nothing is fetched."""
-    try:
-        import timm
-        import torch
-    except (ImportError, RuntimeError) as error:  # torchvision may be one for another torch
-        raise InputError(
-            f"networks of timm need the package timm, which does not import ({error}): "
-            "pip install 'nas[timm]'"
-        ) from None
-    if name not in timm.list_models():
-        near = timm.list_models(f"*{name[:6]}*")[:3]
-        raise InputError(f"timm has no network {name!r}; there are {', '.join(near) or 'others'}")
-    torch.manual_seed(0)  # the same network whenever it is asked for
-    net = timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
-    known = net.pretrained_cfg
-    found = Network(net, name.replace(".", "-"))
-    if len(known["mean"]) == in_channels:
-        found = replace(found, mean=tuple(known["mean"]), std=tuple(known["std"]))
-    return found
-
-
-def with_weights(network: Network, path: Path) -> Network:
-    """With the weights of a safetensors file; InputError where they do not fit."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    from search_spaces import read_tensor_file
-
-    if not path.is_file():
-        raise InputError(f"{path} does not exist")
-    try:
-        tensors = load(read_tensor_file(path))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
-    own = network.net.state_dict()
-    inner = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
-    if not own.keys() & tensors.keys() and own.keys() & inner.keys():
-        tensors = inner  # behind one wrapper, as `module.` of DataParallel
-    both = own.keys() & tensors.keys()
-    faults = {
-        # some files leave out how many batches a norm has seen
-        "it lacks": [k for k in own.keys() - both if not k.endswith("_batches_tracked")],
-        "the network has no": tensors.keys() - both,
-        "of another shape is": [k for k in both if own[k].shape != tensors[k].shape],
-    }
-    told = [f"{fault} {_few(sorted(names))}" for fault, names in faults.items() if names]
-    if told:
-        raise InputError(f"{path} does not fit {network.name}: {'; '.join(told)}")
-    network.net.load_state_dict(tensors, strict=False)
-    return network
-
-
-def _few(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def wrap_folder(
@@ -221,6 +112,8 @@ def _write(made: Made, out: Path, about: Mapping[str, Any]) -> None:
 def card(name: str, made: Made, about: Mapping[str, Any]) -> str:
     """What was found in the network, in Markdown."""
     supernet, space = made.supernet, made.supernet.space
+    shown = [k for k, p in enumerate(made.places) if p.share >= MIN_SHOWN or p.node in space.exits]
+    hidden = len(made.places) - len(shown)
     lines = [
         f"# {name}",
         "",
@@ -244,9 +137,14 @@ def card(name: str, made: Made, about: Mapping[str, Any]) -> str:
         *(
             f"| {k} | `{space.nodes[p.node].name}` | {p.share:.0%} "
             f"| {'yes' if p.node in space.exits else ''} |"
-            for k, p in enumerate(made.places)
+            for k, p in ((k, made.places[k]) for k in shown)
         ),
         "",
+        *(
+            [f"{hidden} more, before any work worth speaking of, are not shown.", ""]
+            if hidden
+            else []
+        ),
         "Early exits have new weights until they are trained.",
         "",
     ]

@@ -6,10 +6,11 @@ from supernets.pruning.blocks import METHODS, block_mask, retained, select_block
 from supernets.pruning.groups import check_groupable, train_groups
 from supernets.pruning.masks import UNSTRUCTURED, BlockPruner, PruneSettings
 from supernets.pruning.network import prunable, select_network
-from supernets.pruning.training import WEIGHTS, PruningRun, last_logits, top1
+from supernets.pruning.training import STATE, WEIGHTS, PruningRun, last_logits, top1
 
 __all__ = [
     "METHODS",
+    "STATE",
     "UNSTRUCTURED",
     "WEIGHTS",
     "BlockPruner",

@@ -44,7 +44,8 @@ def select_blocks(
     found: dict[str, Bools] = {}
     for names in groups:
         layers = [scores[name] for name in names]
-        n_blocks = _budget(", ".join(names), layers, g, sparsity)
+        n_cells, room = sum(s.size for s in layers), sum(s.shape[1] * (len(s) // g) for s in layers)
+        n_blocks = min(room, wanted_blocks(", ".join(names), n_cells, g, sparsity))
         found |= dict(zip(names, _selected(layers, g, n_blocks, method), strict=True))
     return found
 
@@ -106,15 +107,15 @@ def layer_scores(name: str, weight: ArrayLike, g: int, norm: str) -> Floats:
     return np.abs(w) if norm == "l1" else w * w
 
 
-def _budget(names: str, layers: list[Floats], g: int, sparsity: float) -> int:
-    """Blocks that stay; rows that no block fits into any more cannot hold one."""
+def wanted_blocks(names: str, n_cells: int, g: int, sparsity: float) -> int:
+    """Blocks that stay of `n_cells` weights; InputError where none does."""
     if not 0 <= sparsity < 1:
         raise InputError(f"`sparsity` must be at least 0 and under 1, got {sparsity}")
     # without the tiny summand .9 of 80 cells would leave 7.99 of 8
-    n = int(sum(s.size for s in layers) * (1 - sparsity) / g + 1e-9)
+    n = int(n_cells * (1 - sparsity) / g + 1e-9)
     if not n:
         raise InputError(f"{names}: `sparsity` {sparsity} leaves no block of `g` {g}")
-    return min(n, sum(int(s.shape[1]) * (len(s) // g) for s in layers))
+    return n
 
 
 def _selected(layers: list[Floats], g: int, n_blocks: int, method: str) -> list[Bools]:

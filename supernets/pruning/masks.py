@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces import Bools, InputError
-from supernets.pruning.blocks import METHODS, select_blocks
+from supernets.pruning.blocks import METHODS, select_blocks, wanted_blocks
 from supernets.pruning.network import named_convolutions, prunable, weight_mask
 
 SCHEDULES = ("gradual", "admm")
@@ -81,6 +81,7 @@ class BlockPruner:
                 f"{type(net).__name__} has no convolution of one group with {settings.g} outputs "
                 "or more behind the first"
             )
+        self._check_budget()
         self.starts: dict[str, Bools] = {}
         self.seconds: list[float] = []  # of every choice of blocks
         self._steps = _update_steps(settings, n_steps)
@@ -88,6 +89,14 @@ class BlockPruner:
         self._memory: dict[str, Tensor] = {}
         self._targets: dict[str, Tensor] = {}
         self._duals: dict[str, Tensor] = {}
+
+    def _check_budget(self) -> None:
+        """InputError, before anything is trained, where the last sparsity leaves no block."""
+        cells = {name: conv.weight.numel() for name, conv in self.convolutions.items()}
+        if self.settings.one_budget:
+            cells = {", ".join(cells): sum(cells.values())}
+        for names, n_cells in cells.items():
+            wanted_blocks(names, n_cells, self.settings.block, self.settings.sparsity)
 
     @torch.no_grad()
     def before_step(self, step: int) -> None:

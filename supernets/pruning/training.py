@@ -133,12 +133,14 @@ class PruningRun:
 
     def _load(self) -> None:
         tensors, about = read_tensors(self.out / STATE, SCHEMA)
-        wanted = {"settings": asdict(self.settings), "data": self.data.describe()}
-        for what, asked in wanted.items():
-            if about[what] != asked:
-                raise InputError(
-                    f"{self.out} holds a run with other {what}; choose another folder, or the same"
-                )
+        asked = asdict(self.settings)
+        other = [name for name in asked if about["settings"].get(name) != asked[name]]
+        other += ["data"] if about["data"] != self.data.describe() else []
+        if other:
+            raise InputError(
+                f"{self.out} holds a run with another {', '.join(other)}; go on with the same or "
+                "choose another folder"
+            )
         parts: dict[str, dict[str, Tensor]] = {"net": {}, "pruner": {}, "momentum": {}}
         for key, value in tensors.items():
             part, _, name = key.partition(".")
@@ -146,7 +148,8 @@ class PruningRun:
         try:
             self.net.load_state_dict(parts["net"])
         except RuntimeError as error:
-            raise InputError(f"{self.out} holds a run of another network: {error}") from None
+            told = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.out} holds a run of another network: {told}") from None
         for name, p in self.net.named_parameters():
             if name in parts["momentum"]:
                 self.optimizer.state[p]["momentum_buffer"] = parts["momentum"][name]

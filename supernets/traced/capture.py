@@ -37,6 +37,8 @@ def capture(net: nn.Module, in_channels: int, resolution: int) -> list[Call]:
 
 
 def _check_weights(net: nn.Module) -> None:
+    if isinstance(net, torch.jit.ScriptModule):
+        raise NotUnderstood("a network compiled by torch.jit has no code; give the one before it")
     if next(net.parameters(), None) is None:
         raise NotUnderstood(f"{type(net).__name__} has no parameters: there is nothing to share")
     names: dict[int, str] = {}

@@ -10,6 +10,7 @@ nothing where a norm follows: a subnet's own statistics make up for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ from supernets.traced.groups import Axis, Groups
 from supernets.traced.layers import TracedConv2d
 from supernets.traced.network import TracedSupernet
 
-BATCH = 8  # images whose maps are kept at a time
+BATCH = 8  # images whose maps are kept at a time, about their size in memory,
+MAP_BYTES = 1 << 31  # and at most so much of it; ResNet-50's at 224 pixels are half of this
 
 Scores = dict[int, Tensor]
 """Of every set of channels (size,), by its root."""
@@ -62,7 +64,8 @@ def by_change(supernet: TracedSupernet, groups: Groups, images: Tensor, *, seed:
     subnet = supernet.space.subnet(supernet.space.largest)
     readers = [axis for axis in groups.axes if axis.tensor == "weight" and axis.dim == 1]
     found: Scores = {}
-    for x in torch.split(images, BATCH):
+    one = 4 * sum(math.prod(call.shape) for call in groups.calls)
+    for x in torch.split(images, max(1, min(BATCH, MAP_BYTES // one))):
         factors: dict[int, Tensor] = {}
         hooks = [
             supernet.layers[a.call].register_forward_pre_hook(

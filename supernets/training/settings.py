@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any
 
 from search_spaces import InputError
@@ -40,9 +41,14 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in (f.name for f in fields(self) if type(f.default) in (int, float)):
+            value, positive = getattr(self, name), name in ("epochs", "batch_size", "lr")
+            if not (value > 0 if positive else value >= 0) or value == inf:
+                wanted = "positive" if positive else "0 or more"
+                raise InputError(f"{name} must be {wanted}, got {value}")
+        for name in ("momentum", "muon_momentum", "exit_distil", "ema_decay"):
+            if getattr(self, name) > 1:
+                raise InputError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if self.distil not in ("kl", "alpha", "labels"):
             raise InputError(f"distil must be kl, alpha or labels, got {self.distil!r}")
         if not self.sandwich and not self.n_random:

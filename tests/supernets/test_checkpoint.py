@@ -182,6 +182,9 @@ def test_a_supernet_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
     check_kind(path, "elastic")  # nothing is there
     save_supernet(supernet(), path)
     assert load_supernet(path)[1]["kind"] == "elastic"
+    with pytest.raises(CheckpointError, match="holds a supernet that training would replace"):
+        check_kind(path, "elastic")
+    save_supernet(supernet(), path, epochs_done=1)
     check_kind(path, "elastic")
     tensors, metadata = read_tensors(path, SCHEMA)
     write_tensors(path, tensors, {**metadata, "kind": "groups"})

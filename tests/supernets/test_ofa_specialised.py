@@ -156,3 +156,11 @@ def test_a_configuration_of_another_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.config").write_text(json.dumps({"image_size": "large"}))
     with pytest.raises(CheckpointError, match="image_size must be 32 to 1024, got 'large'"):
         load_ofa(tmp_path / "init")
+
+
+def test_a_specialised_resnet50_is_refused_by_name(tmp_path: Path) -> None:
+    weights = {"classifier.linear.bias": torch.zeros(10), "input_stem.0.conv.weight": torch.ones(1)}
+    torch.save(weights, tmp_path / "init")
+    (tmp_path / "net.config").write_text("{}")
+    with pytest.raises(CheckpointError, match="is one specialised ResNet50, which is not read"):
+        load_ofa(tmp_path / "init")

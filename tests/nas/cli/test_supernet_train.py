@@ -1,4 +1,4 @@
-"""`nas supernet train --kind groups`: what is refused, by the option's or the layer's name."""
+"""`nas supernet train`: what is refused, by the option's or the layer's name."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
         (("--shape", "resnet-cifar"), "--shape resnet-cifar is for other images than --data holds"),
         (("--start", "resnet-cifar10"), "--start gives whole networks; groups begin anew"),
         (("--exits-only",), "--exits-only is for a finished supernet"),
+        (("--ratios", "1,.5"), "--ratios is an option of --kind all-in-one, this is groups"),
+        (("--threads", 0), "--threads must be at least 1, got 0"),
+        (("--batch-size", 0), "batch_size must be positive, got 0"),
     ],
 )
 def test_what_cannot_be_grouped_is_named(
@@ -44,3 +47,16 @@ def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
     save_supernet(supernet(), tmp_path / "elastic" / "weights.safetensors")
     done = nas(*GROUPS, tmp_path / "elastic")
     refused(done, "holds a supernet of kind elastic, --kind asks for groups")
+
+
+def test_options_that_say_nothing_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    train = ("supernet", "train", "--quiet", "--out", tmp_path / "new")
+    refused(nas(*train, "--groups", 4), "--groups is an option of --kind groups, this is elastic")
+    ratios = (*train, "--kind", "all-in-one", "--levels", "all")
+    refused(nas(*ratios), "--levels is for --for-device, which is not given")
+    refused(nas(*train, "--start", "resnet-cifar10"), "takes images of 3 channels, --data has 1")
+    save_supernet(supernet(), tmp_path / "made" / "weights.safetensors")
+    start = (*train, "--start", tmp_path / "made")
+    refused(nas(*start, "--resolution", 28), "--resolution must be 8, got 28")
+    replaced = nas(*train[:-1], tmp_path / "made", "--start", tmp_path / "made")
+    refused(replaced, "holds a supernet that training would replace")

@@ -64,16 +64,21 @@ def test_a_network_becomes_a_folder_of_packed_layers(network, tmp_path) -> None:
     assert found == json.loads((out / "pruned.json").read_text())
     assert found["layers"]["3"]["sparsity"] == pytest.approx(0.75)
     assert found["latency_ms_before"] > 0 < found["latency_ms_after"]
+    other = tmp_path / "other" / "weights.safetensors"
+    other.parent.mkdir()
+    other.write_bytes(b"of a supernet")
+    done = nas("prune", network, "--out", other.parent, *asked[:2], "--quiet")
+    assert "holds weights of something else; choose another --out" in done.err
     layers, about = read_packed(out / "packed.safetensors")
     assert about["net"] == network
-    net, _ = named_network(network, None, None)
+    net, _ = named_network("a_net_of_mine.py:made", None, None)
     assert layers["3"].dense().shape == net[3].weight.shape
 
 
 def test_what_is_no_network_is_refused_in_one_line(network) -> None:
     with pytest.raises(InputError, match="a_net_of_mine:number returns a int, not a torch network"):
         named_network("a_net_of_mine:number", None, None)
-    with pytest.raises(InputError, match="a_net_of_mine:none: no function that makes a network"):
+    with pytest.raises(InputError, match="a_net_of_mine:none makes no network: AttributeE"):
         named_network("a_net_of_mine:none", None, None)
     with pytest.raises(InputError, match="`subnet` is a part of a supernet"):
         named_network(network, "d1", None)
@@ -91,6 +96,7 @@ def test_what_is_no_network_is_refused_in_one_line(network) -> None:
         ("made", ("--sparsity", 0), "--sparsity must be above 0 and under 1, got 0.0"),
         ("made", ("--lr", "nan"), "--lr must be positive, got nan"),
         ("made", ("--threads", 0), "--threads must be at least 1, got 0"),
+        ("made", ("--sparsity", 0.9999), "3: --sparsity 0.9999 leaves no block of --g 4"),
         ("made", ("--g", 16), "has no convolution of one group with 16 outputs"),
     ],
 )

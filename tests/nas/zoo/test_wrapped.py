@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nas.runtime import Engine, read_manifest
-from nas.zoo.wrapped import Network, timm_network, with_weights
+from nas.zoo.networks import Network, own_network, timm_network, with_weights
 from search_spaces import InputError, get_space
 from supernets import load_dataset, load_supernet
 from tests.nas.conftest import nas, refused
@@ -52,6 +52,9 @@ def three():
 
 def nothing():
     return 7
+
+def parallel():
+    return nn.DataParallel(build())
 
 def broken():
     raise RuntimeError("no weights here")
@@ -191,7 +194,13 @@ def test_what_cannot_be_asked_is_refused(file: Path, wrapped: Path, tmp_path: Pa
     refused(nas(*wrap, *out, "--exits", "9"), "the places 0 to 1, where a single map")
     refused(nas(*wrap, *out, "--mean", "1,2"), "--mean must be 1 numbers")
     refused(nas(*wrap, *out, "--mean", "0.5"), "--mean and --std go together")
+    refused(nas(*wrap, *out, "--mean", "0.5", "--std", "0"), "--std must be positive, got '0'")
     refused(nas(*wrap, "--out", wrapped), "is there already")
+
+
+def test_what_runs_a_network_is_taken_off(file: Path) -> None:
+    (file.parent / "beside.py").write_text(f"from {file.stem} import parallel")
+    assert type(own_network(f"{file.parent / 'beside.py'}:parallel").net).__name__ == "Net"
 
 
 def test_a_network_of_timm() -> None:

@@ -158,6 +158,13 @@ def test_a_linear_layer_over_pixels_is_refused() -> None:
         Wrapped(Tokens(), 3, SIDE, name="tokens")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_network_without_code_is_refused() -> None:
+    compiled = torch.jit.script(nn.Conv2d(3, 4, 3))
+    with pytest.raises(NotUnderstood, match=r"compiled by torch\.jit has no code"):
+        capture(compiled, 3, SIDE)
+
+
 def test_nothing_elastic_is_refused() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     with pytest.raises(NotUnderstood, match="nothing elastic"):

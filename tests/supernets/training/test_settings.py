@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from search_spaces import InputError
@@ -16,3 +18,18 @@ def test_an_unknown_divergence_is_named() -> None:
 def test_a_step_without_any_subnet_is_refused() -> None:
     with pytest.raises(InputError, match="without sandwich, n_random must be at least 1, got 0"):
         TrainSettings(sandwich=False, n_random=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("lr", math.nan, "positive"),
+        ("epochs", 0, "positive"),
+        ("muon_lr", math.inf, "0 or more"),
+        ("n_random", -1, "0 or more"),
+        ("ema_decay", 1.5, "0 to 1"),
+    ],
+)
+def test_a_number_out_of_range_is_named(name: str, value: float, wanted: str) -> None:
+    with pytest.raises(InputError, match=f"{name} must be {wanted}, got {value}"):
+        TrainSettings(**{name: value})  # type: ignore[arg-type]

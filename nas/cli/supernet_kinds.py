@@ -1,0 +1,64 @@
+"""What `nas supernet train --kind` asks beside the images: options, and the space they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from search_spaces import InputError
+
+if TYPE_CHECKING:
+    from search_spaces import BlockSparseSpace, GroupSpace, Space
+    from supernets import Dataset
+
+OPTIONS = {  # by their arguments: the kinds that they say something to
+    "groups": ("groups",),
+    "shape": ("groups",),
+    "sparsities": ("blocks",),
+    "g": ("blocks", "all-in-one"),
+    **dict.fromkeys(
+        ("ratios", "unit", "for_device", "levels", "frames", "n_ratios"), ("all-in-one",)
+    ),
+}
+OF_DEVICE = ("levels", "frames", "n_ratios")
+
+
+def check_options(kind: str, given: Iterable[str]) -> None:
+    """InputError where one of the options `given` says nothing to this `kind`."""
+    given = set(given)
+    for name, kinds in OPTIONS.items():
+        if name in given and kind not in kinds:
+            raise InputError(f"`{name}` is an option of `kind` {kinds[0]}, this is {kind}")
+    for name in OF_DEVICE:
+        if name in given and "for_device" not in given:
+            raise InputError(f"`{name}` is for `for_device`, which is not given")
+
+
+def grouped(shape: str, groups: int, dataset: Dataset, start: str | None) -> GroupSpace:
+    """The space of `groups` groups for these images."""
+    from search_spaces import GroupSpace, get_space
+    from supernets.pruning import check_groupable
+
+    if start is not None:
+        raise InputError("`start` gives whole networks; groups begin anew: leave it out")
+    images = dataset.resolution, dataset.channels, dataset.n_classes
+    if shape in ("resnet", "alexnet"):
+        return GroupSpace.of(shape, groups, *images)
+    check_groupable(shape)
+    space = GroupSpace.of(get_space(shape), groups)
+    if (space.resolution, space.in_channels, space.n_classes) != images:
+        raise InputError(f"`shape` {shape} is for other images than `data` holds; try resnet")
+    return space
+
+
+def block_sparse(base: Space, g: int, sparsities: str) -> BlockSparseSpace:
+    """The space of `base` with these sparsities; InputError: no elastic ResNet, no such numbers."""
+    from search_spaces import BlockSparseSpace, ResNetSpace
+
+    if type(base) is not ResNetSpace:
+        raise InputError(f"blocks are for elastic ResNets; {base.name} is none")
+    try:
+        found = tuple(round(100 * (1 - float(part))) for part in sparsities.split(","))
+    except (ValueError, OverflowError):  # `nan`, `inf`
+        raise InputError(f"`sparsities` must look like 0,.7,.8,.9, got {sparsities!r}") from None
+    return BlockSparseSpace.of(base, g, found)

@@ -1,0 +1,129 @@
+"""Trained networks of a user: what her code returns, a network of timm, weights of a file."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_spaces import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and how its images were normalised, where that is known."""
+
+    net: nn.Module
+    name: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def own_network(source: str) -> Network:
+    """What `FILE.py:FUNCTION` or `MODULE:FUNCTION` returns; runs the user's code."""
+    place, _, function = source.rpartition(":")
+    if not place or not function.isidentifier():
+        raise InputError(
+            f"{source!r} must be FILE.py:FUNCTION or MODULE:FUNCTION, where FUNCTION returns a "
+            "torch network"
+        )
+    file = Path(place) if place.endswith(".py") else None
+    if file and not file.is_file():
+        raise InputError(f"{file} does not exist")
+    beside = "" if file is None else str(file.resolve().parent)  # what the file itself imports
+    sys.path.insert(0, beside)
+    try:
+        module = importlib.import_module(place) if file is None else _loaded(file)
+        net = getattr(module, function)()
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{source} makes no network: {told}") from None
+    finally:
+        sys.path.remove(beside)
+    return Network(_bare(net, source), function if function != "build" else Path(place).stem)
+
+
+def _loaded(file: Path) -> Any:
+    name = file.stem if file.stem not in sys.modules else f"_{file.stem}"  # no library's place
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _bare(net: Any, source: str) -> nn.Module:
+    """Without what `torch.compile` and DataParallel put around a network."""
+    from torch import nn
+
+    while isinstance(net, nn.DataParallel) or hasattr(net, "_orig_mod"):
+        net = net.module if isinstance(net, nn.DataParallel) else net._orig_mod
+    if not isinstance(net, nn.Module):
+        raise InputError(f"{source} returns a {type(net).__name__}, not a torch network")
+    return net
+
+
+def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
+    """A network of timm's registry, with initial weights; nothing is fetched."""
+    try:
+        import timm
+        import torch
+    except (ImportError, RuntimeError) as error:  # torchvision may be one for another torch
+        raise InputError(
+            f"networks of timm need the package timm, which does not import ({error}): "
+            "pip install 'nas[timm]'"
+        ) from None
+    if name not in timm.list_models():
+        near = timm.list_models(f"*{name[:6]}*")[:3]
+        raise InputError(f"timm has no network {name!r}; there are {', '.join(near) or 'others'}")
+    torch.manual_seed(0)  # the same network whenever it is asked for
+    net = timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
+    known = net.pretrained_cfg
+    found = Network(net, name.replace(".", "-"))
+    if len(known["mean"]) == in_channels:
+        found = replace(found, mean=tuple(known["mean"]), std=tuple(known["std"]))
+    return found
+
+
+def with_weights(network: Network, path: Path) -> Network:
+    """With the weights of a safetensors file; InputError where they do not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from search_spaces import read_tensor_file
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    try:
+        tensors = load(read_tensor_file(path))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    own = network.net.state_dict()
+    inner = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+    if not own.keys() & tensors.keys() and own.keys() & inner.keys():
+        tensors = inner  # behind one wrapper, as `module.` of DataParallel
+    both = own.keys() & tensors.keys()
+    faults = {
+        # some files leave out how many batches a norm has seen
+        "it lacks": [k for k in own.keys() - both if not k.endswith("_batches_tracked")],
+        "the network has no": tensors.keys() - both,
+        "of another shape is": [k for k in both if own[k].shape != tensors[k].shape],
+    }
+    told = [f"{fault} {_few(sorted(names))}" for fault, names in faults.items() if names]
+    if told:
+        raise InputError(f"{path} does not fit {network.name}: {'; '.join(told)}")
+    network.net.load_state_dict(tensors, strict=False)
+    return network
+
+
+def _few(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
