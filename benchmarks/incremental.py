@@ -145,7 +145,9 @@ def points() -> dict[str, Any]:
     for profile in map(load_profile, PROCESSORS):
         for batch in BATCHES:
             found = operating_points(profile, space, errors, batch=batch)
-            rows.append({"batch": batch, **dynamic_range(profile, found)})
+            busy = [p for p in found if p.cores in (0, profile.mode(None).cores)]
+            all_cores = dynamic_range(profile, busy)["all_points"]
+            rows.append({"batch": batch, **dynamic_range(profile, found), "all_cores": all_cores})
     command = "python benchmarks/incremental.py --points"
     asked = {"all_points": (41.6, 10.6), "non_dominated": (6, 4)}  # of time, of energy
     return {"command": command, "space": space.name, "asked": asked, "rows": rows}

@@ -1,4 +1,4 @@
-"""Operating points: configuration x processor x clock of one device, and how far they reach.
+"""Operating points: configuration x processor x cores x clock of one device, and their reach.
 
 Two ranges are told and never mixed: over all points, as in Xun et al., 2020 (arXiv:2105.03600), and
 over those that no other point beats in time, energy and error. Below the knee of the voltage a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TypedDict
 
@@ -32,6 +32,7 @@ class OperatingPoint:
 
     subnet: str
     processor: str
+    cores: int  # of a CPU that compute; 0 for a GPU
     clock_mhz: float
     latency_ms: float
     energy_mj: float
@@ -69,8 +70,9 @@ def operating_points(
 ) -> list[OperatingPoint]:
     """Every configuration in `top1_error_pct`, by its string, at every clock of every processor.
 
-    `processors` maps names to backends of `profile` (PROCESSORS knows some boards; else all
-    backends). The final exit answers. Power is that of the rails where the profile knows them.
+    Of a CPU one core to all of them compute, as Dynamic-OFA has it (arXiv:2105.03596). `processors`
+    maps names to backends of `profile` (PROCESSORS knows some boards; else all backends). The final
+    exit answers. Power is that of the rails where the profile knows them.
     """
     subnets = list(top1_error_pct)
     if not subnets:
@@ -81,13 +83,13 @@ def operating_points(
     usual = {name: name for name in profile.backends}
     chosen = processors or PROCESSORS.get(profile.name, usual)
     found = []
-    for processor, backend in chosen.items():
-        device = AnalyticDevice(profile.on_rails(), backend=backend, batch=batch)
+    for processor, device in _placed(profile, chosen, batch):
         latency, energy = device.cost(operators)
+        cores = device.threads if device.processor == "cpu" else 0
         found += [
             OperatingPoint(
-                subnet, processor, level.clock_mhz, float(latency[i, j]), float(energy[i, j]),
-                top1_error_pct[subnet],
+                subnet, processor, cores, level.clock_mhz,
+                float(latency[i, j]), float(energy[i, j]), top1_error_pct[subnet],
             )
             for i, subnet in enumerate(subnets)
             for j, level in enumerate(device.levels)
@@ -97,6 +99,17 @@ def operating_points(
         OperatingPoint(**{**asdict(point), "non_dominated": bool(k)})
         for point, k in zip(found, kept, strict=True)
     ]
+
+
+def _placed(
+    profile: Profile, processors: Mapping[str, str], batch: int
+) -> Iterator[tuple[str, AnalyticDevice]]:
+    """The device of every processor, of a CPU for every number of cores."""
+    for name, backend in processors.items():
+        device = AnalyticDevice(profile.on_rails(), backend=backend, batch=batch)
+        for n in range(1, device.threads + 1) if device.processor == "cpu" else (None,):
+            rails = profile.on_rails()
+            yield name, AnalyticDevice(rails, backend=backend, batch=batch, threads=n)
 
 
 def costs_of(points: Sequence[OperatingPoint]) -> Floats:

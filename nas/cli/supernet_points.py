@@ -19,7 +19,7 @@ def points(
 ) -> None:
     """How far time and energy reach: over all operating points, and over those nothing beats.
 
-    A point is an evaluated configuration, its last exit, a processor or cluster, and a clock.
+    A point is an evaluated configuration, its last exit, a processor or cluster, cores and a clock.
 
     Example: `nas supernet points mynet --device odroid-xu3 --device nano`
     """

@@ -74,6 +74,7 @@ class AnalyticDevice:
         precision: str | None = None,
         batch: int = 1,
         power_mode: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self.profile, self.name = profile, profile.name
         self.backend = _known(backend or profile.default_backend, profile.backends, "backend")
@@ -84,7 +85,10 @@ class AnalyticDevice:
             raise InputError(f"batch must be at least 1, got {batch}")
         self.batch = batch
         mode = profile.mode(power_mode)
-        self.power_mode, self.threads = mode.name, min(self.runtime.threads, mode.cores)
+        self.power_mode, most = mode.name, min(self.runtime.threads, mode.cores)
+        self.threads = most if threads is None else threads
+        if not 1 <= self.threads <= most:
+            raise InputError(f"`threads` of {self.name} must be 1 to {most}, got {threads}")
         self.levels = profile.levels(power_mode, self.processor, self.runtime.cluster)
         self.decision_ms = profile.decision_ms
 
