@@ -1,5 +1,6 @@
 """Costs and accuracies of subnets that were not measured: learned, transferred, judged."""
 
+from predictors.accuracy.new_images import NewImages
 from predictors.accuracy.predictor import AccuracyPredictor, lookup
 from predictors.accuracy.table import AccuracyTable, read_accuracy_table
 from predictors.artifacts import (
@@ -58,6 +59,7 @@ __all__ = [
     "LutPredictor",
     "MonotoneTransfer",
     "NeuralOptimizer",
+    "NewImages",
     "Operator",
     "Pool",
     "ScaledModel",

@@ -64,9 +64,18 @@ def sentence(compared: Comparison, point: Point) -> str:
     return (
         f"The cheapest point within {WITHIN:g} percentage point of the best accuracy is "
         f"{point['id']}: level {level['level']} ({_clocks(level, point)}), "
-        f"{point['top1_error_pct']:.2f} % error{predicted}, {latency}, {energy}; against the "
+        f"{point['top1_error_pct']:.2f} % error{predicted}{_on_new_images(point)}, {latency}, "
+        f"{energy}; against the "
         f"largest subnet it {_saves_and_loses(compared, point)}."
     )
+
+
+def _on_new_images(point: Point) -> str:
+    """`, 7.55 ± 0.41 expected on new images`; empty where the search could not tell."""
+    if "error_se_pct" not in point:
+        return ""
+    deviation = point["error_se_pct"]
+    return f", {point['expected_error_pct']:.2f} ± {deviation:.2f} expected on new images"
 
 
 def _saves_and_loses(compared: Comparison, point: Point) -> str:

@@ -17,6 +17,7 @@ from nas.cli.output import command_text
 from nas.cli.quality import proxies, quality
 from nas.pareto import Level, ParetoTable, Point, is_predicted
 from nas.pareto.records import DeviceEntry, SearchEntry
+from nas.report.expected import expected_error, verified_error
 from nas.report.verified import verified_cost_lines
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool
         out.print(proxies(predictors))
     for name, entry in predictors.items():
         out.print(f"{name.split('_')[0]}: {quality(entry)}")
+    if said := expected_error(table.content):
+        out.print(f"error: {said}")
     for line in [*_search(table.content.get("search", {})), *_verified(table)]:
         out.print(line, markup=False)
     compared, point = Comparison.of(table), answer(table)
@@ -183,17 +186,8 @@ def _search(search: SearchEntry) -> list[str]:
 
 def _verified(table: ParetoTable) -> list[str]:
     """What real images and measured programs said of the points."""
-    verified = [(p, found) for p in table.points if (found := p.get("verified"))]
-    lines = []
-    if verified:
-        gap = [found["top1_error_pct"] - p["top1_error_pct"] for p, found in verified]
-        images = verified[0][1]
-        lines.append(
-            f"verified on {images['n_images']} {images['split']} images: error is "
-            f"{sum(gap) / len(gap):+.2f} points from the table's on average, "
-            f"{max(gap, key=abs):+.2f} at most"
-        )
-    return lines + verified_cost_lines(table.content)
+    said = verified_error(table.content)
+    return [said] * bool(said) + verified_cost_lines(table.content)
 
 
 def print_shared(content: SharedContent) -> None:

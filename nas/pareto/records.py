@@ -107,6 +107,7 @@ class VerifiedAccuracy(TypedDict):
 
     top1_error_pct: Percent
     exit_rates: ExitRates
+    error_se_pct: NotRequired[Percent]  # standard error: of a share of so many images
     n_images: Count
     split: str
     oracle: NotRequired[Oracle]
@@ -134,6 +135,8 @@ class Point(OwnClocks):
     exits: Annotated[Exits, AfterValidator(_is_policy)]
     top1_error_pct: Percent
     error_source: str
+    expected_error_pct: NotRequired[Percent]  # on images that chose nothing
+    error_se_pct: NotRequired[Percent]  # standard error of that
     latency_ms: Positive
     latency_worst_ms: Positive
     latency_interval_ms: Pair | None  # 90 %

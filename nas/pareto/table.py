@@ -23,7 +23,7 @@ WITHIN: Final = 1.0  # points of accuracy that what is proposed may lie below th
 OBJECTIVES: tuple[Objective, ...] = ("top1_error_pct", "latency_ms", "energy_mj")
 CSV_COLUMNS = (
     *("id", "level", "gpu_mhz", "cpu_mhz", "emc_mhz", "subnet", "exits"),
-    *("top1_error_pct", "error_source"),
+    *("top1_error_pct", "error_source", "expected_error_pct", "error_se_pct"),
     *("latency_ms", "latency_worst_ms", "latency_source"),
     *("energy_mj", "energy_source", "macs", "params"),
 )
@@ -159,7 +159,7 @@ class ParetoTable:
             pairs = zip(exits["after"], exits["thresholds"], strict=True)
             row: dict[str, Any] = {**clocks[point["level"]], **point}
             row["exits"] = "+".join(f"{k}@{t:g}" for k, t in pairs)
-            rows.append([row[c] for c in CSV_COLUMNS])
+            rows.append([row.get(c) for c in CSV_COLUMNS])
         return rows
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nas.pareto.records import ParetoContent
+from nas.report.expected import expected_error
 
 FIELDS = {
     "accuracy": ("top1_error_pct", "error_source"),
@@ -35,6 +36,7 @@ def banner(labels: Sequence[str], contents: Sequence[ParetoContent]) -> list[dic
     said: dict[str, dict[str, Any]] = {}
     for label, content in zip(labels, contents, strict=True):
         one: dict[str, Any] = {"lines": _lines(content), "no_go": _no_go(content)}
+        one["expected"] = expected_error(content)
         one["warn"] = one["no_go"] or any("simulat" in line["source"] for line in one["lines"])
         said.setdefault(repr(one), {"labels": [], **one})["labels"].append(label)
     return list(said.values())

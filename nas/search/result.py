@@ -25,6 +25,7 @@ from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
 from nas.transfer.source import MEASURED
 from nas.version import __version__
+from predictors import NewImages
 from search_spaces import DvfsLevel
 
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
@@ -45,7 +46,8 @@ def result_table(
         costs.latency_interval_log,
         MEASURED if settings.evaluate else model.accuracy.table.source,
     )
-    maker = PointMaker(target.problem, device.levels, words)
+    known = NewImages.of(model.accuracy.table, model.accuracy.predictor)
+    maker = PointMaker(target.problem, device.levels, words, known)
     points = maker.fronts(archive, settings.n_points)
     shares = device.launch_share if isinstance(device, StartsKnown) else None
     baselines = maker.baselines(shares)

@@ -95,6 +95,8 @@ function line(plot, xy, cls) {
 // ---- what a mark says: lines of [name, text, source] ------------------------------------------
 function about(p, title) {
   const lines = [[title, `exits ${exits(p)}`], ["accuracy", `${percent2(accuracy(p))} %`, p.error_source]];
+  if (known(p.error_se_pct)) lines.push(["on new images",
+    `${percent2(100 - p.expected_error_pct)} ± ${percent2(p.error_se_pct)} %`, "predicted"]);
   if (known(p.latency_ms)) lines.push(["latency", `${short(p.latency_ms)} ms`
     + `${interval(p.latency_interval_ms)}, worst ${short(p.latency_worst_ms)} ms`, p.latency_source]);
   if (known(p.energy_mj)) lines.push(["energy", `${short(p.energy_mj)} mJ`, p.energy_source]);

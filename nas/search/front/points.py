@@ -17,6 +17,7 @@ from nas.transfer.source import MEASURED, SCALED, predicted_from
 from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators
 
 LaunchShare = Callable[[Operators], Floats]
+NewImages = Callable[[Genes], tuple[Floats, Floats]]  # (n, P) each
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,15 @@ class PointMaker:
     """Builds the rows of the result from scores."""
 
     def __init__(
-        self, problem: Problem, levels: Sequence[DvfsLevel], provenance: Provenance
+        self,
+        problem: Problem,
+        levels: Sequence[DvfsLevel],
+        provenance: Provenance,
+        new_images: NewImages | None = None,  # expected error and its standard error
     ) -> None:
         self.space, self.scorer = problem.space, problem.scorer
         self.levels, self.provenance = levels, provenance
+        self.new_images = new_images
         # a target without a source of energy has no such objective
         self.objectives = [
             q for q in problem.objectives if q.name != "energy_mj" or provenance.energy
@@ -63,7 +69,13 @@ class PointMaker:
         operators = self.space.operators(genes[rows], heads)
         sizes = zip(operators.macs.sum(axis=1), operators.params.sum(axis=1), strict=True)
         chosen = zip(rows.tolist(), policies.tolist(), columns.tolist(), sizes, strict=True)
-        return [self._point(genes, scores, *one) for one in chosen]
+        points = [self._point(genes, scores, *one) for one in chosen]
+        if self.new_images is not None:
+            expected, deviation = self.new_images(genes[rows])
+            for i, (point, policy) in enumerate(zip(points, policies, strict=True)):
+                point["expected_error_pct"] = round(float(expected[i, policy]), 4)
+                point["error_se_pct"] = round(float(deviation[i, policy]), 4)
+        return points
 
     def _point(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from pathlib import Path
 
 from nas.pareto import ParetoTable
@@ -46,8 +47,10 @@ def verify(table: ParetoTable, model: Model, data: Path) -> None:
         error, rates = responses[point["subnet"]]
         asked = [*point["exits"]["after"], known.grid.n_exits]
         oracle, dissimilarity = ideal_mapping(right[point["subnet"]][:, asked])
+        wrong = float(error[policy])
         point["verified"] = {
-            "top1_error_pct": round(float(error[policy]), 4),
+            "top1_error_pct": round(wrong, 4),
+            "error_se_pct": round(sqrt(wrong * (100 - wrong) / len(images.labels)), 4),
             "exit_rates": [round(float(r), 4) for r in rates[policy]],
             "n_images": len(images.labels),
             "split": images.split,

@@ -42,6 +42,21 @@ def test_a_target_without_energy_has_two_objectives():
     assert (point["energy_mj"], point["energy_source"]) == (None, None)
 
 
+def test_points_say_what_to_expect_on_new_images():
+    def known(genes):
+        error = np.arange(len(GRID)) + genes.sum(axis=1, keepdims=True)
+        return error, 0.1 + 0 * error
+
+    made = PointMaker(PROBLEM, LEVELS, Provenance("predicted", None, (-0.1, 0.1)), known)
+    archive = Archive(PROBLEM.n_levels, PROBLEM.bounds)
+    archive.add(GENES, SCORER(GENES))
+    for p in [*made.fronts(archive, 5), *made.baselines()]:
+        genes = SPACE.genes([SPACE.parse(p["subnet"])])
+        policy = GRID.index(ExitPolicy.from_dict(p["exits"]))
+        assert (p["expected_error_pct"], p["error_se_pct"]) == (genes.sum() + policy, 0.1)
+    assert "expected_error_pct" not in maker(None).baselines()[0]
+
+
 def test_an_id_depends_on_the_configuration_alone():
     policy = ExitPolicy((0,), (0.5,))
     assert point_id(3, "d1", policy) == point_id(3, "d1", policy)
