@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nas.files import sha256_of
 from nas.pareto import read_pareto
 from nas.search import SearchSettings
 from nas.search.model import load_model
@@ -41,7 +42,9 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10_000, help="subnets to run in this call")
     asked = parser.parse_args()
     content = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known = {_key(row): row for row in content.get("rows", [])}
+    ours = sha256_of(supernet_folder("auto") / "weights.safetensors")
+    rows = content["rows"] if content.get("weights_sha256") == ours else []
+    known = {_key(row): row for row in rows}
     points = {_key(p): p for path in asked.pareto for p in read_pareto(path).points}
     known |= {key: _row(p, p["verified"]) for key, p in points.items() if "verified" in p}
     left = {key: p for key, p in points.items() if key not in known}

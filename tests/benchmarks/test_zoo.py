@@ -1,0 +1,81 @@
+"""Steps that are made again: when, in which order, and what is said where one fails."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.zoo import Step, main, named, pages, run
+
+
+def test_the_list_names_every_step_and_what_ships_belongs_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["zoo.py", "--work", str(tmp_path)])
+    main()
+    said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    for name in ("table", "predictor", "statistics", "optimiser"):
+        assert said[name].startswith("up to date"), name
+    assert said["search nano"] == "to do (for statistics); pareto.json"
+    monkeypatch.setattr(sys, "argv", ["zoo.py", "--only", "tabel"])
+    with pytest.raises(SystemExit, match="no such step: tabel"):
+        main()
+
+
+class Chain:
+    """A table of the weights, a search that the statistics alone read, statistics."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.made = home, list[str]()
+        self.weights = home / "weights"
+        self.weights.write_text("first")
+        self.steps = [
+            self.step("table"),
+            self.step("search", serves=("statistics",)),
+            self.step("statistics"),
+            self.step("hours", asked_only=True),
+        ]
+
+    def step(self, name: str, **more: object) -> Step:
+        def make() -> None:
+            self.made.append(name)
+            checksum = hashlib.sha256(self.weights.read_bytes()).hexdigest()
+            (self.home / name).write_text(f"made from {checksum}")
+
+        return Step(name, (self.home / name,), self.weights, (make,), **more)  # type: ignore[arg-type]
+
+
+def test_what_is_up_to_date_is_left_and_new_weights_make_all_again(tmp_path: Path) -> None:
+    chain = Chain(tmp_path)
+    assert run(chain.steps, []) == chain.made == ["table", "search", "statistics"]
+    assert run(chain.steps, []) == []
+    (tmp_path / "search").unlink()
+    assert run(chain.steps, []) == []  # nobody reads it
+    assert run(chain.steps, ["hours"]) == ["hours"]
+    (tmp_path / "statistics").unlink()
+    assert run(chain.steps, ["statistics"]) == ["search", "statistics"]
+    (tmp_path / "search").unlink()
+    assert run(chain.steps, ["search"]) == ["search"]
+    chain.weights.write_text("second")
+    assert run(chain.steps, []) == ["table", "search", "statistics"]
+
+
+def test_a_rerun_goes_on_at_the_step_that_failed(tmp_path: Path) -> None:
+    chain = Chain(tmp_path)
+    broken = [sys.executable, "-S", "-c", "raise SystemExit(3)"]
+    fails = Step("statistics", (tmp_path / "statistics",), chain.weights, (broken,))
+    with pytest.raises(SystemExit, match=r"step statistics failed: .*SystemExit"):
+        run([*chain.steps[:2], fails], [])
+    assert run(chain.steps, []) == ["statistics"]
+    stale = Step("table", (tmp_path / "none",), chain.weights, (lambda: None,))
+    with pytest.raises(SystemExit, match="step table left files that do not name weights"):
+        run([stale], [])
+
+
+def test_a_file_names_checksums_and_a_page_its_benchmarks(tmp_path: Path) -> None:
+    checksum = hashlib.sha256(b"weights").hexdigest()
+    (tmp_path / "card.md").write_text(f"- weights sha256 `{checksum}`")
+    assert named(tmp_path / "card.md") == {checksum.encode()}
+    assert "training.md" in pages(["batch_norm"])
+    assert pages(["no_such"]) == []
