@@ -326,6 +326,7 @@ def prune(
     `pruned.json` says: accuracy and time, before and after, measured. InputError: what cannot be
     used.
     """
+    from nas.files import exclusive, prepare_folder
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
     from supernets import bf16_pays, load_dataset
     from supernets.pruning import PruneSettings
@@ -340,7 +341,9 @@ def prune(
     steps = prune_folder(
         *(network, images, asked, Path(out)), name=name, subnet=subnet, command=command
     )
-    for progress in steps:
-        if listener:
-            listener(progress)
+    prepare_folder(Path(out))
+    with exclusive(Path(out), "pruning"):
+        for progress in steps:
+            if listener:
+                listener(progress)
     return read_pruned(Path(out))

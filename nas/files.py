@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from search_spaces import InputError, write_text
+
+LOCK = "run.lock"
 
 
 def sha256_of(path: Path) -> str:
@@ -51,6 +53,12 @@ def held(lock: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         own.release()
+
+
+def exclusive(folder: Path, work: str = "search") -> AbstractContextManager[None]:
+    """Hold `folder`, which is there, for one `work` (search, training) at a time."""
+    busy = f"another {work} is running in {folder}; wait for it or choose another `out`"
+    return held(folder / LOCK, busy)
 
 
 def write_for_user(path: Path, text: str) -> None:

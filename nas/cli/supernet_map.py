@@ -29,17 +29,19 @@ def map_(
     from rich.console import Console
 
     from nas.cli.output import print_json
+    from nas.cli.supernet_ratios import check_frames
     from nas.devices import get_device
     from nas.devices.constant_latency import FrequencyMap, simulated_ms, speed_levels
     from nas.search.front.constant_latency import by_number_of_ratios
-    from predictors import read_accuracy_table
+    from nas.zoo.folder import folder_table
     from search_spaces import InputError, RatioSpace
     from supernets import load_supernet
 
     space = load_supernet(folder / "weights.safetensors")[0].space
     if not isinstance(space, RatioSpace):
         raise InputError(f"{folder} holds no ratios; `nas supernet train --kind all-in-one` does")
-    table = read_accuracy_table(folder / "accuracy.safetensors", space)
+    check_frames(frames)
+    table = folder_table(folder, space)
     genes = space.enumerate()[::-1]  # the whole network first
     errors = table.top1_error_pct[table.rows(genes), 0]  # no early exit
     found = get_device(device, batch=frames)

@@ -29,13 +29,12 @@ def points(
     from nas.devices.library import load_profile
     from nas.files import write_for_user
     from nas.operating import csv_of, dynamic_range, operating_points, text_of
-    from nas.zoo.folder import supernet_folder
-    from predictors import read_accuracy_table
+    from nas.zoo.folder import folder_table, supernet_folder
     from supernets import load_supernet
 
     found = supernet_folder(folder)
     space = load_supernet(found / "weights.safetensors")[0].space
-    table = read_accuracy_table(found / "accuracy.safetensors", space)
+    table = folder_table(found, space)
     names = map(str, space.subnets(table.genes))
     errors = dict(zip(names, table.top1_error_pct[:, 0].tolist(), strict=True))
     profiles = [load_profile(name) for name in device]

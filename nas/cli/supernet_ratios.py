@@ -54,6 +54,12 @@ def parse_ratios(text: str) -> tuple[float, ...]:
         raise InputError(f"`ratios` takes numbers like {DEFAULT}, got {text!r}") from None
 
 
+def check_frames(frames: int) -> None:
+    """InputError: no image at once."""
+    if frames < 1:
+        raise InputError(f"`frames` must be at least 1, got {frames}")
+
+
 def ratios_for_device(
     base: ResNetSpace, device: str, levels: str, n_ratios: int, frames: int, log: Console
 ) -> tuple[float, ...]:
@@ -69,6 +75,7 @@ def ratios_for_device(
     )
     from search_spaces import RatioSpace
 
+    check_frames(frames)
     found, space = get_device(device, batch=frames), RatioSpace.evenly_pruned(base)
     latency_ms = simulated_ms(found, space)[:, speed_levels(found.levels, levels)]
     rows = choose_ratios(latency_ms, n_ratios)

@@ -69,7 +69,7 @@ def train(
     """Train a supernet on your images; a killed run goes on from its last epoch.
 
     Example: `nas supernet train --data myimages --out mynet`
-    Exits of an imported network: add `--start ofa-mobilenetv3 --exits-only`.
+    Exits of an imported network in FOLDER: add `--start FOLDER --exits-only`.
     """
     import torch
 
@@ -78,7 +78,7 @@ def train(
     from nas.cli.supernet_kinds import block_sparse, check_options, grouped
     from nas.cli.supernet_ratios import asked_ratios, check_unit
     from nas.devices.host import cpu_name
-    from nas.files import prepare_folder
+    from nas.files import exclusive, prepare_folder
     from search_spaces import InputError
     from supernets import bf16_pays, check_kind
     from supernets.pruning import (
@@ -137,7 +137,7 @@ def train(
     else:
         run = train_groups if kind == "groups" else train_all
         steps = run(net, dataset, settings, out, **where)
-    with progress(log) as bar:
+    with exclusive(out, "training"), progress(log) as bar:
         task = bar.add_task("train", total=None, note="")
         for step in steps:
             note = f"epoch {step.epoch + 1}, {step.images_per_s:.0f} images/s, loss {step.loss:.3f}"

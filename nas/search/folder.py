@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nas.files import held, prepare_folder
+from nas.files import LOCK, exclusive, prepare_folder
 from nas.search.settings import differing
 from search_spaces import InputError, json_object, read_json, read_text, write_text
 
-STATE, ROWS, JOURNAL, LOCK = "run.json", "target_rows.csv", "study.journal", "run.lock"
+STATE, ROWS, JOURNAL = "run.json", "target_rows.csv", "study.journal"
 EVALUATIONS = "evaluations.jsonl"
 SHARED = "shared.json"  # what several devices have in common
 RESULTS = ("pareto.json", "pareto.csv", "report.html")
@@ -100,14 +100,6 @@ def claim(
                     (out / LOCK).unlink(missing_ok=True)
                 if not existed:
                     out.rmdir()
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; the system lets go of it when the process dies."""
-    busy = f"another search is running in {folder}; wait for it or choose another `out`"
-    with held(folder / LOCK, busy):
-        yield
 
 
 def _devices_of(state: Path) -> list[str]:

@@ -88,7 +88,7 @@ def _without_weights(name: str, folder: Path) -> str:
         return f"{told}: it can be searched, not run"
     return (
         f"{told}: `nas supernet import {entry.checkpoint} --out DIR` makes a folder with them; "
-        "give that as `supernet`"
+        "give that folder instead"
     )
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.files import held
+from nas.files import LOCK, exclusive, held
 from nas.measure.table import held_table
-from nas.search.folder import LOCK, exclusive
 from search_spaces import InputError
 
 

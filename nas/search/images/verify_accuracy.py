@@ -17,7 +17,10 @@ def check_data(model: Model, data: Path | None) -> None:
     if data is None:
         return
     if model.folder is None or model.supernet is None or model.supernet["sha256"] is None:
-        raise InputError("`data` verifies the points of a supernet; this space has a table alone")
+        raise InputError(
+            "`data` verifies points of a supernet with weights, and this space has a table alone; "
+            "`nas supernet import` makes a folder with weights"
+        )
     from supernets import load_supernet
 
     matching_dataset(load_supernet(model.folder / "weights.safetensors")[1], data)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.files import exclusive
 from search_spaces import GroupSpace
 from supernets import save_supernet
 from supernets.grouped import GroupedSupernet
@@ -60,3 +61,9 @@ def test_options_that_say_nothing_and_images_that_do_not_fit_are_refused(tmp_pat
     refused(nas(*start, "--resolution", 28), "--resolution must be 8, got 28")
     replaced = nas(*train[:-1], tmp_path / "made", "--start", tmp_path / "made")
     refused(replaced, "holds a supernet that training would replace")
+
+
+def test_two_trainings_do_not_write_one_folder(tmp_path: Path) -> None:
+    with exclusive(tmp_path, "training"):
+        done = nas("supernet", "train", "--quiet", "--out", tmp_path)
+    refused(done, f"another training is running in {tmp_path}; wait for it or choose another --out")

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from nas.search.folder import LOCK, STATE, claim, exclusive
+from nas.files import LOCK, exclusive
+from nas.search.folder import STATE, claim
 from search_spaces import InputError
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import optuna
 import pytest
 
+from nas.files import exclusive
 from nas.samplers.domain import trial_genes
 from nas.samplers.nsga2 import GenerationSampler
-from nas.search.folder import exclusive
 from nas.search.front.progress import STALL
 from nas.search.problem import Problem
 from nas.search.score.bounds import Bounds
