@@ -52,7 +52,7 @@ def sizes(manifest: Manifest) -> dict[str, Any]:
     named = (
         "weights.safetensors",
         "statistics.safetensors",
-        "slices.json",
+        "slices.json.gz",
         "manifest.json",
         "run.pyz",
     )

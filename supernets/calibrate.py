@@ -11,7 +11,7 @@ from torch import Tensor
 from search_spaces import Subnet
 from supernets.channels import Channels
 from supernets.elastic import ElasticBatchNorm2d, Statistics
-from supernets.layers import run
+from supernets.layers import norms, run
 from supernets.supernet import Supernet, at_resolution
 
 BATCH = 500  # images
@@ -43,10 +43,18 @@ def calibrate(
     the subnet has a resolution of its own. Statistics of batches are weighted by their size, as
     once-for-all does (Cai et al., 2020, arXiv:1908.09791).
     """
-    moments = _Moments()
+    moments, widest = _Moments(), supernet.widest(subnet)
     for batch in torch.split(images, batch_size):
-        supernet(at_resolution(batch, supernet.space, subnet), subnet, norm=moments.norm)
-    return moments.statistics(len(images))
+        supernet(at_resolution(batch, supernet.space, widest), widest, norm=moments.norm)
+    return _first_channels(supernet, subnet, moments.statistics(len(images)))
+
+
+def _first_channels(supernet: Supernet, subnet: Subnet, found: Statistics) -> Statistics:
+    """Those of `subnet` among the statistics of its widest."""
+    if supernet.widest(subnet) == subnet:
+        return found
+    layers = [item for _, trunk, head in supernet.program(subnet) for item in (*trunk, *head)]
+    return {key: (found[key][0][:n], found[key][1][:n]) for key, n in norms(layers)}
 
 
 @torch.no_grad()
@@ -60,9 +68,12 @@ def calibrate_all(
     """
     space = supernet.space
     exits = np.eye(space.n_exits + 1, dtype=bool)[:, None]
+    asked: dict[Subnet, list[Subnet]] = {}
+    for subnet in subnets:
+        asked.setdefault(supernet.widest(subnet), []).append(subnet)
     begins = {
         subnet: [genes[space.used_genes(exit_)[0]].tolist() for exit_ in exits]
-        for subnet, genes in zip(subnets, space.genes(subnets), strict=True)
+        for subnet, genes in zip(asked, space.genes(asked), strict=True)
     }
     done: list[tuple[list[int], list[Tensor], Statistics]] = []  # genes, features, of every exit
     for subnet in sorted(begins, key=begins.__getitem__):
@@ -76,7 +87,9 @@ def calibrate_all(
                 features.append(run(trunk, x, moments.norm))
                 run(head, features[-1], moments.norm)
             done.append((begins[subnet][k], features, moments.statistics(len(images))))
-        yield subnet, {key: found for _, _, part in done for key, found in part.items()}
+        whole = {key: found for _, _, part in done for key, found in part.items()}
+        for narrow in asked[subnet]:
+            yield narrow, _first_channels(supernet, narrow, whole)
 
 
 def store_statistics(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:

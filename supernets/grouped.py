@@ -27,6 +27,10 @@ class GroupedSupernet(StagedSupernet):
         self.stem_norm = ElasticBatchNorm2d(space.stem)
         self.add_stages()
 
+    def widest(self, subnet: Subnet) -> Subnet:
+        """All groups: no channel depends on those of a later one."""
+        return self.space.subnet(self.space.largest)
+
     def stem_layers(self, subnet: Subnet) -> list[Layer]:
         width = self.space.kept(self.space.stem, subnet)
         return [*conv_norm(self.stem, self.stem_norm, self.space.in_channels, width), RELU]

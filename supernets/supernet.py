@@ -60,6 +60,10 @@ class Supernet(nn.Module, ABC):
         """Subnets that share no batch norm, so that their statistics can be stored with it."""
         return [self.space.subnet(self.space.largest)]
 
+    def widest(self, subnet: Subnet) -> Subnet:
+        """The subnet whose batch-norm statistics begin with those of `subnet`: mostly itself."""
+        return subnet
+
     def penalty(self, subnet: Subnet) -> Tensor | float:
         """What is added to the loss of `subnet` while it is trained."""
         del subnet

@@ -185,7 +185,10 @@ class UnitSupernet(AllInOneSupernet):
 
     def _shares(self) -> list[list[float]]:
         """Of the weights of every layer that stay, at falling ratios."""
-        return (np.array(self.space.densities)[::-1].T / 100).tolist()
+        return [
+            [percent / 100 for percent in row[::-1]]
+            for row in zip(*self.space.densities, strict=True)
+        ]
 
 
 def at_ratio(program: Program, masks: dict[nn.Module, Tensor], k: int) -> Program:

@@ -106,7 +106,7 @@ def _for_tensorrt(content: ManifestContent) -> list[str]:
     if "shared" in content:
         return [
             "It reads graphs with their weights inside: `nas export --standalone` writes those. "
-            "Here they stand once, in `weights.safetensors`; `slices.json` says how every graph "
+            "Here they stand once, in `weights.safetensors`; `slices.json.gz` says how every graph "
             "takes its own from them."
         ]
     fp16 = " --fp16" if content["precision"] == "fp16" else ""

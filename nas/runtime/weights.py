@@ -1,14 +1,16 @@
 """The weights of a network, cut out of the supernet's when it is prepared.
 
-An exported folder holds the supernet's weights once. `slices.json` says of every graph how each of
-its weights comes from them: a slice of a tensor, filters made smaller by matrices, the batch norm
-that is folded in with the statistics of the network's subnet.
+An exported folder holds the supernet's weights once. `slices.json.gz` says of every graph how each
+of its weights comes from them: a slice of a tensor, filters made smaller by matrices, the batch
+norm that is folded in with the statistics of the network's subnet.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
+import zlib
 from typing import Any
 
 import numpy as np
@@ -32,13 +34,16 @@ class SharedWeights:
         self.dtype = np.float16 if precision == "fp16" else np.float32
         try:
             plain_size(self.path, MAX_BYTES)
-            with open(self.path, encoding="utf-8") as file:
-                content = json.load(file)
+            # folders of earlier versions have it as it is
+            with (gzip.open if self.path.endswith(".gz") else open)(self.path, "rb") as file:
+                content = json.loads(file.read(MAX_BYTES).decode())
             if content["schema"] != SCHEMA:
                 raise ValueError(f"its schema is {content['schema']!r}, expected {SCHEMA!r}")
             self.eps = np.float32(content["eps"])
             self.graphs: dict[str, dict[str, Any]] = dict(content["graphs"])
-        except (OSError, ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self.inside: dict[str, str] = dict(content.get("statistics", {}))
+        except (OSError, EOFError, zlib.error, ArithmeticError, ValueError, TypeError, KeyError,
+                AttributeError, RecursionError) as error:  # fmt: skip
             raise ManifestError(f"{self.path} is no readable list of slices: {error}") from None
 
     def __contains__(self, graph: str) -> bool:
@@ -51,7 +56,7 @@ class SharedWeights:
         ManifestError: a slice that the tensors do not have.
         """
         try:
-            mean, var = self.statistics.get(subnet, (None, None))
+            mean, var = self.statistics.get(self.inside.get(subnet, subnet), (None, None))
             return {
                 name: np.ascontiguousarray(self._weight(part, mean, var), dtype=self.dtype)
                 for name, part in self.graphs[graph].items()

@@ -11,8 +11,16 @@ import torch
 
 from nas.onnx.graph import program_model
 from search_spaces import GroupSpace, Subnet
-from supernets import extract, load_supernet, save_supernet, write_tensors
+from supernets import (
+    calibrate,
+    calibrate_all,
+    extract,
+    load_supernet,
+    save_supernet,
+    write_tensors,
+)
 from supernets.grouped import GroupedSupernet
+from supernets.layers import norms
 
 SPACES = [GroupSpace.of("alexnet", 4, 8, 1), GroupSpace.of("resnet", 4, 8, 1)]
 
@@ -43,6 +51,29 @@ def test_extracted_groups_compute_what_the_supernet_computes(net: GroupedSuperne
         wanted = net(IMAGES, first(net, n))
         found = extract(net, first(net, n)).fold()(IMAGES)
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("net", NETS, ids=["alexnet", "resnet"])
+def test_statistics_of_the_first_groups_are_the_first_of_all(net: GroupedSupernet) -> None:
+    """To the bit, so that an export holds them once; and they are those of the groups alone."""
+    asked = [first(net, n) for n in (1, 3, 4)]
+    found = dict(calibrate_all(net, asked, IMAGES))
+    for subnet in asked:
+        for key, statistics in calibrate(net, subnet, IMAGES).items():
+            for one, other, whole in zip(
+                statistics, found[subnet][key], found[asked[-1]][key], strict=True
+            ):
+                assert torch.equal(one, other)
+                assert torch.equal(one, whole[: len(one)])
+    keys = dict(norms([x for _, *parts in net.program(asked[0]) for part in parts for x in part]))
+    assert {key: len(mean) for key, (mean, _) in found[asked[0]].items()} == keys
+    small = GroupedSupernet(net.space.first(1)).eval()
+    wide = net.state_dict()
+    cut = {k: wide[k][tuple(map(slice, v.shape))] for k, v in small.state_dict().items()}
+    small.load_state_dict(cut)
+    alone = calibrate(small, first(small, 1), IMAGES)
+    for key, pair in alone.items():
+        torch.testing.assert_close(pair, found[asked[0]][key], atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from nas.export.shared import NAMES, _entry, write_shared
 from nas.onnx.graph import segment_model
 from nas.runtime import ManifestError
 from nas.runtime.weights import SharedWeights
-from search_spaces import Subnet, resnet_digits
+from search_spaces import GroupSpace, Subnet, resnet_digits
 from supernets import Segment, Slice, Supernet, calibrate, extract, save_supernet, slices
 from tests.supernets.once_for_all import MOBILE, RESNET, supernet
 
@@ -31,6 +31,8 @@ def exported(net: Supernet, subnets: list[Subnet], folder: Path) -> Export:
     made = Export(cast(Any, None), described, None, None, weights=folder / "own.safetensors")
     for i, subnet in enumerate(subnets):
         heads, shape = [i % 2, net.space.n_exits], net.space.input_shape(subnet)
+        heads = heads if net.space.n_exits else [0]
+        torch.manual_seed(0)  # the same images for all
         made.batch_norm.of[str(subnet)] = statistics = calibrate(
             net, subnet, torch.randn(4, *shape)
         )
@@ -60,6 +62,25 @@ def test_every_family_is_cut_as_it_is_extracted(name: str, tmp_path: Path) -> No
     assert any(part.through for part in through) == (name == "mobile")
 
 
+def test_all_configurations_of_groups_are_little_larger_than_the_largest(tmp_path: Path) -> None:
+    """Weights and statistics stand once; what is left is a graph without weights for each."""
+    space = GroupSpace.of("alexnet", 4)
+    net, sizes = supernet(space), {}
+    for name, genes in (("largest", space.largest), ("all", space.enumerate())):
+        folder = tmp_path / name
+        folder.mkdir()
+        made = exported(net, space.subnets(genes), folder)
+        shared = SharedWeights(str(folder), write_shared(made, folder))
+        sizes[name] = sum((folder / file).stat().st_size for file in NAMES.values())
+        for network in made.networks.values():
+            (segment,) = network.net.segments
+            found = shared.of(f"{network.name}-0.onnx", network.subnet).values()
+            for array, wanted in zip(found, segment.parameters(), strict=True):
+                np.testing.assert_allclose(array, wanted.detach(), rtol=2e-6, atol=2e-7)
+    assert shared.inside == {"g1": "g4", "g2": "g4", "g3": "g4"}
+    assert sizes["all"] <= 1.003 * sizes["largest"]
+
+
 def test_listed_channels_are_cut_too(tmp_path: Path) -> None:
     """What a pruned network keeps need not be the first channels."""
     weight, kept = torch.randn(5, 4, 3, 3), torch.tensor([4, 0, 2])
@@ -79,7 +100,13 @@ def test_a_slice_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"cannot be cut.*copy the whole exported folder"):
         shared.of(first, str(subnet))
     (tmp_path / "slices.json").write_text('{"schema": "nas.slices/7"}')
+    plain: Any = {**NAMES, "slices": "slices.json"}  # as earlier versions wrote it
     with pytest.raises(ManifestError, match=r"its schema is 'nas\.slices/7', expected"):
+        SharedWeights(str(tmp_path), plain)
+    with (tmp_path / NAMES["slices"]).open("r+b") as file:
+        file.seek(60)
+        file.write(bytes(40))
+    with pytest.raises(ManifestError, match=r"slices\.json\.gz is no readable list of slices"):
         SharedWeights(str(tmp_path), NAMES)
     (tmp_path / "weights.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(ManifestError, match=r"weights\.safetensors is no readable file of tensors"):
