@@ -83,15 +83,21 @@ def run(steps: Sequence[Step], chosen: Sequence[str]) -> list[str]:
     return done
 
 
-def steps(folder: Path, data: Path, work: Path, hardware: Path | None) -> list[Step]:
-    """All steps for the supernet in `folder`, in their order."""
+def steps(
+    folder: Path,
+    data: Path,
+    work: Path,
+    hardware: Path | None = None,
+    devices: Sequence[str] = tuple(profile_names()),
+) -> list[Step]:
+    """All steps for the supernet in `folder`, in their order, with the searches of `devices`."""
     weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
     bn, card = folder / "bn.safetensors", folder / "card.md"
     predictor = folder / "predictor" / "accuracy_predictor.json"
     optimiser = [f"optimiser.{kind}" for kind in ("safetensors", "json")]  # the second names both
-    searches = {name: work / name / "pareto.json" for name in profile_names()}
+    searches = {name: work / name / "pareto.json" for name in devices}
     readers = {"xavier-nx": ("statistics", "new_images", "terminal", "report")}
-    nx, other = searches["xavier-nx"], work / "other" / "pareto.json"
+    nx, other = (work / name / "pareto.json" for name in ("xavier-nx", "other"))
     images = ["--data", str(data)]
     evaluate = nas("supernet", "evaluate", folder, *images, "--samples", SAMPLES)
     if table.exists() and sha256_of(weights).encode() not in named(table):

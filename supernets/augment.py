@@ -18,21 +18,24 @@ def augment(
     pad: int,
     cutout: int,
     fill: tuple[int, ...] | None = None,
+    mirrored: Tensor | None = None,
 ) -> Tensor:
     """Random crop of the mirrored-border image, mirror, and a square of `fill`.
 
     `images` and the result are uint8 (N, C, H, H). `cutout` is the side of the square, 0 for none
     (DeVries and Taylor, 2017, arXiv:1708.04552); `fill` (C,) is its colour, black for None. Crops
     move by up to `pad` pixels and repeat what is at the border, as black ones would shift the
-    batch-norm statistics against those of whole images.
+    batch-norm statistics against those of whole images. `mirrored` (N,) says which images are, None
+    leaves it to chance.
     """
     n, channels, side, _ = images.shape
     if pad or flip:
         offset = torch.randint(-pad, pad + 1, (2, n, 1), generator=rng)
         rows, columns = _reflect(offset + torch.arange(side), side)
         if flip:
-            mirrored = torch.rand(n, 1, generator=rng) < 0.5
-            columns = torch.where(mirrored, columns.flip(1), columns)
+            chance = torch.rand(n, 1, generator=rng) < 0.5
+            turned = chance if mirrored is None else mirrored[:, None]
+            columns = torch.where(turned, columns.flip(1), columns)
         index = torch.arange(n)[:, None, None]
         images = images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
         images = images.permute(0, 3, 1, 2)
@@ -53,7 +56,12 @@ def _reflect(index: Tensor, side: int) -> Tensor:
 
 
 def train_transform(
-    data: Dataset, images: Tensor, rng: torch.Generator, *, cutout: bool = True
+    data: Dataset,
+    images: Tensor,
+    rng: torch.Generator,
+    *,
+    cutout: bool = True,
+    mirrored: Tensor | None = None,
 ) -> Tensor:
     """`images` (uint8) of `data` as training sees them.
 
@@ -63,7 +71,14 @@ def train_transform(
     side = images.shape[-1]
     fill = tuple(round(255 * m) for m in data.mean)
     square = side // 4 if cutout else 0
-    return augment(images, rng, flip=data.flip, pad=side // 8, cutout=square, fill=fill)
+    return augment(
+        *(images, rng),
+        flip=data.flip,
+        pad=side // 8,
+        cutout=square,
+        fill=fill,
+        mirrored=mirrored,
+    )
 
 
 def calibration_images(data: Dataset) -> Tensor:

@@ -121,9 +121,24 @@ def _batches(
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     cutout = settings.cutout and epoch < settings.epochs - settings.plain_epochs
     n_batches = len(order) // settings.batch_size
+    turned = mirrored_images(len(data.train), settings, epoch)
     for index in torch.split(order[: n_batches * settings.batch_size], settings.batch_size):
-        images = train_transform(data, data.train.images[index], generator, cutout=cutout)
+        mirrored = None if turned is None else turned[index]
+        images = data.train.images[index]
+        images = train_transform(data, images, generator, cutout=cutout, mirrored=mirrored)
         yield data.normalise(images), data.train.labels[index]
+
+
+def mirrored_images(n: int, settings: TrainSettings, epoch: int) -> Tensor | None:
+    """Which of `n` images an epoch mirrors, or None: by chance.
+
+    Every second epoch, half of them in the first: two epochs show each image both ways (Jordan,
+    2024, arXiv:2404.00498).
+    """
+    if not settings.alternate:
+        return None
+    first = torch.rand(n, generator=torch.Generator().manual_seed(settings.seed)) < 0.5
+    return first ^ (epoch % 2 == 1)
 
 
 def _ship(

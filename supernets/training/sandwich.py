@@ -34,7 +34,7 @@ def sandwich_step(
     """
     first, *students = _drawn(supernet.space, rng, settings, progress)
     logits = _logits(supernet, images, first, settings)
-    hard = F.cross_entropy(logits[-1], labels)
+    hard = F.cross_entropy(logits[-1], labels, label_smoothing=settings.smoothing)
     loss = hard + settings.exit_weight * _exits(logits, labels, settings)
     _backward(loss + supernet.penalty(first))
     teacher = logits[-1].detach().softmax(dim=1)

@@ -33,6 +33,8 @@ class TrainSettings:
     exit_distil: float = 0.5  # share of the last exit's logits in the loss of the early ones
     exits_only: bool = False  # the trunk and the last exit stay as they are
     progressive: bool = False  # progressive shrinking instead of all sizes from the start
+    smoothing: float = 0.0  # of the labels that the largest subnet learns
+    alternate: bool = False  # an image is mirrored in every second epoch instead of by chance
     cutout: bool = False  # squares in the mean colour
     plain_epochs: float = 0.0  # at the end, without cutout
     balance: bool = False  # every class equally often
@@ -46,7 +48,7 @@ class TrainSettings:
             if not (value > 0 if positive else value >= 0) or value == inf:
                 wanted = "positive" if positive else "0 or more"
                 raise InputError(f"{name} must be {wanted}, got {value}")
-        for name in ("momentum", "muon_momentum", "exit_distil", "ema_decay"):
+        for name in ("momentum", "muon_momentum", "exit_distil", "smoothing", "ema_decay"):
             if getattr(self, name) > 1:
                 raise InputError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if self.distil not in ("kl", "alpha", "labels"):

@@ -36,6 +36,12 @@ def test_a_mirrored_image_is_a_mirror_image(pixels: Tensor) -> None:
     assert any(same)
 
 
+def test_which_images_are_mirrored_can_be_said(pixels: Tensor) -> None:
+    turned = torch.arange(len(pixels)) % 3 == 0
+    wanted = torch.where(turned[:, None, None, None], pixels.flip(3), pixels)
+    assert torch.equal(changed(pixels, flip=True, mirrored=turned), wanted)
+
+
 def test_a_crop_is_a_window_of_the_padded_image(pixels: Tensor) -> None:
     crops = changed(pixels, pad=2)
     padded = torch.nn.functional.pad(pixels.float(), (2,) * 4, mode="reflect").to(torch.uint8)

@@ -17,6 +17,7 @@ from search_spaces import InputError, get_space
 from supernets import Dataset, ResNetSupernet, load_supernet
 from supernets.data import Split
 from supernets.training import Progress, TrainSettings, sandwich_step, schedule, train
+from supernets.training.loop import mirrored_images
 from tests.supernets.killed import killed_after
 from tests.supernets.tiny import SPACE, digits, images, supernet
 
@@ -27,16 +28,16 @@ SETTINGS = TrainSettings(
 )
 
 
-def small_digits(n: int = 64) -> Dataset:
+def small_digits(n: int = 64, *, flip: bool = False) -> Dataset:
     train_split = Split(digits().train.images[:n], digits().train.labels[:n])
-    return replace(digits(), train=train_split)
+    return replace(digits(), train=train_split, flip=flip)
 
 
 def run(
-    out: Path, settings: TrainSettings = SETTINGS, seed: int = 0, n_images: int = 64
+    out: Path, settings: TrainSettings = SETTINGS, seed: int = 0, data: Dataset | None = None
 ) -> list[Progress]:
     """A whole run from the weights of `seed`."""
-    return list(train(supernet(seed), small_digits(n_images), settings, out))
+    return list(train(supernet(seed), data or small_digits(), settings, out))
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -130,6 +131,8 @@ CHANGES = {
     "exit_distil": 0.0,
     "exits_only": True,
     "progressive": True,
+    "smoothing": 0.3,
+    "alternate": True,
     "cutout": False,
     "plain_epochs": 1.0,
     "balance": True,
@@ -150,14 +153,27 @@ LATE = "stages.3.1.conv2.weight"  # a change of any setting gets here
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> torch.Tensor:
     out = tmp_path_factory.mktemp("brief")
-    run(out, BRIEF, n_images=32)
+    run(out, BRIEF, data=small_digits(32, flip=True))
     return weights(out)[LATE]
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_reaches_the_weights(name: str, brief: torch.Tensor, tmp_path: Path) -> None:
-    run(tmp_path, replace(BRIEF, **{name: CHANGES[name]}), n_images=32)
+    changed = replace(BRIEF, **{name: CHANGES[name]})
+    run(tmp_path, changed, data=small_digits(32, flip=True))
     assert not torch.allclose(weights(tmp_path)[LATE], brief, atol=1e-4)
+
+
+def test_two_epochs_show_every_image_both_ways() -> None:
+    alternate = replace(SETTINGS, alternate=True)
+    first, second, third = (mirrored_images(1000, alternate, epoch) for epoch in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first != second).all()
+    assert torch.equal(first, third)
+    assert 400 < first.sum() < 600
+    assert mirrored_images(1000, SETTINGS, 0) is None
 
 
 # ---- stopping and going on -----------------------------------------------------------------------

@@ -26,11 +26,12 @@ def test_the_largest_teaches_and_the_smallest_learns() -> None:
     assert alone == drawn[2:]
 
 
-def test_a_step_answers_with_the_loss_of_the_largest() -> None:
-    net = supernet().train()
-    loss = sandwich_step(net, IMAGES, LABELS, np.random.default_rng(0), SETTINGS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_step_answers_with_the_loss_of_the_largest(smoothing: float) -> None:
+    net, settings = supernet().train(), replace(SETTINGS, smoothing=smoothing)
+    loss = sandwich_step(net, IMAGES, LABELS, np.random.default_rng(0), settings)
     with torch.no_grad():
-        wanted = F.cross_entropy(net(IMAGES, LARGEST)[-1], LABELS)
+        wanted = F.cross_entropy(net(IMAGES, LARGEST)[-1], LABELS, label_smoothing=smoothing)
     assert loss == pytest.approx(float(wanted), rel=1e-5)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
