@@ -332,7 +332,7 @@ def prune(
     from supernets.pruning import PruneSettings
 
     folder = None if data is None else Path(data)
-    name = net if isinstance(net, str) else type(net).__name__
+    name = net if isinstance(net, str) else None
     if isinstance(net, str):
         network, images = named_network(net, subnet, folder)
     else:

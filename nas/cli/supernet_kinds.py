@@ -29,6 +29,10 @@ def check_options(kind: str, given: Iterable[str]) -> None:
     for name, kinds in OPTIONS.items():
         if name in given and kind not in kinds:
             raise InputError(f"`{name}` is an option of `kind` {kinds[0]}, this is {kind}")
+    if "exits_only" in given and (kind != "elastic" or "start" not in given):
+        raise InputError(
+            "`exits_only` is for a finished supernet of `kind` elastic; give it as `start`"
+        )
     for name in OF_DEVICE:
         if name in given and "for_device" not in given:
             raise InputError(f"`{name}` is for `for_device`, which is not given")

@@ -59,7 +59,7 @@ def prune_folder(
     settings: PruneSettings,
     out: Path,
     *,
-    name: str,
+    name: str | None,
     subnet: str | None = None,
     command: str = "",
 ) -> Iterator[Progress]:
@@ -67,7 +67,8 @@ def prune_folder(
 
     `pruned.json` says the accuracy on the test images and the time of one image, before and after,
     measured here on one thread. After is as an exported folder runs it, and beside it with kernels
-    in torch, which is all there is where a layer has no kernel (`after_is`).
+    in torch, which is all there is where a layer has no kernel (`after_is`). `name` is what
+    `named_network` makes `net` of again, None where nothing does.
     """
     from supernets.kernels import PackedConv2d, c_source, pack_network, write_packed
     from supernets.pruning import STATE, PruningRun, top1
@@ -151,6 +152,11 @@ def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     tensors, about = read_tensors(path, WEIGHTS)
     if "images" not in about:
         raise InputError(f"{path} was written by an earlier version: run `nas prune` again")
+    if about["net"] is None:
+        raise InputError(
+            f"{folder} was pruned from a network that was handed over in Python, so nothing here "
+            "makes it again: prune FILE.py:FUNCTION instead"
+        )
     net, _ = _network(about["net"], about["subnet"])
     try:
         net.load_state_dict(tensors)

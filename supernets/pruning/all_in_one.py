@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+
 from search_spaces import InputError, Ints, ResNetSpace
 from supernets.checkpoint import SCHEMA, read_tensors
 from supernets.data import Dataset
@@ -63,6 +65,8 @@ def train_all_in_one(
     n, told = ratios.mask_epochs(settings.epochs), dict(about or {})
     if not trained:
         dense = ResNetSupernet(narrowed(cast(ResNetSpace, dense.space)))
+        with torch.random.fork_rng(devices=[]):
+            masked_supernet(dense, ratios)  # ratios that cannot be are refused before the training
         yield from train(dense, data, settings, out / "dense", device=device, about=told)
         told["start"] = load_trained(dense, out / "dense" / WEIGHTS)
     masked = masked_supernet(dense, ratios)

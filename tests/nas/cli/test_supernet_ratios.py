@@ -111,6 +111,7 @@ def test_what_cannot_be_asked_is_refused(given, words):
 def test_refusals_name_the_options(trained, tmp_path):
     train = words("supernet train")[:-1]
     refused(nas(*train, tmp_path, "--ratios", "1,.5,.5"), "--ratios has 0.5 twice")
+    assert not (tmp_path / "dense").exists()  # before anything was trained
     other = nas(*train, trained, "--kind", "elastic")
     refused(other, "holds a supernet of kind all-in-one, --kind asks for elastic")
     start = nas(*train, tmp_path, "--start", trained)

@@ -53,6 +53,7 @@ def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
 def test_options_that_say_nothing_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     train = ("supernet", "train", "--quiet", "--out", tmp_path / "new")
     refused(nas(*train, "--groups", 4), "--groups is an option of --kind groups, this is elastic")
+    refused(nas(*train, "--exits-only"), "--exits-only is for a finished supernet of --kind elas")
     ratios = (*train, "--kind", "all-in-one", "--levels", "all")
     refused(nas(*ratios), "--levels is for --for-device, which is not given")
     refused(nas(*train, "--start", "resnet-cifar10"), "takes images of 3 channels, --data has 1")
