@@ -1,5 +1,6 @@
 """The supernet, the table, the predictor and the proxy rows that ship with the project."""
 
+import json
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,7 @@ from nas.runtime import read_manifest
 from nas.search import SearchSettings
 from nas.search.model import load_model
 from nas.transfer.quality import held_out, training_data
-from nas.zoo.folder import STATISTICS, supernet_folder
+from nas.zoo.folder import STATISTICS, folder_table, supernet_folder
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Genes, Space
 from supernets import load_supernet, read_bn_cache, sha256
@@ -137,3 +138,23 @@ def test_the_card_tells_the_accuracy_of_the_largest_subnet(model):
     card = (FOLDER / "card.md").read_text()
     row = next(line for line in card.splitlines() if line.startswith("| largest"))
     assert f"{100 - error[0]:.2f} (" in row
+
+
+def test_groups_ship_with_all_that_search_and_export_need():
+    folder = supernet_folder("alexnet-g4-cifar10")
+    net, metadata = load_supernet(folder / "weights.safetensors")
+    assert metadata["kind"] == net.kind == "groups"
+    assert metadata["data"]["name"] == "cifar10"
+    checksum = sha256(folder / "weights.safetensors")
+    table = folder_table(folder, net.space)
+    assert table.supernet_sha256 == checksum
+    errors = dict(zip(table.genes[:, 0].tolist(), table.top1_error_pct[:, 0], strict=True))
+    assert [errors[n] for n in (1, 2, 3, 4)] == sorted(errors.values(), reverse=True)
+    statistics = read_bn_cache(folder / STATISTICS, net, checksum)
+    assert set(statistics) == {"g1", "g2", "g3", "g4"}
+    card = (folder / "card.md").read_text()
+    assert checksum in card
+    assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < 2e6
+    told = nas("supernet", "points", "alexnet-g4-cifar10", "--device", "odroid-xu3", "--json")
+    (reach,) = json.loads(told.out)
+    assert reach["all_points"]["n_points"] == 4 * 4 * (19 + 13)
