@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -92,6 +93,17 @@ def _runs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     return [*(_runs(earlier) if "settings" in earlier else []), metadata]
 
 
+def between_images(named: Sequence[NamedAccuracy], validation: Sequence[float]) -> str:
+    """How far two sets of images are apart for subnets that nothing chose."""
+    worse = [100 - row["top1"][-1] - error for row, error in zip(named, validation, strict=True)]
+    shown = ", ".join(f"{x:+.2f}" for x in worse)
+    return (
+        "Nothing chose these subnets, and still the error of their last exit is not the same on "
+        f"validation images: test minus validation {shown} points, on average "
+        f"{np.mean(worse):+.2f}. Searches show errors on validation images."
+    )
+
+
 def card(
     name: str,
     metadata: dict[str, Any],
@@ -100,8 +112,9 @@ def card(
     table: Any,
     test: Any,
     command: str,
+    validation: Sequence[float] = (),
 ) -> str:
-    """The model card in Markdown."""
+    """The model card in Markdown; `validation` has the errors of `named` on those images."""
     n_exits, n_test, n_bn = len(named[0]["top1"]), len(test.labels), len(test.bn_images)
     exits = [f"exit {k}" for k in range(n_exits - 1)] + ["final"]
     lines = [
@@ -125,6 +138,8 @@ def card(
         lines.append(
             f"| {row['name']} `{row['subnet']}` | {row['mmacs']:.1f} | {' | '.join(cells)} |"
         )
+    if len(validation):
+        lines += ["", between_images(named, validation)]
     lines += [
         "",
         "## Accuracy table and predictor",

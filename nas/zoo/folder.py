@@ -19,7 +19,7 @@ import numpy as np
 
 from nas.zoo.card import card, named_accuracies
 from nas.zoo.published import ENTRY, TABLE, WEIGHTS, read_entry
-from search_spaces import InputError, PolicyGrid, Space, Subnet, write_text
+from search_spaces import ExitPolicy, InputError, PolicyGrid, Space, Subnet, write_text
 
 if TYPE_CHECKING:
     from predictors import AccuracyTable
@@ -148,7 +148,9 @@ def evaluate_folder(
     quality = AccuracyPredictor(space, regressor=predictor.kind_).cross_validate(known)
     test = Evaluation.of(dataset, "test")
     named = named_accuracies(supernet, subnets, test, temperatures)
-    text = card(folder.name, metadata, named, quality, known, test, command)
+    rows = known.rows(space.genes([space.parse(row["subnet"]) for row in named]))
+    errors = known.top1_error_pct[rows, grid.index(ExitPolicy())].tolist()
+    text = card(folder.name, metadata, named, quality, known, test, command, errors)
     write_text(folder / "card.md", text)
 
 

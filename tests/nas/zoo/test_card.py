@@ -43,7 +43,11 @@ def test_both_ends_and_the_tables_figures_are_on_it():
         **{"space": {"name": "resnet-digits"}, "dataset": "digits", "settings": {"lr": 0.1}},
         **{"epochs_done": 2, "seconds": 120, "start": earlier, "host": "a laptop"},
     }
-    text = card("mine", metadata, named, {"srcc": 0.9}, table, test, "nas supernet evaluate")
+    errors = [100 - row["top1"][-1] - gap for row, gap in zip(named, (1, -0.5, 1), strict=True)]
+    text = card(
+        "mine", metadata, named, {"srcc": 0.9}, table, test, "nas supernet evaluate", errors
+    )
+    assert "test minus validation +1.00, -0.50, +1.00 points, on average +0.50." in text
     assert text.startswith("# mine\n")
     assert "trained on digits for 5 + 2 epochs (3 minutes on a laptop)" in text
     assert "- trained by `first run`: lr=1" in text
