@@ -53,3 +53,8 @@ def write_idx(folder: Path, labels: list[int], *, side: int = 28, gz: bool = Fal
             path = folder / f"{split}-{part}-ubyte{'.gz' if gz else ''}"
             path.write_bytes(gzip.compress(content) if gz else content)
     return folder
+
+
+def grey(path: Path, value: int, size: tuple[int, int] = (16, 16), mode: str = "L") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value).save(path)
