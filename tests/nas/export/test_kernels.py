@@ -14,7 +14,7 @@ from nas.export.plan import Network
 from nas.runtime import Engine, read_manifest
 from nas.runtime.program import ProgramSession, read_kernels
 from nas.runtime.tensors import read_tensors
-from search_spaces import get_space
+from search_spaces import UnitRatioSpace, get_space, resnet_digits
 from supernets import extract, random_supernet, save_supernet
 from tests.nas.conftest import Digits, nas, refused
 
@@ -22,6 +22,7 @@ pytest.importorskip("llvmlite")
 
 
 SPACE = get_space("resnet-digits-blocks4-20.100")
+PATTERNS = ((20,) * 19, (100,) * 19)
 
 
 @torch.inference_mode()
@@ -37,6 +38,27 @@ def test_the_pruned_segments_alone_get_programs(tmp_path: Path) -> None:
     between, _ = net.segments[0](x)
     (found,) = session.run(None, {"input": between.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), net(x)[1], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_ratio_of_patterns_runs_as_blocks_of_its_rows(tmp_path: Path) -> None:
+    space = UnitRatioSpace.of(resnet_digits(), (200, 1000), "pattern", densities=PATTERNS)
+    small, full = (extract(random_supernet(space), space.subnet([r])).fold() for r in (200, 1000))
+    networks = [
+        Network(name, "", net, [1.0] * 4, (1, 8, 8), block=net.block_rows)
+        for name, net in (("small", small), ("full", full))
+    ]
+    names, why = write_kernels(networks, tmp_path)
+    assert why == ""
+    assert names[1:] == [f"small-{i}.program.safetensors" for i in range(4)]  # full is dense
+    kernels = read_kernels(str(tmp_path / FILE))
+    x = between = torch.randn(2, 1, 8, 8)
+    for i, wanted in enumerate(small(x)):
+        tensors = read_tensors(str(tmp_path / names[1 + i]))
+        session = ProgramSession(kernels, f"small-{i}.onnx", tensors)
+        *features, found = session.run(None, {"input": between.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=1e-4, atol=1e-4)
+        between = torch.from_numpy(features[0]) if features else between
 
 
 @pytest.fixture(scope="module")
