@@ -105,10 +105,10 @@ def _placed(
     profile: Profile, processors: Mapping[str, str], batch: int
 ) -> Iterator[tuple[str, AnalyticDevice]]:
     """The device of every processor, of a CPU for every number of cores."""
+    rails = profile.on_rails()
     for name, backend in processors.items():
-        device = AnalyticDevice(profile.on_rails(), backend=backend, batch=batch)
+        device = AnalyticDevice(rails, backend=backend, batch=batch)
         for n in range(1, device.threads + 1) if device.processor == "cpu" else (None,):
-            rails = profile.on_rails()
             yield name, AnalyticDevice(rails, backend=backend, batch=batch, threads=n)
 
 
