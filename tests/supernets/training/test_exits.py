@@ -6,11 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
+from search_spaces import GroupSpace, InputError
 from supernets import load_supernet
+from supernets.catalog import random_supernet
 from supernets.training import train
+from supernets.training.exits import train_exits_only
 from tests.supernets.tiny import SPACE, images, supernet
 from tests.supernets.training.test_loop import SETTINGS, small_digits
 
@@ -40,3 +44,9 @@ def test_exits_learn_and_the_last_exit_keeps_every_bit(tmp_path: Path) -> None:
             for net in (before, after)
         ]
     assert losses[1] < 0.9 * losses[0]
+
+
+def test_without_an_early_exit_there_is_nothing_to_train() -> None:
+    net = random_supernet(GroupSpace.of("alexnet", 1, 8, 1))
+    with pytest.raises(InputError, match="`exits_only`: alexnet-g1-8x8x1-10 has no early exit"):
+        train_exits_only(net)
