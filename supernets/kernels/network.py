@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from search_spaces import Bools, InputError
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
-from supernets.kernels.packed import pack
+from supernets.kernels.packed import check_columns, pack
 from supernets.static import GlobalMean, PoolTo
 
 BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
@@ -122,6 +122,7 @@ def check_packable(name: str, conv: nn.Conv2d) -> None:
             f"{name}: stride {conv.stride} and padding {conv.padding} must be the same for rows "
             "and columns to be packed"
         )
+    check_columns(name, conv.weight[0].numel())
 
 
 def _is_stem(conv: nn.Conv2d) -> bool:

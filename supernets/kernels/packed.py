@@ -68,8 +68,7 @@ def pack(
     if weight.ndim == 2:
         weight = weight[:, :, None, None]
     rows, columns = len(weight), int(np.prod(weight.shape[1:]))
-    if columns > MOST_COLUMNS:
-        raise InputError(f"{name}: {columns} columns; at most {MOST_COLUMNS} can be packed")
+    check_columns(name, columns)
     if not 1 <= g <= rows:
         raise InputError(f"{name}: `g` must be 1 to its {rows} rows, got {g}")
     if starts.shape != (rows - g + 1, columns):
@@ -88,6 +87,12 @@ def pack(
     return PackedWeights(
         shape, g, count, column.astype(np.uint16), np.ascontiguousarray(values, np.float32), biases
     )
+
+
+def check_columns(name: str, columns: int) -> None:
+    """InputError where a block's column does not fit 16 bits."""
+    if columns > MOST_COLUMNS:
+        raise InputError(f"{name}: {columns} columns; at most {MOST_COLUMNS} can be packed")
 
 
 def _block_rows(starts: NDArray[np.uint32], g: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from torch import nn
 
 from search_spaces import InputError
-from supernets.kernels import pack, read_packed, write_packed
+from supernets.kernels import check_packable, pack, read_packed, write_packed
 from supernets.kernels.packed import ARRAYS, check
 from tests.supernets.kernels.blocks import pruned
 
@@ -68,3 +69,5 @@ def test_what_cannot_be_packed_is_refused_by_name() -> None:
     wide = np.zeros((4, 65_536))
     with pytest.raises(InputError, match="conv1: 65536 columns; at most 65535 can be packed"):
         pack("conv1", wide, np.zeros((1, 65_536), dtype=bool), 4)
+    with pytest.raises(InputError, match="conv1: 65536 columns"):  # before it is trained
+        check_packable("conv1", nn.Conv2d(65_536, 1, 1))
