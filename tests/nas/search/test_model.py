@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from nas.search import SearchSettings
+from nas.search import SearchSettings, search_devices
 from nas.search.model import load_model
 from nas.zoo.folder import supernet_folder
 from predictors import AccuracyTable
-from search_spaces import InputError, NASBench201Space, PolicyGrid
+from search_spaces import InputError, MobileNetV3Space, NASBench201Space, PolicyGrid
 from tests.nas.synthetic import digits_space
 
 SPACE = NASBench201Space(name="mine")
@@ -54,6 +54,9 @@ def test_a_folder_whose_table_belongs_to_other_weights_is_refused(tmp_path):
     model = load_model(SearchSettings("nano", "unused", supernet=str(folder)))
     assert model.supernet is not None
     assert model.supernet["sha256"] == model.accuracy.table.supernet_sha256
+    (folder / "predictor").rename(tmp_path / "predictor")
+    with pytest.raises(InputError, match="was not evaluated to the end: `nas supernet evaluate"):
+        load_model(SearchSettings("nano", "unused", supernet=str(folder)))
     from supernets import load_supernet, save_supernet
 
     supernet, metadata = load_supernet(folder / "weights.safetensors")
@@ -61,3 +64,13 @@ def test_a_folder_whose_table_belongs_to_other_weights_is_refused(tmp_path):
     save_supernet(supernet, folder / "weights.safetensors", **metadata)
     with pytest.raises(InputError, match="its accuracy table belongs to other weights"):
         load_model(SearchSettings("nano", "unused", supernet=str(folder)))
+
+
+def test_one_network_is_nothing_to_search(tmp_path):
+    space = MobileNetV3Space(resolutions=(224,))
+    space = space.specialised(space.subnet(space.smallest))
+    table = AccuracyTable(space.largest, GRID, np.full((1, 1), 30.0), np.ones((1, 1, 1)))
+    asked = SearchSettings("nano", str(tmp_path / "run"), space=space, accuracy_table=table)
+    with pytest.raises(InputError, match="is one network: there is nothing to search"):
+        search_devices(asked)
+    assert not (tmp_path / "run").exists()
