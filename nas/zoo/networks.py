@@ -46,7 +46,8 @@ def own_network(source: str) -> Network:
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(f"{source} makes no network: {told}") from None
     finally:
-        sys.path.remove(beside)
+        if beside in sys.path:  # the user's code may have changed it
+            sys.path.remove(beside)
     return Network(_bare(net, source), function if function != "build" else Path(place).stem)
 
 
