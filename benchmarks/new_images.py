@@ -32,6 +32,7 @@ from search_spaces import ExitPolicy
 
 RESULTS = Path(__file__).parent / "results" / "new_images.json"
 N_TEST = 10_000
+RANGES = (0, 10), (10, 16), (16, 100)  # percent
 CARD_ROW = re.compile(r"^\| \w+ `(\S+)` .* (\d+\.\d+) \([\d.]+\) \|$", re.MULTILINE)
 
 
@@ -54,7 +55,8 @@ def main() -> None:
     if now:
         own = [p for p in left.values() if p["subnet"] in now]
         known |= {_key(row): row for row in on_test_images(own, asked.data)}
-    write(list(known.values()), len(subnets) - len(now))
+    left_over = len(subnets) - len(now) if asked.pareto else content.get("n_subnets_left", 0)
+    write(list(known.values()), left_over)
 
 
 def on_test_images(points: Sequence[Any], data: Path) -> Iterator[dict[str, Any]]:
@@ -101,6 +103,7 @@ def write(rows: list[dict[str, Any]], n_left: int) -> None:
             "points": summary(rows),
             "measured": summary([r for r in rows if r["error_source"] == "measured"]),
             "predicted": summary([r for r in rows if r["error_source"] == "predicted"]),
+            **{f"error {a} to {b} %": summary(between(rows, a, b)) for a, b in RANGES},
             "nothing chose": summary(unchosen),
         },
         "nothing_chose": unchosen,
@@ -108,6 +111,10 @@ def write(rows: list[dict[str, Any]], n_left: int) -> None:
     }
     RESULTS.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content["summary"], indent=1))
+
+
+def between(rows: Sequence[dict[str, Any]], low: float, high: float) -> list[dict[str, Any]]:
+    return [row for row in rows if low <= row["top1_error_pct"] < high]
 
 
 def nothing_chose() -> Iterator[tuple[str, float]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.zoo import Step, main, named, pages, run
+from benchmarks.zoo import Step, main, named, pages, run, steps
+from tests.nas.conftest import Digits, make_digits
 
 
 def test_the_list_names_every_step_and_what_ships_belongs_together(
@@ -71,6 +72,22 @@ def test_a_rerun_goes_on_at_the_step_that_failed(tmp_path: Path) -> None:
     stale = Step("table", (tmp_path / "none",), chain.weights, (lambda: None,))
     with pytest.raises(SystemExit, match="step table left files that do not name weights"):
         run([stale], [])
+
+
+@pytest.mark.slow
+def test_a_supernet_of_digits_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real commands, for one device; what the files name decides what a rerun does."""
+    monkeypatch.setattr("benchmarks.zoo.SAMPLES", 20)
+    net = tmp_path / "net"
+    make_digits(Digits(net, tmp_path / "rows.csv"))
+    (net / "card.md").unlink()
+    asked = ["table", "predictor", "statistics"]
+    found = steps(net, Path("digits"), tmp_path / "work", devices=["xavier-nx"])
+    assert run(found, asked) == ["table", "search xavier-nx", "statistics"]
+    assert run(found, asked) == []
+    assert (net / "bn.safetensors").exists()
 
 
 def test_a_file_names_checksums_and_a_page_its_benchmarks(tmp_path: Path) -> None:
