@@ -134,7 +134,8 @@ class PruningRun:
     def _load(self) -> None:
         tensors, about = read_tensors(self.out / STATE, SCHEMA)
         asked = asdict(self.settings)
-        other = [name for name in asked if about["settings"].get(name) != asked[name]]
+        found = asdict(PruneSettings()) | about["settings"]  # what an older run lacks: the default
+        other = [name for name in asked if found[name] != asked[name]]
         other += ["data"] if about["data"] != self.data.describe() else []
         if other:
             raise InputError(

@@ -62,8 +62,10 @@ class TrainingState:
                 f"({theirs.get('name', 'unnamed')}); go on with the same ones or choose another "
                 "folder"
             )
-        wanted, found = json.loads(json.dumps(asdict(self.settings))), metadata["settings"]
-        changed = [k for k in wanted if found.get(k) != wanted[k]]
+        wanted = json.loads(json.dumps(asdict(self.settings)))
+        # a run from before there was a setting had what is its default now
+        found = asdict(TrainSettings()) | metadata["settings"]
+        changed = [k for k in wanted if found[k] != wanted[k]]
         shapes = {f"weights.{k}": v.shape for k, v in self.supernet.state_dict().items()}
         if changed or any(k not in tensors or tensors[k].shape != s for k, s in shapes.items()):
             raise InputError(

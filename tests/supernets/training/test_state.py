@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +80,17 @@ def test_the_file_of_another_run_is_refused(tmp_path: Path) -> None:
     made.save(tmp_path / "state.safetensors")
     with pytest.raises(InputError, match=r"a training run on other images \(other\)"):
         state().load(tmp_path / "state.safetensors")
+
+
+def test_a_run_from_before_there_was_a_setting_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = state()
+    known = asdict(SETTINGS)
+    del known["smoothing"]
+    with monkeypatch.context() as patch:
+        patch.setattr("supernets.training.state.asdict", lambda settings: known)
+        made.save(tmp_path / "state.safetensors")
+    state().load(tmp_path / "state.safetensors")
+    with pytest.raises(InputError, match="with another smoothing"):
+        state(replace(SETTINGS, smoothing=0.1)).load(tmp_path / "state.safetensors")
