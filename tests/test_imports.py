@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
         *{"remote", "report", "samplers", "transfer", "version", "zoo"},
     },
 }
-ROOMS["api"] = {"devices", "export", "measure", "pareto", "runtime", "search", "zoo"}
+ROOMS["api"] = {"devices", "export", "files", "measure", "pareto", "runtime", "search", "zoo"}
 ROOMS["cli"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
 SEARCH = ("score", "front", "images", "study")
