@@ -321,9 +321,8 @@ def main() -> None:
             "torch": torch.__version__,
             "command": "python benchmarks/wrapped_models.py --out " + str(arguments.out),
         }
-        write_text(
-            arguments.out, json.dumps({**about, "rows": list(known.values())}, indent=1) + "\n"
-        )
+        rows = [row for row in (dict.fromkeys(makers) | known).values() if row]
+        write_text(arguments.out, json.dumps({**about, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
