@@ -119,7 +119,7 @@ class Bench:
             yield {"kind": kind, "share": share, **masks, "top1_pct": self._top1(net, subnet)}
 
     def _alone(self, seed: int) -> Iterator[dict[str, Any]]:
-        for share in SHARES:
+        for share in reversed(SHARES):  # the smallest say most
             yield from self._pruned("alone", seed, (share,))
 
     def _thresholded(self, seed: int) -> Iterator[dict[str, Any]]:
