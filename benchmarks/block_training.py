@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from nas.devices.host import cpu_name
 from supernets import Dataset, calibrate, extract, load_dataset, load_supernet
 from supernets.augment import calibration_images
 from supernets.pruning.masks import PruneSettings
+from supernets.pruning.spread import SPREADS
 from supernets.pruning.training import PruningRun, top1
 from supernets.static import channels_last
 
@@ -50,6 +52,7 @@ class Run(NamedTuple):
     g: int
     sparsity: float
     seed: int
+    spread: str = "even"  # of the sparsity over the layers
 
     def settings(self) -> PruneSettings:
         return PruneSettings(
@@ -58,11 +61,15 @@ class Run(NamedTuple):
             bf16=self.network in SUBNETS,  # faster for dense convolutions alone
         )
 
+    @property
+    def folder(self) -> str:
+        return "-".join(map(str, self if self.spread != "even" else self[:-1]))
 
-def all_runs() -> list[Run]:
+
+def all_runs(spread: str) -> list[Run]:
     """Those of the main question first: three seeds at g = 8 and 90 %."""
     return [
-        Run(network, method, *case)
+        Run(network, method, *case, spread)
         for case in CASES
         for network in NETWORKS
         if network != "resnet-largest" or case == LARGEST_CASE
@@ -99,8 +106,7 @@ def row_of(wanted: Run, data: Dataset, work: Path) -> dict[str, Any]:
     """The run, trained to its end, and its accuracies in percent."""
     net = channels_last(dense_network(wanted.network, data, work))
     dense = top1(net, data.test, data)
-    folder = work / "-".join(map(str, wanted))
-    run = PruningRun(net, data, wanted.settings(), folder)
+    run = PruningRun(net, data, wanted.settings(), work / wanted.folder)
     report(" ".join(map(str, wanted)), run)
     assert run.pruner is not None
     convolutions = run.pruner.convolutions.values()
@@ -123,25 +129,27 @@ def row_of(wanted: Run, data: Dataset, work: Path) -> dict[str, Any]:
 def read_rows() -> list[dict[str, Any]]:
     if not RESULTS.exists():
         return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return [{"spread": "even", **row} for row in rows]
 
 
 def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Means, and exact against the others in pairs of equal seeds with a 90 % t interval."""
-    for network in NETWORKS:
-        for g, sparsity in dict.fromkeys((g, s) for g, s, _ in CASES):
+    cases = dict.fromkeys((g, s) for g, s, _ in CASES)
+    for network, spread in product(NETWORKS, SPREADS):
+        for g, sparsity in cases:
             top = {
                 m: {
                     r["seed"]: r["test_top1_pct"]
                     for r in rows
-                    if (r["network"], r["method"], r["g"], r["sparsity"])
-                    == (network, m, g, sparsity)
+                    if (r["network"], r["method"], r["g"], r["sparsity"], r["spread"])
+                    == (network, m, g, sparsity, spread)
                 }
                 for m in METHODS
             }
             means = "  ".join(f"{m} {np.mean(list(t.values())):.2f}" for m, t in top.items() if t)
-            if means or network != "resnet-largest":
-                yield f"{network} g={g} {sparsity:.0%}: {means or 'no run yet'}"
+            if means or (network != "resnet-largest" and spread == "even"):
+                yield f"{network} g={g} {sparsity:.0%} {spread}: {means or 'no run yet'}"
             for other in ("aligned", "bed"):
                 pairs = sorted(set(top["exact"]) & set(top[other]))
                 gain = np.array([top["exact"][s] - top[other][s] for s in pairs])
@@ -157,14 +165,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for checkpoints")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--spread", default="even", choices=SPREADS)
     parser.add_argument("--summary", action="store_true", help="print the table of what there is")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if not asked.summary:
         data = load_dataset(asked.data)
-        for run in all_runs():
+        for run in all_runs(asked.spread):
             known = [tuple(row[k] for k in Run._fields) for row in read_rows()]
-            if run not in known and run.network in asked.networks:
+            chosen = run.network in asked.networks and run.method in asked.methods
+            if chosen and run not in known:
                 row = row_of(run, data, asked.work)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(row) + "\n")

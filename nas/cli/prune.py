@@ -25,6 +25,9 @@ def prune(
     method: Annotated[
         str, typer.Option(help="exact, bed (nested), aligned, greedy, unstructured.")
     ] = "exact",
+    spread: Annotated[
+        str, typer.Option(help="even: all layers alike; erk: narrow layers keep more.")
+    ] = "even",
     schedule: Annotated[str, typer.Option(help="gradual or admm.")] = "gradual",
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.02,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
@@ -67,6 +70,7 @@ def prune(
             g=g,
             sparsity=sparsity,
             method=method,
+            spread=spread,
             schedule=schedule,
             epochs=epochs,
             batch_size=batch_size,

@@ -22,7 +22,7 @@ _ORDERS = {"bed": expanded, "greedy": greedy, "aligned": aligned}
 def select_blocks(
     weights: Mapping[str, ArrayLike],
     g: int,
-    sparsity: float,
+    sparsity: float | Mapping[str, float],
     *,
     method: str = "exact",
     norm: str = "l1",
@@ -35,7 +35,8 @@ def select_blocks(
     and one may lose everything. The sum of |w| (`l1`) or w² (`l2`) that stays is the greatest
     possible with `exact` (a price per block) and `programme` (a dynamic programme, slower). `bed`
     is nearly as good, and what it keeps at a higher sparsity is a part of what it keeps at a
-    lower one. `greedy` cannot place all blocks at low sparsity. InputError names the layer.
+    lower one. `greedy` cannot place all blocks at low sparsity. `sparsity` may be one for each
+    layer (without `one_budget`). InputError names the layer.
     """
     if method not in METHODS:
         raise InputError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}")
@@ -45,7 +46,8 @@ def select_blocks(
     for names in groups:
         layers = [scores[name] for name in names]
         n_cells, room = sum(s.size for s in layers), sum(s.shape[1] * (len(s) // g) for s in layers)
-        n_blocks = min(room, wanted_blocks(", ".join(names), n_cells, g, sparsity))
+        share = sparsity if isinstance(sparsity, int | float) else sparsity[names[0]]
+        n_blocks = min(room, wanted_blocks(", ".join(names), n_cells, g, share))
         found |= dict(zip(names, _selected(layers, g, n_blocks, method), strict=True))
     return found
 

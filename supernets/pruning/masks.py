@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from search_spaces import Bools, InputError
 from supernets.pruning.blocks import METHODS, select_blocks, wanted_blocks
 from supernets.pruning.network import named_convolutions, prunable, weight_mask
+from supernets.pruning.spread import SPREADS, layer_sparsities
 
 SCHEDULES = ("gradual", "admm")
 UNSTRUCTURED = "unstructured"
@@ -27,6 +28,7 @@ class PruneSettings:
     method: str = "exact"  # one of `METHODS`, or unstructured: the greatest weights, blocks of 1
     norm: str = "l1"
     one_budget: bool = False  # all layers share one number of blocks
+    spread: str = "even"  # over the layers: even, or erk (narrow ones keep more)
     schedule: str = "gradual"  # sparsity rises; admm: weights are pulled towards their blocks
     epochs: int = 5
     pruning_share: float = 0.5  # of the steps; behind them the blocks stay as they are
@@ -45,6 +47,13 @@ class PruneSettings:
             raise InputError(f"`method` must be one of {known}, got {self.method!r}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"`schedule` must be gradual or admm, got {self.schedule!r}")
+        if self.spread not in SPREADS:
+            known = ", ".join(SPREADS)
+            raise InputError(f"`spread` must be one of {known}, got {self.spread!r}")
+        if self.one_budget and self.spread != "even":
+            raise InputError(
+                "`one_budget` chooses the sparsity of every layer; leave `spread` even"
+            )
         if not 0 < self.pruning_share <= 1:
             raise InputError(f"`pruning_share` must be in (0, 1], got {self.pruning_share}")
         for name in ("g", "epochs", "updates", "batch_size", "lr"):
@@ -92,11 +101,14 @@ class BlockPruner:
 
     def _check_budget(self) -> None:
         """InputError, before anything is trained, where the last sparsity leaves no block."""
-        cells = {name: conv.weight.numel() for name, conv in self.convolutions.items()}
+        shapes = {name: conv.weight.shape for name, conv in self.convolutions.items()}
+        block, sparsity = self.settings.block, self.settings.sparsity
         if self.settings.one_budget:
-            cells = {", ".join(cells): sum(cells.values())}
-        for names, n_cells in cells.items():
-            wanted_blocks(names, n_cells, self.settings.block, self.settings.sparsity)
+            n_cells = sum(shape.numel() for shape in shapes.values())
+            wanted_blocks(", ".join(shapes), n_cells, block, sparsity)
+            return
+        for name, share in layer_sparsities(shapes, sparsity, self.settings.spread).items():
+            wanted_blocks(name, shapes[name].numel(), block, share)
 
     @torch.no_grad()
     def before_step(self, step: int) -> None:
@@ -176,10 +188,12 @@ class BlockPruner:
     def _selected(self, weights: dict[str, Tensor], sparsity: float) -> dict[str, Bools]:
         settings = self.settings
         method = "exact" if settings.method == UNSTRUCTURED else settings.method
+        whole = settings.one_budget
+        shapes = {name: w.shape for name, w in weights.items()}
         return select_blocks(
             {name: w.float().cpu().numpy() for name, w in weights.items()},
             settings.block,
-            sparsity,
+            sparsity if whole else layer_sparsities(shapes, sparsity, settings.spread),
             method=method,
             norm=settings.norm,
             one_budget=settings.one_budget,
