@@ -51,9 +51,7 @@ class PruneSettings:
             known = ", ".join(SPREADS)
             raise InputError(f"`spread` must be one of {known}, got {self.spread!r}")
         if self.one_budget and self.spread != "even":
-            raise InputError(
-                "`one_budget` chooses the sparsity of every layer; leave `spread` even"
-            )
+            raise InputError("`one_budget` finds the sparsity of every layer; leave `spread` even")
         if not 0 < self.pruning_share <= 1:
             raise InputError(f"`pruning_share` must be in (0, 1], got {self.pruning_share}")
         for name in ("g", "epochs", "updates", "batch_size", "lr"):
