@@ -191,13 +191,14 @@ def kill_and_go_on(job: Work, folder: Path, n_kills: int, seed: int) -> int:
         if process.exitcode == -signal.SIGKILL:
             killed += 1
             continue
-        assert process.exitcode == 0
+        # 1: the kill before came when the result was whole, and the command writes over none
+        assert process.exitcode in (0, 1)
         assert job.result(out) == wanted
         out = folder / str(begun)
         job.prepare(out)
         begun += 1
     done = nas(*job.command(out))
-    assert done.code == 0, done.err
+    assert done.code == 0 or f"{out} exists already" in done.err, done.err
     assert job.result(out) == wanted
     return begun
 
