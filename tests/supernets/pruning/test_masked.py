@@ -10,8 +10,8 @@ import torch
 from nas.onnx.graph import segment_model
 from search_spaces import InputError, get_space
 from supernets import ResNetSupernet, extract
-from supernets.calibrate import store_statistics
 from supernets.pruning.masked import MaskedSupernet
+from tests.supernets.pruning.settled import settle
 from tests.supernets.tiny import images, supernet
 
 SHARES = (1, 0.7, 0.35, 0.1)
@@ -19,14 +19,7 @@ SHARES = (1, 0.7, 0.35, 0.1)
 
 @pytest.fixture(scope="module")
 def settled() -> MaskedSupernet:
-    """Masks that were learned in some way and then settled, with statistics of their own."""
-    masked = MaskedSupernet(supernet(), SHARES)
-    torch.manual_seed(1)
-    for parameter in masked.masks.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    masked.eval().masks.settle(torch.from_numpy(masked.counts()))
-    store_statistics(masked, images())
-    return masked
+    return settle(MaskedSupernet(supernet(), SHARES))
 
 
 def test_the_compact_network_answers_as_the_masked_one(settled: MaskedSupernet) -> None:

@@ -12,11 +12,11 @@ from torch import nn
 
 from search_spaces import InputError
 from supernets import Dataset, extract, load_supernet
-from supernets.calibrate import store_statistics
 from supernets.data import Split
 from supernets.pruning import RatioSettings, train_all_in_one
 from supernets.pruning.masked_units import MaskedUnits
 from supernets.training import TrainSettings
+from tests.supernets.pruning.settled import settle
 from tests.supernets.tiny import SPACE, digits, images, supernet
 
 SHARES = (1, 0.5, 0.2)
@@ -24,14 +24,7 @@ SHARES = (1, 0.5, 0.2)
 
 @pytest.fixture(scope="module", params=["block", "pattern"])
 def settled(request: pytest.FixtureRequest) -> MaskedUnits:
-    """Masks that were learned in some way and then settled, with statistics of their own."""
-    masked = MaskedUnits(supernet(), SHARES, request.param)
-    torch.manual_seed(1)
-    for parameter in masked.masks.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    masked.eval().masks.settle(torch.from_numpy(masked.counts()))
-    store_statistics(masked, images())
-    return masked
+    return settle(MaskedUnits(supernet(), SHARES, request.param))
 
 
 def test_the_compact_network_answers_as_the_masked_one(settled: MaskedUnits) -> None:
