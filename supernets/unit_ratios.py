@@ -1,6 +1,6 @@
 """Pruning ratios of blocks and patterns: dense weights, and of every unit how many ratios keep it.
 
-That number takes 3 bits for five ratios, so the file is little larger than the dense network's.
+That number takes 7/3 bits for five ratios, so the file is little larger than the dense network's.
 Batch norm is a ratio's own, as with channels (`supernets.all_in_one`).
 """
 
@@ -25,7 +25,6 @@ from supernets.supernet import Program
 TAPS = 9
 # beside the middle: two sides and the corner between them, or three sides
 PATTERNS = ((0, 1, 3), (1, 2, 5), (3, 6, 7), (5, 7, 8), (1, 3, 5), (1, 3, 7), (1, 5, 7), (3, 5, 7))
-PATTERN_BITS = 3
 
 
 class UnitConv2d(ElasticConv2d):
@@ -34,7 +33,7 @@ class UnitConv2d(ElasticConv2d):
     Blocks are numbered by row, input and tap. A 3x3 kernel of patterns is two units: its pattern,
     and, behind all of these, its other five taps, which no ratio keeps without the pattern. 1x1
     kernels are blocks always. `index` holds the numbers of ratios and `patterns` those of patterns,
-    packed into bits. With `dense` the first ratio keeps everything.
+    packed into bits (`pack_digits`). With `dense` the first ratio keeps everything.
     """
 
     index: Tensor
@@ -46,24 +45,25 @@ class UnitConv2d(ElasticConv2d):
         nn.Module.__init__(self)
         self.stride, self.padding, self.n_groups = conv.stride, conv.padding, conv.n_groups
         self.weight, self.g, self.least = conv.weight, g, int(dense)
-        self.bits = max(1, (n_ratios - self.least).bit_length())
+        self.n_levels = n_ratios - self.least + 1
         c_out, c_in, kernel, _ = conv.weight.shape
         self.shape = c_out // g, c_in, kernel * kernel
         self.n_kernels = c_out // g * c_in if pattern and kernel * kernel == TAPS else 0
         self.n_units = 2 * self.n_kernels or int(np.prod(self.shape))
         self._kept: dict[int, Tensor] = {}  # by the ratio's place
-        self.register_buffer("index", pack_bits(torch.zeros(self.n_units), self.bits))
+        self.register_buffer("index", pack_digits(torch.zeros(self.n_units), self.n_levels))
         if self.n_kernels:
-            self.register_buffer("patterns", pack_bits(torch.zeros(self.n_kernels), PATTERN_BITS))
+            first = torch.zeros(self.n_kernels)
+            self.register_buffer("patterns", pack_digits(first, len(PATTERNS)))
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     @property
     def levels(self) -> Tensor:
         """How many ratios keep each unit, (units,)."""
-        return unpack_bits(self.index, self.n_units, self.bits) + self.least
+        return unpack_digits(self.index, self.n_units, self.n_levels) + self.least
 
     def set_levels(self, levels: Tensor) -> None:
-        self.index.copy_(pack_bits(levels - self.least, self.bits))
+        self.index.copy_(pack_digits(levels - self.least, self.n_levels))
         self._kept.clear()
 
     @property
@@ -80,7 +80,8 @@ class UnitConv2d(ElasticConv2d):
         if self.n_kernels:
             cells = self._cells().flatten(0, 1)
             worth = [cells[:, [4, *taps]].sum(dim=1) for taps in PATTERNS]
-            self.patterns.copy_(pack_bits(torch.stack(worth).argmax(dim=0), PATTERN_BITS))
+            best = torch.stack(worth).argmax(dim=0)
+            self.patterns.copy_(pack_digits(best, len(PATTERNS)))
 
     @torch.no_grad()
     def worth(self) -> Tensor:
@@ -131,7 +132,7 @@ class UnitConv2d(ElasticConv2d):
         inside = torch.zeros(len(PATTERNS), TAPS, dtype=torch.bool)
         for i, taps in enumerate(PATTERNS):
             inside[i, [4, *taps]] = True
-        chosen = unpack_bits(self.patterns, self.n_kernels, PATTERN_BITS)
+        chosen = unpack_digits(self.patterns, self.n_kernels, len(PATTERNS))
         kernel = torch.arange(self.n_kernels)[:, None]
         return torch.where(inside[chosen], kernel, kernel + self.n_kernels).view(self.shape)
 
@@ -164,8 +165,8 @@ class UnitSupernet(AllInOneSupernet):
     def tensor_bytes(self, bytes_each: int = 2) -> int:
         """What a checkpoint holds behind its header: weights, batch norm per ratio, and the index.
 
-        That is 2 (W + sum of 4 C) bytes as with channels, and in every layer b bits for each unit
-        and 3 for each pattern, rounded up to bytes. b is enough to count the ratios.
+        That is 2 (W + sum of 4 C) bytes as with channels, and in every layer what the numbers of
+        units and patterns take (`pack_digits`), rounded up to bytes.
         """
         packed = [b.numel() for b in self.buffers() if b.dtype == torch.uint8]
         return super().tensor_bytes(bytes_each) + sum(packed)
@@ -219,17 +220,35 @@ def first_before_second(scores: Tensor, n: int) -> Tensor:
     return torch.cat([scores[:n], torch.minimum(scores[:n], scores[n:])])
 
 
-def pack_bits(values: Tensor, bits: int) -> Tensor:
-    """Whole numbers (n,) in `bits` bits each: (ceil(bits n / 8),) bytes, plane after plane."""
-    planes = (values.to(torch.int64).cpu().numpy()[None] >> np.arange(bits)[:, None]) & 1
+def pack_digits(values: Tensor, base: int) -> Tensor:
+    """Whole numbers (n,) below `base` as bytes, a few of them together in a word of few bits.
+
+    Five levels take 7 bits for three (5^3 is below 2^7) instead of 3 bits each. Words lie plane
+    after plane, the lowest bits first, and the last one is filled up with zeros.
+    """
+    digits, bits = _word(base)
+    filled = np.zeros((-(-len(values) // digits), digits), dtype=np.int64)
+    filled.reshape(-1)[: len(values)] = values.cpu().numpy()
+    words = filled @ base ** np.arange(digits)
+    planes = (words >> np.arange(bits)[:, None]) & 1
     return torch.from_numpy(np.packbits(planes.astype(np.uint8)))
 
 
-def unpack_bits(packed: Tensor, n: int, bits: int) -> Tensor:
-    """The numbers (n,) that `pack_bits` wrote."""
-    planes = np.unpackbits(packed.cpu().numpy(), count=bits * n).reshape(bits, n)
-    weights = 1 << np.arange(bits, dtype=np.int64)
-    return torch.from_numpy((planes * weights[:, None]).sum(axis=0))
+def unpack_digits(packed: Tensor, n: int, base: int) -> Tensor:
+    """The numbers (n,) that `pack_digits` wrote."""
+    digits, bits = _word(base)
+    n_words = -(-n // digits)
+    planes = np.unpackbits(packed.cpu().numpy(), count=bits * n_words).reshape(bits, n_words)
+    words = (1 << np.arange(bits)) @ planes.astype(np.int64)
+    values = words[:, None] // base ** np.arange(digits) % base
+    return torch.from_numpy(values.reshape(-1)[:n])
+
+
+def _word(base: int) -> tuple[int, int]:
+    """How many numbers below `base` make a word, at most eight, and its bits, fewest for each."""
+    bits = {digits: (base**digits - 1).bit_length() for digits in range(1, 9)}
+    digits = min(bits, key=lambda digits: bits[digits] / digits)
+    return digits, bits[digits]
 
 
 def _forget(layer: UnitConv2d, _: object) -> None:
