@@ -1,20 +1,20 @@
 """What each part of the training recipe is worth, on a cut-down supernet and a third of CIFAR-10.
 
-    python benchmarks/ablation.py --data cifar-10-batches-bin
+    python benchmarks/ablation.py --data cifar-10-batches-bin --work runs/ablation
 
 The base recipe has the sandwich rule, KL distillation in place, Muon at 0.05 for convolutions, exit
 weight 0.3 and cutout; every variant differs from it in what its name says. 15,000 training images,
 6 epochs, 8.9 million MACs at most; accuracies on the 5,000 validation images after recalibration,
-mean of the seeds. What wins in 6 epochs need not win in more, so four variants also run for 20,
-with one seed. Rows are appended to the results file and a rerun does the missing ones.
+mean of the seeds. What wins in 6 epochs need not win in more, so some variants also run for 20,
+with one seed. Rows are appended to the results file and a rerun does the missing ones, from the
+last epoch on of those that were stopped; `--only` names what to run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-import time
+import re
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -25,7 +25,7 @@ import torch
 
 from nas.devices.host import cpu_name
 from search_spaces import ResNetSpace, resnet_cifar
-from supernets import Dataset, Evaluation, ResNetSupernet, bf16_pays, load_dataset
+from supernets import Dataset, Evaluation, ResNetSupernet, bf16_pays, load_dataset, load_supernet
 from supernets.training import TrainSettings, train
 
 RESULTS = Path(__file__).parent / "results" / "ablation.jsonl"
@@ -34,6 +34,7 @@ BASE = TrainSettings(
     epochs=6, lr=0.1, muon_lr=0.05, warmup_epochs=1.0, cutout=True, ema_decay=0.99, bf16=bf16_pays()
 )
 TUNE = {"exits_only": True, "epochs": 2}
+TOGETHER = {"epochs": 20, "small_epochs": 8, "late_epochs": 5, "alternate": True}
 VARIANTS: dict[str, list[dict[str, object]]] = {
     "base": [{}],
     "Muon at 0.02": [{"muon_lr": 0.02}],
@@ -59,6 +60,12 @@ LONG: dict[str, list[dict[str, object]]] = {
     "labels and exit weight 0.1, 20 epochs": [
         {"epochs": 20, "distil": "labels", "exit_weight": 0.1}
     ],
+    "24 pixels in the first 8 of 20 epochs": [{"epochs": 20, "small_epochs": 8}],
+    "a second random subnet in the last 5 of 20": [{"epochs": 20, "late_epochs": 5}],
+    "mirrors that alternate, 20 epochs": [{"epochs": 20, "alternate": True}],
+    "labels smoothed by 0.1, 20 epochs": [{"epochs": 20, "smoothing": 0.1}],
+    "24 pixels, a second subnet, mirrors as above": [TOGETHER],
+    "these three, exit weight 0.1, exits afterwards": [{**TOGETHER, "exit_weight": 0.1}, TUNE],
 }
 
 
@@ -70,45 +77,43 @@ def cut_down() -> ResNetSpace:
     )
 
 
-def run(name: str, seed: int, data: Path) -> dict[str, object]:
-    """Train one variant with one seed; one row of results."""
+def run(name: str, seed: int, data: Path, work: Path) -> dict[str, object]:
+    """Train one variant with one seed in its folder of `work`; one row of results."""
     torch.set_num_threads(1)
     full = load_dataset(data)
     part = type(full.train)(full.train.images[:N_TRAIN], full.train.labels[:N_TRAIN])
     dataset = replace(full, train=part)
     torch.manual_seed(seed)
     supernet = ResNetSupernet(cut_down())
-    start = time.perf_counter()
-    moved = 0.0
+    moved = seconds = 0.0
     for stage, changes in enumerate({**VARIANTS, **LONG}[name]):
         if stage:
             before = _last_logits(supernet, dataset)
-        with tempfile.TemporaryDirectory() as folder:
-            settings = replace(BASE, seed=seed, **changes)  # type: ignore[arg-type]
-            for _ in train(supernet, dataset, settings, Path(folder)):
-                pass
-            supernet = load(Path(folder))
+        folder = work / f"{re.sub('[^a-z0-9.]+', '-', name.lower())}-{seed}" / str(stage)
+        settings = replace(BASE, seed=seed, **changes)  # type: ignore[arg-type]
+        for _ in train(supernet, dataset, settings, folder):
+            pass
+        supernet, took = load(folder)
+        seconds += took
         if stage:
             moved = float((_last_logits(supernet, dataset) - before).abs().max())
-    seconds = time.perf_counter() - start
     scores = accuracies(supernet, Evaluation.of(dataset, "validation", bf16=BASE.bf16))
     return {
         "variant": name,
         "seed": seed,
         **scores,
-        "seconds": round(seconds, 1),
+        "seconds": seconds,  # of the steps; of little meaning beside other work
         "last_exit_moved_by": moved,
         "source": "measured",
         "host": f"{cpu_name()}, 1 thread",
     }
 
 
-def load(folder: Path) -> ResNetSupernet:
-    from supernets import load_supernet
-
-    supernet = load_supernet(folder / "weights.safetensors")[0]
+def load(folder: Path) -> tuple[ResNetSupernet, float]:
+    """The weights that a run shipped, and the seconds that its steps took."""
+    supernet, metadata = load_supernet(folder / "weights.safetensors")
     assert isinstance(supernet, ResNetSupernet)
-    return supernet
+    return supernet, metadata["seconds"]
 
 
 @torch.inference_mode()
@@ -155,16 +160,20 @@ def show(rows: list[dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 binary folder")
+    parser.add_argument("--work", type=Path, default=Path("runs/ablation"), help="runs are kept")
+    parser.add_argument("--only", nargs="*", default=[*VARIANTS, *LONG], help="variants, in order")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     path: Path = arguments.results
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = {(r["variant"], r["seed"]) for r in rows}
-    wanted = [(n, s) for s in SEEDS for n in VARIANTS] + [(n, SEEDS[0]) for n in LONG]
+    if unknown := set(arguments.only) - {*VARIANTS, *LONG}:
+        raise SystemExit(f"no such variant: {', '.join(sorted(unknown))}")
+    wanted = [(n, s) for s in SEEDS for n in arguments.only if n in VARIANTS or s == SEEDS[0]]
     todo = [run for run in wanted if run not in done]
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run, name, seed, arguments.data) for name, seed in todo]
+        futures = [pool.submit(run, *asked, arguments.data, arguments.work) for asked in todo]
         for future in as_completed(futures):
             rows.append(future.result())
             with path.open("a") as file:

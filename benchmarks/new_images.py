@@ -121,8 +121,9 @@ def nothing_chose() -> Iterator[tuple[str, float]]:
     """Subnets and their test accuracy without early exits, where no search chose the subnet."""
     for subnet, top1 in CARD_ROW.findall((supernet_folder("auto") / "card.md").read_text()):
         yield subnet, float(top1)
-    for row in json.loads((RESULTS.parent / "standalone.json").read_text())["rows"]:
-        yield row["subnet"], row["shared_top1_pct"][-1]
+    alone = json.loads((RESULTS.parent / "standalone.json").read_text())
+    if alone["weights_sha256"] == sha256_of(supernet_folder("auto") / "weights.safetensors"):
+        yield from ((row["subnet"], row["shared_top1_pct"][-1]) for row in alone["rows"])
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float]:

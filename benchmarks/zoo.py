@@ -1,4 +1,4 @@
-"""Everything that hangs on the weights of the zoo's CIFAR-10 supernet, made again in one go.
+"""Everything that hangs on the weights of the zoo's CIFAR-10 supernets, made again in one go.
 
     python benchmarks/zoo.py                                # list the steps and what is to do
     python benchmarks/zoo.py --data CIFAR --work runs/zoo   # do it; a rerun goes on where it was
@@ -11,16 +11,21 @@ both run only where they are named. Temperatures are part of the table. Proxy ro
 a network costs does not depend on its weights. Nor are results that name no weights: `governor.py
 --tables`, `int8.py`, `bilevel.py` and the benchmarks of the search itself, which say how they are
 made. The figures of a page in `docs/` are text; the last line names the pages to read again.
+
+Commands run in `--work`, where the images and the supernets have links, so that no file that ships
+names a place of this machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +37,7 @@ from nas.zoo.folder import supernet_folder
 ROOT = Path(__file__).parents[1]
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
 SAMPLES, BN_IMAGES, BN_SAMPLES = 500, 500, 80  # as in the card and in `bn.safetensors`
+ALEXNET = "alexnet-g4-cifar10"
 CHECKSUM = re.compile(rb"[0-9a-f]{64}")
 
 Command = list[str] | Callable[[], None]
@@ -59,9 +65,9 @@ def named(path: Path) -> set[bytes]:
     return set(CHECKSUM.findall(path.read_bytes()))
 
 
-def run(steps: Sequence[Step], chosen: Sequence[str]) -> list[str]:
-    """Do what is to do; names of the steps that were done. SystemExit: a step failed, by name."""
-    done = []
+def run(steps: Sequence[Step], chosen: Sequence[str], work: Path = ROOT) -> list[str]:
+    """Do what is to do, in `work`; names of the steps that were done. SystemExit: one failed."""
+    done, environment = [], {**os.environ, "PYTHONPATH": str(ROOT)}  # of this tree
     asked = {step.name for step in steps if not step.asked_only} if not chosen else set(chosen)
     wanted = [step for step in steps if asked & {step.name, *step.serves}]
     for step in wanted:
@@ -72,87 +78,121 @@ def run(steps: Sequence[Step], chosen: Sequence[str]) -> list[str]:
             print(f"{step.name}: up to date", flush=True)
             continue
         print(f"{step.name}: making {', '.join(path.name for path in step.makes)}", flush=True)
+        start = time.perf_counter()
         for command in step.commands:
             if callable(command):
                 command()
-            elif subprocess.run(command, cwd=ROOT, check=False).returncode:
+            elif subprocess.run(command, cwd=work, env=environment, check=False).returncode:
                 raise SystemExit(f"step {step.name} failed: {' '.join(command)}")
         if not step.up_to_date():
             raise SystemExit(f"step {step.name} left files that do not name {step.of.name}")
+        print(f"{step.name}: {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
         done.append(step.name)
     return done
 
 
 def steps(
     folder: Path,
-    data: Path,
+    data: str,
     work: Path,
     hardware: Path | None = None,
     devices: Sequence[str] = tuple(profile_names()),
 ) -> list[Step]:
     """All steps for the supernet in `folder`, in their order, with the searches of `devices`."""
     weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
-    bn, card = folder / "bn.safetensors", folder / "card.md"
-    predictor = folder / "predictor" / "accuracy_predictor.json"
-    optimiser = [f"optimiser.{kind}" for kind in ("safetensors", "json")]  # the second names both
-    searches = {name: work / name / "pareto.json" for name in devices}
     readers = {"xavier-nx": ("statistics", "new_images", "terminal", "report")}
     nx, other = (work / name / "pareto.json" for name in ("xavier-nx", "other"))
-    images = ["--data", str(data)]
-    evaluate = nas("supernet", "evaluate", folder, *images, "--samples", SAMPLES)
-    if table.exists() and sha256_of(weights).encode() not in named(table):
-        evaluate.append("--overwrite")  # of other weights; a killed run of these goes on
-    tables = [word for path in searches.values() for word in ("--pareto", str(path))]
-    calibrate = nas("supernet", "calibrate", folder, *tables, *images, "--out", bn)
-    calibrate += ["--images", str(BN_IMAGES), "--samples", str(BN_SAMPLES)]
+    few = ("--images", BN_IMAGES, "--samples", BN_SAMPLES)
+    optimiser = [f"optimiser.{kind}" for kind in ("safetensors", "json")]  # the second names both
+    images = ["--data", data]
+    published = [] if hardware is None else ["--data", str(hardware.resolve())]
     return [
-        Step("table", (table, card), weights, (evaluate,)),
-        Step("predictor", (predictor,), table, (evaluate,)),
-        *(
-            Step(
-                f"search {name}",
-                (path,),
-                weights,
-                (search(name, path.parent, folder),),
-                readers.get(name, ("statistics",)),
-            )
-            for name, path in searches.items()
-        ),
-        Step("statistics", (bn,), weights, (calibrate,)),
+        *entry(folder, data, work, devices, readers, samples=("--samples", SAMPLES), few=few),
         Step(
             "optimiser",
             (folder / "optimiser.json",),
             table,
             (
-                search("xavier-nx", work / "instant", folder, "--instant"),
-                partial(move, [work / "instant" / name for name in optimiser], folder),
+                search("xavier-nx", "instant", folder, "--instant"),
+                partial(copy, [work / "instant" / name for name in optimiser], folder),
             ),
         ),
         Step(
             "search other",
             (other,),
             weights,
-            (search("nano", other.parent, folder, "--seed=1"),),
+            (search("nano", "other", folder, "--seed=1"),),
             ("predicted_statistics",),
         ),
         benchmark("batch_norm", weights, *images),
         benchmark("early_exit", weights, *images),
-        benchmark("predicted_statistics", weights, *images, "--pareto", str(other)),
+        benchmark("predicted_statistics", weights, *images, "--pareto", "other/pareto.json"),
         benchmark("scoring", weights),
-        benchmark("new_images", weights, str(nx), *images),
-        benchmark("standalone", weights, *images, "--work", str(work / "alone"), asked_only=True),
-        benchmark("accuracy", weights, "--data", str(hardware), asked_only=True),
+        benchmark("standalone", weights, *images, "--work", "alone", asked_only=True),
+        benchmark("new_images", weights, "xavier-nx/pareto.json", *images),
+        benchmark("accuracy", weights, *published, asked_only=True),
         Step("terminal", (DOCS / "terminal.svg",), weights, (partial(terminal, nx, weights),)),
         Step("report", tuple(PICTURES), weights, (partial(pictures, nx, weights),)),
     ]
+
+
+def entry(
+    folder: Path,
+    data: str,
+    work: Path,
+    devices: Sequence[str],
+    readers: Mapping[str, tuple[str, ...]],
+    *,
+    prefix: str = "",
+    samples: Sequence[object] = (),
+    few: Sequence[object] = (),
+) -> list[Step]:
+    """What every supernet of the zoo ships beside its weights; `prefix` is that of its steps.
+
+    `readers` are the steps that read the search of a device, where they are more than `statistics`.
+    """
+    weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
+    bn, card = folder / "bn.safetensors", folder / "card.md"
+    predictor = folder / "predictor" / "accuracy_predictor.json"
+    evaluate = nas("supernet", "evaluate", folder.name, "--data", data, *samples)
+    if table.exists() and sha256_of(weights).encode() not in named(table):
+        evaluate.append("--overwrite")  # of other weights; a killed run of these goes on
+    searches = {device: work / f"{prefix}{device}" / "pareto.json" for device in devices}
+    points = [word for d in devices for word in ("--pareto", f"{prefix}{d}/pareto.json")]
+    out = f"{folder.name}/{bn.name}"
+    calibrate = nas("supernet", "calibrate", folder.name, *points, "--data", data, "--out", out)
+    return [
+        Step(f"{prefix}table", (table, card), weights, (evaluate,)),
+        Step(f"{prefix}predictor", (predictor,), table, (evaluate,)),
+        *(
+            Step(
+                f"search {prefix}{device}",
+                (path,),
+                weights,
+                (search(device, f"{prefix}{device}", folder),),
+                readers.get(device, (f"{prefix}statistics",)),
+            )
+            for device, path in searches.items()
+        ),
+        Step(f"{prefix}statistics", (bn,), weights, ([*calibrate, *map(str, few)],)),
+    ]
+
+
+def linked(path: Path, work: Path) -> str:
+    """The name of a link in `work` that leads to `path`."""
+    link = work / path.name
+    if link.resolve() != path.resolve():
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.resolve())
+    return link.name
 
 
 def nas(*words: object) -> list[str]:
     return [sys.executable, "-m", "nas", *map(str, words)]
 
 
-def search(device: str, out: Path, folder: Path, *more: str) -> list[str]:
-    asked = ("--supernet", folder, "--out", out, "--overwrite", "--quiet")
+def search(device: str, out: str, folder: Path, *more: str) -> list[str]:
+    asked = ("--supernet", folder.name, "--out", out, "--overwrite", "--quiet")
     return nas("search", "--device", device, *asked, *more)
 
 
@@ -161,9 +201,9 @@ def benchmark(name: str, of: Path, *words: str, asked_only: bool = False) -> Ste
     return Step(name, (RESULTS / f"{name}.json",), of, (command,), asked_only=asked_only)
 
 
-def move(files: Sequence[Path], to: Path) -> None:
+def copy(files: Sequence[Path], to: Path) -> None:
     for file in files:
-        shutil.move(file, to / file.name)
+        shutil.copy2(file, to / file.name)
 
 
 # ---- pictures ------------------------------------------------------------------------------------
@@ -247,9 +287,16 @@ def main() -> None:
     parser.add_argument("--hardware", type=Path, help="published tables, for `accuracy`")
     parser.add_argument("--only", nargs="*", default=[], help="names of steps")
     asked = parser.parse_args()
-    found = steps(supernet_folder("auto"), asked.data or Path("CIFAR"), asked.work, asked.hardware)
+    ours, alexnet = supernet_folder("auto"), supernet_folder(ALEXNET)
+    data = Path("CIFAR") if asked.data is None else asked.data.resolve()
+    found = [
+        *steps(ours, data.name, asked.work, asked.hardware),
+        *entry(alexnet, data.name, asked.work, ["odroid-xu3"], {}, prefix="alexnet-"),
+    ]
     if unknown := set(asked.only) - {step.name for step in found}:
         raise SystemExit(f"no such step: {', '.join(sorted(unknown))}; the list is without --data")
+    if "accuracy" in asked.only and asked.hardware is None:
+        raise SystemExit("step accuracy reads published tables: give their folder, --hardware")
     if asked.data is None:
         for step in found:
             state = "up to date" if step.up_to_date() else "to do"
@@ -257,7 +304,10 @@ def main() -> None:
             state += f" (for {', '.join(step.serves)})" * bool(step.serves)
             print(f"{step.name}: {state}; {', '.join(path.name for path in step.makes)}")
         return
-    done = run(found, asked.only)
+    asked.work.mkdir(parents=True, exist_ok=True)
+    for path in (ours, alexnet, data):
+        linked(path, asked.work)
+    done = run(found, asked.only, asked.work)
     print(f"made: {', '.join(done) or 'nothing'}")
     print(f"read again, figures are text: {', '.join(pages(done)) or 'no page'}; tutorial.ipynb")
 

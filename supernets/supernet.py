@@ -15,9 +15,9 @@ from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
 from supernets.layers import ElasticBlock, Layer, run
 
 
-def at_resolution(images: Tensor, space: Space, subnet: Subnet) -> Tensor:
-    """`images` (N, C, H, H) at the side that `subnet` takes (bilinear, antialiased)."""
-    side = space.input_shape(subnet)[1]
+def at_resolution(images: Tensor, space: Space, subnet: Subnet, share: float = 1.0) -> Tensor:
+    """`images` (N, C, H, H) at `share` of the side that `subnet` takes (bilinear, antialiased)."""
+    side = round(share * space.input_shape(subnet)[1])
     if images.shape[-1] == side:
         return images
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from nas.zoo.card import card, named_accuracies
 from nas.zoo.published import ENTRY, TABLE, WEIGHTS, read_entry
-from search_spaces import ExitPolicy, InputError, PolicyGrid, Space, Subnet, write_text
+from search_spaces import ExitPolicy, InputError, PolicyGrid, Space, Subnet, read_text, write_text
 
 if TYPE_CHECKING:
     from predictors import AccuracyTable
@@ -151,7 +151,13 @@ def evaluate_folder(
     rows = known.rows(space.genes([space.parse(row["subnet"]) for row in named]))
     errors = known.top1_error_pct[rows, grid.index(ExitPolicy())].tolist()
     text = card(folder.name, metadata, named, quality, known, test, command, errors)
-    write_text(folder / "card.md", text)
+    write_text(folder / "card.md", text + by_hand(folder / "card.md"))
+
+
+def by_hand(card: Path) -> str:
+    """What a person added to a card, from the heading `How it was made` on; empty: nothing."""
+    text = read_text(card) if card.exists() else ""
+    return "".join(text.partition("\n## How it was made\n")[1:])
 
 
 def matching_dataset(

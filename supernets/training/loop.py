@@ -24,6 +24,7 @@ from supernets.training.exits import train_exits_only
 from supernets.training.memory import keep_freed_memory
 from supernets.training.sandwich import sandwich_step
 from supernets.training.settings import TrainSettings
+from supernets.training.small_images import check_small_images
 from supernets.training.state import TrainingState
 
 MAX_GRADIENT_NORM = 5.0
@@ -61,6 +62,8 @@ def train(
     channels_last(supernet).to(device).train()
     if settings.exits_only:
         train_exits_only(supernet)
+    if settings.small_epochs:
+        check_small_images(supernet, data, device)
     keep_freed_memory()
     state = TrainingState(supernet, settings, data)
     resumable = out / "training.safetensors"

@@ -17,6 +17,7 @@ from supernets.supernet import Supernet, at_resolution
 from supernets.training.losses import DIVERGENCES, kl_divergence
 from supernets.training.settings import TrainSettings
 from supernets.training.shrinking import open_dimensions
+from supernets.training.small_images import side_share
 
 
 def sandwich_step(
@@ -30,17 +31,18 @@ def sandwich_step(
     """Accumulate the gradients of one batch; returns the cross-entropy of the first subnet.
 
     `images` (N, C, H, H) are normalised, `labels` (N,). `progress` in [0, 1] is the share of
-    training that is done, for progressive shrinking.
+    training that is done: dimensions, pixels and subnets may come in later.
     """
     first, *students = _drawn(supernet.space, rng, settings, progress)
-    logits = _logits(supernet, images, first, settings)
+    share = side_share(settings, progress)
+    logits = _logits(supernet, images, first, settings, share)
     hard = F.cross_entropy(logits[-1], labels, label_smoothing=settings.smoothing)
     loss = hard + settings.exit_weight * _exits(logits, labels, settings)
     _backward(loss + supernet.penalty(first))
     teacher = logits[-1].detach().softmax(dim=1)
     teaches = settings.sandwich and settings.distil != "labels"
     for subnet in students:
-        logits = _logits(supernet, images, subnet, settings)
+        logits = _logits(supernet, images, subnet, settings, share)
         if teaches:
             learn = DIVERGENCES[settings.distil]
             last, exits = learn(logits[-1], teacher), sum(learn(x, teacher) for x in logits[:-1])
@@ -54,7 +56,8 @@ def _drawn(
     space: Space, rng: np.random.Generator, settings: TrainSettings, progress: float
 ) -> list[Subnet]:
     """The subnets of one step, the teacher first."""
-    genes: Genes = space.sample(settings.n_random, rng)
+    late = progress * settings.epochs >= settings.epochs - settings.late_epochs
+    genes: Genes = space.sample(settings.n_random + late, rng)
     if settings.sandwich:
         genes = np.concatenate([space.largest, space.smallest, genes])
     if settings.progressive:
@@ -64,9 +67,9 @@ def _drawn(
 
 
 def _logits(
-    supernet: Supernet, images: Tensor, subnet: Subnet, settings: TrainSettings
+    supernet: Supernet, images: Tensor, subnet: Subnet, settings: TrainSettings, share: float
 ) -> list[Tensor]:
-    images = at_resolution(images, supernet.space, subnet)
+    images = at_resolution(images, supernet.space, subnet, share)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16):
         return [x.float() for x in supernet(images, subnet)]
 

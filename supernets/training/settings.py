@@ -28,11 +28,13 @@ class TrainSettings:
     warmup_epochs: float = 1.0
     sandwich: bool = True  # the largest and the smallest subnet in every step
     n_random: int = 1  # random subnets in every step
+    late_epochs: float = 0.0  # at the end, with one random subnet more
     distil: str = "kl"  # what students learn of the largest subnet: kl, alpha, or labels alone
     exit_weight: float = 0.3  # of the loss of an early exit, 1 for the last
     exit_distil: float = 0.5  # share of the last exit's logits in the loss of the early ones
     exits_only: bool = False  # the trunk and the last exit stay as they are
     progressive: bool = False  # progressive shrinking instead of all sizes from the start
+    small_epochs: float = 0.0  # at the start, on images of three quarters of the side
     smoothing: float = 0.0  # of the labels that the largest subnet learns
     alternate: bool = False  # an image is mirrored in every second epoch instead of by chance
     cutout: bool = False  # squares in the mean colour

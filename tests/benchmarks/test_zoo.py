@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.zoo import Step, main, named, pages, run, steps
+from benchmarks.zoo import Step, linked, main, named, pages, run, steps
 from tests.nas.conftest import Digits, make_digits
 
 
@@ -16,12 +16,37 @@ def test_the_list_names_every_step_and_what_ships_belongs_together(
     monkeypatch.setattr(sys, "argv", ["zoo.py", "--work", str(tmp_path)])
     main()
     said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
-    for name in ("table", "predictor", "statistics", "optimiser"):
+    shipped = ("table", "predictor", "statistics")
+    for name in (*shipped, "optimiser", *(f"alexnet-{name}" for name in shipped)):
         assert said[name].startswith("up to date"), name
     assert said["search nano"] == "to do (for statistics); pareto.json"
     monkeypatch.setattr(sys, "argv", ["zoo.py", "--only", "tabel"])
     with pytest.raises(SystemExit, match="no such step: tabel"):
         main()
+    monkeypatch.setattr(sys, "argv", ["zoo.py", "--only", "accuracy"])
+    with pytest.raises(SystemExit, match="step accuracy reads published tables"):
+        main()
+
+
+def test_commands_run_beside_links_and_name_no_place(tmp_path: Path) -> None:
+    """What they write into the files that ship is what they were called with."""
+    work, data = tmp_path / "work", tmp_path / "images"
+    work.mkdir()
+    for path in (data, tmp_path / "net", tmp_path / "other"):
+        path.mkdir()
+    assert linked(data, work) == linked(data, work) == "images"
+    (work / "images").unlink()
+    (work / "images").symlink_to(tmp_path / "other")
+    assert (work / linked(data, work)).resolve() == data
+    assert linked(work / "images", work) == "images"
+    found = steps(tmp_path / "net", "images", work, devices=["xavier-nx"])
+    words = [w for step in found for c in step.commands if isinstance(c, list) for w in c]
+    assert "images" in words
+    assert not [word for word in words if str(tmp_path) in word]
+    here = [sys.executable, "-c", "open('table', 'w').write(open('weights').read())"]
+    (work / "weights").write_text(hashlib.sha256(b"").hexdigest())
+    (tmp_path / "nothing").touch()
+    assert run([Step("table", (work / "table",), tmp_path / "nothing", (here,))], [], work)
 
 
 class Chain:
@@ -84,9 +109,12 @@ def test_a_supernet_of_digits_is_made_again(
     make_digits(Digits(net, tmp_path / "rows.csv"))
     (net / "card.md").unlink()
     asked = ["table", "predictor", "statistics"]
-    found = steps(net, Path("digits"), tmp_path / "work", devices=["xavier-nx"])
-    assert run(found, asked) == ["table", "search xavier-nx", "statistics"]
-    assert run(found, asked) == []
+    work = tmp_path / "work"
+    work.mkdir()
+    linked(net, work)
+    found = steps(net, "digits", work, devices=["xavier-nx"])
+    assert run(found, asked, work) == ["table", "search xavier-nx", "statistics"]
+    assert run(found, asked, work) == []
     assert (net / "bn.safetensors").exists()
 
 

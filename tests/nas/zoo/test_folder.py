@@ -16,7 +16,7 @@ from nas.runtime import read_manifest
 from nas.search import SearchSettings
 from nas.search.model import load_model
 from nas.transfer.quality import held_out, training_data
-from nas.zoo.folder import STATISTICS, folder_table, supernet_folder
+from nas.zoo.folder import STATISTICS, by_hand, folder_table, supernet_folder
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Genes, Space
 from supernets import load_supernet, read_bn_cache, sha256
@@ -127,6 +127,15 @@ def test_the_statistics_that_ship_cover_the_default_search_of_every_device(devic
 
 
 @pytest.mark.skipif("NAS_CIFAR10" not in os.environ, reason="NAS_CIFAR10 names no CIFAR-10 folder")
+def test_a_card_keeps_what_was_added_by_hand(tmp_path):
+    card = tmp_path / "card.md"
+    assert by_hand(card) == ""
+    card.write_text("# net\n\n- srcc: 0.9\n")
+    assert by_hand(card) == ""
+    card.write_text("# net\n\n- srcc: 0.9\n\n## How it was made\n\nBy hand.\n")
+    assert by_hand(card) == "\n## How it was made\n\nBy hand.\n"
+
+
 def test_the_card_tells_the_accuracy_of_the_largest_subnet(model):
     from supernets import Evaluation, load_dataset, policy_accuracy
 

@@ -24,7 +24,15 @@ from tests.supernets.tiny import SPACE, digits, images, supernet
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = TrainSettings(
-    epochs=3, batch_size=16, lr=0.1, warmup_epochs=0.5, cutout=True, bf16=False, seed=3
+    epochs=3,
+    batch_size=16,
+    lr=0.1,
+    warmup_epochs=0.5,
+    small_epochs=1.5,
+    late_epochs=1.0,
+    cutout=True,
+    bf16=False,
+    seed=3,
 )
 
 
@@ -74,7 +82,7 @@ def test_the_loss_falls_and_the_largest_subnet_classifies(tmp_path: Path) -> Non
 def test_the_sandwich_teaches_every_exit_of_both_ends() -> None:
     net = supernet().train()
     labels = digits().train.labels[:48]
-    settings = replace(SETTINGS, n_random=0)
+    settings = replace(SETTINGS, n_random=0, small_epochs=0)
     loss = sandwich_step(net, images(), labels, np.random.default_rng(0), settings)
     with torch.no_grad():
         logits = net(images(), SPACE.subnet(SPACE.largest))
@@ -86,7 +94,7 @@ def test_the_sandwich_teaches_every_exit_of_both_ends() -> None:
 def test_the_sandwich_adds_the_gradients_of_all_its_subnets() -> None:
     """Against the losses written out for the largest and the smallest subnet."""
     net, labels = supernet().train(), digits().train.labels[:48]
-    settings = replace(SETTINGS, n_random=0, exit_weight=0.2)
+    settings = replace(SETTINGS, n_random=0, exit_weight=0.2, small_epochs=0)
     sandwich_step(net, images(), labels, np.random.default_rng(0), settings)
     found = {name: p.grad.clone() for name, p in net.named_parameters()}
     net.zero_grad()
@@ -126,6 +134,8 @@ CHANGES = {
     "warmup_epochs": 2.0,
     "sandwich": False,
     "n_random": 2,
+    "late_epochs": 0.0,
+    "small_epochs": 0.0,
     "distil": "alpha",
     "exit_weight": 1.0,
     "exit_distil": 0.0,

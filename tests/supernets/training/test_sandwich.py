@@ -26,6 +26,12 @@ def test_the_largest_teaches_and_the_smallest_learns() -> None:
     assert alone == drawn[2:]
 
 
+def test_one_random_subnet_more_comes_late() -> None:
+    settings = replace(SETTINGS, epochs=4, late_epochs=1.0)
+    drawn = [_drawn(SPACE, np.random.default_rng(0), settings, p) for p in (0, 0.74, 0.75, 0.99)]
+    assert [len(subnets) for subnets in drawn] == [4, 4, 5, 5]
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_a_step_answers_with_the_loss_of_the_largest(smoothing: float) -> None:
     net, settings = supernet().train(), replace(SETTINGS, smoothing=smoothing)
