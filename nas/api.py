@@ -312,6 +312,8 @@ def prune(
     *,
     data: str | Path | None = None,
     subnet: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     listener: Callable[[Progress], object] | None = None,
     command: str = "",
     **settings: Any,
@@ -320,13 +322,15 @@ def prune(
 
     `net` is a supernet (zoo name or folder; `subnet` of it, its largest without),
     `FILE.py:FUNCTION` of yours that returns a trained torch network, or the network itself, which
-    is trained in place. `data` are its images. `settings` are fields of
-    `supernets.pruning.PruneSettings`, such as `g`, `sparsity`, `epochs` and `method`. A rerun with
-    the same `out` goes on where one stopped; `listener` is told every step. Returns what
+    is trained in place. `data` are its images; `mean` and `std`, per channel, are how they were
+    normalised where a network of yours was trained, without them those of `data`. `settings` are
+    fields of `supernets.pruning.PruneSettings`, such as `g`, `sparsity`, `epochs` and `method`. A
+    rerun with the same `out` goes on where one stopped; `listener` is told every step. Returns what
     `pruned.json` says: accuracy and time, before and after, measured. InputError: what cannot be
     used.
     """
     from nas.files import exclusive, prepare_folder
+    from nas.zoo.networks import normalised
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
     from supernets import bf16_pays, load_dataset
     from supernets.pruning import PruneSettings
@@ -334,9 +338,9 @@ def prune(
     folder = None if data is None else Path(data)
     name = net if isinstance(net, str) else None
     if isinstance(net, str):
-        network, images = named_network(net, subnet, folder)
+        network, images = named_network(net, subnet, folder, mean, std)
     else:
-        network, images = net, load_dataset(folder)
+        network, images = net, normalised(load_dataset(folder), mean, std)
     asked = PruneSettings(**{"bf16": bf16_pays(), **settings})
     steps = prune_folder(
         *(network, images, asked, Path(out)), name=name, subnet=subnet, command=command

@@ -108,7 +108,8 @@ def next_steps(table: ParetoTable, pareto: Path, report: Path, point: Point) -> 
     supernet = table.content["supernet"]
     if supernet is not None and supernet["sha256"] is not None:
         chosen = [f"--pareto {file}", f"--id {point['id']}"]
-        images = [] if ships_statistics(supernet["name"]) else ["--data DIR"]
+        data = "digits" if supernet["dataset"] == "digits" else "DIR"
+        images = [] if ships_statistics(supernet["name"]) else [f"--data {data}"]
         steps.append(["export:", "nas export", *chosen, *images, "--out board"])
     elif supernet is not None and (checkpoint := supernet.get("checkpoint")):
         steps.append(["weights:", "nas supernet import", checkpoint, "--out DIR"])

@@ -12,6 +12,8 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+from nas.cli.help import argument_name
+
 Command = TyperCommand | TyperGroup
 OTHER_NAMES = {  # of an argument: what its option is called, where neither rule below finds it
     "n_target_rows": "samples",
@@ -37,19 +39,23 @@ def running_command(group: Command, words: Sequence[str]) -> Command:
 def with_options(message: str, command: Command) -> str:
     """`message` with every argument in backticks as the option or argument of `command`.
 
-    An argument is looked up by its own name, then without `n_` in front, as `n_trials` is
-    `--trials`. Names that `command` does not take, such as those of columns, stay as they are.
+    An argument is looked up by its own name, then as `device` is `--for-device`, then without `n_`
+    in front, as `n_trials` is `--trials`. Names that `command` does not take, such as those of
+    columns, stay as they are.
     """
     shown = {parameter.name: _shown(parameter) for parameter in command.params}
 
     def option(found: re.Match[str]) -> str:
         name = found[1]
-        names = (name, f"{name}_", name.removeprefix("n_"), OTHER_NAMES.get(name, ""))
+        other = OTHER_NAMES.get(name, "")
+        names = (name, f"{name}_", f"for_{name}", name.removeprefix("n_"), other)
         return next((shown[n] for n in names if n in shown), found[0])
 
     return ARGUMENT.sub(option, message)
 
 
 def _shown(parameter: Any) -> str:
+    if isinstance(parameter, TyperArgument):
+        return argument_name(parameter)
     longest: str = max(parameter.opts, key=len)
-    return longest.upper() if isinstance(parameter, TyperArgument) else longest
+    return longest

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from nas.cli.answer import digits
 from nas.pareto import ParetoTable, Point
 from nas.pareto.records import PredictorEntry
+from nas.zoo.folder import DEFAULT
+
+Predictors = dict[str, PredictorEntry]  # by quantity
 
 FEW = 1.0  # points of error; where half a binomial interval is wider, the images are few
 
@@ -22,36 +25,64 @@ class Caution:
 
 def cautions(table: ParetoTable, point: Point) -> list[Caution]:
     """Warnings of a result whose answer is `point`."""
-    entries = table.content["predictors"].items()
-    found = [_no_go(table, name, x) for name, x in entries if x["decision"] == "no-go"]
-    return found + _infeasible(table) + _wide(point) + _few_images(point)
+    return _no_go(table) + _infeasible(table) + _wide(point) + _few_images(point)
 
 
-def _no_go(table: ParetoTable, name: str, entry: PredictorEntry) -> Caution:
+def _no_go(table: ParetoTable) -> list[Caution]:
+    """One for all quantities whose proxy cannot be trusted."""
+    predictors = table.content["predictors"]
+    failed = {name: x for name, x in predictors.items() if x["decision"] == "no-go"}
+    if not failed:
+        return []
+    ranks = " and ".join(_ranks(name, entry) for name, entry in failed.items())
+    return [
+        Caution(
+            f"no-go: on the held-out rows the proxy {ranks}; "
+            f"{_instead(predictors, failed)}. Likely cause: {_cause(table)}. "
+            "Next, the rows to measure:",
+            ("nas search", *_asked(table), "--plan plan.csv"),
+        )
+    ]
+
+
+def _ranks(name: str, entry: PredictorEntry) -> str:
+    srcc = entry.get("srcc")
+    return f"cannot rank {name}" if srcc is None else f"ranks {name} with only {srcc:.3f}"
+
+
+def _instead(predictors: Predictors, failed: Predictors) -> str:
+    """What predicts in the place of the proxy."""
+    models = {x["fallback"]["model"] for x in failed.values() if "fallback" in x}
+    if models:
+        return f"in its place predicts: {' and '.join(sorted(models))}"
+    if "fallback" in predictors.get("latency_ms", {}):
+        return "in its place the device's own model predicts"
+    return "no model of the device can take its place"
+
+
+def _cause(table: ParetoTable) -> str:
+    rows = table.content.get("target_rows") or []
+    if any(row.get("source") == "measured" for row in rows):
+        return "rows that are noisy, or of other clocks or programs than they say"
+    return "a proxy that does not behave like this device; choose another or measure the target"
+
+
+def _asked(table: ParetoTable) -> list[str]:
+    """The options that search the same on the same device."""
     device = table.content["device"]
     asked = {"--device": device["name"], "--power-mode": device["power_mode"]}
     asked |= {"--backend": device["backend"], "--precision": device["precision"]}
+    asked |= {"--batch": str(device["batch"])} if device["batch"] != 1 else {}
     parts = [f"{option} {shlex.quote(value)}" for option, value in asked.items() if value]
-    srcc = entry.get("srcc")
-    ranks = "cannot rank" if srcc is None else f"ranks with only {srcc:.3f}"
-    if "fallback" in entry:
-        instead = f"so {entry['fallback']['model']} predicts instead"
-    elif "fallback" in table.content["predictors"].get("latency_ms", {}):
-        instead = "so the device's own model predicts instead"
-    else:
-        instead = "and no model of the device can take its place"
-    rows = table.content.get("target_rows") or []
-    if any(row.get("source") == "measured" for row in rows):
-        cause = "rows that are noisy, or of other clocks or programs than they say"
-    else:
-        cause = (
-            "a proxy that does not behave like this device; choose another or measure the target"
-        )
-    return Caution(
-        f"no-go: the proxy {ranks} the held-out rows in {name}, {instead}. "
-        f"Likely cause: {cause}. Next, the rows to measure:",
-        ("nas search", *parts, "--plan plan.csv"),
-    )
+    return parts + searched(table)
+
+
+def searched(table: ParetoTable) -> list[str]:
+    """`--supernet NAME`, or `--space NAME`, where another was searched than a search takes."""
+    supernet, space = table.content["supernet"], shlex.quote(table.content["space"])
+    if supernet is None:
+        return [f"--space {space}", "--accuracy-table TABLE.csv"]
+    return [] if supernet["name"] == DEFAULT else [f"--supernet {shlex.quote(supernet['name'])}"]
 
 
 def _infeasible(table: ParetoTable) -> list[Caution]:

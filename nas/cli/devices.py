@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def devices(
-    name: Annotated[
+    device: Annotated[
         str | None, typer.Argument(help="A profile, FILE.toml or host; all without it.")
     ] = None,
     sources: Annotated[
-        bool, typer.Option("--sources", help="Every figure of NAME with where it is from.")
+        bool, typer.Option("--sources", help="Every figure of DEVICE with where it is from.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
@@ -34,20 +34,20 @@ def devices(
     from nas.devices import load_profile, profile_names
     from search_spaces import InputError
 
-    if sources and name in (None, "host"):
+    if sources and device in (None, "host"):
         raise InputError("`sources` are those of one profile: name it")
     out = Console(highlight=False)
-    if name == "host":
+    if device == "host":
         print_json(found_here()) if json else _show_found(out)
         return
-    profiles = [load_profile(n) for n in ([name] if name else profile_names())]
+    profiles = [load_profile(n) for n in ([device] if device else profile_names())]
     if json:
         described = [_described(p) for p in profiles]
-        print_json(described[0] if name else {"host": found_here(), "profiles": described})
+        print_json(described[0] if device else {"host": found_here(), "profiles": described})
     elif sources:
         _show_sources(out, profiles[0])
-    elif name:
-        _show_profile(out, profiles[0], name)
+    elif device:
+        _show_profile(out, profiles[0], device)
     else:
         _show_all(out, profiles)
         _show_found(out)

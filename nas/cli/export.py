@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -80,10 +81,12 @@ def export(
     if json:
         print_json(manifest)
         return
+    from nas.export.carry import START
     from nas.export.readme import int8_told, predicted_statistics
 
     checked, n_bytes = manifest["verified"], sum(f["bytes"] for f in manifest["files"].values())
-    console(quiet=quiet).print(
+    log = console(quiet=quiet)
+    log.print(
         f"{len(manifest['configurations'])} configurations, {len(manifest['networks'])} networks, "
         f"{len(manifest['files'])} files ({n_bytes / 1e6:.1f} MB) in {out}\n"
         f"ONNX Runtime on {checked['n_images']} images ({checked['images']}), measured: logits "
@@ -93,7 +96,8 @@ def export(
     found = int8_told(manifest), predicted_statistics(manifest), manifest.get("not_shared")
     for told in found:
         if told:
-            console(quiet=quiet).print(told)
+            log.print(told)
+    log.print(f"next: python3 {quote(str(out / START))} classify IMAGE", soft_wrap=True)
 
 
 def _configurations(

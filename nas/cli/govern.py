@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from nas.cli.options import Quiet
-
+KEPT = "What is asked of it"
+SIMULATED = "Simulated"
+BOARD = "On a board"  # titles of the help
 WIDE = 110  # columns of a terminal that has room for all figures
 LEGEND = (
     "a: the largest subnet; b: the cheapest single subnet that meets the floor; best fixed: one "
@@ -26,65 +27,111 @@ def govern(
         typer.Option(help="Folder of `nas export`; on a board once for each model that shares it."),
     ] = None,
     pareto: Annotated[Path | None, typer.Option(help="pareto.json: to simulate only.")] = None,
-    simulate: Annotated[
-        str | None, typer.Option(help="A load by name (bursts, constant, changing, ...).")
-    ] = None,
-    arrivals: Annotated[
-        Path | None, typer.Option(help="Lines `ms,images` that arrive instead of the load's own.")
-    ] = None,
     target_ms: Annotated[
         list[float] | None,
-        typer.Option(help="From a frame's arrival to its last answer; one for all, or one each."),
+        typer.Option(
+            help="From a frame's arrival to its last answer; one for all models, or one each.",
+            rich_help_panel=KEPT,
+        ),
     ] = None,
     floor_error_pct: Annotated[
         list[float] | None,
         typer.Option(
-            help="Largest error, as above; default: the largest subnet's + 1 point, on a board any."
+            help="Largest error, one for all models, or one each; without it the largest "
+            "subnet's + 1 point, on a board any.",
+            rich_help_panel=KEPT,
         ),
     ] = None,
-    power_w: Annotated[float | None, typer.Option(help="Whole board, while a frame runs.")] = None,
-    energy_mj: Annotated[float | None, typer.Option(help="Whole board, of one image.")] = None,
-    temperature_c: Annotated[float | None, typer.Option(help="Slower clocks above it.")] = None,
+    power_w: Annotated[
+        float | None,
+        typer.Option(help="Whole board, while a frame runs.", rich_help_panel=KEPT),
+    ] = None,
+    energy_mj: Annotated[
+        float | None, typer.Option(help="Whole board, of one image.", rich_help_panel=KEPT)
+    ] = None,
+    temperature_c: Annotated[
+        float | None, typer.Option(help="Slower clocks above it.", rich_help_panel=KEPT)
+    ] = None,
     policy: Annotated[
-        str, typer.Option(help="What is kept longest: time, accuracy or energy.")
+        str,
+        typer.Option(
+            metavar="time|accuracy|energy", help="What is kept longest.", rich_help_panel=KEPT
+        ),
     ] = "time",
+    simulate: Annotated[
+        str | None,
+        typer.Option(
+            help="A load by name (bursts, constant, changing, ...).", rich_help_panel=SIMULATED
+        ),
+    ] = None,
+    arrivals: Annotated[
+        Path | None,
+        typer.Option(
+            help="Lines `ms,images` that arrive instead of the load's own.",
+            rich_help_panel=SIMULATED,
+        ),
+    ] = None,
     baseline: Annotated[
-        list[str] | None, typer.Option(help="To compare with: a kernel's governor, best fixed, ...")
+        list[str] | None,
+        typer.Option(
+            help="To compare with: a kernel's governor, best fixed, ...", rich_help_panel=SIMULATED
+        ),
     ] = None,
     traces: Annotated[
-        Path | None, typer.Option(help="traces.npz of `nas export --traces`; the manifest's own.")
+        Path | None,
+        typer.Option(
+            help="traces.npz of `nas export --traces`; the manifest's own.",
+            rich_help_panel=SIMULATED,
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long; 0 on a board: until Ctrl-C.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
-    report: Annotated[Path | None, typer.Option(help="Time lines as HTML.")] = None,
+    seed: Annotated[
+        int, typer.Option(help="The same seed draws the same frames.", rich_help_panel=SIMULATED)
+    ] = 0,
+    report: Annotated[
+        Path | None, typer.Option(help="Time lines as HTML.", rich_help_panel=SIMULATED)
+    ] = None,
     period_ms: Annotated[
         list[float] | None,
-        typer.Option(help="On a board: a frame every so often (100); one for all, or one each."),
+        typer.Option(
+            help="A frame every so often (100); one for all models, or one each.",
+            rich_help_panel=BOARD,
+        ),
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option(help="On a board: .npy of uint8 images (N, C, H, W); as above."),
+        typer.Option(
+            help=".npy of uint8 images (N, C, H, W); one for all models, or one each.",
+            rich_help_panel=BOARD,
+        ),
     ] = None,
     n_images: Annotated[
-        list[int] | None, typer.Option(help="On a board: images of a frame (1); as above.")
+        list[int] | None,
+        typer.Option(
+            help="Images of a frame (1); one for all models, or one each.", rich_help_panel=BOARD
+        ),
     ] = None,
-    state: Annotated[Path, typer.Option(help="On a board: its state as JSON.")] = Path(
-        "governor.json"
-    ),
-    port: Annotated[int, typer.Option(help="On a board: Prometheus text; 0: none.")] = 0,
+    state: Annotated[
+        Path, typer.Option(help="Where its state is written, as JSON.", rich_help_panel=BOARD)
+    ] = Path("governor.json"),
+    port: Annotated[
+        int, typer.Option(help="Of Prometheus text; 0: none.", rich_help_panel=BOARD)
+    ] = 0,
     memory_mb: Annotated[
-        float | None, typer.Option("--memory", help="On a board: MB of prepared networks.")
+        float | None,
+        typer.Option("--memory", help="MB of prepared networks.", rich_help_panel=BOARD),
     ] = None,
     root: Annotated[Path, typer.Option(help="Root of the board's files.", hidden=True)] = Path("/"),
-    quiet: Quiet = False,
+    seconds: Annotated[float, typer.Option(help="How long; 0 on a board: until Ctrl-C.")] = 60.0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the rows.")] = False,
 ) -> None:
     """Choose subnet, exits and clock for every frame: in time, within the floor, least energy.
 
     Example: `nas govern --pareto runs/xavier-nx/pareto.json --simulate bursts`
 
-    On the board: `nas govern --manifest board --target-ms 20 --floor-error-pct 9`; with two models
-    `nas govern --manifest A --manifest B --target-ms 20 --target-ms 90`.
+    On the board: `nas govern --manifest board --target-ms 20 --floor-error-pct 9`
+
+    Two models: `nas govern --manifest A --manifest B --target-ms 20 --target-ms 90`
     """
     from nas.board.control.sysfs import BoardError
     from nas.runtime.manifest import ManifestError

@@ -6,11 +6,11 @@ import inspect
 import re
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 OTHERS = "Options"
-EXAMPLE = re.compile(r"(?:Example|On the board): `(nas .+?)`\.?")
-KINDS = {"list[str]": "TEXT", "str": "TEXT", "int": "N", "float": "X", "path": "PATH"}
+EXAMPLE = re.compile(r"((?:Example|On the board|Two models): `nas .+?`)\.?")
+KINDS = {"str": "TEXT", "int": "N", "int range": "N", "float": "X", "path": "PATH"}
 
 
 class Command(TyperCommand):
@@ -18,6 +18,12 @@ class Command(TyperCommand):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings | {"rich_markup_mode": None})
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS] NET`, `[OPTIONS] [DEVICE]`."""
+        asked = [p for p in self.get_params(ctx) if isinstance(p, TyperArgument)]
+        names = [(argument_name(p), p.required) for p in asked]
+        return ["[OPTIONS]", *(name if needed else f"[{name}]" for name, needed in names)]
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         """What the command does; an example line is never wrapped."""
@@ -54,11 +60,23 @@ def write_options(command: Any, ctx: Any, formatter: Any) -> None:
         record = parameter.get_help_record(ctx)
         if record:
             panel = getattr(parameter, "rich_help_panel", None)
-            names = re.sub(r"<(.+?)>", lambda kind: KINDS.get(kind[1], kind[1]), record[0])
-            names = names.replace(" bool", "")
+            names = re.sub(r"<(.+?)>", _kind, record[0]).replace(" bool", "")
+            if isinstance(parameter, TyperArgument):
+                names = argument_name(parameter)
             panels.setdefault(panel or OTHERS, []).append((names, record[1]))
     write_sections({k: v for k, v in panels.items() if k != OTHERS}, formatter)
     write_sections({OTHERS: panels.get(OTHERS, [])}, formatter)
+
+
+def _kind(found: re.Match[str]) -> str:
+    """What stands for a value: `N` for `<int>` and `<list[int]>`."""
+    inner = re.sub(r"^list\[(.+)\]$", r"\1", found[1]).lower()
+    return KINDS.get(inner, found[1])
+
+
+def argument_name(argument: TyperArgument) -> str:
+    """As usage, help and messages call an argument that has no dashes: `FOLDER`."""
+    return argument.metavar or str(argument.name).upper()
 
 
 def write_sections(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> None:
@@ -74,8 +92,8 @@ def write_text(text: str, formatter: Any) -> None:
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         formatter.write_paragraph()
         for part in EXAMPLE.split(" ".join(paragraph.split())):
-            if part.startswith("nas "):
-                formatter.write(f"  Example: {part}\n")
+            if EXAMPLE.fullmatch(part):
+                formatter.write(f"  {part.replace('`', '')}\n")
             elif part.strip():
                 with formatter.indentation():
                     formatter.write_text(part.strip())

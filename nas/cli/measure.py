@@ -106,7 +106,7 @@ def measure(
     """
     from nas.api import measure as measure_rows
     from nas.cli.options import parse_levels, parse_names, parse_numbers
-    from nas.cli.output import command_line, console, print_json
+    from nas.cli.output import command_line, console, print_json, print_next
 
     with _Screen(console(quiet=quiet)) as screen:
         told = measure_rows(
@@ -138,6 +138,9 @@ def measure(
         ).told
     if json:
         print_json(told)
+    elif space is not None and Path(space).is_dir() and not per_operator:
+        given = ["--device", device or "host", "--supernet", space, "--proxy", out]
+        print_next(console(quiet=quiet), "search", *given)
 
 
 class _Screen:

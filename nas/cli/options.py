@@ -21,10 +21,15 @@ Flip = Annotated[
     bool | None,
     typer.Option("--flip/--no-flip", help="Whether a mirrored image is a valid image."),
 ]
+Mean = Annotated[
+    str | None,
+    typer.Option(help="Per channel, with which the network was trained: 0.49,0.48,0.45."),
+]
+Std = Annotated[str | None, typer.Option(help="Per channel, likewise.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Rows = Annotated[Path, typer.Option(help="Measured rows (CSV or Parquet).")]
 SpaceName = Annotated[str, typer.Option(help="Search space of the rows.")]
-Quantity = Annotated[str, typer.Option(help="latency_ms or energy_mj.")]
+Quantity = Annotated[str, typer.Option(metavar="latency_ms|energy_mj", help="What is predicted.")]
 Level = Annotated[int | None, typer.Option(help="Rows of this DVFS level alone.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
@@ -68,3 +73,11 @@ def parse_numbers(argument: str, text: str | None) -> tuple[int | None, ...]:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise InputError(f"`{argument}` takes whole numbers like 1,8, got {text!r}") from None
+
+
+def parse_floats(argument: str, text: str | None) -> tuple[float, ...] | None:
+    """The numbers of `0.49,0.48`; None where nothing is asked."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"`{argument}` takes numbers like 0.49,0.48,0.45, got {text!r}") from None

@@ -102,6 +102,11 @@ def command_text(parts: Sequence[str], width: int) -> str:
     return " \\\n".join(lines)
 
 
+def print_next(log: Console, *words: object) -> None:
+    """The command that a user most likely types next, ready to be copied."""
+    log.print(f"next: nas {shlex.join(map(str, words))}", soft_wrap=True, markup=False)
+
+
 def print_json(values: Mapping[str, Any] | list[Any]) -> None:
     """Machine-readable output on stdout."""
     print(json.dumps(values, indent=1))

@@ -22,7 +22,7 @@ def train(
 
     Example: `nas predictor train --rows rows.csv --space resnet-cifar --out mypredictor`
     """
-    from nas.cli.output import command_line, console, print_json, waiting
+    from nas.cli.output import command_line, console, print_json, print_next, waiting
     from nas.cli.quality import fitted_quality
     from nas.files import prepare_folder
     from nas.transfer.quality import held_out, predictor_kind, training_data
@@ -40,3 +40,6 @@ def train(
         print_json({"quantity": quantity, **about, **quality})
         return
     print(f"{quantity}: {fitted_quality(quality, about['source'], held_out=True)}")
+    asked = ["--model", out, "--space", space, "--subnets", "SUBNETS.csv"]
+    asked += [] if quantity == "latency_ms" else ["--quantity", quantity]
+    print_next(console(), "predictor", "predict", *asked)

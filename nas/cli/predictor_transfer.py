@@ -20,9 +20,9 @@ def transfer(
         list[str] | None,
         typer.Option(help="auto, a device name, or a file of rows; repeat to pool several."),
     ] = None,
-    quantity: Annotated[str, typer.Option(help="latency_ms or energy_mj, of a pool.")] = (
-        "latency_ms"
-    ),
+    quantity: Annotated[
+        str, typer.Option(metavar="latency_ms|energy_mj", help="What a pool predicts.")
+    ] = ("latency_ms"),
     out: Annotated[Path | None, typer.Option(help="Folder for the pooled predictor.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML page to act on.")] = None,
     json: Json = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import Data, Quiet
+from nas.cli.options import Data, Mean, Quiet, Std, parse_floats
 from search_spaces import InputError
 
 
@@ -18,17 +18,33 @@ def prune(
     ],
     out: Annotated[Path, typer.Option(help="Folder; one that holds a run is continued.")],
     data: Data = None,
+    mean: Mean = None,
+    std: Std = None,
     g: Annotated[int, typer.Option("--g", help="Output channels of a block: 4 or 8.")] = 4,
     sparsity: Annotated[float, typer.Option(help="Share of weights to drop.")] = 0.9,
     subnet: Annotated[str | None, typer.Option(help="Of a supernet; its largest without.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 5,
     method: Annotated[
-        str, typer.Option(help="exact, bed (nested), aligned, greedy, unstructured.")
+        str,
+        typer.Option(
+            metavar="exact|bed|aligned|greedy|unstructured",
+            help="How blocks are chosen: exact is best, bed nests over sparsities, aligned blocks "
+            "start at multiples of --g; unstructured: single weights.",
+        ),
     ] = "exact",
     spread: Annotated[
-        str, typer.Option(help="even: all layers alike; erk: narrow layers keep more.")
+        str,
+        typer.Option(
+            metavar="even|erk", help="even: all layers alike; erk: narrow layers keep more."
+        ),
     ] = "even",
-    schedule: Annotated[str, typer.Option(help="gradual or admm.")] = "gradual",
+    schedule: Annotated[
+        str,
+        typer.Option(
+            metavar="gradual|admm",
+            help="gradual: sparsity rises; admm: the weights are pulled there.",
+        ),
+    ] = "gradual",
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.02,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
@@ -43,7 +59,7 @@ def prune(
     import torch
 
     from nas.api import prune as prune_network
-    from nas.cli.output import command_line, console, print_json, progress
+    from nas.cli.output import command_line, console, print_json, print_next, progress
     from supernets.pruning import UNSTRUCTURED
     from supernets.training import Progress
 
@@ -65,6 +81,8 @@ def prune(
             *(net, out),
             data=data,
             subnet=subnet,
+            mean=parse_floats("mean", mean),
+            std=parse_floats("std", std),
             listener=show,
             command=command_line(),
             g=g,
@@ -88,3 +106,4 @@ def prune(
         f"{found['latency_ms_after']:.3f} ms after ({found['after_is'].replace('_', ' ')}; with "
         f"kernels in torch {found['latency_ms_after_in_torch']:.3f} ms)"
     )
+    print_next(log, "export", "--pareto", out, "--out", "board")

@@ -51,13 +51,13 @@ def evaluate(
 
     Example: `nas supernet evaluate mynet --data cifar-10-batches-bin`
     """
-    from nas.cli.output import command_line, console, progress
+    from nas.cli.output import command_line, console, print_next, progress
     from nas.cli.supernet_data import reading
     from nas.zoo.folder import evaluate_folder
-    from search_spaces import InputError
+    from search_spaces import InputError, get_space
 
     if samples < 20:
-        raise InputError(f"--samples must be at least 20 to learn from, got {samples}")
+        raise InputError(f"`samples` must be at least 20 to learn from, got {samples}")
     with progress(console(quiet=quiet)) as bar:
         run = evaluate_folder(
             folder,
@@ -75,7 +75,13 @@ def evaluate(
             if not bar.console.is_terminal and time.monotonic() > told + TELL_S:
                 bar.console.print(f"evaluated {done} of {total} subnets")
                 told = time.monotonic()
-    console(quiet=quiet).print(f"accuracy table, predictor and card in {folder}")
+    log = console(quiet=quiet)
+    log.print(f"accuracy table, predictor and card in {folder}", soft_wrap=True, markup=False)
+    if get_space(str(folder)).measured_alone:
+        out = f"{folder}-rows.csv"
+        print_next(log, "measure", "--device", "host", "--space", folder, "--out", out)
+    else:
+        print_next(log, "search", "--device", "xavier-nx", "--supernet", folder)
 
 
 @supernet.command("list", cls=Command)

@@ -28,7 +28,7 @@ def calibrate(
 
     Example: `nas supernet calibrate mynet --pareto run/pareto.json --data myimages --out bn.st`
     """
-    from nas.cli.output import command_line, console, progress
+    from nas.cli.output import command_line, console, print_next, progress
     from nas.pareto import read_pareto
     from nas.zoo.calibrated import calibrate_points
     from nas.zoo.folder import supernet_folder
@@ -40,8 +40,11 @@ def calibrate(
         n_samples=samples,
         command=command_line(),
     )
-    with progress(console(quiet=quiet)) as bar:
+    log = console(quiet=quiet)
+    with progress(log) as bar:
         task = bar.add_task("calibrate", total=None, note="")
         for done, total in run:
             bar.update(task, completed=done, total=total)
-    console(quiet=quiet).print(f"statistics of {total} subnets in {out}")
+    log.print(f"statistics of {total} subnets in {out}", soft_wrap=True, markup=False)
+    given = ["--pareto", pareto[0], "--supernet", name, "--bn-cache", out]
+    print_next(log, "export", *given, "--out", "board")

@@ -33,13 +33,15 @@ def data(
     """
     from rich.console import Console
 
-    from nas.cli.output import console, print_json
+    from nas.cli.output import console, print_json, print_next
     from search_spaces import resnet_for
     from supernets.data import SPLITS, imbalance
 
     dataset = read_images(folder, console(quiet=json), resolution=resolution, flip=flip)
     if not json:
         show_images(dataset, Console(highlight=False))
+        more = [] if resolution is None else ["--resolution", str(resolution)]
+        print_next(console(), "supernet", "train", "--data", folder, *more, "--out", "mynet")
         return
     counts = {split: dataset.counts(split).tolist() for split in SPLITS}
     space = resnet_for(dataset.resolution, dataset.channels, dataset.n_classes)

@@ -40,7 +40,7 @@ def check_options(kind: str, given: Iterable[str]) -> None:
 
 def grouped(shape: str, groups: int, dataset: Dataset, start: str | None) -> GroupSpace:
     """The space of `groups` groups for these images."""
-    from search_spaces import GroupSpace, get_space
+    from search_spaces import GroupSpace, get_space, space_names
     from supernets.pruning import check_groupable
 
     if start is not None:
@@ -48,6 +48,8 @@ def grouped(shape: str, groups: int, dataset: Dataset, start: str | None) -> Gro
     images = dataset.resolution, dataset.channels, dataset.n_classes
     if shape in ("resnet", "alexnet"):
         return GroupSpace.of(shape, groups, *images)
+    if shape not in space_names():
+        raise InputError(f"`shape` must be resnet, alexnet or one of `nas spaces`, got {shape!r}")
     check_groupable(shape)
     space = GroupSpace.of(get_space(shape), groups)
     if (space.resolution, space.in_channels, space.n_classes) != images:
@@ -65,4 +67,6 @@ def block_sparse(base: Space, g: int, sparsities: str) -> BlockSparseSpace:
         found = tuple(round(100 * (1 - float(part))) for part in sparsities.split(","))
     except (ValueError, OverflowError):  # `nan`, `inf`
         raise InputError(f"`sparsities` must look like 0,.7,.8,.9, got {sparsities!r}") from None
+    if not all(1 <= density <= 100 for density in found):
+        raise InputError(f"`sparsities` must be 0 or more and at most .99, got {sparsities}")
     return BlockSparseSpace.of(base, g, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +15,11 @@ if TYPE_CHECKING:
 
 
 def map_(
-    folder: Annotated[Path, typer.Argument(help="Folder of --kind all-in-one, evaluated.")],
+    folder: Annotated[str, typer.Argument(help="Folder of --kind all-in-one, evaluated.")],
     device: Annotated[str, typer.Option(help="Device; `nas devices` lists them.")],
-    levels: Annotated[str, typer.Option(help="1/4..top, 0,4,8 or all.")] = "1/4..top",
+    levels: Annotated[
+        str, typer.Option(help="`1/4..top`, `0,4,8-14`, `-1` or `all`.")
+    ] = "1/4..top",
     frames: Annotated[int, typer.Option(help="Images that it runs at once.")] = 1,
     json: Json = False,
 ) -> None:
@@ -28,30 +29,31 @@ def map_(
     """
     from rich.console import Console
 
-    from nas.cli.output import print_json
-    from nas.cli.supernet_ratios import check_frames
+    from nas.cli.output import console, print_json, print_next
+    from nas.cli.supernet_ratios import check_frames, held_levels
     from nas.devices import get_device
-    from nas.devices.constant_latency import FrequencyMap, simulated_ms, speed_levels
+    from nas.devices.constant_latency import FrequencyMap, simulated_ms
     from nas.search.front.constant_latency import by_number_of_ratios
-    from nas.zoo.folder import folder_table
+    from nas.zoo.folder import folder_table, supernet_folder
     from search_spaces import InputError, RatioSpace
     from supernets import load_supernet
 
-    space = load_supernet(folder / "weights.safetensors")[0].space
+    found = supernet_folder(folder)
+    space = load_supernet(found / "weights.safetensors")[0].space
     if not isinstance(space, RatioSpace):
         raise InputError(f"{folder} holds no ratios; `nas supernet train --kind all-in-one` does")
     check_frames(frames)
-    table = folder_table(folder, space)
+    table = folder_table(found, space)
     genes = space.enumerate()[::-1]  # the whole network first
     errors = table.top1_error_pct[table.rows(genes), 0]  # no early exit
-    found = get_device(device, batch=frames)
-    chosen = speed_levels(found.levels, levels)
-    latency_ms = simulated_ms(found, space)[:, chosen]
+    target = get_device(device, batch=frames)
+    chosen = held_levels(target, levels)
+    latency_ms = simulated_ms(target, space)[:, chosen]
     result = FrequencyMap(latency_ms)
     rows = [
         {
-            "level": found.levels[i].level,
-            "mhz": found.levels[i].clock_mhz,
+            "level": target.levels[i].level,
+            "mhz": target.levels[i].clock_mhz,
             "ratio": int(genes[k, 0]) / 1000,
             "latency_ms": float(ms),
             "top1_error_pct": float(errors[k]),
@@ -63,6 +65,7 @@ def map_(
         print_json({"levels": rows, "by_number_of_ratios": fewer, "latency_source": "simulated"})
         return
     _show(Console(), device, result, rows, fewer)
+    print_next(console(), "search", "--device", device, "--supernet", folder)
 
 
 def _show(log: Console, device: str, result: FrequencyMap, rows: Any, fewer: Any) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nas.cli.options import parse_levels
 from search_spaces import InputError, ResNetSpace, Space, UnitRatioSpace
+from search_spaces.unit_ratios import UNITS
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from nas.devices import Device
 
 DEFAULT = "1,.7,.5,.35,.2"
 
@@ -21,29 +25,45 @@ def asked_ratios(
     frames: int,
     log: Console,
 ) -> tuple[float, ...]:
-    """What the options of `nas supernet train` say; InputError: two ways at once, or no ResNet."""
+    """What the options of `nas supernet train` say; InputError: no ResNet."""
     if not isinstance(base, ResNetSpace):
         raise InputError(f"`kind` all-in-one prunes ResNets of basic blocks, {base.name} is none")
-    if ratios is not None and for_device is not None:
-        raise InputError("`ratios` are given, or chosen by `for_device`; give one of both")
     if for_device is None:
         return parse_ratios(ratios or DEFAULT)
     return ratios_for_device(base, for_device, levels, n_ratios, frames, log)
 
 
-def check_unit(base: Space, unit: str, g: int | None, for_device: str | None) -> None:
-    """InputError: no such unit, rows that do not fit, or what blocks and patterns cannot do yet."""
-    if unit == "filter":
-        if g is not None:
-            raise InputError("`g` is of blocks and patterns; give `unit` block or leave it out")
+def check_asked(
+    ratios: str | None, unit: str, g: int | None, for_device: str | None, frames: int
+) -> None:
+    """InputError for what needs no images to be seen: they may take minutes to read."""
+    if ratios is not None and for_device is not None:
+        raise InputError("`ratios` are given, or chosen by `for_device`; give one of both")
+    if ratios is not None:
+        parse_ratios(ratios)
+    if unit not in UNITS:
+        raise InputError(f"`unit` must be one of {', '.join(UNITS)}, got {unit!r}")
+    if unit == "filter" and g is not None:
+        raise InputError("`g` is of blocks and patterns; give `unit` block or leave it out")
+    if g is not None and g < 1:
+        raise InputError(f"`g` must be at least 1, got {g}")
+    check_frames(frames)
+    if for_device is None:
         return
-    if for_device is not None:
+    if unit != "filter":
         raise InputError(
             f"`for_device` chooses ratios by an analytic model, which has no figure for {unit}s; "
             "give `ratios`"
         )
-    if type(base) is ResNetSpace:  # another is refused with the ratios
-        UnitRatioSpace.of(base, (1000,), unit, -1 if g == 0 else g or 0)
+    from nas.devices import get_device
+
+    get_device(for_device, batch=frames)
+
+
+def check_unit(base: Space, unit: str, g: int | None) -> None:
+    """InputError: a `g` that does not divide the channels of a layer."""
+    if unit != "filter" and g is not None and type(base) is ResNetSpace:
+        UnitRatioSpace.of(base, (1000,), unit, g)  # another space is refused with the ratios
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:
@@ -60,6 +80,16 @@ def check_frames(frames: int) -> None:
         raise InputError(f"`frames` must be at least 1, got {frames}")
 
 
+def held_levels(device: Device, asked: str) -> list[int]:
+    """The levels whose latency is held: `1/4..top`, or what `--levels` takes in a search."""
+    from nas.devices.catalog import level_numbers
+    from nas.devices.constant_latency import speed_levels
+
+    if ".." in asked:
+        return speed_levels(device.levels, asked)
+    return level_numbers(device, parse_levels(asked))
+
+
 def ratios_for_device(
     base: ResNetSpace, device: str, levels: str, n_ratios: int, frames: int, log: Console
 ) -> tuple[float, ...]:
@@ -70,14 +100,12 @@ def ratios_for_device(
         choose_ratios,
         rule_of_thumb,
         simulated_ms,
-        speed_levels,
         variation,
     )
     from search_spaces import RatioSpace
 
-    check_frames(frames)
     found, space = get_device(device, batch=frames), RatioSpace.evenly_pruned(base)
-    latency_ms = simulated_ms(found, space)[:, speed_levels(found.levels, levels)]
+    latency_ms = simulated_ms(found, space)[:, held_levels(found, levels)]
     rows = choose_ratios(latency_ms, n_ratios)
     chosen = FrequencyMap(latency_ms[rows])
     full = latency_ms[0]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
 from nas.cli.options import Data, Flip, Quiet, Resolution, is_given
+
+GROUPS = "Of --kind groups"
+BLOCKS = "Of --kind blocks"
+ALL_IN_ONE = "Of --kind all-in-one"  # titles of the help
 
 
 def train(
@@ -21,33 +24,61 @@ def train(
     kind: Annotated[
         str,
         typer.Option(
-            help="elastic: widths and depths. all-in-one: ratios. groups: one after the other. "
-            "blocks: elastic, and pruned in blocks."
+            metavar="elastic|all-in-one|groups|blocks",
+            help="elastic: widths and depths. all-in-one: pruning ratios. groups: of channels, "
+            "trained one after the other. blocks: elastic, and pruned in blocks.",
         ),
     ] = "elastic",
-    groups: Annotated[int, typer.Option(help="Groups of --kind groups.")] = 4,
+    groups: Annotated[
+        int, typer.Option(help="How many; must divide all channels.", rich_help_panel=GROUPS)
+    ] = 4,
     shape: Annotated[
-        str, typer.Option(help="Of --kind groups: resnet, alexnet, or a space that is grouped.")
+        str,
+        typer.Option(help="resnet, alexnet, or a space that is grouped.", rich_help_panel=GROUPS),
     ] = "resnet",
-    unit: Annotated[
-        str, typer.Option(help="What --kind all-in-one prunes: filter, block or pattern.")
-    ] = "filter",
-    g: Annotated[
-        int | None,
-        typer.Option("--g", help="Output channels of a block, 4 or 8. [default: 4; units 8 and 4]"),
-    ] = None,
     sparsities: Annotated[
-        str, typer.Option(help="Of a stage of --kind blocks: shares of weights to drop.")
+        str,
+        typer.Option(help="Shares of weights that a stage may drop.", rich_help_panel=BLOCKS),
     ] = "0,.7,.8,.9",
     ratios: Annotated[
-        str | None, typer.Option(help="Of --kind all-in-one: shares of the MACs, 1,.7,.5,.35,.2.")
+        str | None,
+        typer.Option(
+            help="Shares of the MACs, falling.  [default: 1,.7,.5,.35,.2]",
+            rich_help_panel=ALL_IN_ONE,
+        ),
     ] = None,
+    unit: Annotated[
+        str,
+        typer.Option(
+            metavar="filter|block|pattern", help="What is pruned.", rich_help_panel=ALL_IN_ONE
+        ),
+    ] = "filter",
     for_device: Annotated[
-        str | None, typer.Option(help="Choose the ratios for the clocks of this device.")
+        str | None,
+        typer.Option(
+            help="Choose the ratios for the clocks of this device.", rich_help_panel=ALL_IN_ONE
+        ),
     ] = None,
-    levels: Annotated[str, typer.Option(help="Its levels: 1/4..top, 0,4,8 or all.")] = "1/4..top",
-    frames: Annotated[int, typer.Option(help="Images that it runs at once.")] = 1,
-    n_ratios: Annotated[int, typer.Option(help="How many ratios to choose.")] = 5,
+    levels: Annotated[
+        str,
+        typer.Option(
+            help="Its levels: `1/4..top`, `0,4,8-14`, or `all`.", rich_help_panel=ALL_IN_ONE
+        ),
+    ] = "1/4..top",
+    frames: Annotated[
+        int, typer.Option(help="Images that it runs at once.", rich_help_panel=ALL_IN_ONE)
+    ] = 1,
+    n_ratios: Annotated[
+        int, typer.Option(help="How many ratios to choose.", rich_help_panel=ALL_IN_ONE)
+    ] = 5,
+    g: Annotated[
+        int | None,
+        typer.Option(
+            "--g",
+            help="Output channels of a block: 4 or 8 (--kind blocks: 4; --unit block: 8), or of a "
+            "pattern (4).",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 24,
     batch_size: Annotated[
         int | None, typer.Option(help="Images per step; 256, or an eighth of a small set.")
@@ -73,10 +104,10 @@ def train(
     """
     import torch
 
-    from nas.cli.output import command_line, console, progress
+    from nas.cli.output import command_line, console, print_next, progress
     from nas.cli.supernet_data import read_images, show_images
     from nas.cli.supernet_kinds import block_sparse, check_options, grouped
-    from nas.cli.supernet_ratios import asked_ratios, check_unit
+    from nas.cli.supernet_ratios import asked_ratios, check_asked, check_unit
     from nas.devices.host import cpu_name
     from nas.files import exclusive, prepare_folder
     from search_spaces import InputError
@@ -96,16 +127,19 @@ def train(
         torch.set_num_threads(threads)
     check_kind(out / "weights.safetensors", kind)
     check_options(kind, (n for n in context.params if is_given(context, n)))
+    check_asked(ratios, unit, g, for_device, frames)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    bf16 = bf16_pays(device)
+    given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16}
+    given |= {} if batch_size is None else {"batch_size": batch_size}
+    settings = TrainSettings(**{**given, **parse_settings(set_ or [])})
     log = console(quiet=quiet)
     side, channels = (None, None) if start is None else _trained_images(start)
     side = side if resolution is None else resolution
     dataset = read_images(data, log, resolution=side, channels=channels, flip=flip)
     show_images(dataset, log)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    usual = min(256, max(8, len(dataset.train) // 8))
-    values = {"batch_size": usual if batch_size is None else batch_size}
-    given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16_pays(device)}
-    settings = TrainSettings(**{**given, **values, **parse_settings(set_ or [])})
+    if "batch_size" not in given | parse_settings(set_ or []):
+        settings = replace(settings, batch_size=min(256, max(8, len(dataset.train) // 8)))
     shares: tuple[float, ...] = ()
     net: Any
     if kind == "groups":
@@ -116,7 +150,7 @@ def train(
     if kind == "blocks":
         sparse = block_sparse(net.space, 4 if g is None else g, sparsities)
     if kind == "all-in-one":
-        check_unit(net.space, unit, g, for_device)
+        check_unit(net.space, unit, g)
         shares = asked_ratios(net.space, ratios, for_device, levels, n_ratios, frames, log)
     prepare_folder(out)
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
@@ -142,17 +176,24 @@ def train(
         for step in steps:
             note = f"epoch {step.epoch + 1}, {step.images_per_s:.0f} images/s, loss {step.loss:.3f}"
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
-    more = "" if data is None else f" --data {quote(str(data))}"
-    next_ = f"nas supernet evaluate {quote(str(out))}{more}"
-    log.print(f"weights in {out}; next: {next_}", soft_wrap=True, markup=False)
+    log.print(f"weights in {out}", soft_wrap=True, markup=False)
+    print_next(log, "supernet", "evaluate", out, *([] if data is None else ["--data", data]))
 
 
 def _trained_images(start: str) -> tuple[int | None, int | None]:
-    """Side and channels of the images behind the weights of `start`, where they say it."""
+    """Side and channels of the images behind the weights of `start`, where they say it.
+
+    InputError: they are of a kind that no training starts from.
+    """
     from nas.zoo.folder import supernet_folder
+    from search_spaces import InputError
     from supernets import load_supernet
 
-    _, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
+    net, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
+    if net.kind != "elastic":
+        raise InputError(
+            f"{start} is a supernet of kind {net.kind}; start from one of kind elastic"
+        )
     known = metadata.get("data", {})
     return known.get("resolution"), known.get("channels")
 
@@ -174,10 +215,6 @@ def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[s
         return ResNetSupernet(space), dataset, None
     weights = supernet_folder(start) / "weights.safetensors"
     net, metadata = load_supernet(weights)
-    if net.kind != "elastic":
-        raise InputError(
-            f"{start} is a supernet of kind {net.kind}; start from one of kind elastic"
-        )
     if net.space.n_classes != dataset.n_classes:
         raise InputError(
             f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "

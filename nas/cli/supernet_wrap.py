@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
-from nas.cli.options import Data, Quiet, Resolution
+from nas.cli.options import Data, Mean, Quiet, Resolution, Std, parse_floats
 
 
 def wrap(
@@ -26,15 +24,16 @@ def wrap(
     ] = None,
     data: Data = None,
     resolution: Resolution = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Per channel, with which it was trained: 0.49,0.48,0.45.")
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="Per channel, likewise.")] = None,
+    mean: Mean = None,
+    std: Std = None,
     exits: Annotated[
         str | None, typer.Option(help="Places that get an early exit, such as 2,4; '' for none.")
     ] = None,
     order: Annotated[
-        str, typer.Option(help="What makes a channel important: taylor (images), l2, or none.")
+        str,
+        typer.Option(
+            metavar="taylor|l2|none", help="What makes a channel important: taylor needs images."
+        ),
     ] = "taylor",
     quiet: Quiet = False,
 ) -> None:
@@ -46,7 +45,7 @@ def wrap(
     """
     from dataclasses import replace
 
-    from nas.cli.output import command_line, console
+    from nas.cli.output import command_line, console, print_next
     from nas.cli.supernet_data import read_images
     from nas.zoo.networks import own_network, timm_network, with_weights
     from nas.zoo.wrapped import wrap_folder
@@ -59,11 +58,8 @@ def wrap(
     dataset = read_images(data, log, resolution=resolution)
     found = own or timm_network(timm or "", dataset.n_classes, dataset.channels)
     found = found if weights is None else with_weights(found, weights)
-    n = dataset.channels
-    given = _numbers("mean", mean, n), _numbers("std", std, n)
+    given = parse_floats("mean", mean), parse_floats("std", std)
     found = replace(found, mean=given[0] or found.mean, std=given[1] or found.std)
-    if (found.mean is None) != (found.std is None):
-        raise InputError("--mean and --std go together: give both")
     made = wrap_folder(
         *(found, dataset, out),
         exits=None if exits is None else _places(exits),
@@ -79,25 +75,9 @@ def wrap(
         f"early exits: {space.n_exits}, places for them in card.md: {len(made.places)}",
         markup=False,
     )
-    trained = [f"--start {quote(str(out))}", f"--out {quote(f'{out}-trained')}"]
-    parts = ["nas supernet train", *trained, *([f"--data {quote(str(data))}"] if data else [])]
-    log.print(f"supernet in {out}; next: {' '.join(parts)}", soft_wrap=True, markup=False)
-
-
-def _numbers(name: str, text: str | None, n: int) -> tuple[float, ...] | None:
-    from search_spaces import InputError
-
-    if text is None:
-        return None
-    try:
-        found = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if len(found) != n or not all(map(isfinite, found)):
-        raise InputError(f"--{name} must be {n} numbers, one per channel, got {text!r}")
-    if name == "std" and min(found) <= 0:
-        raise InputError(f"--std must be positive, got {text!r}")
-    return found
+    log.print(f"supernet in {out}", soft_wrap=True, markup=False)
+    trained = ["--start", out, "--out", f"{out}-trained", *(["--data", data] if data else [])]
+    print_next(log, "supernet", "train", *trained)
 
 
 def _places(text: str) -> list[int]:

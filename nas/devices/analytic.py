@@ -82,7 +82,7 @@ class AnalyticDevice:
         self.processor = self.runtime.processor
         self.precision: Precision = _precision(profile, self.backend, precision)
         if batch < 1:
-            raise InputError(f"batch must be at least 1, got {batch}")
+            raise InputError(f"`batch` must be at least 1, got {batch}")
         self.batch = batch
         mode = profile.mode(power_mode)
         self.power_mode, most = mode.name, min(self.runtime.threads, mode.cores)

@@ -18,25 +18,15 @@ from search_spaces import DvfsLevel, Floats, InputError, Ints, RatioSpace
 
 
 def speed_levels(levels: Sequence[DvfsLevel], asked: str) -> list[int]:
-    """Places of the levels of `1/4..top` (from a quarter of the fastest clock on), 0,4,8 or all."""
+    """Places of the levels of `1/4..top`, from a quarter of the fastest clock on, or of `all`."""
+    if asked == "all":
+        return list(range(len(levels)))
+    share = re.fullmatch(r"(\d+)/([1-9]\d*)\.\.top", asked.strip())
+    if share is None or int(share[1]) > int(share[2]):
+        raise InputError(f"`levels` takes 1/4..top, 0,4,8-14 or all, got {asked!r}")
     clocks = np.array([level.clock_mhz for level in levels])
-    if range_ := re.fullmatch(r"(\d+)/(\d+)\.\.top", asked.strip()):
-        lowest = int(range_[1]) / max(int(range_[2]), 1) * clocks.max()
-        return np.flatnonzero(clocks >= lowest * (1 - 1e-9)).tolist()
-    numbers = {level.level: i for i, level in enumerate(levels)}
-    wanted = list(numbers) if asked.strip() == "all" else _numbers(asked)
-    if unknown := [n for n in wanted if n not in numbers]:
-        raise InputError(
-            f"`levels`: no level {unknown[0]}; there are {min(numbers)} to {max(numbers)}"
-        )
-    return [numbers[n] for n in wanted]
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"`levels` takes 1/4..top, 0,4,8 or all, got {text!r}") from None
+    lowest = int(share[1]) / int(share[2]) * clocks.max()
+    return np.flatnonzero(clocks >= lowest * (1 - 1e-9)).tolist()
 
 
 def simulated_ms(device: Device, space: RatioSpace) -> Floats:

@@ -52,9 +52,9 @@ class HostDevice:
         self._backend = get_backend(backend, precision)
         for name, value in (("batch", batch), ("threads", threads)):
             if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+                raise InputError(f"`{name}` must be at least 1, got {value}")
         if not 0 < seconds < float("inf"):
-            raise InputError(f"seconds must be positive, got {seconds:g}")
+            raise InputError(f"`seconds` must be positive, got {seconds:g}")
         self.backend, self.precision, self.processor = backend, precision, self._backend.processor
         self.batch, self.threads, self.seconds = batch, threads, seconds
         self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]

@@ -51,6 +51,10 @@ def load_profile(name: str) -> Profile:
     if name.endswith(".toml"):
         return _read(Path(name))
     known = profile_paths()
+    if name == "host" and name not in known:
+        raise InputError(
+            "`device` host is this machine, which has no profile: name one that `nas devices` lists"
+        )
     if name not in known:
         raise unknown_device(name, ["host", *known])
     return _read(known[name])
@@ -91,8 +95,9 @@ def _name_fault(path: Path, name: object) -> Iterator[str]:
 
 def unknown_device(name: str, known: Sequence[str]) -> InputError:
     """The error that names what could have been meant."""
-    near = nearest(name, known, n=3) or known
+    near = nearest(name, known, n=3)
+    meant = f"did you mean {', '.join(near)}? " if near else ""
     return InputError(
-        f"unknown device {name!r}; did you mean {', '.join(near)}? `nas devices` lists them all, "
-        f"`device` FILE.toml takes your own, {FOLDER} a folder of them"
+        f"unknown device {name!r}; {meant}`nas devices` lists them all; `device` may be a "
+        f"FILE.toml of your own too, and {FOLDER} a folder of them"
     )

@@ -64,8 +64,8 @@ def _device(table: ParetoTable) -> Modelled:
     about = table.content["device"]
     if about["name"] not in profile_names():
         raise InputError(
-            f"no model describes {about['name']} at every clock, so nothing can govern it; "
-            f"profiles: {', '.join(profile_names())}"
+            f"no model describes {about['name']} at every clock, so nothing can govern it; search "
+            "for a device with a profile, which `nas devices` lists"
         )
     device: Any = get_device(
         about["name"],

@@ -44,7 +44,8 @@ class MeasureSettings:
     command: str = ""  # as typed; empty from Python
 
     def __post_init__(self) -> None:
-        for name, value in (("n_subnets", self.n_subnets), ("n_repeats", self.n_repeats)):
+        counts = [("n_subnets", self.n_subnets), ("n_repeats", self.n_repeats)]
+        for name, value in (*counts, *(("batch", batch) for batch in self.batches)):
             if value is not None and value < 1:
                 raise InputError(f"`{name}` must be at least 1, got {value}")
         if self.against is not None and not self.per_operator:

@@ -20,8 +20,10 @@ def verified_cost_lines(content: Mapping[str, Any]) -> list[str]:
     lines = [_line(name, told[name], told["source"]) for name in NAMES if told[name]]
     if told["energy_mj"] is None:
         lines.append("expected energy: the rows do not hold it")
+    measured = told["source"] == "measured"
+    verified = "verified" if measured else f"compared, not verified ({told['source']} rows),"
     lines.append(
-        f"costs verified with {told['backend']} {told['precision']} by {told['n_programs']} "
+        f"costs {verified} with {told['backend']} {told['precision']} by {told['n_programs']} "
         f"programs; a decision at an exit takes {told['decision_ms']:.3g} ms "
         f"({told['decision_source']})"
     )

@@ -121,11 +121,12 @@ def manifest_table(manifest: Manifest) -> CostTable:
     """The table of an exported folder; ManifestError for one without costs per level."""
     governing = manifest.content.get("governing")
     if governing is None:
+        if why := manifest.content.get("not_governed"):
+            raise ManifestError(f"{manifest.folder} has no costs per level: {why}")
         made = manifest.content.get("versions", {}).get("nas", "an older version")
-        why = manifest.content.get("not_governed") or f"nas {made} wrote none"
         raise ManifestError(
-            f"{manifest.folder} has no costs per level ({why}), so nothing can govern it; export "
-            "again: nas export --pareto FILE --data DIR --out NEW"
+            f"{manifest.folder} has no costs per level (nas {made} wrote none), so nothing can "
+            "govern it; export again: nas export --pareto FILE --data DIR --out NEW"
         )
     return cost_table(governing)
 

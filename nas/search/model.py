@@ -10,7 +10,7 @@ import numpy as np
 from nas.files import sha256_of
 from nas.pareto.records import SupernetEntry
 from nas.search.settings import SearchSettings
-from nas.zoo.folder import entry_folder, folder_table
+from nas.zoo.folder import entry_folder, entry_name, folder_table
 from nas.zoo.published import ENTRY, WEIGHTS, read_published
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
 from search_spaces import (
@@ -74,7 +74,7 @@ def load_model(settings: SearchSettings) -> Model:
         )
     predictor = AccuracyPredictor.load(folder / "predictor", space)
     described: SupernetEntry = {
-        "name": folder.name,
+        "name": entry_name(folder),
         "sha256": checksum,
         "dataset": metadata["dataset"],
         "space": space.name,
@@ -86,7 +86,7 @@ def _published(folder: Path) -> Model:
     """A space with published accuracies, and weights where they are attached."""
     entry, space, table, predictor = read_published(folder)
     described: SupernetEntry = {
-        "name": folder.name,
+        "name": entry_name(folder),
         "sha256": entry.weights_sha256,
         "dataset": entry.dataset,
         "space": space.name,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import Device
+from nas.files import write_for_user
 from nas.pareto import farthest, normalised
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
@@ -22,7 +23,6 @@ from search_spaces import (
     Space,
     new_row,
     program_columns,
-    write_text,
 )
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
@@ -78,4 +78,4 @@ def plan_rows(
 
 def write_plan(rows: list[Row], path: Path) -> None:
     """Write planned rows as CSV."""
-    write_text(path, csv_text(pd.DataFrame(rows)))
+    write_for_user(path, csv_text(pd.DataFrame(rows)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
+from nas.devices.names import meant
 from nas.transfer.plausible import check_rows_alone
 from nas.transfer.programs import Programs
 from nas.transfer.source import MEASURED, SIMULATED
@@ -53,7 +54,7 @@ def load_proxy(space: Space, choice: str) -> Proxy:
         return _measured(space, read_rows(path, space))
     if space.measured_alone and choice in ("auto", *profile_names()):
         raise InputError(
-            f"no analytic model has a figure for the pruned layers of {space.name}: measure "
+            "no analytic model has a figure for the pruned layers of this space: measure "
             "programs, `nas measure --device host --space SUPERNET --out rows.csv`, and give "
             "`proxy` rows.csv"
         )
@@ -62,6 +63,11 @@ def load_proxy(space: Space, choice: str) -> Proxy:
     if choice in profile_names():
         return model_proxy(AnalyticDevice(load_profile(choice)))
     path = Path(choice)
+    if not path.exists() and not path.suffix:
+        raise InputError(
+            f"`proxy` {choice} is neither a file of rows nor a device that `nas devices` lists"
+            f"{meant(choice, profile_names())}"
+        )
     rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
     return _measured(space, rows.reset_index(drop=True))
 

@@ -65,6 +65,11 @@ def entry_folder(name: str) -> Path:
     )
 
 
+def entry_name(folder: Path) -> str:
+    """What finds `folder` again: its name in the zoo, else its path."""
+    return folder.name if folder.parent == _zoo() else str(folder)
+
+
 def folder_table(folder: Path, space: Space) -> AccuracyTable:
     """The accuracies in a supernet's folder. InputError: there are none."""
     from predictors import read_accuracy_table
@@ -125,7 +130,11 @@ def evaluate_folder(
         sha256,
     )
 
-    weights, table = folder / "weights.safetensors", folder / "accuracy.safetensors"
+    weights, table = folder / WEIGHTS, folder / "accuracy.safetensors"
+    if not weights.exists() and str(folder) in zoo_names():
+        raise InputError(f"{folder} of the zoo is evaluated already; a copy of its folder can be")
+    if not weights.exists():
+        raise InputError(f"{folder} holds no {WEIGHTS}; `nas supernet train --out DIR` makes one")
     supernet, metadata = load_supernet(weights)
     dataset = matching_dataset(metadata, data, listener)
     space, checksum = supernet.space, sha256(weights)

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from search_spaces import InputError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from supernets import Dataset
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,27 @@ def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
     if len(known["mean"]) == in_channels:
         found = replace(found, mean=tuple(known["mean"]), std=tuple(known["std"]))
     return found
+
+
+def normalised(data: Dataset, mean: Sequence[float] | None, std: Sequence[float] | None) -> Dataset:
+    """`data` with the normalisation that a network was trained with, one number per channel.
+
+    Without both it keeps its own. InputError: one of both alone, or numbers that are no such.
+    """
+    if mean is None and std is None:
+        return data
+    if mean is None or std is None:
+        raise InputError("`mean` and `std` go together: give both")
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) != data.channels or not all(map(isfinite, values)):
+            told = ",".join(f"{value:g}" for value in values)
+            raise InputError(
+                f"`{name}` must be one number per channel, {data.channels} for {data.name}, "
+                f"got {told}"
+            )
+    if min(std) <= 0:
+        raise InputError(f"`std` must be positive, got {min(std):g}")
+    return replace(data, mean=tuple(mean), std=tuple(std))
 
 
 def with_weights(network: Network, path: Path) -> Network:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.files import prepare_folder
 from nas.zoo.folder import matching_dataset, supernet_folder
-from nas.zoo.networks import own_network
+from nas.zoo.networks import normalised, own_network
 from search_spaces import InputError, json_object, read_text, write_text
 
 if TYPE_CHECKING:
@@ -27,16 +27,27 @@ SCHEMA = "nas.pruned/1"
 N_TIMED = 30
 
 
-def named_network(name: str, subnet: str | None, data: Path | None) -> tuple[nn.Module, Dataset]:
+def named_network(
+    name: str,
+    subnet: str | None,
+    data: Path | None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> tuple[nn.Module, Dataset]:
     """The network `name` and its images.
 
     `name` is a supernet (zoo name or folder), of which `subnet` is taken, the largest for None, or
     `FILE.py:FUNCTION` or `MODULE:FUNCTION`, where the function returns a trained torch network.
+    `mean` and `std` are how images were normalised for it; a supernet says so itself.
     """
     from supernets import load_dataset
 
     net, metadata = _network(name, subnet)
-    return net, load_dataset(data) if metadata is None else matching_dataset(metadata, data)
+    if metadata is None:
+        return net, normalised(load_dataset(data), mean, std)
+    if mean is not None or std is not None:
+        raise InputError(f"{name} says itself how images are normalised: leave out `mean`, `std`")
+    return net, matching_dataset(metadata, data)
 
 
 def _network(name: str, subnet: str | None) -> tuple[nn.Module, dict[str, Any] | None]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nas.files import prepare_folder
-from nas.zoo.networks import Network
+from nas.zoo.networks import Network, normalised
 from search_spaces import InputError, write_text
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def wrap_folder(
             f"`data` has {dataset.n_classes}; give the images that it was trained on, or replace "
             "its last layer and train it"
         )
-    if network.mean is not None and network.std is not None:
-        dataset = replace(dataset, mean=network.mean, std=network.std)
+    dataset = normalised(dataset, network.mean, network.std)
     if order != "none":
         images = dataset.normalise(dataset.train.images[:N_IMAGES]) if order == "taylor" else None
         wrapped.sort(images)

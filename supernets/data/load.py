@@ -32,7 +32,7 @@ def load_dataset(
     """
     if resolution is not None and resolution not in RESOLUTIONS:
         raise InputError(
-            f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}"
+            f"`resolution` must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}"
         )
     data = _read(folder, resolution, in_channels, listener)
     if data.n_classes < 2:

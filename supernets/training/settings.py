@@ -49,14 +49,14 @@ class TrainSettings:
             value, positive = getattr(self, name), name in ("epochs", "batch_size", "lr")
             if not (value > 0 if positive else value >= 0) or value == inf:
                 wanted = "positive" if positive else "0 or more"
-                raise InputError(f"{name} must be {wanted}, got {value}")
+                raise InputError(f"`{name}` must be {wanted}, got {value}")
         for name in ("momentum", "muon_momentum", "exit_distil", "smoothing", "ema_decay"):
             if getattr(self, name) > 1:
-                raise InputError(f"{name} must be 0 to 1, got {getattr(self, name)}")
+                raise InputError(f"`{name}` must be 0 to 1, got {getattr(self, name)}")
         if self.distil not in ("kl", "alpha", "labels"):
-            raise InputError(f"distil must be kl, alpha or labels, got {self.distil!r}")
+            raise InputError(f"`distil` must be kl, alpha or labels, got {self.distil!r}")
         if not self.sandwich and not self.n_random:
-            raise InputError("without sandwich, n_random must be at least 1, got 0")
+            raise InputError("without `sandwich`, `n_random` must be at least 1, got 0")
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:

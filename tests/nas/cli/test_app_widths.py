@@ -84,7 +84,9 @@ def test_the_answer_says_what_it_saves_beside_what_it_loses(
 
 def test_doubts_are_said_with_cause_and_next_command() -> None:
     content = searched()
-    content["predictors"] = {"latency_ms": {"decision": "no-go", "srcc": -0.548}}
+    failed = {"decision": "no-go", "srcc": -0.548}
+    content["predictors"] = {"latency_ms": failed, "energy_mj": failed | {"srcc": None}}
+    content["supernet"]["name"] = "runs/my net"
     content["points"] = [p for p in content["points"] if p["level"] != 3]
     content["search"] = {"bounds": {"max_latency_ms": 0.2}}
     table = ParetoTable(content)
@@ -94,9 +96,9 @@ def test_doubts_are_said_with_cause_and_next_command() -> None:
         "top1_error_pct": 10, "exit_rates": [1], "n_images": 100, "split": "test",
     }  # fmt: skip
     no_go, infeasible, wide, few = cautions(table, point)
-    assert "ranks with only -0.548" in no_go.text
+    assert "ranks latency_ms with only -0.548 and cannot rank energy_mj; no model" in no_go.text
     assert no_go.command[:2] == ("nas search", "--device nano")
-    assert no_go.command[-1] == "--plan plan.csv"
+    assert no_go.command[-2:] == ("--supernet 'runs/my net'", "--plan plan.csv")
     assert infeasible.text.startswith("level 3: no configuration was found within --max-latency-ms")
     assert "0.500 to 9.00 ms" in wide.text
     assert "5.5 to 17.4 % (95 % binomial interval)" in few.text

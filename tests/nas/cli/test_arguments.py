@@ -30,6 +30,8 @@ def test_the_running_command_is_found_by_its_words() -> None:
         ("search", "`n_target_rows` must be", "--samples must be"),
         ("export", "`id` names no point", "--id names no point"),
         ("supernet evaluate", "`folder` holds nothing", "FOLDER holds nothing"),
+        ("supernet train", "`device` may be a file", "--for-device may be a file"),
+        ("devices", "`device` may be a file", "DEVICE may be a file"),
         ("search", "column `notes` of the rows", "column `notes` of the rows"),
         ("search", "`nas export --out DIR` writes one", "`nas export --out DIR` writes one"),
         ("report", "`seed` is no option here", "`seed` is no option here"),

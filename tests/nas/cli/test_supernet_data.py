@@ -163,7 +163,7 @@ def test_weights_for_other_classes_cannot_be_gone_on_from(shapes, tmp_path):
         ("depth=2", "no training setting 'depth'; there are epochs, batch_size, lr"),
         ("epochs=many", "epochs takes a value of type int, got 'many'"),
         ("sandwich=1", "sandwich takes a value of type bool, got '1'"),
-        ("distil=mse", "distil must be kl, alpha or labels, got 'mse'"),
+        ("distil=mse", "`distil` must be kl, alpha or labels, got 'mse'"),
     ],
 )
 def test_a_wrong_setting_is_named(shapes, tmp_path, setting, message):

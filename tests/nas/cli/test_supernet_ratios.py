@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.cli.output import console
-from nas.cli.supernet_ratios import asked_ratios
+from nas.cli.supernet_ratios import asked_ratios, check_asked
 from nas.pareto import read_pareto
 from nas.runtime import Engine, read_manifest
 from search_spaces import InputError, get_space, resnet_cifar
@@ -56,7 +56,8 @@ def test_the_document_leads_to_an_engine_on_the_board():
     assert "One latency at every clock" in Path("run/report.html").read_text()
     assert get_space(table.content["space"]).gene_names == ("ratio0",)
     assert {p["subnet"] for p in table.points} <= {"r200", "r500", "r1000"}
-    run("supernet calibrate")
+    steps = run("supernet calibrate").err.splitlines()
+    assert steps[-1] == "next: nas " + shlex.join(words("export"))
     run("export")
     manifest = read_manifest(Path("board"))
     engine = Engine(manifest)
@@ -79,6 +80,7 @@ def test_every_clock_gets_a_ratio():
 
 def asked(ratios=None, device=None, *, levels="1/4..top", n_ratios=3, frames=16, base=None):
     log = console(quiet=True)
+    check_asked(ratios, "filter", None, device, frames)
     return asked_ratios(base or resnet_cifar(), ratios, device, levels, n_ratios, frames, log)
 
 
@@ -89,6 +91,7 @@ def test_ratios_are_given_or_chosen_for_a_device():
     assert (len(three), len(five)) == (3, 5)
     assert three[0] == five[0] == 1
     assert list(five) == sorted(five, reverse=True)
+    assert asked(device="xavier-nx", levels="-1", n_ratios=1) == (1,)
     assert min(five) < min(asked(device="xavier-nx", levels="1/2..top"))
 
 
@@ -97,7 +100,7 @@ def test_ratios_are_given_or_chosen_for_a_device():
     [
         ({"ratios": "1,half"}, "`ratios` takes numbers like 1,.7,.5,.35,.2, got '1,half'"),
         ({"ratios": "1,.5", "device": "tx2"}, "`ratios` are given, or chosen by `for_device`"),
-        ({"device": "tx2", "levels": "99"}, "`levels`: no level 99; there are 0 to 12"),
+        ({"device": "tx2", "levels": "99"}, "tx2 has levels 0 to 12, got `levels` 99"),
         ({"device": "host"}, "host has no model of its latency"),
         ({"device": "tx2", "n_ratios": 0}, "`n_ratios` must be at least 1, got 0"),
         ({"base": get_space("ofa-resnet50")}, "`kind` all-in-one prunes ResNets of basic blocks"),
@@ -117,6 +120,8 @@ def test_refusals_name_the_options(trained, tmp_path):
     start = nas(*train, tmp_path, "--start", trained)
     refused(start, "is a supernet of kind all-in-one; start from one of kind elastic")
     dense = nas("supernet", "map", trained / "dense", "--device", "tx2")
+    unknown = nas("supernet", "map", "resnet-cifar", "--device", "tx2")
+    refused(unknown, "no supernet 'resnet-cifar': it is neither in the zoo (")
     refused(dense, "holds no ratios; `nas supernet train --kind all-in-one` does")
 
 
@@ -125,8 +130,13 @@ def test_units_that_cannot_be_asked_are_refused_by_the_option(tmp_path):
     for more, said in (
         (("--unit", "rows"), "--unit must be one of filter, block, pattern, got 'rows'"),
         (("--unit", "block", "--g", 7), "--g must divide the channels of every layer, got 7"),
+        (("--unit", "pattern", "--g", 0), "--g must be at least 1, got 0"),
+        (("--for-device", "tx"), "did you mean tx2? `nas devices` lists them all; --for-device"),
+        (("--frames", 0, "--for-device", "tx2"), "--frames must be at least 1, got 0"),
         (("--unit", "block", "--for-device", "tx2"), "has no figure for blocks; give --ratios"),
         (("--g", 8), "--g is of blocks and patterns; give --unit block or leave it out"),
     ):
-        refused(nas(*train, *more), said)
+        # before images are looked at, but for what divides the channels of their network
+        missing = () if "7" in said else ("--data", tmp_path / "missing")
+        refused(nas(*train, *more, *missing), said)
     assert not (tmp_path / "x").exists()

@@ -21,14 +21,14 @@ GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
     [
         (("--shape", "alexnet", "--groups", 3), "--groups 3 does not divide the 32 channels of st"),
         (("--groups", 0), "--groups must be at least 1, got 0"),
-        (("--shape", "vgg"), "unknown space 'vgg'"),
+        (("--shape", "vgg"), "--shape must be resnet, alexnet or one of"),
         (("--shape", "ofa-mobilenetv3"), "first.depthwise of ofa-mobilenetv3 cannot be grouped"),
         (("--shape", "resnet-cifar"), "--shape resnet-cifar is for other images than --data holds"),
         (("--start", "resnet-cifar10"), "--start gives whole networks; groups begin anew"),
         (("--exits-only",), "--exits-only is for a finished supernet"),
         (("--ratios", "1,.5"), "--ratios is an option of --kind all-in-one, this is groups"),
         (("--threads", 0), "--threads must be at least 1, got 0"),
-        (("--batch-size", 0), "batch_size must be positive, got 0"),
+        (("--batch-size", 0), "--batch-size must be positive, got 0"),
     ],
 )
 def test_what_cannot_be_grouped_is_named(

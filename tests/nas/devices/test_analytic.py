@@ -249,5 +249,5 @@ def test_a_faster_memory_clock_is_never_slower(size):
 
 @pytest.mark.parametrize("batch", [0, -2])
 def test_a_batch_holds_an_image(batch):
-    with pytest.raises(InputError, match=f"batch must be at least 1, got {batch}"):
+    with pytest.raises(InputError, match=f"`batch` must be at least 1, got {batch}"):
         get_device("xavier-nx", batch=batch)

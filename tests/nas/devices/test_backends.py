@@ -98,9 +98,9 @@ def test_a_batch_is_timed_as_a_whole() -> None:
     [
         ({"backend": "tflite"}, "unknown backend 'tflite'; host has pytorch, pytorch-compiled, "),
         ({"precision": "int8"}, "unknown precision 'int8'; pytorch has fp32, fp16"),
-        ({"batch": 0}, "batch must be at least 1, got 0"),
-        ({"threads": -1}, "threads must be at least 1, got -1"),
-        ({"seconds": float("nan")}, "seconds must be positive, got nan"),
+        ({"batch": 0}, "`batch` must be at least 1, got 0"),
+        ({"threads": -1}, "`threads` must be at least 1, got -1"),
+        ({"seconds": float("nan")}, "`seconds` must be positive, got nan"),
     ],
 )
 def test_what_the_host_does_not_do(asked: dict, message: str) -> None:

@@ -104,6 +104,9 @@ def test_an_older_export_is_read_and_not_governed(board: Path, tmp_path: Path) -
     manifest = read_manifest(str(older))
     with pytest.raises(ManifestError, match=r"has no costs per level.*export again: nas export"):
         manifest_table(manifest)
+    manifest.content["not_governed"] = "no model describes host"
+    with pytest.raises(ManifestError, match=r"has no costs per level: no model describes host$"):
+        manifest_table(manifest)
 
 
 def test_traces_reproduce_the_exit_rates_of_the_export(board: Path) -> None:

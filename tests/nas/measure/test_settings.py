@@ -24,6 +24,7 @@ def test_every_backend_meets_every_precision_and_batch() -> None:
     [
         ({}, "give `device` and `space`, or a plan or a pareto.json with `of`"),
         (SAMPLED | {"n_subnets": 0}, "`n_subnets` must be at least 1, got 0"),
+        (SAMPLED | {"batches": (1, 0)}, "`batch` must be at least 1, got 0"),
         (SAMPLED | {"n_repeats": 0}, "`n_repeats` must be at least 1, got 0"),
         (SAMPLED | {"n_points": 3}, "`n_points` chooses points of a result"),
         (SAMPLED | {"against": OUT}, "give `per_operator=True` too"),

@@ -53,6 +53,7 @@ def test_a_folder_whose_table_belongs_to_other_weights_is_refused(tmp_path):
     folder = shutil.copytree(supernet_folder("auto"), tmp_path / "net")
     model = load_model(SearchSettings("nano", "unused", supernet=str(folder)))
     assert model.supernet is not None
+    assert model.supernet["name"] == str(folder)  # `nas export` finds it from anywhere
     assert model.supernet["sha256"] == model.accuracy.table.supernet_sha256
     (folder / "predictor").rename(tmp_path / "predictor")
     with pytest.raises(InputError, match="was not evaluated to the end: `nas supernet evaluate"):

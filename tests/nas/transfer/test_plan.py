@@ -8,7 +8,7 @@ from nas.transfer.plan import MIN_PROGRAMS, choose_levels, choose_programs, plan
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import load_proxy
 from predictors import read_cells
-from search_spaces import get_space
+from search_spaces import InputError, get_space
 
 SPACE = get_space("resnet-digits")
 PROXY = load_proxy(SPACE, "x86-cpu")
@@ -54,3 +54,5 @@ def test_a_written_plan_has_empty_costs(tmp_path):
     cells = read_cells(tmp_path / "plan.csv", ["subnet"])
     assert cells["subnet"].tolist() == [row["subnet"] for row in rows]
     assert (cells["latency_ms"] == "").all()
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        write_plan(rows, tmp_path)

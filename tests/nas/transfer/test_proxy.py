@@ -51,6 +51,8 @@ def test_a_file_of_rows(tmp_path):
     proxy = load_proxy(space, str(path))
     assert (proxy.name, proxy.source, proxy.n_rows) == ("board", "published", 60)
     assert mape_pct(latency, proxy.latency_ms(programs)) < 3
+    with pytest.raises(InputError, match=r"`proxy` nanno is neither .* lists; did you mean nano?"):
+        load_proxy(space, "nanno")
     with pytest.raises(TableError, match=r"nowhere\.csv does not exist"):
         load_proxy(space, str(tmp_path / "nowhere.csv"))
 

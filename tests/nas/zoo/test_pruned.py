@@ -11,7 +11,9 @@ from torch import nn
 
 from nas.zoo.pruned import named_network
 from search_spaces import InputError
+from supernets import read_tensors
 from supernets.kernels import read_packed
+from supernets.pruning import WEIGHTS
 from tests.nas.conftest import nas
 
 NETWORK = """
@@ -58,7 +60,7 @@ def network(tmp_path, monkeypatch):
 def test_a_network_becomes_a_folder_of_packed_layers(network, tmp_path) -> None:
     out = tmp_path / "out"
     asked = ("--epochs", 1, "--sparsity", 0.75, "--batch-size", 256, "--json")
-    done = nas("prune", network, "--out", out, *asked)
+    done = nas("prune", network, "--out", out, *asked, "--mean", "0.3", "--std", ".4")
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert found == json.loads((out / "pruned.json").read_text())
@@ -69,6 +71,8 @@ def test_a_network_becomes_a_folder_of_packed_layers(network, tmp_path) -> None:
     other.write_bytes(b"of a supernet")
     done = nas("prune", network, "--out", other.parent, *asked[:2], "--quiet")
     assert "holds weights of something else; choose another --out" in done.err
+    _, told = read_tensors(out / "weights.safetensors", WEIGHTS)
+    assert (told["images"]["mean"], told["images"]["std"]) == ([0.3], [0.4])
     layers, about = read_packed(out / "packed.safetensors")
     assert about["net"] == network
     net, _ = named_network("a_net_of_mine.py:made", None, None)
@@ -82,6 +86,8 @@ def test_what_is_no_network_is_refused_in_one_line(network) -> None:
         named_network("a_net_of_mine:none", None, None)
     with pytest.raises(InputError, match="`subnet` is a part of a supernet"):
         named_network(network, "d1", None)
+    with pytest.raises(InputError, match="resnet-cifar10 says itself how images are normalised"):
+        named_network("resnet-cifar10", None, None, (0.5, 0.5, 0.5), (1, 1, 1))
     with pytest.raises(InputError, match="no supernet 'nothing'"):
         named_network("nothing", None, None)
 

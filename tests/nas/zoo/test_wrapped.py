@@ -192,9 +192,13 @@ def test_what_cannot_be_asked_is_refused(file: Path, wrapped: Path, tmp_path: Pa
     refused(nas("supernet", "wrap", "nowhere.py:build", *out), "nowhere.py does not exist")
     refused(nas(*wrap, *out, "--order", "size"), "taylor, l2, none")
     refused(nas(*wrap, *out, "--exits", "9"), "the places 0 to 1, where a single map")
-    refused(nas(*wrap, *out, "--mean", "1,2"), "--mean must be 1 numbers")
+    refused(
+        nas(*wrap, *out, "--mean", "1,2", "--std", "1,1"),
+        "--mean must be one number per channel, 1 for digits, got 1,2",
+    )
     refused(nas(*wrap, *out, "--mean", "0.5"), "--mean and --std go together")
-    refused(nas(*wrap, *out, "--mean", "0.5", "--std", "0"), "--std must be positive, got '0'")
+    refused(nas(*wrap, *out, "--mean", "0.5", "--std", "0"), "--std must be positive, got 0")
+    refused(nas(*wrap, *out, "--mean", "a"), "--mean takes numbers like 0.49,0.48,0.45, got 'a'")
     refused(nas(*wrap, "--out", wrapped), "is there already")
 
 

@@ -253,7 +253,7 @@ def test_nothing_fits(tmp_path: Path) -> None:
 
 
 def test_a_resolution_that_no_space_takes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"resolution must be one of 8, 16, .*, got 30"):
+    with pytest.raises(InputError, match=r"`resolution` must be one of 8, 16, .*, got 30"):
         load_dataset(write_classes(tmp_path), resolution=30)
 
 

@@ -283,7 +283,7 @@ def test_other_images_in_the_same_folder_are_refused(uninterrupted: Path) -> Non
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "lr"])
 def test_a_setting_that_must_be_positive_is_named(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name} must be positive, got 0"):
+    with pytest.raises(InputError, match=f"`{name}` must be positive, got 0"):
         replace(SETTINGS, **{name: 0})
 
 

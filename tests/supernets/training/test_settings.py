@@ -11,12 +11,12 @@ from supernets.training import TrainSettings
 
 
 def test_an_unknown_divergence_is_named() -> None:
-    with pytest.raises(InputError, match="distil must be kl, alpha or labels, got 'mse'"):
+    with pytest.raises(InputError, match="`distil` must be kl, alpha or labels, got 'mse'"):
         TrainSettings(distil="mse")
 
 
 def test_a_step_without_any_subnet_is_refused() -> None:
-    with pytest.raises(InputError, match="without sandwich, n_random must be at least 1, got 0"):
+    with pytest.raises(InputError, match="without `sandwich`, `n_random` must be at least 1"):
         TrainSettings(sandwich=False, n_random=0)
 
 
@@ -31,5 +31,5 @@ def test_a_step_without_any_subnet_is_refused() -> None:
     ],
 )
 def test_a_number_out_of_range_is_named(name: str, value: float, wanted: str) -> None:
-    with pytest.raises(InputError, match=f"{name} must be {wanted}, got {value}"):
+    with pytest.raises(InputError, match=f"`{name}` must be {wanted}, got {value}"):
         TrainSettings(**{name: value})  # type: ignore[arg-type]
