@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,9 +18,18 @@ LOCK = "run.lock"
 
 
 def sha256_of(path: Path) -> str:
-    """The checksum of a file."""
+    """The checksum of a file; `supernets.sha256` without the seconds that torch takes to load."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record_of(line: bytes) -> dict[str, Any] | None:
+    """The record in a line of a log; None: it is no object of JSON."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def without_password(text: str) -> str:

@@ -103,9 +103,9 @@ def parse_json(text: str | bytes, name: object) -> Any:
         raise InputError(f"{name} is no JSON of ours: it has a number of too many digits") from None
 
 
-def read_json(path: Path, *, limit: int = MAX_JSON) -> Any:
+def read_json(path: Path) -> Any:
     """The value of a JSON file; InputError for anything else."""
-    return parse_json(read_text(path, limit=limit), path)
+    return parse_json(read_text(path, limit=MAX_JSON), path)
 
 
 def json_object(text: str | bytes, name: object) -> dict[str, Any]:

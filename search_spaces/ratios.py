@@ -22,6 +22,7 @@ from search_spaces.space import GeneGroup, Space
 from search_spaces.stages import StagedSpace, Values
 from search_spaces.subnet import Subnet
 
+SMALLEST = 0.01  # about the share of the MACs of the thinnest stand-in
 NAME = re.compile(r"(.+)-ratios((?:-r\d+w[\d.]+m[\d.]+)+)")
 
 
@@ -57,7 +58,7 @@ class RatioSpace(StagedSpace):
             raise InputError(f"ratios must rise and their channels with them, got {table.tolist()}")
 
     @classmethod
-    def evenly_pruned(cls, base: ResNetSpace, n: int = 120, smallest: float = 0.01) -> RatioSpace:
+    def evenly_pruned(cls, base: ResNetSpace, n: int = 120) -> RatioSpace:
         """The largest network of `base` and about `n` that are thinner everywhere by one factor.
 
         Stand-ins for what masks will keep, to choose ratios before anything is trained.
@@ -67,7 +68,7 @@ class RatioSpace(StagedSpace):
         sizes = [row for s in range(base.n_stages) for row in base.block_sizes(s, largest)]
         mids = np.array([mid for _, _, mid, _ in sizes])
         full, thin = base.macs(widths, mids), {}
-        for factor in np.sqrt(np.geomspace(smallest, 1, n)):
+        for factor in np.sqrt(np.geomspace(SMALLEST, 1, n)):
             w, m = (np.maximum(1, np.rint(factor * x)).astype(int) for x in (widths, mids))
             thin[round(1000 * base.macs(w, m) / full)] = tuple(w.tolist()), tuple(m.tolist())
         thin.pop(0, None)

@@ -47,6 +47,10 @@ class AllInOneSupernet(ResNetSupernet):
         """The network of every ratio, the smallest first."""
         return {r: self.space.subnet([r]) for r in self.space.ratios}
 
+    def place(self, subnet: Subnet) -> int:
+        """The place of a network's ratio among the falling ones."""
+        return len(self.space.ratios) - 1 - self.space.ratios.index(subnet["r"][0])
+
     def twins(self) -> Iterator[tuple[str, ElasticBatchNorm2d]]:
         """The batch norms of the smaller ratios, with the key of the layer that each replaces."""
         for own in self.own.values():

@@ -30,6 +30,11 @@ class Slice(NamedTuple):
     norm: str = ""
 
 
+def count(channels: Channels) -> int:
+    """How many they are."""
+    return channels if isinstance(channels, int) else len(channels)
+
+
 def take(weight: Tensor, *channels: Channels | None) -> Tensor:
     """`weight` with the given channels of its first dimensions; None keeps a dimension whole."""
     if not any(isinstance(c, Tensor) for c in channels):

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
-from supernets.channels import Channels
+from supernets.channels import Channels, count
 from supernets.elastic import ElasticBatchNorm2d, ElasticConv2d, ElasticLayer, Norm, Statistics
 from supernets.static import ConvNorm, GlobalMean, Residual, Wired
 
@@ -134,7 +134,7 @@ def norms(layers: Sequence[Layer]) -> Iterator[tuple[str, int]]:
             yield from norms([*item.body, *(item.shortcut or [])])
         elif isinstance(item.layer, ElasticBatchNorm2d):
             (channels,) = item.sizes
-            yield item.layer.key, channels if isinstance(channels, int) else len(channels)
+            yield item.layer.key, count(channels)
 
 
 def static(layers: Sequence[Layer], statistics: Statistics | None) -> list[nn.Module]:

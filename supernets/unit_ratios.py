@@ -171,10 +171,6 @@ class UnitSupernet(AllInOneSupernet):
         packed = [b.numel() for b in self.buffers() if b.dtype == torch.uint8]
         return super().tensor_bytes(bytes_each) + sum(packed)
 
-    def place(self, subnet: Subnet) -> int:
-        """The place of a network's ratio among the falling ones."""
-        return len(self.space.ratios) - 1 - self.space.ratios.index(subnet["r"][0])
-
     def _listed(self, subnet: Subnet, wanted: Sequence[int]) -> Program:
         return at_ratio(super()._listed(subnet, wanted), {}, self.place(subnet))
 

@@ -44,8 +44,8 @@ class Times:
         }
 
 
-def time_calls(run: Callable[[], object], *, seconds: float, min_runs: int = MIN_RUNS) -> Times:
-    """Time `run`, which returns when its work is done, for at least `seconds` and `min_runs`.
+def time_calls(run: Callable[[], object], *, seconds: float) -> Times:
+    """Time `run`, which returns when its work is done, for at least `seconds` and `MIN_RUNS` runs.
 
     Before that it is called until the median of ten calls moves by less than 2 %, or until ten
     times `seconds` are over.
@@ -57,7 +57,7 @@ def time_calls(run: Callable[[], object], *, seconds: float, min_runs: int = MIN
         last, drift = now, 100 * abs(now / last - 1)
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < min_runs or time.perf_counter() < end:
+    while len(times) < MIN_RUNS or time.perf_counter() < end:
         times.append(_call_ms(run))
     return Times(times, drift)
 

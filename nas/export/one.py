@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,7 +55,7 @@ def table_of_one(path: Path, folder: Path) -> ParetoTable:
             "batch": device.batch,
             "power_mode": device.power_mode,
         },
-        "levels": [asdict(level) for level in device.levels],
+        "levels": [level.to_dict() for level in device.levels],
         "points": [point],
         "front": [point["id"]],
     }

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nas.devices.analytic import AnalyticDevice
 from nas.remote.messages import Message
-from nas.remote.programs import BACKENDS, PRECISIONS, RemoteSettings, measure_programs
+from nas.remote.programs import BACKEND_OF, PRECISIONS, RemoteSettings, measure_programs
 from nas.remote.ssh import Remote
 from search_spaces import DvfsLevel, InputError, Row, Space, Subnet
 
-RUNNERS = {backend: runner for runner, backend in BACKENDS.items()}
+RUNNER_OF = {backend: runner for runner, backend in BACKEND_OF.items()}
 
 
 class RemoteDevice:
@@ -35,11 +35,11 @@ class RemoteDevice:
     ) -> None:
         usual = "tensorrt" if model.backend == "tensorrt" else "onnxruntime"
         self.backend = backend or usual
-        if self.backend not in RUNNERS:
+        if self.backend not in RUNNER_OF:
             raise InputError(
-                f"a board measures with {' or '.join(RUNNERS)}, got `backend` {self.backend}"
+                f"a board measures with {' or '.join(RUNNER_OF)}, got `backend` {self.backend}"
             )
-        runs = PRECISIONS[RUNNERS[self.backend]]
+        runs = PRECISIONS[RUNNER_OF[self.backend]]
         self.precision = precision or (model.precision if model.precision in runs else runs[0])
         self.remote, self.say = remote, say
         self._board, self._settings = model.profile.board(), settings or {}
@@ -56,7 +56,7 @@ class RemoteDevice:
     def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1) -> Row:
         """One measured row of the program; InputError where the board cannot."""
         level = range(len(self.levels))[level]
-        runner = RUNNERS[self.backend]
+        runner = RUNNER_OF[self.backend]
         how = RemoteSettings(self._board, self._settings, runner=runner, threads=self.threads)
         job = (subnet, tuple(heads), level, 0)
         (row,) = measure_programs(self.remote, self, space, [job], how, say=self.say)

@@ -18,7 +18,7 @@ PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
     "gpu": ["CUDAExecutionProvider", "CPUExecutionProvider"],
 }
-BACKENDS = {"onnxruntime": "onnxruntime", "trtexec": "tensorrt"}  # of a runner, in a row
+BACKEND_OF = {"onnxruntime": "onnxruntime", "trtexec": "tensorrt"}  # a runner, in a row
 PRECISIONS = {"onnxruntime": ("fp32", "fp16"), "trtexec": ("fp32", "fp16", "int8")}
 JOINED = {"pinned": "+", "notes": "; ", "rejected": "; "}  # lists of a row, as text in a table
 Job = tuple[Subnet, Sequence[int], int, int]  # subnet, heads, level, repeat
@@ -128,7 +128,7 @@ def _task(
     subnet, heads, n, repeat = job
     level = device.levels[n]
     row = asked_row(program_columns(space, subnet, heads), device, level)
-    row |= {"backend": BACKENDS[runner], "threads": how.threads, "repeat": repeat}
+    row |= {"backend": BACKEND_OF[runner], "threads": how.threads, "repeat": repeat}
     clocks = {name: getattr(level, name) for name in ROW_CLOCKS}
     return {
         "runner": runner,

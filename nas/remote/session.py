@@ -126,18 +126,6 @@ def measure_remote(
         raise FailedRowsError(session.failed, len(plan.tasks))
 
 
-def discover_remote(
-    target: str | Remote, board: Mapping[str, object] | None = None
-) -> dict[str, object]:
-    """What `board.discover` finds on a board."""
-    remote = Remote(target) if isinstance(target, str) else target
-    found: list[Message] = []
-    plan = Plan([], board=board or {}, energy="none")
-    for _ in measure_remote(remote, plan, attempts=1, say=found.append):
-        pass
-    return next(message["found"] for message in found if "found" in message)
-
-
 class _Session:
     """What is known of a plan over all its connections."""
 

@@ -10,6 +10,7 @@ from .governor import Governor
 from .policies import Demands
 
 PERIOD_MS = 100.0  # of control: heat
+CHECK_MS = 3.0  # the governor looks again at an image that runs
 # microseconds on one x86 core, for each model, while no measured time moves the table (measured;
 # `python benchmarks/governor.py --times` has those with a correction after every frame)
 DECIDE_US, MORE_US, HOLDS_US = 32.0, 18.0, 4.0
@@ -60,12 +61,10 @@ class Governed(Agent):
 
     period_ms = PERIOD_MS
 
-    def __init__(
-        self, governor: Governor, rows: Sequence[int] | None = None, *, check_ms: float = 3.0
-    ) -> None:
+    def __init__(self, governor: Governor, rows: Sequence[int] | None = None) -> None:
         """`rows`: numbers of the governor's rows in the simulated table; None: the same."""
         super().__init__(rows or range(len(governor.models[0].table.ids)), 0)
-        self.governor, self.check_ms = governor, check_ms
+        self.governor = governor
 
     def want(self, model: int, demands: Demands) -> None:
         self.governor.models[model].want(demands)
@@ -81,13 +80,13 @@ class Governed(Agent):
     ) -> tuple[int | None, list[int], float]:
         if running and len(jobs) == 1 and self.governor.holds(jobs[0], level):
             self.thought_us += HOLDS_US
-            return None, [self.rows[self.governor.models[jobs[0].model].row]], self.check_ms
+            return None, [self.rows[self.governor.models[jobs[0].model].row]], CHECK_MS
         ran = [model.row for model in self.governor.models]
         found = self.governor.decide(jobs, level, now_ms, running)
         changed = sum(model.row != row >= 0 for model, row in zip(self.governor.models, ran))
         self.thought_us += DECIDE_US + MORE_US * (len(jobs) - 1) + CHANGE_US * changed
         wanted = max(found.level, level) if running and found.fits else found.level
-        return wanted, [self.rows[row] for row in found.rows], self.check_ms
+        return wanted, [self.rows[row] for row in found.rows], CHECK_MS
 
     def idle(self, level: int, now_ms: float) -> int | None:
         self.thought_us += REST_US

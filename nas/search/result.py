@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -26,7 +27,6 @@ from nas.transfer.costs import TargetCosts
 from nas.transfer.source import MEASURED
 from nas.version import __version__
 from predictors import NewImages
-from search_spaces import DvfsLevel
 
 LIBRARIES = ("numpy", "optuna", "scikit-learn", "xgboost", "torch")
 
@@ -72,7 +72,7 @@ def result_table(
         "predictors": costs.entries(),
         "target_rows": costs.compare(target.rows, device.levels),
         "reference": {"point": reference, "hypervolume": volumes},
-        "levels": [_level(level) for level in maker.levels],
+        "levels": [cast(Level, level.to_dict()) for level in maker.levels],
         "points": points,
         "baselines": baselines,
         "front": [p["id"] for p, on in zip(points, non_dominated(reached), strict=True) if on],
@@ -108,16 +108,6 @@ def _device(device: Device, costs: TargetCosts) -> DeviceEntry:
         "power_mode": device.power_mode,
         "latency_source": costs.latency_source,
         "energy_source": costs.energy_source,
-    }
-
-
-def _level(level: DvfsLevel) -> Level:
-    return {
-        "level": level.level,
-        "gpu_mhz": level.gpu_mhz,
-        "cpu_mhz": level.cpu_mhz,
-        "emc_mhz": level.emc_mhz,
-        "power_mode": level.power_mode,
     }
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from search_spaces import Space, Subnet
 
+N_BINS = 15  # of the expected calibration error
+
 
 class NamedAccuracy(TypedDict):
     """One subnet on the test images."""
@@ -47,17 +49,15 @@ def _mmacs(space: Space, subnet: Subnet) -> float:
     return float(space.operators(space.genes([subnet]), heads).macs.sum() / 1e6)
 
 
-def expected_calibration_error(
-    logits: Any, labels: Any, temperatures: list[float], n_bins: int = 15
-) -> list[float]:
+def expected_calibration_error(logits: Any, labels: Any, temperatures: list[float]) -> list[float]:
     """ECE of every exit in percent, with equal-width bins (Guo et al., 2017, eq. 3)."""
     from supernets import confidence_and_correct
 
     confidence, correct = confidence_and_correct(logits, labels, temperatures)
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     errors = []
     for k in range(confidence.shape[1]):
-        gap = np.bincount(bins[:, k], weights=correct[:, k] - confidence[:, k], minlength=n_bins)
+        gap = np.bincount(bins[:, k], weights=correct[:, k] - confidence[:, k], minlength=N_BINS)
         errors.append(float(100 * np.abs(gap).sum() / len(bins)))
     return errors
 

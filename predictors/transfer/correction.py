@@ -19,7 +19,7 @@ from predictors.transfer.mixture import shares_of
 from predictors.transfer.pooled import TransferPredictor
 from search_spaces import Floats
 
-USUAL_SHARES = (0.1, 0.9)  # of the law and the pool, before rows said anything
+FIRST_SHARES = (0.1, 0.9)  # of the law and the pool, before rows said anything
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Correction:
             left_out_errors(law, h, f_ghz, latency_ms, kernels, groups),
             fitted.left_out_errors(),
         ]
-        return cls(fitted, law, mean, float(shares_of(errors, USUAL_SHARES, groups)[1]))
+        return cls(fitted, law, mean, float(shares_of(errors, FIRST_SHARES, groups)[1]))
 
     def times(self, X: ArrayLike, h: Floats, kernels: Floats) -> Floats:
         """(n,) what programs cost in parts of what the law says, at every clock."""

@@ -15,7 +15,7 @@ from predictors.transfer.prior import (
     Game,
     Rows,
     covariance,
-    log_likelihood_of,
+    log_likelihood,
     most_likely,
     parts,
 )
@@ -158,7 +158,7 @@ class Posterior:
         alpha = cho_solve(factor, r)
         square = float(r @ alpha)
         amplitude = (FREEDOM + square) / (FREEDOM + len(r))
-        evidence = h.log_prior + log_likelihood_of(factor[0], square)
+        evidence = h.log_prior + log_likelihood(factor[0], square)
         return cls(h, offset, alpha, factor, spread - noise, amplitude, evidence)
 
     def refined(self, design: Design, link: Link, log_y: Floats) -> Hypothesis:

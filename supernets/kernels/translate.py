@@ -71,25 +71,25 @@ def processor() -> Processor:
     return Processor(triple, name, known, 4, 16)
 
 
-def compiled(text: str, target: Processor, *, relocation: str = "default") -> bytes:
+def compiled(text: str, target: Processor) -> bytes:
     """The object file of `text`."""
-    module, machine = _optimised(text, target, relocation)
+    module, machine = _optimised(text, target)
     return machine.emit_object(module)  # type: ignore[no-any-return]
 
 
 def assembly(text: str, target: Processor) -> str:
     """What a person can read; values that found no register are marked as `Spill`."""
-    module, machine = _optimised(text, target, "default")
+    module, machine = _optimised(text, target)
     return machine.emit_assembly(module)  # type: ignore[no-any-return]
 
 
-def _optimised(text: str, target: Processor, relocation: str) -> tuple[Any, Any]:
+def _optimised(text: str, target: Processor) -> tuple[Any, Any]:
     binding = llvm()
     assert binding is not None
     module = binding.parse_assembly(text)
     module.triple = target.triple
     machine = binding.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.name, features=target.features, opt=3, reloc=relocation, codemodel="jitdefault"
+        cpu=target.name, features=target.features, opt=3, reloc="default", codemodel="jitdefault"
     )
     passes = binding.create_new_module_pass_manager()
     passes.add_sroa_pass()

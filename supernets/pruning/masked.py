@@ -63,7 +63,7 @@ class MaskedSupernet(AllInOneSupernet):
         norm: Norm | None = None,
     ) -> list[Tensor]:
         plain = norm or (batch_norm if self.training else running_norm)
-        masks = dict(zip(self.masks.names, self.masks.masks(self._k(subnet)), strict=True))
+        masks = dict(zip(self.masks.names, self.masks.masks(self.place(subnet)), strict=True))
 
         def masked(layer: ElasticBatchNorm2d, x: Tensor, channels: Channels) -> Tensor:
             y = plain(layer, x, channels)
@@ -74,7 +74,7 @@ class MaskedSupernet(AllInOneSupernet):
 
     def penalty(self, subnet: Subnet) -> Tensor | float:
         """What the distance of the masks' MACs from the ratio's share adds to the loss."""
-        k = self._k(subnet)
+        k = self.place(subnet)
         share = self.masks.shares[k]
         if share == 1:
             return 0.0
@@ -110,10 +110,6 @@ class MaskedSupernet(AllInOneSupernet):
         for key, tensor in net.state_dict().items():
             tensor.copy_(state[key][tuple(map(slice, tensor.shape))])
         return net
-
-    def _k(self, subnet: Subnet) -> int:
-        """The place of a network's ratio among the falling ones."""
-        return len(self.space.ratios) - 1 - self.space.ratios.index(subnet["r"][0])
 
     def _sizes(self, counts: Any) -> tuple[list[Any], list[Any]]:
         """Channels of the stages and inside the blocks, from those of the groups."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.channels import Channels, Slice, take
+from supernets.channels import Channels, Slice, count, take
 from supernets.elastic import ElasticLayer, copied, plain_linear
 from supernets.operations import Operation
 
@@ -44,7 +44,7 @@ class TracedConv2d(ElasticLayer):
         bias = None if self.bias is None else take(self.bias, c_out)
         if not self.per_group:
             return take(self.weight, c_out, c_in), bias, 1
-        return take(self.weight, c_out), bias, _count(c_in) // self.per_group
+        return take(self.weight, c_out), bias, count(c_in) // self.per_group
 
     def forward(self, x: Tensor, c_in: Channels, c_out: Channels) -> Tensor:
         """Map (N, c_in, H, W) to (N, c_out, ...)."""
@@ -105,7 +105,7 @@ class TracedLayerNorm(ElasticLayer):
         return F.layer_norm(x, (len(weight),), weight, bias, self.eps)
 
     def static(self, channels: Channels) -> nn.LayerNorm:
-        norm = nn.LayerNorm(_count(channels), self.eps, device="meta")
+        norm = nn.LayerNorm(count(channels), self.eps, device="meta")
         norm.weight, norm.bias = (copied(take(p, channels)) for p in (self.weight, self.bias))
         return norm
 
@@ -161,7 +161,3 @@ class TracedSlice(ElasticLayer):
 
     def slices(self, *sizes: Channels) -> list[Slice]:
         return []
-
-
-def _count(channels: Channels) -> int:
-    return channels if isinstance(channels, int) else len(channels)

@@ -12,7 +12,7 @@ from torch import nn
 
 from search_spaces import Subnet
 from search_spaces.traced import Node, TracedSpace, n_channels
-from supernets.channels import Channels
+from supernets.channels import Channels, count
 from supernets.elastic import ElasticBatchNorm2d
 from supernets.exits import ExitHead
 from supernets.layers import ElasticBlock, Graph, Layer, Sized, Wire
@@ -145,14 +145,10 @@ def sizes_of(nodes: Sequence[Node], i: int, find: Find) -> tuple[Channels, ...]:
     if node.kind == "slice":
         start, stop = node.get("start"), node.get("stop")
         if (before := node.get("before")) is not None:  # whole spans: their places move
-            start = _count(find(before))
-            stop = start + _count(find(node.spans))
+            start = count(find(before))
+            stop = start + count(find(node.spans))
         return start, stop
     return ()
-
-
-def _count(channels: Channels) -> int:
-    return channels if isinstance(channels, int) else len(channels)
 
 
 def make_layer(node: Node, c_in: int, c_out: int) -> nn.Module:

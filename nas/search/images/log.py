@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from nas.files import record_of
 from nas.search.folder import RunFolder
 from nas.search.images.evaluator import Counts, Evaluator
 from nas.search.listener import Listener
@@ -126,7 +127,7 @@ class EvaluationLog:
         return whole.splitlines()
 
     def _check(self, line: bytes, header: dict[str, Any]) -> None:
-        found = _parsed(line) or {}
+        found = record_of(line) or {}
         changed = [k for k, v in header.items() if found.get(k) != v]
         if changed:
             raise InputError(
@@ -136,7 +137,7 @@ class EvaluationLog:
 
     def _rows(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Counts]]:
         """Lines that are whole and undamaged; the subnets of others are evaluated again."""
-        for record in map(_parsed, lines):
+        for record in map(record_of, lines):
             if record is None or not isinstance(record.get("subnet"), str):
                 continue
             try:
@@ -150,14 +151,6 @@ class EvaluationLog:
 
 def _checksum(subnet: str, counts: Counts) -> int:
     return zlib.crc32(subnet.encode() + counts.astype("<i4").tobytes())
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 @contextmanager

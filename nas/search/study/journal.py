@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 
+from nas.files import record_of
 from search_spaces import InputError, read_bytes, write_bytes
 
 MAX_JOURNAL = 1 << 29  # bytes
@@ -44,7 +44,7 @@ class Journal(JournalFileBackend):
                 self._line, self._place = self._line + 1, self._place + len(line)
                 if not line.strip():
                     continue
-                record = parsed(line)
+                record = record_of(line)
                 if record is None:
                     raise self.damaged()
                 self._read += 1
@@ -65,7 +65,7 @@ def repair(journal: Path) -> None:
     for leftover in journal.parent.glob(journal.name + ".lock*"):
         leftover.unlink()
     last = _last_line(journal)
-    if last.strip() and not (last.endswith(b"\n") and parsed(last)):
+    if last.strip() and not (last.endswith(b"\n") and record_of(last)):
         write_bytes(journal, read_bytes(journal, limit=MAX_JOURNAL)[: -len(last)])
 
 
@@ -89,15 +89,6 @@ def _last_line(journal: Path) -> bytes:
     if not start and size > MAX_LINE:
         raise InputError(f"{journal} ends in a line of over {MAX_LINE >> 20} MiB: no journal")
     return end[start:]
-
-
-def parsed(line: bytes) -> dict[str, Any] | None:
-    """The record of a line; None: it is no object of JSON."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _damaged(journal: Path, line: int, mend: str) -> InputError:

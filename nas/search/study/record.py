@@ -26,6 +26,7 @@ CHECKED = ("5.0",)  # minor versions of Optuna
 CREATE_TRIAL = 4  # the journal's operation
 
 Params = Sequence[Mapping[str, Any]]
+Finished = list[tuple[Mapping[str, Any], list[float], float]]  # parameters, values, violation
 
 
 def add_finished(
@@ -50,7 +51,7 @@ def add_finished(
             add = _append
         elif type(storage) is InMemoryStorage:
             add = _extend
-    add(study, distributions, params, values.tolist(), violation.tolist())
+    add(study, distributions, [*zip(params, values.tolist(), violation.tolist(), strict=True)])
 
 
 def _known(distributions: dict[str, BaseDistribution]) -> bool:
@@ -59,26 +60,18 @@ def _known(distributions: dict[str, BaseDistribution]) -> bool:
 
 
 def _add_each(
-    study: optuna.Study,
-    distributions: dict[str, BaseDistribution],
-    params: Params,
-    values: list[list[float]],
-    violation: list[float],
+    study: optuna.Study, distributions: dict[str, BaseDistribution], finished: Finished
 ) -> None:
     study.add_trials(
         create_trial(
             values=v, params=dict(p), distributions=distributions, system_attrs={CONSTRAINT: [c]}
         )
-        for p, v, c in zip(params, values, violation, strict=True)
+        for p, v, c in finished
     )
 
 
 def _append(
-    study: optuna.Study,
-    distributions: dict[str, BaseDistribution],
-    params: Params,
-    values: list[list[float]],
-    violation: list[float],
+    study: optuna.Study, distributions: dict[str, BaseDistribution], finished: Finished
 ) -> None:
     """One append of the batch; this process reads it when somebody asks for trials."""
     storage: Any = study._storage
@@ -101,24 +94,20 @@ def _append(
             shared
             | {"values": v, "system_attrs": {CONSTRAINT: [c]}}
             | {"params": {name: index[name][value] for name, value in p.items()}}
-            for p, v, c in zip(params, values, violation, strict=True)
+            for p, v, c in finished
         ]
     )
 
 
 def _extend(
-    study: optuna.Study,
-    distributions: dict[str, BaseDistribution],
-    params: Params,
-    values: list[list[float]],
-    violation: list[float],
+    study: optuna.Study, distributions: dict[str, BaseDistribution], finished: Finished
 ) -> None:
     """The same in memory; trials share one dictionary of distributions."""
     storage: Any = study._storage
     now = datetime.now()
     with storage._lock:
         trials = storage._studies[study._study_id].trials
-        for p, v, c in zip(params, values, violation, strict=True):
+        for p, v, c in finished:
             storage._max_trial_id += 1
             trial = FrozenTrial(
                 trial_id=storage._max_trial_id,

@@ -88,7 +88,6 @@ GELU = elementwise("gelu", approximate=("approximate", "none"))
 SIGMOID, TANH = elementwise("sigmoid"), elementwise("tanh")
 HARDSWISH, HARDSIGMOID = elementwise("hardswish"), elementwise("hardsigmoid")
 MISH, SOFTPLUS = elementwise("mish"), elementwise("softplus")
-IDENTITY = elementwise("identity")
 
 
 def clamp(

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from supernets.traced.rules import arithmetic, pooling, shapes, weights
-
-Rule = Callable[..., Any]
+from supernets.traced.rules.arithmetic import Rule
 
 ADD, SUB, MUL, DIV = map(arithmetic.of_two, ("add", "sub", "mul", "div"))
 

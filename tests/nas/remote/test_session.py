@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nas.remote.session import discover_remote, measure_remote
+from nas.remote.session import Plan, measure_remote
 from nas.remote.ssh import Remote
 from search_spaces import InputError
 from tests.nas.remote.echo import QUICK, echo
@@ -211,6 +211,8 @@ def test_an_agent_that_dies_is_started_again(server: SshServer, board: Remote) -
 
 
 def test_what_a_board_has(board: Remote) -> None:
-    found = discover_remote(board)
+    said: list[dict[str, Any]] = []
+    assert not list(measure_remote(board, Plan([], energy="none"), attempts=1, say=said.append))
+    found = next(message["found"] for message in said if "found" in message)
     assert found["python"] == sys.version.split()[0]
     assert found["machine"]
