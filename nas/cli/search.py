@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from nas.pareto import ParetoTable
-    from nas.search.front.outcomes import Generation
     from nas.search.front.shared_set import SharedContent
 
 RENAMED = {"samples": "n_target_rows", "points": "n_points"}
 SHOWN = ("device", "plan", "resume", "overwrite", "json", "quiet")  # are no settings of a search
-STAGES = ("search", "result", "verify on test images", "shared subnets")  # that begin
 TARGET = "Target"
 NETWORKS = "What is searched"
 COSTS = "Costs of the target"
@@ -236,6 +231,7 @@ def search(
     if not quiet:  # before libraries are loaded, which takes seconds
         print(f"nas search for {', '.join(device)}", file=sys.stderr, flush=True)
     from nas.cli.output import console, waiting
+    from nas.cli.search_screen import SearchScreen
     from search_spaces import InputError
 
     if resume and overwrite:
@@ -249,7 +245,7 @@ def search(
             asked = _arguments(given)
             print_plan(search_settings(device, **asked), plan, log)
         return
-    with _Screen(log, trials) as screen:
+    with SearchScreen(log, trials) as screen:
         from nas.api import search_together
 
         asked = _arguments(given)
@@ -300,46 +296,3 @@ def _print(
         for number, table in enumerate(tables):
             home = folder if shared is None else folder / table.content["device"]["name"]
             print_result(table, home / "pareto.json", home / "report.html", legend=number == 0)
-
-
-class _Screen:
-    """Draws what a search reports: a line per finding, what it is at, a bar for the generations."""
-
-    def __init__(self, log: Console, n_trials: int) -> None:
-        from nas.cli.output import end, progress, waiting
-
-        self.end, self.log, self.bar = end, log, progress(log)
-        self.stages = waiting(log, "loading libraries")
-        self.task = self.bar.add_task("search", total=n_trials, note="")
-        self.drawn = self.stages
-
-    def __enter__(self) -> _Screen:
-        self.drawn.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.end(self.drawn)
-
-    def stage(self, text: str) -> None:
-        """What was found is a line that stays; what begins is shown while it lasts."""
-        if self.drawn is self.bar:
-            self._draw(self.stages)
-        name = text if text in STAGES else "preparing"
-        self.stages.reset(self.stages.task_ids[0], description=name)
-        if text not in STAGES or not self.log.is_terminal:
-            self.log.print(text)
-
-    def evaluation(self, n_evaluated: int) -> None:
-        self._draw(self.bar)
-        self.bar.update(self.task, note=f"{n_evaluated:,} evaluated on images")
-
-    def generation(self, generation: Generation) -> None:
-        self._draw(self.bar)
-        note = f"hypervolume {generation.hypervolume:.4f}, {generation.n_points:,} on fronts"
-        self.bar.update(self.task, completed=generation.n_trials, note=note)
-
-    def _draw(self, wanted: Progress) -> None:
-        if self.drawn is not wanted:
-            self.end(self.drawn)
-            self.drawn = wanted
-            self.drawn.start()
