@@ -26,7 +26,8 @@ from nas.runtime.arrivals import Frames
 from nas.runtime.governor import Governor
 from nas.runtime.live import Live, Network
 from nas.runtime.policies import Demands
-from nas.runtime.simulate import Board, Model, Simulation
+from nas.runtime.simulate import Simulation
+from nas.runtime.simulated import Board, Model
 from nas.runtime.table import CostTable
 from nas.runtime.waiting import Arrival
 from search_spaces import write_text

@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.report.html import environment
 from nas.runtime.compare import Comparison
-from nas.runtime.simulate import Result
+from nas.runtime.simulated import Result
 from search_spaces import Floats, write_text
 
 WIDTH, HEIGHT, EDGE, N_BINS, N_SHOWN = 640, 120, 4, 320, 4

@@ -14,7 +14,8 @@ from .manifest import ManifestError
 from .offline import best_fixed, clairvoyant, free_switches
 from .policies import unknown
 from .scenarios import strictest
-from .simulate import Board, Model, Result, Simulation
+from .simulate import Simulation
+from .simulated import Board, Model, Result
 
 Run = Callable[[], "dict[str, Any]"]
 

@@ -8,7 +8,8 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from .baselines import fixed
-from .simulate import Board, Model, Result, Simulation
+from .simulate import Simulation
+from .simulated import Board, Model, Result
 
 LATE = 0.02  # of the frames, at most: what a fixed choice may miss
 TRIED, AT_MOST = 4, 12  # of the cheapest by the sums, simulated; until one keeps the target

@@ -7,9 +7,10 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from .arrivals import Frames, bursts, drawn, periodic
+from .heat import Heat
 from .manifest import ManifestError
 from .policies import Demands, unknown
-from .simulate import Board, Heat, Model, Thinking
+from .simulated import Board, Model, Thinking
 from .table import CostTable
 from .traces import Traces
 

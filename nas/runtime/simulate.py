@@ -10,106 +10,17 @@ goes first, and an image that runs is not stopped.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
-from .arrivals import Frames
 from .controller import Job
-from .policies import Demands
-from .table import CostTable
+from .heat import Warmth
+from .simulated import Board, Model, Result, Span
 from .work import Task, Work
 
 NEVER = math.inf
 THROTTLE_MS = 100.0  # how often the kernel's own throttle looks
-
-
-class Model(NamedTuple):
-    """A network and its load."""
-
-    table: CostTable
-    leave: np.ndarray  # (C, N) which of its exits answers an image
-    correct: np.ndarray  # (C, N) bool
-    frames: Frames
-    demands: list[tuple[float, Demands]]  # from which millisecond on
-    factor: float = 1.0  # milliseconds that images really take / the table's
-
-
-class Heat(NamedTuple):
-    """A board as one mass, and the kernel's own trip."""
-
-    ambient_c: float = 30.0
-    c_per_w: float = 3.0
-    seconds: float = 20.0  # to warm by 63 %
-    trip_c: float = 85.0
-    cool_c: float = 5.0  # below the trip: one level more
-
-
-class Thinking(NamedTuple):
-    """What an agent's own decisions take on the board, from their microseconds on one x86 core."""
-
-    ms_per_us: np.ndarray  # (L,)
-    watts: np.ndarray  # (L,) of the whole board meanwhile
-
-
-class Board(NamedTuple):
-    """What besides the networks decides a run."""
-
-    idle_w: np.ndarray  # (L,)
-    delay_ms: np.ndarray  # (L, L) from asking for a clock until it acts
-    heat: Heat | None = None
-    shares: Sequence[tuple[float, float]] = ()  # (from ms, share of time a co-runner takes)
-    caps: Sequence[tuple[float, int]] = ()  # (from ms, fastest level allowed)
-    thinking: Thinking | None = None  # None: what an agent thinks is free
-
-
-class Span(NamedTuple):
-    """A piece of a run in which nothing changes."""
-
-    from_ms: float
-    to_ms: float
-    level: int
-    watts: float
-    model: int  # -1 when idle
-    row: int
-    temperature_c: float
-
-
-class Result(NamedTuple):
-    """One run. Energy is the whole board's over all of `seconds`."""
-
-    seconds: float
-    joules: float
-    idle_joules: float  # lowest idle power x time
-    images: int
-    wrong: int
-    at_ms: np.ndarray  # (frames,) arrival of every completed frame
-    latency_ms: np.ndarray  # (frames,)
-    target_ms: np.ndarray  # (frames,)
-    causes: dict[str, int]  # switches of the clock: begin, within, tick, idle; `configuration`
-    busy_ms: float
-    spans: list[Span]  # where they were kept
-
-    @property
-    def late(self) -> np.ndarray:
-        """Which frames missed their target, (frames,)."""
-        return self.latency_ms > self.target_ms + 1e-6
-
-    def row(self) -> dict[str, Any]:
-        """What a table shows of a run."""
-        frames, causes = max(len(self.at_ms), 1), self.causes
-        running = sum(causes[cause] for cause in ("begin", "within", "tick"))
-        return {
-            "mj_per_frame": 1e3 * self.joules / frames,
-            "mj_above_idle": 1e3 * (self.joules - self.idle_joules) / frames,
-            "frames": len(self.at_ms),
-            "late_pct": 100 * float(self.late.sum()) / frames,
-            "error_pct": 100 * self.wrong / max(self.images, 1),
-            "switches_per_s": running / self.seconds,
-            "drops_per_s": causes["idle"] / self.seconds,
-            "changes_per_s": causes["configuration"] / self.seconds,
-            "source": "simulated",
-        }
 
 
 class Simulation:
@@ -129,8 +40,7 @@ class Simulation:
         self.now, self.level, self.asked, self.acts_ms = 0.0, int(agent.level), -1, NEVER
         self.idle_w, self.delay_ms = board.idle_w.tolist(), board.delay_ms.tolist()
         self.share, self.cap = 0.0, len(self.idle_w) - 1
-        self.heat_cap = self.cap
-        self.temperature = board.heat.ambient_c if board.heat else 25.0
+        self.warmth = Warmth(board.heat, self.cap)
         self.queue: list[Task] = []
         self.work = Work(models)
         self.joules = self.busy_ms = 0.0
@@ -168,10 +78,12 @@ class Simulation:
             if self.now >= tick:
                 passed = self.now - since
                 busy = (self.busy_ms - busy_since) / passed
-                self._ask(self.agent.tick(busy, self.level, self.now, self.temperature), "tick")
+                self._ask(self.agent.tick(busy, self.level, self.now, self.warmth.celsius), "tick")
                 since, busy_since, tick = self.now, self.busy_ms, tick + self.agent.period_ms
             if self.now >= throttle:
-                self._throttle()
+                if self.board.heat is not None:
+                    self.warmth.look()
+                    self._hold_cap()
                 throttle += THROTTLE_MS
             self._decide()
 
@@ -209,19 +121,14 @@ class Simulation:
         self.agent.arrived(model, len(frames.images[i]), self.now)
         self._look = True
 
-    def _throttle(self) -> None:
-        heat = self.board.heat
-        if heat is None:
-            return
-        if self.temperature > heat.trip_c:
-            self.heat_cap = max(0, self.heat_cap - 1)
-        elif self.temperature < heat.trip_c - heat.cool_c:
-            self.heat_cap = min(len(self.idle_w) - 1, self.heat_cap + 1)
-        self._hold_cap()
+    @property
+    def _allowed(self) -> int:
+        """The fastest level that the board and its heat allow."""
+        return min(self.cap, self.warmth.cap)
 
     def _hold_cap(self) -> None:
-        if max(self.level, self.asked) > min(self.cap, self.heat_cap):
-            self._ask(min(self.cap, self.heat_cap), "tick")
+        if max(self.level, self.asked) > self._allowed:
+            self._ask(self._allowed, "tick")
 
     # ---- work ------------------------------------------------------------------------------------
 
@@ -258,12 +165,9 @@ class Simulation:
         if self.share:
             watts += self.share * (self._neighbour_w[high] - watts)
         self.joules += watts * passed / 1e3
-        heat = self.board.heat
-        if heat is not None:
-            goal = heat.ambient_c + heat.c_per_w * watts
-            self.temperature -= (goal - self.temperature) * math.expm1(-passed / 1e3 / heat.seconds)
+        self.warmth.advance(watts, passed)
         if self.keep and passed > 0:
-            span = Span(self.now, until, self.level, watts, model, row, self.temperature)
+            span = Span(self.now, until, self.level, watts, model, row, self.warmth.celsius)
             self.spans.append(span)
         self.now = until
 
@@ -339,7 +243,7 @@ class Simulation:
         """Ask for a clock, which acts after its delay."""
         if level is None:
             return
-        level = min(level, self.cap, self.heat_cap)
+        level = min(level, self._allowed)
         if level == (self.asked if self.asked >= 0 else self.level):
             return
         self.causes[cause] += 1

@@ -6,7 +6,7 @@ import numpy as np
 
 from nas.runtime.arrivals import Frames
 from nas.runtime.policies import Demands
-from nas.runtime.simulate import Board, Model
+from nas.runtime.simulated import Board, Model
 from nas.runtime.table import CostTable
 
 

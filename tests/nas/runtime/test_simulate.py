@@ -10,9 +10,11 @@ import pytest
 from nas.runtime.agents import Agent, Governed
 from nas.runtime.arrivals import Frames, bursts, read_arrivals
 from nas.runtime.governor import Governor
+from nas.runtime.heat import Heat
 from nas.runtime.manifest import ManifestError
 from nas.runtime.policies import Demands
-from nas.runtime.simulate import Board, Heat, Model, Result, Simulation, Thinking
+from nas.runtime.simulate import Simulation
+from nas.runtime.simulated import Board, Model, Result, Thinking
 from tests.nas.runtime.tables import load, small_board, small_table
 
 TABLE = small_table()
