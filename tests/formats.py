@@ -68,7 +68,7 @@ from supernets import build_supernet, load_dataset, load_supernet, save_supernet
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.checkpoint import write_tensors
 from supernets.elastic import Statistics
-from supernets.ofa import _read as read_foreign
+from supernets.ofa_file import read_foreign
 from supernets.training.settings import TrainSettings
 from supernets.training.state import TrainingState
 from tests.nas.pareto.results import small_result

@@ -153,7 +153,7 @@ OTHERWISE = {
     "supernets/kernels/translate.py:_generators": "our own programs",
     "supernets/kernels/translate.py:_object": "a kernel that the compiler has just made",
     "nas/zoo/pruned.py:read_pruned": "`json_object(read_text())` and nothing else: run",
-    "supernets/ofa.py:_why": "the first bytes of a file that was refused",
+    "supernets/ofa_file.py:_why": "the first bytes of a file that was refused",
     "supernets/checkpoint.py:sha256": "any bytes have a checksum",
 }
 if not PARQUET:

@@ -29,7 +29,7 @@ from supernets import (
     save_supernet,
     to_ofa_state_dict,
 )
-from supernets.ofa import WRAPPERS
+from supernets.ofa_file import WRAPPERS
 
 # Keys and shapes of the networks that `ofa` 0.1.0 builds, without its batch counters.
 LAYOUTS = {
