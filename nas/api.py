@@ -272,18 +272,20 @@ def export(
             f"an export needs {error.name}, which is not installed: pip install 'nas[export]'"
         ) from None
     precision = precision or ("fp16" if half else "fp32")
-    if not isinstance(pareto, ParetoTable) and is_pruned(Path(pareto)):
+    if isinstance(pareto, ParetoTable):
+        table = pareto
+    elif is_pruned(Path(pareto)):
         if precision == "int8":
             raise InputError("a pruned network is exported in fp32 or fp16, got `precision` int8")
         _alone(ids=ids, supernet=supernet, data=data, bn_cache=bn_cache, traces=traces)
         written = write_export(plan_pruned(Path(pareto)), Path(out), precision, command=command)
         return Manifest(str(out), written)
-    if not isinstance(pareto, ParetoTable) and is_configuration(Path(pareto)):
+    elif is_configuration(Path(pareto)):
         if supernet is None:
             raise InputError(f"{pareto} is a configuration: name its weights with `supernet`")
         table = table_of_one(Path(pareto), supernet_folder(supernet))
     else:
-        table = pareto if isinstance(pareto, ParetoTable) else read_pareto(pareto)
+        table = read_pareto(pareto)
     described = table.content["supernet"]
     if described is None:
         raise InputError("`pareto` is of a space that comes with tables alone: nothing to export")

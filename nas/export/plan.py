@@ -111,18 +111,34 @@ def plan_export(
         name = next((n.name for n in export.networks.values() if _key(n) == key), None)
         if name is None:
             name = f"net{len(export.networks):02d}"
-            heads = [*key[1], supernet.space.n_exits]
-            subnet = supernet.space.parse(key[0])
-            net = extract(supernet, subnet, heads=heads, statistics=batch_norm.of[key[0]]).fold()
-            scales = [float(known.temperatures[k]) for k in heads]
-            shape = supernet.space.input_shape(subnet)
-            parts, why = None, ""
-            if export.shares:
-                parts, why = _slices(supernet, subnet, heads)
-            found = name, key[0], net, scales, shape, parts, why, net.block_rows
-            export.networks[name] = Network(*found)
+            export.networks[name] = _network(name, *key, export, supernet, known.temperatures)
         export.configurations.append((point, name))
     return export
+
+
+def _network(
+    name: str,
+    text: str,
+    after: Sequence[int],
+    export: Export,
+    supernet: Supernet,
+    temperatures: Sequence[float],
+) -> Network:
+    """The subnet `text` with the early exits `after`, folded."""
+    heads = [*after, supernet.space.n_exits]
+    subnet = supernet.space.parse(text)
+    net = extract(supernet, subnet, heads=heads, statistics=export.batch_norm.of[text]).fold()
+    parts, why = _slices(supernet, subnet, heads) if export.shares else (None, "")
+    return Network(
+        name,
+        text,
+        net,
+        temperatures=[float(temperatures[k]) for k in heads],
+        input_shape=supernet.space.input_shape(subnet),
+        slices=parts,
+        why_apart=why,
+        block=net.block_rows,
+    )
 
 
 def _slices(
