@@ -17,6 +17,7 @@ import numpy as np
 
 from nas.devices import AnalyticDevice, Profile
 from nas.pareto import non_dominated
+from nas.pareto.provenance import SIMULATED
 from search_spaces import Bools, Floats, InputError, Space
 
 # What of a device runs small convolutional networks: names of backends by device.
@@ -38,7 +39,7 @@ class OperatingPoint:
     energy_mj: float
     top1_error_pct: float
     non_dominated: bool = True
-    source: str = "simulated"
+    source: str = SIMULATED
 
 
 class Reach(TypedDict):
@@ -123,7 +124,7 @@ def dynamic_range(profile: Profile, points: Sequence[OperatingPoint]) -> Range:
     return {
         "device": profile.name,
         "power": "rails of the processors" if profile.rail_w else "whole board",
-        "source": "simulated",
+        "source": SIMULATED,
         "all_points": _reach(costs, np.ones(len(points), dtype=bool)),
         "non_dominated": _reach(costs, kept),
         "n_unwise": int((~kept).sum()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nas.cli.answer import digits
 from nas.pareto import ParetoTable, Point
+from nas.pareto.provenance import MEASURED
 from nas.pareto.records import PredictorEntry
 from nas.zoo.folder import DEFAULT
 
@@ -62,7 +63,7 @@ def _instead(predictors: Predictors, failed: Predictors) -> str:
 
 def _cause(table: ParetoTable) -> str:
     rows = table.content.get("target_rows") or []
-    if any(row.get("source") == "measured" for row in rows):
+    if any(row.get("source") == MEASURED for row in rows):
         return "rows that are noisy, or of other clocks or programs than they say"
     return "a proxy that does not behave like this device; choose another or measure the target"
 

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas.devices import get_device, profile_names
+from nas.pareto.provenance import MEASURED, SIMULATED
 from nas.pareto.table import ParetoTable
 from search_spaces import DvfsLevel, Floats, InputError, Operators, Space, get_space
 
-SCALED = "simulated (scaled to the table)"
+TO_TABLE = f"{SIMULATED} (scaled to the table)"
 Row = Mapping[str, Any]
 
 
@@ -47,7 +48,7 @@ def governing(
     return {
         "mhz": [round(level.clock_mhz, 3) for level in device.levels],
         "idle_w": _rounded(device.idle_w()),
-        "idle_source": "simulated",
+        "idle_source": SIMULATED,
         "configurations": [_configuration(device, space, same) for same in known.values()],
     }
 
@@ -97,12 +98,12 @@ def _configuration(device: Modelled, space: Space, same: list[Row]) -> dict[str,
         **point["exits"],
         "exits": [*after, space.n_exits],
         "top1_error_pct": point["top1_error_pct"],
-        "error_source": point.get("error_source", "measured"),
+        "error_source": point.get("error_source", MEASURED),
         "exit_rates": [round(float(rate), 6) for rate in asked],
         "time_ms": [_rounded(row) for row in time_ms],
         "power_w": [_rounded(row) for row in power_w],
         "known_at": [p["level"] for p in same if "latency_ms" in p],
-        "source": SCALED if any("latency_ms" in p for p in same) else "simulated",
+        "source": TO_TABLE if any("latency_ms" in p for p in same) else SIMULATED,
         "known_source": point.get("latency_source"),
     }
 

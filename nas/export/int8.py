@@ -20,6 +20,7 @@ from nas.export.verify import decided, sized
 from nas.onnx.graph import segment_model
 from nas.onnx.int8 import quantised
 from nas.pareto import Point
+from nas.pareto.provenance import MEASURED
 from nas.runtime import Engine, read_manifest
 from nas.runtime.records import VerifiedKernels
 from search_spaces import Floats, InputError, Ints
@@ -108,7 +109,7 @@ def verified(export: Export, own: Export, folder: Path) -> tuple[Export, Verifie
         "max_logit_difference": float(f"{worst:.3g}"),
         "decisions": int(np.size(same)),
         "equal_decisions": int(np.sum(same)),
-        "source": "measured",
+        "source": MEASURED,
         "fp32_top1_error_pct": round(float(fp32), 3),
         "top1_error_pct": round(float(int8), 3),
     }
@@ -122,7 +123,7 @@ def _measured(point: Point, exits: Ints, error_pct: float) -> Point:
     return {
         **point,
         "top1_error_pct": round(float(error_pct), 4),
-        "error_source": "measured",
+        "error_source": MEASURED,
         "exit_rates": [round(rate, 4) for rate in rates],
     }
 

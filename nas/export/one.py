@@ -9,6 +9,7 @@ import numpy as np
 
 from nas.devices import AnalyticDevice, load_profile
 from nas.pareto import ParetoTable, Point
+from nas.pareto.provenance import MEASURED, PREDICTED
 from nas.zoo.folder import folder_table
 from nas.zoo.published import ENTRY, read_published
 from predictors import AccuracyPredictor, lookup
@@ -74,7 +75,7 @@ def _point(space: Space, text: str, folder: Path, device: AnalyticDevice, name: 
     heads = np.arange(space.n_exits + 1)[None] == space.n_exits
     operators = covered.operators(genes, heads)
     latency_ms, energy_mj = (float(x[0, -1]) for x in device.cost(operators))
-    predicted = "predicted" if table.source == "measured" else f"predicted ({table.source})"
+    predicted = PREDICTED if table.source == MEASURED else f"{PREDICTED} ({table.source})"
     return {
         "id": name,
         "level": device.levels[-1].level,

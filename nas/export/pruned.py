@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from nas.export.plan import Export, Network
 from nas.pareto import ParetoTable, Point
+from nas.pareto.provenance import MEASURED
 from nas.zoo.pruned import pruned_network
 from supernets import Segment, StaticNet, sha256
 from supernets.kernels import pack_network
 
-MEASURED = "measured"
 DEVICE = {"name": "host", "processor": "cpu", "backend": "kernels", "precision": "fp32", "batch": 1}
 
 

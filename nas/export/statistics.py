@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.export.step import Step
+from nas.pareto.provenance import MEASURED, PREDICTED
 from nas.zoo.folder import STATISTICS
 from search_spaces import InputError
 from supernets import (
@@ -18,8 +19,6 @@ from supernets import (
     calibration_images,
     read_bn_cache,
 )
-
-MEASURED, PREDICTED = "measured", "predicted"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nas.pareto.provenance import MEASURED
 from nas.runtime.traces import Traces, write_traces
 from supernets import Evaluation, Supernet, confidence_and_correct
 
@@ -26,7 +27,7 @@ def evaluate_traces(
     for name in names:
         logits = data.logits(supernet, supernet.space.parse(name))
         seen.append(confidence_and_correct(logits, data.labels, temperatures))
-    described = {**about, "split": data.split, "n_images": len(data.labels), "source": "measured"}
+    described = {**about, "split": data.split, "n_images": len(data.labels), "source": MEASURED}
     confidence, correct = (np.stack(arrays) for arrays in zip(*seen, strict=True))
     # half precision (0.05 % near 1) keeps the file small
     return Traces(described, names, confidence.astype(np.float16).astype(np.float32), correct)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nas.export.plan import Export, Network
+from nas.pareto.provenance import MEASURED
 from nas.runtime import Engine, read_manifest
 from nas.runtime.records import VerifiedKernels
 from search_spaces import InputError
@@ -59,7 +60,7 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedKe
         "max_logit_difference": float(f"{worst:.3g}"),
         "decisions": total,
         "equal_decisions": same,
-        "source": "measured",
+        "source": MEASURED,
     }
     if fast:
         found["kernels_max_logit_difference"] = float(f"{kernels:.3g}")

@@ -13,6 +13,7 @@ from nas.devices import Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
 from nas.measure.table import TextRow
 from nas.pareto import ParetoTable, Point, read_pareto, spread
+from nas.pareto.provenance import MEASURED
 from predictors import TableError, in_our_units, read_cells, read_subnets
 from search_spaces import ExitPolicy, InputError, Row, Space, Subnet, get_space, parse_heads
 
@@ -154,7 +155,7 @@ def off_clock(row: TextRow, asked: Asked, device: Device) -> bool:
     The clock that names the level must have been held, and those that a point has of its own; where
     the memory clock alone was not, the row's `notes` say it.
     """
-    if device.power_mode is None or row.get("source") != "measured" or "pinned" not in row:
+    if device.power_mode is None or row.get("source") != MEASURED or "pinned" not in row:
         return False
     kinds = {device.processor, *(name.removesuffix("_mhz") for name in asked.own_clocks)}
     return not kinds <= set((row["pinned"] or "").split("+"))

@@ -9,6 +9,7 @@ from nas.pareto.fronts import (
     normalised,
     spread,
 )
+from nas.pareto.provenance import is_predicted
 from nas.pareto.read import read_pareto
 from nas.pareto.records import (
     Baseline,
@@ -17,7 +18,6 @@ from nas.pareto.records import (
     Objective,
     ParetoContent,
     Point,
-    is_predicted,
 )
 from nas.pareto.table import OBJECTIVES, SCHEMA, WITHIN, ParetoTable, searched_levels
 

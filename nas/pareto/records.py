@@ -37,11 +37,6 @@ def _one_in_all(rates: list[float]) -> list[float]:
     return rates
 
 
-def is_predicted(source: str) -> bool:
-    """Whether a figure of this provenance was predicted, from whatever."""
-    return source.startswith("predicted")
-
-
 def _is_policy(exits: Exits) -> Exits:
     ExitPolicy.from_dict(exits)
     return exits

@@ -6,6 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from nas.pareto.provenance import (
+    MEASURED,
+    ON_PUBLISHED,
+    ON_SIMULATED,
+    PREDICTED,
+    PUBLISHED,
+    SCALED,
+    SIMULATED,
+)
 from nas.pareto.records import ParetoContent
 from nas.report.expected import expected_error
 
@@ -15,13 +24,13 @@ FIELDS = {
     "energy": ("energy_mj", "energy_source"),
 }
 MEANING = {
-    "measured": "",
-    "simulated": "from the analytic model of the device",
-    "predicted": "from measured rows",
-    "published": "by others, not measured here",
-    "predicted (published)": "by a predictor that learned from what others published",
-    "predicted (simulated)": "by a predictor that learned from an analytic model of the device",
-    "predicted (scaled simulation)": "by an analytic model of the device, scaled to rows",
+    MEASURED: "",
+    SIMULATED: "from the analytic model of the device",
+    PREDICTED: "from measured rows",
+    PUBLISHED: "by others, not measured here",
+    ON_PUBLISHED: "by a predictor that learned from what others published",
+    ON_SIMULATED: "by a predictor that learned from an analytic model of the device",
+    SCALED: "by an analytic model of the device, scaled to rows",
 }
 
 
@@ -51,7 +60,7 @@ def _lines(content: ParetoContent) -> list[dict[str, str]]:
             continue
         others = {source: n for source, n in counts.items() if source != main}
         meaning = MEANING.get(main, "")
-        if field == "error_source" and main == "predicted":
+        if field == "error_source" and main == PREDICTED:
             meaning = "from subnets whose accuracy is known"
         rest = " and ".join(
             f"{n} of {counts.total()} {source}, marked" for source, n in others.items()
@@ -72,8 +81,8 @@ def _counted(content: ParetoContent) -> Iterator[tuple[str, str, Counter[str]]]:
 
 
 def _main(counts: Counter[str]) -> str | None:
-    if "measured" in counts:
-        return "measured"
+    if MEASURED in counts:
+        return MEASURED
     return counts.most_common(1)[0][0] if counts else None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.devices import Device, StartsKnown
 from nas.pareto import SCHEMA, Level, ParetoTable, hypervolume, non_dominated
+from nas.pareto.provenance import MEASURED
 from nas.pareto.records import DeviceEntry, ParetoContent, SearchEntry
 from nas.search.front.archive import Archive
 from nas.search.front.constant_latency import constant_latency
@@ -24,7 +25,6 @@ from nas.search.settings import SearchSettings
 from nas.search.study.warm_start import WarmStart
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
-from nas.transfer.source import MEASURED
 from nas.version import __version__
 from predictors import NewImages
 

@@ -13,6 +13,7 @@ from nas.measure import Job, row_key
 from nas.measure.table import TextRow
 from nas.measure.wanted import Asked, Wanted, off_clock, point_programs
 from nas.pareto import Point
+from nas.pareto.provenance import MEASURED
 from nas.pareto.records import CostComparison, Quantity, VerifiedCosts
 from nas.pareto.verified import FIELD, QUANTITIES
 from nas.search.front.points import digits
@@ -71,7 +72,7 @@ def verify_cost(
         "n_programs": len(wanted.asked),
         "n_left_out": len(wanted.points) - len(points),
         "decision_ms": device.decision_ms,
-        "decision_source": "measured" if isinstance(device, Machine) else "profile",
+        "decision_source": MEASURED if isinstance(device, Machine) else "profile",
         "latency_ms": compared(points, "latency_ms"),
         "latency_worst_ms": compared(points, "latency_worst_ms"),
         "energy_mj": compared(points, "energy_mj"),

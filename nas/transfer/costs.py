@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import Device, Simulates, VoltageKnown
+from nas.pareto.provenance import ON_SIMULATED, SCALED, predicted_from
 from nas.pareto.records import PredictorEntry, TargetRow
 from nas.transfer.doubtful import doubtful_rows
 from nas.transfer.levels import clocks_mhz, own_level, with_clock
@@ -19,7 +20,7 @@ from nas.transfer.outlook import Outlook, outlook_of
 from nas.transfer.pool import Pool, proxies_beside
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
-from nas.transfer.source import ON_SIMULATED, SCALED, predicted_from, source_of
+from nas.transfer.source import source_of
 from predictors import (
     MonotoneTransfer,
     ScaledModel,

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import AnalyticDevice, Device, load_profile, profile_names
+from nas.pareto.provenance import SIMULATED
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy, model_proxy
-from nas.transfer.source import SIMULATED, source_of
+from nas.transfer.source import source_of
 from predictors import CostPrior, TransferPredictor, learn_prior
 from search_spaces import Floats, Ints, Space, feature_blocks
 

@@ -11,9 +11,9 @@ import pandas as pd
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
 from nas.devices.names import meant
+from nas.pareto.provenance import MEASURED, SIMULATED
 from nas.transfer.plausible import check_rows_alone
 from nas.transfer.programs import Programs
-from nas.transfer.source import MEASURED, SIMULATED
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Floats, InputError, Space
 

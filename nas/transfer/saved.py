@@ -11,12 +11,12 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 import pandas as pd
 
+from nas.pareto.provenance import predicted_from
 from nas.transfer.levels import with_clock
 from nas.transfer.pool import program_columns
 from nas.transfer.pooled import PooledTransfer
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy, load_proxy
-from nas.transfer.source import predicted_from
 from predictors import (
     ArtifactError,
     EnergyPredictor,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.files import prepare_folder
+from nas.pareto.provenance import MEASURED
 from nas.zoo.folder import matching_dataset, supernet_folder
 from nas.zoo.networks import normalised, own_network
 from search_spaces import InputError, json_object, read_text, write_text
@@ -99,29 +100,22 @@ def prune_folder(
     about = {"net": name, "subnet": subnet, "command": command, "settings": asdict(settings)}
     write_packed(out / "packed.safetensors", layers, about)
     write_text(out / "kernel.c", c_source(settings.block))
-    times = _times_ms(net, packed, settings.block, data)
-    result = {
-        "schema": SCHEMA,
+    latencies = _latencies(net, packed, settings.block, data)
+    told = {
         **about,
         "data": data.name,
         "n_test_images": len(data.test),
-        "provenance": "measured",
+        "provenance": MEASURED,
         "top1_pct_before": round(before, 2),
         "top1_pct_after": round(top1(packed, data.test, data), 2),
-        "latency_ms_before": times["dense"],
-        "latency_ms_after": times.get("exported", times["in_torch"]),
-        "latency_ms_after_in_torch": times["in_torch"],
-        "after_is": "exported" if "exported" in times else "in_torch",
-        "threads": 1,
-        "batch": 1,
+        **latencies,
         "longest_mask_step_share_of_epoch": round(run.mask_share, 5),
         "layers": {
             n: {"sparsity": round(p.sparsity, 5), "bytes": p.n_bytes} for n, p in layers.items()
         },
     }
-    told = {key: value for key, value in result.items() if key != "schema"}
     run.write_weights(out / "weights.safetensors", {**told, "images": data.describe()})
-    write_text(out / "pruned.json", json.dumps(result, indent=1) + "\n")
+    write_text(out / "pruned.json", json.dumps({"schema": SCHEMA, **told}, indent=1) + "\n")
 
 
 def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
@@ -181,6 +175,19 @@ def read_pruned(out: Path) -> dict[str, Any]:
     """What `prune_folder` found."""
     path = out / "pruned.json"
     return json_object(read_text(path), path)
+
+
+def _latencies(net: nn.Module, packed: nn.Module, g: int, data: Dataset) -> dict[str, Any]:
+    """Before and after, and what ran after, for one image on one thread."""
+    times = _times_ms(net, packed, g, data)
+    return {
+        "latency_ms_before": times["dense"],
+        "latency_ms_after": times.get("exported", times["in_torch"]),
+        "latency_ms_after_in_torch": times["in_torch"],
+        "after_is": "exported" if "exported" in times else "in_torch",
+        "threads": 1,
+        "batch": 1,
+    }
 
 
 def _times_ms(net: nn.Module, packed: nn.Module, g: int, data: Dataset) -> dict[str, float]:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.files import sha256_of
+from nas.pareto.provenance import PUBLISHED
 from search_spaces import InputError, Space, json_object, read_text, space_from_dict, write_text
 
 if TYPE_CHECKING:
     from predictors import AccuracyPredictor, AccuracyTable
 
-PUBLISHED = "published"  # the source of an entry's table
 ENTRY, TABLE, WEIGHTS = "entry.json", "accuracy.csv", "weights.safetensors"
 MAX_BYTES = 1 << 20  # of entry.json
 

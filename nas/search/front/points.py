@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.pareto import Baseline, Point, non_dominated, spread
+from nas.pareto.provenance import MEASURED, SCALED, predicted_from
 from nas.pareto.records import OwnClocks
 from nas.search.front.archive import Archive
 from nas.search.problem import Problem
 from nas.search.score.scorer import Scores
-from nas.transfer.source import MEASURED, SCALED, predicted_from
 from search_spaces import DvfsLevel, ExitPolicy, Floats, Genes, Ints, Operators
 
 LaunchShare = Callable[[Operators], Floats]

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from nas.transfer.source import predicted_from, source_of
+from nas.pareto.provenance import predicted_from
+from nas.transfer.source import source_of
 
 
 @pytest.mark.parametrize(
