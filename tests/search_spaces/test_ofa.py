@@ -141,7 +141,9 @@ def test_exits_are_part_of_the_name() -> None:
     assert [EXITS.segment(stage) for stage in range(4)] == [0, 1, 1, 2]
 
 
-@pytest.mark.parametrize("name", ["ofa-resnet50-x3", "ofa-resnet50-x2.1", "ofa-mobilenetv3-x1.1"])
+@pytest.mark.parametrize(
+    "name", ["ofa-resnet50-x3", "ofa-resnet50-x2.1", "ofa-mobilenetv3-x4", "ofa-mobilenetv3-x1.1"]
+)
 def test_impossible_exits_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="exits must rise and lie in 0"):
         get_space(name)

@@ -60,3 +60,19 @@ def test_genes_are_grouped_by_letter(space: StagedSpace) -> None:
 def test_first_slots_count_the_slots_before(space: StagedSpace) -> None:
     firsts = [space.first_slot(s) for s in range(space.n_stages)]
     assert np.diff([*firsts, sum(space.stage_slots)]).tolist() == list(space.stage_slots)
+
+
+@every_space
+def test_genes_have_a_stage_each(space: StagedSpace) -> None:
+    assert len(space.gene_stages) == space.largest.shape[1]
+    assert {*space.gene_stages.tolist(), -1} == {-1, *range(space.n_stages)}
+
+
+@every_space
+def test_no_block_is_larger_than_that_of_the_largest_subnet(space: StagedSpace) -> None:
+    largest = space.subnet(space.largest)
+    for s in range(space.n_stages):
+        bounds = [sizes[1:] for sizes in space.block_sizes(s, largest)]
+        for subnet in space.subnets(space.sample(20, np.random.default_rng(3))):
+            for (kept, *sizes), bound in zip(space.block_sizes(s, subnet), bounds, strict=True):
+                assert not kept or np.less_equal(sizes, bound).all()
