@@ -93,21 +93,61 @@ class Digits:
     rows: Path
 
 
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
-    """The first worker that asks makes it, the others wait for it."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "digits"
+@dataclass(frozen=True)
+class Searched:
+    """The folders of a search on a board whose rows are simulated, and of its export."""
+
+    run: Path
+    board: Path
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder that `make` fills: the first worker that asks makes it, the others wait for it."""
+    base = factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(root.with_suffix(".lock")):
         if not root.is_dir():
             aside = root.with_suffix(".part")
-            make_digits(Digits(aside / "supernet", aside / "rows.csv"))
+            make(aside)
             aside.rename(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    """Made once for all workers; to be read only."""
+    root = made_once(tmp_path_factory, "digits", make_digits)
     return Digits(root / "supernet", root / "rows.csv")
 
 
-def make_digits(made: Digits) -> None:
+@pytest.fixture(scope="session")
+def searched(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    """Made once for all workers, of `digits`; to be read only. The export has exit traces."""
+
+    def make(folder: Path) -> None:
+        found = search(digits, folder / "run", "--quiet")
+        assert found.code == 0, found.err
+        made = export(folder / "run", digits, folder / "board", "--data", "digits", "--traces")
+        assert made.code == 0, made.err
+        assert "decisions equal" in made.err
+
+    root = made_once(tmp_path_factory, "searched", make)
+    return Searched(root / "run", root / "board")
+
+
+def search(digits: Digits, out: Path, *more: object, device: str = "nano") -> Result:
+    fixed = ("search", "--device", device, "--supernet", digits.supernet, "--proxy", digits.rows)
+    return nas(*fixed, "--trials", 60, "--points", 5, "--out", out, *more)
+
+
+def export(run: Path, digits: Digits, out: Path, *more: object) -> Result:
+    common = "--pareto", run / "pareto.json", "--supernet", digits.supernet, "--out", out
+    return nas("export", *common, *more)
+
+
+def make_digits(folder: Path) -> None:
     """Train on scikit-learn's digits for a few seconds, evaluate, measure the host."""
+    made = Digits(folder / "supernet", folder / "rows.csv")
     train = "supernet train --epochs 6 --batch-size 64 --threads 1 --quiet --out"
     assert nas(*train.split(), made.supernet).code == 0
     evaluate = "supernet evaluate --samples 20 --quiet"

@@ -162,3 +162,12 @@ def test_the_oracle_is_the_union_of_what_the_exits_get_right(seed):
     twice = np.concatenate([correct, correct[:, -1:]], axis=1)
     assert ideal_mapping(twice)[1][-1] == 0  # an exit that repeats another adds nothing
     assert ideal_mapping(twice)[0] == error
+
+
+def test_programs_of_a_policy_are_those_of_its_route() -> None:
+    grid = PolicyGrid(3, (0.5, 0.9))
+    for i in range(len(grid)):
+        route = grid.route[i]
+        heads = [tuple(np.flatnonzero(grid.programs[k]).tolist()) for k in route[route >= 0]]
+        assert grid[i].programs(3) == heads
+    assert ExitPolicy().programs(0) == [(0,)]

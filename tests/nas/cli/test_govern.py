@@ -22,26 +22,19 @@ from nas.runtime.traces import read_traces
 from nas.start.main import main as start
 from tests.nas.board.conftest import root
 from tests.nas.board.fake_board import FakeKernel, build, state
-from tests.nas.conftest import Digits, nas, refused
+from tests.nas.conftest import Searched, nas, refused
 
 __all__ = ["root"]
 
 
-@pytest.fixture(scope="module")
-def run(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("govern") / "run"
-    search = ["search", "--device", "nano", "--trials", "30", "--quiet"]
-    made = nas(*search, "--supernet", digits.supernet, "--proxy", digits.rows, "--out", out)
-    assert made.code == 0, made.err
-    return out
+@pytest.fixture
+def run(searched: Searched) -> Path:
+    return searched.run
 
 
-@pytest.fixture(scope="module")
-def board(run: Path, digits: Digits) -> Path:
-    out = run.parent / "board"
-    common = "--pareto", run / "pareto.json", "--supernet", digits.supernet, "--out", out
-    assert nas("export", *common, "--data", "digits", "--traces", "--quiet").code == 0
-    return out
+@pytest.fixture
+def board(searched: Searched) -> Path:
+    return searched.board
 
 
 def simulate(run: Path, *more: object) -> list[dict[str, object]]:

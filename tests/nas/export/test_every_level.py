@@ -15,16 +15,7 @@ from nas.runtime.manifest import ManifestError, read_manifest
 from nas.runtime.table import cost_table, manifest_table
 from nas.runtime.traces import Traces, read_traces, write_traces
 from search_spaces import InputError
-from tests.nas.conftest import Digits, nas, refused
-
-
-@pytest.fixture(scope="module")
-def run(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("governed") / "run"
-    search = ["search", "--device", "nano", "--trials", "40", "--quiet"]
-    made = nas(*search, "--supernet", digits.supernet, "--proxy", digits.rows, "--out", out)
-    assert made.code == 0, made.err
-    return out
+from tests.nas.conftest import Digits, Searched, nas, refused
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +23,9 @@ def table(run: Path) -> ParetoTable:
     return read_pareto(run / "pareto.json")
 
 
-@pytest.fixture(scope="module")
-def board(run: Path, digits: Digits) -> Path:
-    out = run.parent / "board"
-    common = "--pareto", run / "pareto.json", "--supernet", digits.supernet, "--out", out
-    made = nas("export", *common, "--data", "digits", "--traces", "--quiet")
-    assert made.code == 0, made.err
-    return out
+@pytest.fixture
+def board(searched: Searched) -> Path:
+    return searched.board
 
 
 def test_costs_at_a_points_own_level_are_its_own(table: ParetoTable) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from nas.measure import row_key
+from nas.measure import GIVE_UP, Job, measure_rows, row_key
+from nas.measure.table import Table
+from nas.remote.session import FailedRowsError
 from predictors import read_rows, srcc
-from search_spaces import ROW_KEY, get_space
+from search_spaces import ROW_KEY, InputError, get_space
 from tests.nas.conftest import nas
 
 DIGITS = get_space("resnet-digits")
@@ -46,3 +50,16 @@ def test_another_setting_is_another_row(tmp_path: Path) -> None:
 def test_keys_name_a_measurement() -> None:
     assert ROW_KEY[-1] == "repeat"
     assert row_key({"space": "a", "level": 3, "repeat": None})[5] == "3"
+
+
+def test_a_board_where_everything_fails_is_given_up(tmp_path: Path) -> None:
+    calls = []
+
+    def fail() -> dict[str, Any]:
+        calls.append(1)
+        raise FailedRowsError({"0f": "no onnxruntime"}, 1)
+
+    jobs = [Job({"subnet": str(i)}, fail) for i in range(100)]
+    with pytest.raises(InputError, match="no onnxruntime"):
+        list(measure_rows(jobs, Table(tmp_path / "rows.csv")))
+    assert len(calls) == GIVE_UP

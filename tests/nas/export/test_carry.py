@@ -1,0 +1,63 @@
+"""An exported folder starts itself, where nothing else of the project is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.runtime import Engine, Manifest
+from nas.start.main import main
+from supernets import load_dataset
+
+ALONE = """
+import runpy, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ImportError(name + " is not on the board")
+
+sys.meta_path.insert(0, Blocked())
+sys.argv = {arguments}
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert sys.modules["nas"].__file__.startswith(sys.argv[0])
+"""
+
+
+def test_the_folder_answers_an_image_alone(board: Manifest, tmp_path: Path) -> None:
+    """Copied elsewhere, started where nothing else of the project and no torch can be imported."""
+    folder = shutil.copytree(board.folder, tmp_path / "copied")
+    data = load_dataset(None).validation
+    for i in range(3):
+        np.save(tmp_path / f"{i}.npy", data.images[i].permute(1, 2, 0).numpy())
+    names = [str(tmp_path / f"{i}.npy") for i in range(3)]
+    arguments = [str(folder / "run.pyz"), "classify", *names, "--json"]
+    blocked = {"supernets", "predictors", "search_spaces", "torch", "onnx", "PIL", "pydantic"}
+    script = ALONE.replace("{blocked}", repr(blocked)).replace("{arguments}", repr(arguments))
+    command = [sys.executable, "-I", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    wanted = Engine(board)(rows[0]["configuration"], board.normalise(data.images[:3].numpy()))
+    assert [row["image"] for row in rows] == names
+    assert [int(row["class"]) for row in rows] == wanted.classes.tolist()
+    assert [row["exit"] for row in rows] == wanted.exits.tolist()
+    assert [row["confidence"] for row in rows] == pytest.approx(wanted.confidence, abs=1e-4)
+
+
+def test_the_folder_lists_and_measures_itself(
+    board: Manifest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(board.folder, ["list"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == board.ids
+    main(board.folder, ["benchmark", "--n", "2", "--repeats", "5", "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len({board.configuration(row["id"])["network"] for row in rows}) == 2
+    assert all(0 < row["median_ms"] <= row["p99_ms"] for row in rows)
+    assert {row["source"] for row in rows} == {"measured"}
