@@ -95,12 +95,12 @@ def _saves_and_loses(compared: Comparison, point: Point) -> str:
 
 def next_steps(table: ParetoTable, pareto: Path, report: Path, point: Point) -> list[list[str]]:
     """The report, and the commands for a board: what it is, then words that stay together."""
-    from nas.remote.device import RUNNERS
+    from nas.remote.device import RUNNER_OF
 
     file, device, remote = shlex.quote(str(pareto)), table.content["device"], []
     if device["name"] != "host":
         remote = ["--remote USER@HOST"]
-        remote += [] if device["backend"] in RUNNERS else ["--backend onnxruntime"]
+        remote += [] if device["backend"] in RUNNER_OF else ["--backend onnxruntime"]
     steps = [
         ["open:", shlex.quote(str(report))],
         ["measure:", "nas measure", f"--of {file}", *remote, "--out rows.csv"],

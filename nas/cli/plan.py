@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def print_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
     """Write the plan of a search; say how its rows are measured, and how the search gets them."""
-    from nas.remote.device import RUNNERS
+    from nas.remote.device import RUNNER_OF
     from nas.search import plan_search, write_plan
 
     rows = plan_search(settings)
@@ -27,7 +27,7 @@ def print_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
         words = ["nas", "measure", "--device", device]
         if name != "host":
             words += ["--remote", "USER@BOARD"]
-            words += [] if backend in RUNNERS else ["--backend", "onnxruntime"]
+            words += [] if backend in RUNNER_OF else ["--backend", "onnxruntime"]
         _say([*words, "--of", str(plan), "--out", str(out)], log)
     _say(_with_rows(settings.command, out), log)
 

@@ -110,17 +110,17 @@ def _chosen(
     settings: MeasureSettings, wanted: Wanted, listener: Listener
 ) -> tuple[str | None, str | None]:
     """Backend and precision: the file's, or the user's with a remark."""
-    from nas.remote.device import RUNNERS
+    from nas.remote.device import RUNNER_OF
     from search_spaces import InputError
 
     held = {"backend": wanted.about["backend"], "precision": wanted.about["precision"]}
     given = {"backend": settings.backends[0], "precision": settings.precisions[0]}
     kind = {name: given[name] or held[name] for name in held}
     on_board = settings.remote is not None
-    if on_board and given["backend"] is None and held["backend"] not in (None, *RUNNERS):
+    if on_board and given["backend"] is None and held["backend"] not in (None, *RUNNER_OF):
         raise InputError(
             f"{wanted.path} is for backend {held['backend']}, a board measures with "
-            f"{' or '.join(RUNNERS)}; choose one with `backend`"
+            f"{' or '.join(RUNNER_OF)}; choose one with `backend`"
         )
     for name in held:
         if held[name] not in (None, kind[name]):
