@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.export.statistics import PREDICTED
+from nas.pareto.provenance import PREDICTED
 from nas.runtime.records import ManifestContent
 
 
