@@ -3,13 +3,7 @@
 from predictors.accuracy.new_images import NewImages
 from predictors.accuracy.predictor import AccuracyPredictor, lookup
 from predictors.accuracy.table import AccuracyTable, read_accuracy_table
-from predictors.artifacts import (
-    ArtifactError,
-    load_predictor,
-    load_transfer,
-    save_predictor,
-    save_transfer,
-)
+from predictors.artifacts import ArtifactError
 from predictors.cells import csv_text, read_cells
 from predictors.cost.boosted import EnergyPredictor, LatencyPredictor, rows_sha256
 from predictors.cost.clocks import ClockPredictor
@@ -22,6 +16,7 @@ from predictors.design.optimizer import NeuralOptimizer
 from predictors.design.repair import Pool, Verified, repair, verify
 from predictors.dialect import TableError
 from predictors.metrics import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from predictors.saved import load_predictor, load_transfer, save_predictor, save_transfer
 from predictors.table import (
     MIN_TARGET_ROWS,
     MIN_TARGET_SUBNETS,
@@ -31,9 +26,10 @@ from predictors.table import (
     read_subnets,
 )
 from predictors.transfer.acquire import choose_rows
+from predictors.transfer.learning import learn_prior
 from predictors.transfer.monotone import MonotoneTransfer, ScaledModel
 from predictors.transfer.pooled import TransferPredictor
-from predictors.transfer.prior import CostPrior, learn_prior
+from predictors.transfer.prior import CostPrior
 from predictors.transfer.report import (
     GO_SRCC,
     TransferEntry,

@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from predictors.transfer.hypotheses import around, of_costs, of_lines, of_nobody
+from predictors.transfer.learning import RIDGES, learn_prior
 from predictors.transfer.mixture import Mixture, proxies_alone, shares_of, stacked
 from predictors.transfer.posterior import OUTLIER, Design, Link, Posterior
-from predictors.transfer.prior import RIDGES, SCALE, CostPrior, Rows, learn_prior
+from predictors.transfer.prior import SCALE, CostPrior, Rows
 from search_spaces import Floats, Ints
 
 LIKELY = 20  # lines whose deviations and noise the rows choose

@@ -9,16 +9,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from predictors.kernel import squared_distance
-from predictors.transfer.prior import (
-    FREEDOM,
-    OFFSET,
-    Game,
-    Rows,
-    covariance,
-    log_likelihood,
-    most_likely,
-    parts,
-)
+from predictors.transfer.learning import Game, most_likely
+from predictors.transfer.prior import FREEDOM, OFFSET, Rows, covariance, log_likelihood, parts
 from search_spaces import Floats
 
 OUTLIER = 5.0  # standard deviations from what the other rows say, and

@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_t
 
 from predictors import learn_prior
-from predictors.transfer.prior import FREEDOM, Game, covariance, log_likelihood, loss_of, parts
+from predictors.transfer.learning import Game, loss_of
+from predictors.transfer.prior import FREEDOM, covariance, log_likelihood, parts
 from tests.predictors.transfer.world import PROXIES, prior_of, world
 
 
