@@ -127,6 +127,7 @@ class StagedSpace(Space):
         """Add a block of `sizes` behind `x`; returns its output."""
 
     def operators(self, genes: Genes, heads: Bools) -> Operators:
+        """Stem, blocks and heads in the order in which they run."""
         heads = np.broadcast_to(heads, (len(genes), self.n_exits + 1))
         reached, values = self.reached(heads), self.by_letter(genes)
         net = OperatorBuilder(self.in_channels, self.image_side(values))

@@ -89,6 +89,7 @@ class Handout(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        """Tell what came of an item; one whose worker died is asked for again, a few times."""
         item, found = self._running.pop(trial_id), result or {}
         self._deaths[item] += error
         if error and self._deaths[item] <= N_DEATHS:

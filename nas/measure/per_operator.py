@@ -97,6 +97,7 @@ def setting(device: MachineDevice) -> dict[str, str]:
 
 
 def describe(device: MachineDevice) -> str:
+    """The device and how it runs programs, in one line."""
     return ", ".join(f"{name} {value}" for name, value in setting(device).items())
 
 

@@ -98,6 +98,7 @@ def described(found: Noise) -> Told:
 
 
 def warn_if_busy(jobs: list[Job], listener: Listener) -> None:
+    """Say it where this machine is to be measured while it has other work."""
     from nas.devices.host import busy_cores
 
     load = busy_cores()

@@ -46,6 +46,7 @@ def layer_norm(build: Nodes, module: Any, x: str, value: Tensor) -> str:
 
 
 def batch_norm(build: Nodes, module: Any, x: str, value: Tensor) -> str:
+    """One that could not be folded into a convolution in front of it."""
     parts = module.weight, module.bias, module.running_mean, module.running_var
     return build.node(
         "BatchNormalization", x, *(build.weight(part) for part in parts), epsilon=module.eps
@@ -53,6 +54,7 @@ def batch_norm(build: Nodes, module: Any, x: str, value: Tensor) -> str:
 
 
 def factors(build: Nodes, module: Any, x: str, value: Tensor) -> str:
+    """A weight that multiplies, or is added, channel by channel."""
     shaped = build.node("Reshape", build.weight(module.weight), build.integers(module.shape[1:]))
     return build.node(module.kind.capitalize(), x, shaped)
 

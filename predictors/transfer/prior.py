@@ -94,6 +94,7 @@ class CostPrior:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Floats]) -> CostPrior:
+        """The prior whose `to_arrays` they are."""
         n = sum(name.endswith(".scale") for name in arrays)
         return cls(
             tuple(arrays["proxy_columns"].astype(int).tolist()),

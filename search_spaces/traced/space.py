@@ -169,6 +169,7 @@ class TracedSpace(Space):
     # ---- operators -----------------------------------------------------------------------------
 
     def operators(self, genes: Genes, heads: Bools) -> Operators:
+        """Those of the nodes in the order of the network, each exit's behind its node."""
         heads = np.broadcast_to(heads, (len(genes), self.n_exits + 1))
         n_depths = len(self.depths)
         values = {"d": genes[:, :n_depths].T, "w": genes[:, n_depths:].T}

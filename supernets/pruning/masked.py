@@ -62,6 +62,7 @@ class MaskedSupernet(AllInOneSupernet):
         heads: Sequence[int] | None = None,
         norm: Norm | None = None,
     ) -> list[Tensor]:
+        """As `Supernet.forward`, with the masks of the subnet's ratio behind every batch norm."""
         plain = norm or (batch_norm if self.training else running_norm)
         masks = dict(zip(self.masks.names, self.masks.masks(self.place(subnet)), strict=True))
 

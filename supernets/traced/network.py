@@ -62,6 +62,7 @@ class TracedSupernet(Supernet):
         return make_layer(node, c_in, c_out)
 
     def segment(self, k: int, subnet: Subnet) -> tuple[list[Layer], Channels]:
+        """Its nodes as one graph; a block that is skipped hands on what its shortcut has."""
         space = self.space
         first, last = space.bounds(k)
         find = self.finder(subnet)

@@ -129,6 +129,7 @@ Clock = Union[Range, Emc]
 
 
 def same(found_hz: float, wanted_hz: float) -> bool:
+    """Whether a clock is the one asked for, up to what drivers round."""
     return abs(found_hz - wanted_hz) <= TOLERANCE * wanted_hz
 
 

@@ -26,6 +26,8 @@ Prepare = Callable[["nn.Module", "Tensor", str, int], Callable[[], object]]
 
 
 class TimeNetwork(Protocol):
+    """What times a network on images `x`, as long as `seconds` say."""
+
     def __call__(
         self, net: nn.Module, x: Tensor, *, precision: str, threads: int, seconds: float
     ) -> Times: ...

@@ -72,6 +72,7 @@ def shared(problem: Problem, archives: Sequence[Archive], devices: Sequence[str]
 
 
 def write_shared(content: SharedContent, out: Path) -> None:
+    """`shared.json` in the folder `out`."""
     write_text(out / SHARED, json.dumps(content, indent=1) + "\n")
 
 

@@ -13,6 +13,8 @@ Rule = Callable[..., Any]
 
 
 def of_two(kind: str) -> Rule:
+    """The rule of an operation of two values, or of a value with a number or a weight."""
+
     def rule(
         build: Build, name: str, real: Tensor, a: Any, b: Any, alpha: float = 1, **_: Any
     ) -> Value:
@@ -33,6 +35,7 @@ def of_two(kind: str) -> Rule:
 def factors(
     build: Build, name: str, kind: str, real: Tensor, value: Value, weight: Weight
 ) -> Value:
+    """A weight that is added to a value, or multiplies it, with a number for each channel."""
     shape = build.shape(value)
     if kind not in ("mul", "add"):
         raise NotUnderstood(f"{name}: {kind} of the weight {weight.name}")

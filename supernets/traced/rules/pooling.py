@@ -34,6 +34,7 @@ def max_pool(
 
 
 def pool_sizes(name: str, kernel: Any, stride: Any, padding: Any) -> dict[str, Any]:
+    """The sizes of a square window; NotUnderstood for any other."""
     pairs = {
         "kernel": pair(kernel),
         "stride": pair(stride or kernel),
@@ -55,6 +56,7 @@ def max_pool_module(build: Build, name: str, m: Any, real: Tensor, x: Value) -> 
 
 
 def adaptive_avg_pool(build: Build, name: str, real: Tensor, x: Value, size: Any) -> Value:
+    """As plain a pooling as gives that size."""
     before, after = build.shape(x)[-2:], tuple(real.shape[-2:])
     if before == after:
         return build.add(name, "identity", (x,), real)
@@ -80,6 +82,8 @@ def adaptive_max_pool(build: Build, name: str, real: Tensor, x: Value, size: Any
 
 
 def reduce(kind: str) -> Callable[..., Any]:
+    """The rule of a mean, maximum or norm over some dimensions, none of them the batch."""
+
     def rule(
         build: Build, name: str, real: Tensor, x: Value, dim: Any = None, keepdim: bool = False,
         *, dtype: Any = None,

@@ -11,6 +11,7 @@ from supernets.traced.calls import Build, NotUnderstood, Value
 
 
 def reshape(build: Build, name: str, real: Tensor, x: Value, *_: Any, **__: Any) -> Value:
+    """The example says what shape a view, a flattening or a squeeze gives."""
     shape, before = tuple(real.shape[1:]), build.shape(x)
     if shape == before:
         return build.add(name, "identity", (x,), real)
@@ -122,4 +123,5 @@ def itself(build: Build, name: str, *given: Any, **_: Any) -> Any:
 
 
 def checked(build: Build, name: str, real: Any, *_: Any, **__: Any) -> Any:
+    """An assertion holds for the example, and nothing is computed."""
     return real

@@ -1,7 +1,9 @@
 """What the calls of a network mean: torch's modules, functions and methods as operations of ours.
 
-A rule writes one operation down and returns its number. What is in none of the tables is refused
-by its name.
+A rule writes one operation down and returns its number. It gets where to write (`build`), the
+call's qualified name, for a module the module itself, what the call made of an example (`real`,
+with the batch), and then the call's own arguments, which keep torch's names. What is in none of the
+tables is refused by its name.
 """
 
 from __future__ import annotations

@@ -12,11 +12,13 @@ from supernets.traced.calls import Build, NotUnderstood, Value, Weight
 
 
 def pair(value: Any) -> tuple[int, int]:
+    """Height and width of an option that torch takes as one number too."""
     first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)
 
 
 def padded(name: str, padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> Any:
+    """The padding in pixels; torch takes the words `valid` and `same` too."""
     if padding == "valid":
         return 0, 0
     if padding == "same":
@@ -44,6 +46,7 @@ def add_conv(
     build: Build, name: str, real: Tensor, x: Value, weights: dict[str, Any],
     stride: Any, padding: Any, dilation: Any, groups: int,
 ) -> Value:  # fmt: skip
+    """Write a convolution down, from a module or a function."""
     kernel = tuple(weights["weight"].shape[2:])
     if len(kernel) != 2 or kernel[0] != kernel[1]:
         raise NotUnderstood(f"{name}: a convolution with a kernel of {kernel}, which is no square")
@@ -77,6 +80,7 @@ def linear(build: Build, name: str, real: Tensor, x: Value, weight: Any, bias: A
 def norm(
     build: Build, name: str, real: Tensor, x: Value, weights: dict[str, Any], eps: float
 ) -> Value:
+    """Write a batch norm down; without scale and shift they are 1 and 0."""
     if real.ndim != 4:
         raise NotUnderstood(f"{name}: a batch norm of vectors")
     if weights["running_mean"] is None or weights["running_var"] is None:
@@ -122,6 +126,7 @@ def layer_norm(
 
 
 def or_zeros(bias: Any, like: Tensor) -> Tensor:
+    """The bias, zeros where there is none."""
     return torch.zeros_like(like) if bias is None else bias.tensor  # type: ignore[no-any-return]
 
 
