@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.options import Data, Flip, Quiet, Resolution, is_given
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from supernets.training import Progress
 
 GROUPS = "Of --kind groups"
 BLOCKS = "Of --kind blocks"
@@ -104,12 +111,11 @@ def train(
     """
     import torch
 
-    from nas.cli.output import command_line, console, print_next, progress
+    from nas.cli.output import console, print_next
     from nas.cli.supernet_data import read_images, show_images
     from nas.cli.supernet_kinds import block_sparse, check_options, grouped
     from nas.cli.supernet_ratios import asked_ratios, check_asked, check_unit
-    from nas.devices.host import cpu_name
-    from nas.files import exclusive, prepare_folder
+    from nas.files import prepare_folder
     from search_spaces import InputError
     from supernets import bf16_pays, check_kind
     from supernets.pruning import (
@@ -140,44 +146,53 @@ def train(
     show_images(dataset, log)
     if "batch_size" not in given | parse_settings(set_ or []):
         settings = replace(settings, batch_size=min(256, max(8, len(dataset.train) // 8)))
-    shares: tuple[float, ...] = ()
     net: Any
+    run: Callable[..., Iterator[Progress]] = train_all
     if kind == "groups":
-        net, earlier = grouped(shape, groups, dataset, start), None
+        net, earlier, run = grouped(shape, groups, dataset, start), None, train_groups
     else:
         net, dataset, earlier = _start(start, dataset, seed)
-    sparse = None
     if kind == "blocks":
         sparse = block_sparse(net.space, 4 if g is None else g, sparsities)
+        run = partial(train_block_sparse, space=sparse, trained=start is not None)
     if kind == "all-in-one":
         check_unit(net.space, unit, g)
         shares = asked_ratios(net.space, ratios, for_device, levels, n_ratios, frames, log)
+        asked = RatioSettings(shares, unit=unit, g=g or 0)
+        run = partial(train_all_in_one, ratios=asked, trained=start is not None)
     prepare_folder(out)
+    about = _about(device, dataset, earlier)
+    _show(run(net, data=dataset, settings=settings, out=out, device=device, about=about), out, log)
+    log.print(f"weights in {out}", soft_wrap=True, markup=False)
+    print_next(log, "supernet", "evaluate", out, *([] if data is None else ["--data", data]))
+
+
+def _about(device: str, dataset: Any, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """What a checkpoint says of its run; `earlier` is the history of the weights it began with."""
+    import torch
+
+    from nas.cli.output import command_line
+    from nas.devices.host import cpu_name
+
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-    about: dict[str, Any] = {
+    return {
         "command": command_line(),
         "host": f"{host}, {torch.get_num_threads()} CPU threads",
         "data": dataset.describe(),
         "start": earlier,
     }
-    where: dict[str, Any] = {"device": device, "about": about}
-    if kind == "all-in-one":
-        where["trained"] = start is not None
-        asked = RatioSettings(shares, unit=unit, g=g or 0)
-        steps = train_all_in_one(net, dataset, settings, asked, out, **where)
-    elif sparse is not None:
-        where["trained"] = start is not None
-        steps = train_block_sparse(net, sparse, dataset, settings, out, **where)
-    else:
-        run = train_groups if kind == "groups" else train_all
-        steps = run(net, dataset, settings, out, **where)
+
+
+def _show(steps: Iterator[Progress], out: Path, log: Console) -> None:
+    """Train, with a bar; nobody else may train into `out` meanwhile."""
+    from nas.cli.output import progress
+    from nas.files import exclusive
+
     with exclusive(out, "training"), progress(log) as bar:
         task = bar.add_task("train", total=None, note="")
         for step in steps:
             note = f"epoch {step.epoch + 1}, {step.images_per_s:.0f} images/s, loss {step.loss:.3f}"
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
-    log.print(f"weights in {out}", soft_wrap=True, markup=False)
-    print_next(log, "supernet", "evaluate", out, *([] if data is None else ["--data", data]))
 
 
 def _trained_images(start: str) -> tuple[int | None, int | None]:
