@@ -216,5 +216,5 @@ def test_every_reader_is_damaged(tmp_path: Path) -> None:
         for code in ours
     }
     new = ", ".join(sorted(readers() - run - OTHERWISE.keys()))
-    assert new == "", "a format in tests/formats.py has to go through it"
+    assert new == "", "a format in tests/formats/ has to go through it"
     assert not OTHERWISE.keys() - readers(), "no reader any more"

@@ -119,7 +119,7 @@ def test_a_folder_holds_the_weights_once(board: Manifest) -> None:
     content, folder = board.content, Path(board.folder)
     weights = folder / content["shared"]["weights"]
     assert content["files"][weights.name]["sha256"] == content["supernet"]["sha256"]
-    assert len(content["networks"]) > 5
+    assert len(content["networks"]) > 1
     for network in content["networks"].values():
         for file in network["segments"]:
             assert content["files"][file]["bytes"] < 6000
