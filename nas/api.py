@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nas.devices import device_names, get_device
+from nas.given import whole_numbers
 from nas.pareto import ParetoTable, read_pareto
 from search_spaces import InputError
 
@@ -139,9 +141,9 @@ def search_settings(
     if unknown := sorted(set(named) - known - limits):
         raise TypeError(f"search() has no argument {unknown[0]!r}")
     bounds = {name: value for name, value in named.items() if name in limits}
-    if bounds.get("levels") is not None:
-        bounds["levels"] = tuple(bounds["levels"])
     others = {name: value for name, value in named.items() if name not in limits}
+    if isinstance(devices, str) or not devices:
+        raise InputError(f"`devices` must be a list of one or more, got {devices!r}")
     first, *more = devices
     return SearchSettings(
         device=first, others=tuple(more), n_trials=trials, bounds=Bounds(**bounds), **others
@@ -220,14 +222,14 @@ def _asked_levels(
     """As `MeasureSettings` has them: None is all."""
     if levels is None:
         return (-1,) if of is None else None
-    return None if levels == "all" else tuple(int(level) for level in levels)
+    return None if isinstance(levels, str) and levels == "all" else whole_numbers("levels", levels)
 
 
 def export(
     pareto: ParetoTable | str | Path,
     out: str | Path,
     *,
-    ids: Sequence[str] = (),
+    ids: str | Sequence[str] = (),
     supernet: str | None = None,
     data: str | Path | None = None,
     bn_cache: str | Path | None = None,
@@ -254,7 +256,7 @@ def export(
     >>> import nas
     >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
     >>> point = table.cheapest(max_error_pct=9)
-    >>> manifest = nas.export(table, "board", ids=[point["id"]])
+    >>> manifest = nas.export(table, "board", ids=point["id"])
     >>> manifest.ids == [point["id"]]
     True
     """
@@ -292,7 +294,7 @@ def export(
     plan = plan_export(
         table,
         supernet_folder(supernet or described["name"]),
-        ids=ids,
+        ids=[ids] if isinstance(ids, str) else ids,
         data=None if data is None else Path(data),
         bn_cache=None if bn_cache is None else Path(bn_cache),
         traces=traces,
@@ -309,7 +311,7 @@ def _alone(**asked: object) -> None:
 
 
 def prune(
-    net: str | nn.Module,
+    net: str | Path | nn.Module,
     out: str | Path,
     *,
     data: str | Path | None = None,
@@ -331,6 +333,8 @@ def prune(
     `pruned.json` says: accuracy and time, before and after, measured. InputError: what cannot be
     used.
     """
+    from torch import nn
+
     from nas.files import exclusive, prepare_folder
     from nas.zoo.networks import normalised
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
@@ -338,11 +342,16 @@ def prune(
     from supernets.pruning import PruneSettings
 
     folder = None if data is None else Path(data)
-    name = net if isinstance(net, str) else None
-    if isinstance(net, str):
-        network, images = named_network(net, subnet, folder, mean, std)
-    else:
+    known = {field.name for field in fields(PruneSettings)}
+    if unknown := sorted(set(settings) - known):
+        raise TypeError(f"prune() has no argument {unknown[0]!r}")
+    name = str(net) if isinstance(net, str | PathLike) else None
+    if name is not None:
+        network, images = named_network(name, subnet, folder, mean, std)
+    elif isinstance(net, nn.Module):
         network, images = net, normalised(load_dataset(folder), mean, std)
+    else:
+        raise InputError(f"`net` must be a name, a path or a torch network, got {net!r}")
     asked = PruneSettings(**{"bf16": bf16_pays(), **settings})
     steps = prune_folder(
         *(network, images, asked, Path(out)), name=name, subnet=subnet, command=command

@@ -84,6 +84,10 @@ def read_artifact(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Files by suffix and the sidecar of `NAME`; ArtifactError unless all fit `space`."""
     sidecar = folder / f"{name}.json"
+    if not sidecar.exists():
+        raise ArtifactError(
+            f"{folder} holds no predictor of {name}; `nas predictor train --out DIR` makes one"
+        )
     try:
         described = json_object(read_text(sidecar, limit=MAX_JSON), sidecar)
         digest = described.pop(DIGEST, None)  # older versions wrote none

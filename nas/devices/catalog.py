@@ -116,6 +116,8 @@ class _Installed:
 
 def _own(device: Device, given: Mapping[str, object]) -> Device:
     """`device`; InputError where it is none, or is asked for what it is not."""
+    if isinstance(device, list | tuple):
+        raise InputError("`device` is one device; `nas.search_together` takes a list of them")
     lacking = sorted(_ASKED - {name for name in dir(device) if not name.startswith("_")})
     if lacking:
         raise InputError(

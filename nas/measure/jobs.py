@@ -132,7 +132,14 @@ def row_key(row: Mapping[str, Any] | Row) -> tuple[str, ...]:
 
 
 def check_sources(jobs: Sequence[Job], table: Table) -> None:
-    """InputError where a simulated row of `table` would be taken for a measured one, or so."""
+    """InputError where rows of another space, or a simulated one for a measured, would be mixed."""
+    spaces = {job.about.get("space") for job in jobs}
+    others = {row.get("space") for row in table.rows} - spaces if spaces else set()
+    if named := sorted(space for space in others if space):
+        raise InputError(
+            f"{table.path} holds rows of the space {named[0]}, which one table cannot mix; choose "
+            "another `out`"
+        )
     sources = {row_key(job.about): job.about.get("source") for job in jobs}
     for row in table.rows:
         wanted, found = sources.get(row_key(row)), row.get("source")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypedDict
+
+from search_spaces import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +49,9 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
 
     check_sources(jobs, table)
     nodes = cluster_nodes(settings, listener)
-    if nodes is None:
-        warn_if_busy(jobs, listener)
+    if nodes is None and any(job.about["device"] == "host" for job in jobs):
+        check_cores(settings.threads)
+        warn_if_busy(listener)
     prepare_folder(table.path.parent)
     wanted = {row_key(job.about) for job in jobs}
     if settings.redo_noisy:
@@ -97,10 +101,17 @@ def described(found: Noise) -> Told:
     return {"noise": found.figures(), "noisy": noisy}
 
 
-def warn_if_busy(jobs: list[Job], listener: Listener) -> None:
-    """Say it where this machine is to be measured while it has other work."""
+def check_cores(threads: int) -> None:
+    """InputError where threads would wait for each other: such times are of nothing."""
+    cores = os.cpu_count() or threads
+    if threads > cores:
+        raise InputError(f"`threads` must be at most {cores}, this machine's cores, got {threads}")
+
+
+def warn_if_busy(listener: Listener) -> None:
+    """Say it where this machine, which is to be measured, has other work."""
     from nas.devices.host import busy_cores
 
     load = busy_cores()
-    if any(job.about["device"] == "host" for job in jobs) and load is not None and load > 0.5:
+    if load is not None and load > 0.5:
         listener.say(f"warning: {load:.1f} processes are running; stop them for rows one can trust")

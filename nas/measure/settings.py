@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from nas.given import whole_number
 from search_spaces import InputError
 
 Kind = tuple[str | None, str | None, int | None]  # backend, precision, batch; None: the usual one
@@ -46,8 +47,8 @@ class MeasureSettings:
     def __post_init__(self) -> None:
         counts = [("n_subnets", self.n_subnets), ("n_repeats", self.n_repeats)]
         for name, value in (*counts, *(("batch", batch) for batch in self.batches)):
-            if value is not None and value < 1:
-                raise InputError(f"`{name}` must be at least 1, got {value}")
+            if value is not None:
+                whole_number(name, value, 1)
         if self.against is not None and not self.per_operator:
             raise InputError(
                 "`against` compares a table of operators: give `per_operator=True` too"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from nas.given import real_number, whole_numbers
 from nas.pareto.fronts import knee
 from nas.pareto.records import Baseline, Level, Objective, ParetoContent, Point
 from search_spaces import Floats, InputError, json_sha256, write_text
@@ -111,10 +112,12 @@ class ParetoTable:
             "latency_worst_ms": ("max_worst_latency_ms", max_worst_latency_ms),
             "energy_mj": ("max_energy_mj", max_energy_mj),
         }
-        found = [p for p in self.points if levels is None or p["level"] in levels]
+        allowed = None if levels is None else whole_numbers("levels", levels)
+        found = [p for p in self.points if allowed is None or p["level"] in allowed]
         for name, (argument, limit) in limits.items():
             if limit == inf:
                 continue
+            limit = real_number(argument, limit)
             known = [x for p in found if (x := p[name]) is not None]
             found = [p for p in found if (x := p[name]) is not None and x <= limit]
             if not found:

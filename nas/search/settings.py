@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.given import whole_number
 from nas.pareto import OBJECTIVES
 from nas.search.score.bounds import Bounds
 from nas.search.score.quantities import objectives_named
@@ -24,6 +26,10 @@ ALIASES = {"generations": "nsga2"}  # the name that it had
 OPTUNA = "optuna:"  # before the name of a class of `optuna.samplers`
 CLOCKS = ("gpu", "all")
 PATHS = ("out", "accuracy_table", "measurements", "data", "optimiser", "warm_start")
+LEAST = {  # of whole numbers
+    **{"n_trials": 1, "n_target_rows": 8, "n_points": 5, "batch": 1, "patience": 1},
+    **{"population": 2, "seed": 0},
+}
 FREE = {
     *("out", "n_trials", "n_points", "patience", "data", "command", "storage"),
     *("optimiser", "study", "ray"),
@@ -76,23 +82,16 @@ class SearchSettings:
         for name in PATHS:
             if isinstance(value := getattr(self, name), str):
                 object.__setattr__(self, name, Path(value))
-        for name, value, least in (
-            ("n_trials", self.n_trials, 1),
-            ("n_target_rows", self.n_target_rows, 8),
-            ("n_points", self.n_points, 5),
-            ("batch", self.batch, 1),
-            ("patience", 1 if self.patience is None else self.patience, 1),
-            ("population", self.population, 2),
-        ):
-            if value < least:
-                raise InputError(f"`{name}` must be at least {least}, got {value}")
+        if isinstance(self.device, PathLike):  # a profile's file
+            object.__setattr__(self, "device", str(self.device))
+        for name, least in LEAST.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole_number(name, value, least))
         self._check_sampler()
         if self.optimiser is not None and not self.instant:
             raise InputError("`optimiser` belongs to `instant=True`; give both")
         if self.clocks not in CLOCKS:
             raise InputError(f"`clocks` must be {' or '.join(CLOCKS)}, got {self.clocks!r}")
-        if self.seed < 0:
-            raise InputError(f"`seed` must be 0 or more, got {self.seed}")
         if (self.space is None) != (self.accuracy_table is None):
             raise InputError(
                 "`space` and `accuracy_table` belong together: a space without a supernet needs "
@@ -103,7 +102,11 @@ class SearchSettings:
         self._check_kind()
 
     def _check_sampler(self) -> None:
-        if not isinstance(self.sampler, str) or self.sampler.startswith(OPTUNA):
+        if not isinstance(self.sampler, str):
+            if not hasattr(self.sampler, "sample_independent"):
+                raise InputError(f"`sampler` must be a name or Optuna's, got {self.sampler!r}")
+            return
+        if self.sampler.startswith(OPTUNA):
             return
         object.__setattr__(self, "sampler", ALIASES.get(self.sampler, self.sampler))
         if self.sampler not in SAMPLERS:

@@ -108,6 +108,8 @@ def normalised(data: Dataset, mean: Sequence[float] | None, std: Sequence[float]
     if mean is None or std is None:
         raise InputError("`mean` and `std` go together: give both")
     for name, values in (("mean", mean), ("std", std)):
+        if not isinstance(values, Sequence):
+            raise InputError(f"`{name}` must be a list of one number per channel, got {values!r}")
         if len(values) != data.channels or not all(map(isfinite, values)):
             told = ",".join(f"{value:g}" for value in values)
             raise InputError(

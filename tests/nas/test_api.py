@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import nn
 
 import nas
 import nas.api
@@ -93,6 +98,46 @@ def test_a_setting_that_is_none_is_refused_by_name() -> None:
         nas.search("nano", trails=3)
     with pytest.raises(InputError, match=r"trials`? must be at least 1, got 0"):
         nas.search("nano", trials=0)
+
+
+TABLE = nas.ParetoTable(small_result())
+WRONG = [  # what Python lets anybody type, and the words that name it
+    (lambda: nas.search("nano", trials="10"), "`n_trials` must be a whole number, got '10'"),
+    (lambda: nas.search("nano", trials=10.5), "`n_trials` must be a whole number, got 10.5"),
+    (lambda: nas.search("nano", levels="0,3"), "`levels` must be a list of whole numbers, got '0"),
+    (lambda: nas.search("nano", levels=3), "`levels` must be a list of whole numbers, got 3"),
+    (lambda: nas.search("nano", max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
+    (lambda: nas.search("nano", sampler=3), "`sampler` must be a name or Optuna's, got 3"),
+    (lambda: nas.search(["nano"], trials=9), "`nas.search_together` takes a list of them"),
+    (lambda: nas.search_together("nano"), "`devices` must be a list of one or more, got 'nano'"),
+    (lambda: nas.search_together([]), "`devices` must be a list of one or more, got []"),
+    (lambda: nas.measure("host", space="resnet-digits", samples="2", out="x"), "a whole number"),
+    (lambda: nas.measure("host", space="resnet-digits", levels=3, out="x"), "a list of whole"),
+    (lambda: TABLE.cheapest(max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
+    (lambda: TABLE.cheapest(levels=3), "`levels` must be a list of whole numbers, got 3"),
+    (lambda: nas.prune(3, "x"), "`net` must be a name, a path or a torch network, got 3"),
+    (lambda: nas.prune(nn.ReLU(), "x", mean=0.3, std=0.4), "`mean` must be a list of one number"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), WRONG, ids=[words[:30] for _, words in WRONG])
+def test_values_of_another_type_are_refused_by_name(
+    call: Callable[[], object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(words)):
+        call()
+
+
+def test_numbers_of_numpy_and_paths_go_in_where_pythons_do(tmp_path: Path) -> None:
+    levels = np.array([0, 3])
+    asked = nas.api.search_settings(
+        [tmp_path / "nano.toml"], trials=np.int64(20), out=tmp_path, seed=np.uint8(1), levels=levels
+    )
+    assert json.loads(json.dumps(asked.fingerprint()))["bounds"]["levels"] == [0, 3]
+    assert (asked.device, asked.n_trials) == (str(tmp_path / "nano.toml"), 20)
+    with pytest.raises(TypeError, match="prune\\(\\) has no argument 'epoch'"):
+        nas.prune("resnet-cifar10", tmp_path, epoch=1)
 
 
 def test_a_table_without_a_supernet_exports_nothing(tmp_path: Path) -> None:

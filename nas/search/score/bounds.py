@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.given import real_number, whole_numbers
 from nas.search.score.quantities import QUANTITIES
 from search_spaces import Bools, Floats, InputError, Ints
 
@@ -31,8 +32,12 @@ class Bounds:
 
     def __post_init__(self) -> None:
         for name, value in self.given.items():
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(f"`{name}` must be a positive number, got {value:g}")
+            number = real_number(name, value)
+            if not (np.isfinite(number) and number > 0):
+                raise InputError(f"`{name}` must be a positive number, got {number:g}")
+            object.__setattr__(self, name, number)
+        if self.levels is not None:
+            object.__setattr__(self, "levels", whole_numbers("levels", self.levels))
 
     @property
     def given(self) -> dict[str, float]:

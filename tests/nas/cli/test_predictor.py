@@ -135,7 +135,10 @@ def test_predictors_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     model = ("--model", folder / "model", "--subnet", get_space("resnet-cifar").example)
     refused(nas("predictor", "predict", "--space", "resnet-cifar", *model), "is for space")
     nowhere = ("--model", tmp_path, "--subnet", SPACE.example)
-    refused(nas("predictor", "predict", *COMMON, *nowhere), "cannot read", "latency_ms.json")
+    refused(
+        nas("predictor", "predict", *COMMON, *nowhere),
+        "holds no predictor of latency_ms; `nas predictor train",
+    )
 
 
 def test_rows_of_several_levels_must_be_chosen_from(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from nas.measure import programs, row_key
 from nas.measure.table import Table
 from predictors import csv_text, read_cells, read_rows
 from search_spaces import InputError, get_space
-from tests.nas.conftest import kill, nas, nas_in_process
+from tests.nas.conftest import kill, nas, nas_in_process, refused
 
 DIGITS = get_space("resnet-digits")
 COMMAND = [sys.executable, "-m", "nas.cli.app"]
@@ -150,6 +150,17 @@ def test_a_wrong_option_is_one_line(tmp_path: Path, options: list[str], message:
     assert message in done.err
     assert done.err.count("\n") == 1
     assert not (tmp_path / "rows.csv").exists()
+
+
+def test_a_table_is_of_one_space_and_threads_have_cores(tmp_path: Path) -> None:
+    out = tmp_path / "rows.csv"
+    assert nas(*MODEL, "--samples", 2, "--quiet", "--out", out).code == 0
+    kept = out.read_bytes()
+    other = (*MODEL[:4], "resnet-cifar", "--samples", 2, "--quiet", "--out", out)
+    refused(nas(*other), "holds rows of the space resnet-digits, which one table cannot mix")
+    assert out.read_bytes() == kept
+    many = nas(*HOST, "--samples", 2, "--threads", 9999, "--quiet", "--out", tmp_path / "new.csv")
+    refused(many, "--threads must be at most ")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

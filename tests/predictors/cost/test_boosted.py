@@ -145,7 +145,7 @@ def test_a_model_that_is_no_model_is_refused(saved: Path) -> None:
 def test_other_spaces_and_missing_or_broken_files_are_refused(saved: Path) -> None:
     with pytest.raises(ArtifactError, match="is for space resnet-digits, asked resnet-cifar"):
         load_predictor(saved, "energy_mj", get_space("resnet-cifar"))
-    with pytest.raises(ArtifactError, match=r"cannot read .*latency_ms\.json: No such file"):
+    with pytest.raises(ArtifactError, match="holds no predictor of latency_ms; `nas"):
         load_predictor(saved, "latency_ms", SPACE)
     (saved / "energy_mj.ubj").unlink()
     with pytest.raises(ArtifactError, match=r"cannot read .*energy_mj\.ubj"):

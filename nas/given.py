@@ -1,0 +1,37 @@
+"""Numbers that a caller gave: numpy's become Python's own, and what is none is refused by name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+from search_spaces import InputError
+
+
+def whole_number(name: str, value: Any, least: int | None = None) -> int:
+    """`value` as an int, which files can hold; InputError: no whole number, or below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InputError(f"`{name}` must be a whole number, got {value!r}") from None
+    if least is not None and number < least:
+        bound = "0 or more" if least == 0 else f"at least {least}"
+        raise InputError(f"`{name}` must be {bound}, got {number}")
+    return number
+
+
+def whole_numbers(name: str, values: Iterable[Any]) -> tuple[int, ...]:
+    """All of a list, a range or an array of whole numbers."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"`{name}` must be a list of whole numbers, got {values!r}")
+    return tuple(whole_number(name, value) for value in values)
+
+
+def real_number(name: str, value: Any) -> float:
+    """`value` as a number of Python's; a text is none."""
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise InputError(f"`{name}` must be a number, got {value!r}")
+    return float(value)
