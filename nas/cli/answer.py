@@ -84,12 +84,13 @@ def _saves_and_loses(compared: Comparison, point: Point) -> str:
     changes = [(points, f"{abs(points):.2f} points of accuracy")]
     costs = {"energy": compared.energy_pct(point), "latency": compared.latency_pct(point)}
     changes += [(x, f"{abs(x):.0f} % of the {name}") for name, x in costs.items() if x is not None]
-    saved = [text for change, text in changes[1:] if change >= 0]
+    saved = [text for change, text in changes[1:] if change >= 0.5]
     gained = [text for change, text in changes[:1] if change > 0]
     lost = [text for change, text in changes[:1] if change < 0]
-    more = [text.replace("of the", "more") for change, text in changes[1:] if change < 0]
+    more = [text.replace("of the", "more") for change, text in changes[1:] if change <= -0.5]
     told = {"saves": saved, "gains": gained, "loses": lost, "takes": more}
     parts = [f"{verb} {' and '.join(texts)}" for verb, texts in told.items() if texts]
+    parts = parts if saved or more else [*parts, "costs the same"]
     return ", and ".join(parts) + ("" if gained or lost else ", at the same accuracy")
 
 

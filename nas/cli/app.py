@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -80,6 +81,7 @@ def built() -> TyperGroup:
 
 def main() -> None:
     """Run the command line; exit code 1 for the user's input, 130 for Ctrl-C, 143 for SIGTERM."""
+    write_what_it_can(sys.stdout)
     with heard_signals() as heard:
         try:
             _run()
@@ -87,6 +89,12 @@ def main() -> None:
             if heard and done.code == INTERRUPTED:
                 sys.exit(128 + heard[0])
             raise
+
+
+def write_what_it_can(stream: TextIO) -> None:
+    """Let a terminal that is not UTF-8 show `?` for what it lacks, rather than end the command."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="replace")
 
 
 def _run() -> None:

@@ -36,7 +36,7 @@ def predict(
     """
     import pandas as pd
 
-    from nas.cli.output import print_json
+    from nas.cli.output import console, print_json
     from nas.files import write_for_user
     from nas.transfer.quality import predictor_kind
     from nas.transfer.saved import load_costs
@@ -59,6 +59,7 @@ def predict(
     table = _predicted(table, costs, quantity, level, coverage)
     if out:
         write_for_user(out, csv_text(table))
+        console().print(f"{len(table)} predictions in {out}", soft_wrap=True, markup=False)
     if json:
         print_json(_records(table))
     elif not out:
@@ -85,8 +86,9 @@ def _show(table: Any, quantity: str, coverage: float) -> None:
     stem, unit = quantity.rsplit("_", 1)
     for row in table.to_dict("records"):
         low, high = row[f"{stem}_low_{unit}"], row[f"{stem}_high_{unit}"]
+        heads = f" heads {row['heads']}" if row.get("heads") else ""
         level = f" level {row['level']}" if row.get("level") is not None else ""
         print(
-            f"{row['subnet']}{level} {quantity} {row[quantity]:.5g} ({row['source']}), "
+            f"{row['subnet']}{heads}{level} {quantity} {row[quantity]:.5g} ({row['source']}), "
             f"{100 * coverage:g} % interval {low:.5g} to {high:.5g}"
         )

@@ -114,8 +114,8 @@ def _show(judged: Any) -> None:
     log.print(f"alone they rank: {alone}", markup=False)
     now, *more = judged.outlook.width_pct.items()
     log.print(
-        f"90 % of predictions within +-{now[1]:.0f} %; "
-        + ", ".join(f"+-{width:.0f} % with {n} rows more" for n, width in more)
+        f"90 % of predictions within ±{now[1]:.0f} %; "
+        + ", ".join(f"±{width:.0f} % with {n} rows more" for n, width in more)
         + " (predicted)"
     )
     log.print(f"next: {judged.advice}", markup=False)

@@ -44,7 +44,7 @@ def fitted_quality(entry: Mapping[str, Any], source: str, *, held_out: bool = Fa
     covered = "too few subnets for intervals"
     if entry["coverage_pct"] is not None:
         covered = (
-            f"90 % intervals of +-{entry['interval_half_width_pct']:.1f} % hold "
+            f"90 % intervals of ±{entry['interval_half_width_pct']:.1f} % hold "
             f"{entry['coverage_pct']:.1f} %"
         )
     return (

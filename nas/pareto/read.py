@@ -39,6 +39,8 @@ def read_pareto(path: str | Path) -> ParetoTable:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; `nas search --out DIR` writes one")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the file, as {path / 'pareto.json'}")
     try:
         content = read_json(path)
     except InputError as error:

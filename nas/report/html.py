@@ -119,8 +119,14 @@ def environment() -> Environment:
     made.filters["short"] = short
     made.filters["exits"] = lambda exits: str(ExitPolicy.from_dict(exits))
     made.filters["leaving"] = leaving
-    made.filters["signed"] = lambda value, digits=0: f"{value:+.{digits}f}".replace("-", "−")
+    made.filters["signed"] = signed
     return made
+
+
+def signed(value: float, digits: int = 0) -> str:
+    """`+1.2`, `−0.3`; what rounds to zero has no sign."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if any(digit in "123456789" for digit in text) else text[1:]
 
 
 def leaving(rates: Sequence[float] | None) -> list[tuple[str, float, str]]:

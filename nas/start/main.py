@@ -21,6 +21,8 @@ from nas.start.benchmark import benchmark
 from nas.start.govern import Governed, Load, check_positive, govern_frames, one_each
 from nas.start.images import fitted, read_image
 
+AT_ONCE = 32  # images that are answered together
+
 
 def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     """Run the command on the export in `folder`; one line and exit code 1 for what cannot be."""
@@ -59,15 +61,27 @@ def as_options(text: str, asked: Mapping[str, object]) -> str:
 def classify(manifest: Manifest, asked: Any) -> None:
     """Print class, confidence and exit of every image."""
     id_ = asked.id or most_accurate(manifest)
-    images = manifest.normalise(_images(manifest, id_, asked.images))
-    answers = Engine(manifest, threads=asked.threads)(id_, images)
+    engine = Engine(manifest, threads=asked.threads)
+    for first in range(0, len(asked.images), AT_ONCE):
+        _classify(manifest, engine, id_, asked.images[first : first + AT_ONCE], asked.json)
+
+
+def _classify(
+    manifest: Manifest, engine: Engine, id_: str, paths: Sequence[str], as_json: bool
+) -> None:
+    """Print the answers of a few images, so that any number of them fits into memory."""
+    answers = engine(id_, manifest.normalise(_images(manifest, id_, paths)))
     names = manifest.content["input"]["classes"]
-    for i, path in enumerate(asked.images):
+    for i, path in enumerate(paths):
         number = int(answers.classes[i])
-        row = {"image": path, "class": names[number] if names else number, "configuration": id_}
+        row: dict[str, Any] = {
+            "image": path,
+            "class": names[number] if names else number,
+            "configuration": id_,
+        }
         row.update(confidence=round(float(answers.confidence[i]), 4), exit=int(answers.exits[i]))
         text = f"{path}: {row['class']}, {100 * row['confidence']:.1f} % sure, exit {row['exit']}"
-        print(json.dumps(row) if asked.json else f"{text}, {id_}")
+        print(json.dumps(row) if as_json else f"{text}, {id_}")
 
 
 def list_configurations(manifest: Manifest, asked: Any) -> None:

@@ -54,7 +54,7 @@ class Judgement:
             return self._unlike
         widths = self.outlook.width_pct
         now, more = widths[0], max(widths)
-        narrower = f"from +-{now:.0f} % to +-{widths[more]:.0f} %"
+        narrower = f"from ±{now:.0f} % to ±{widths[more]:.0f} %"
         if self.report.decision == "go":
             if widths[more] < MUCH * now:
                 return f"use it; {more} rows more would narrow intervals {narrower}"

@@ -44,7 +44,7 @@ class Outlook:
     def more(self) -> str:
         """Now, and with more rows."""
         now, more = self.width_pct[0], max(self.width_pct)
-        return f"+-{now:.0f} %; {more} rows more would give +-{self.width_pct[more]:.0f} %"
+        return f"±{now:.0f} %; {more} rows more would give ±{self.width_pct[more]:.0f} %"
 
     def lines(self, device: str, *, go: bool) -> list[str]:
         """A warning where no proxy behaves like `device`; what more rows would give."""

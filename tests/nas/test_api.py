@@ -68,6 +68,20 @@ def test_every_public_name_is_there_and_no_other() -> None:
         _ = nas.seerch
 
 
+def test_every_name_of_the_reference_is_there_and_documented() -> None:
+    text, room, found = (ROOT / "docs" / "api.md").read_text(), "", []
+    for kind, asked in re.findall(r"(currentmodule|autofunction|autoclass|:members):+ (.+)", text):
+        if kind == "currentmodule":
+            room = f"{asked}."
+        elif kind == ":members":
+            assert all(hasattr(found[-1], name.strip()) for name in asked.split(","))
+        else:
+            module, _, name = (asked if "." in asked else room + asked).rpartition(".")
+            found.append(getattr(import_module(module), name))
+    assert len(found) > 35
+    assert all(one.__doc__ for one in found)
+
+
 @pytest.mark.parametrize("name", nas.CALLED)
 def test_a_package_is_called_as_the_function_of_its_name(name: str) -> None:
     """Whatever was imported before: it is one module, which keeps its own names."""

@@ -142,6 +142,7 @@ function empty(svg, text) {
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${Math.max(260, svg.clientWidth)} 40`);
   el(svg, "text", {x: 0, y: 20}, text);
+  svg.nextElementSibling.hidden = true; // nothing to point at
 }
 function diagonal(plot, both) {
   const [lo, hi] = [Math.min(...both), Math.max(...both)];

@@ -2,7 +2,11 @@
 const views = [...document.querySelectorAll("article")].map((article, i) => {
   const find = selector => article.querySelector(selector);
   const view = {article, result: results[i], level: results[i].levels.at(-1), answer: null, find};
-  view.chart = name => ({svg: find(`[data-chart="${name}"]`), result: view.result, level: view.level});
+  view.chart = name => {
+    const svg = find(`[data-chart="${name}"]`);
+    svg.nextElementSibling.hidden = false; // it says what is pointed at
+    return {svg, result: view.result, level: view.level};
+  };
   return view;
 });
 let view = views[0];

@@ -19,7 +19,10 @@ function short(v, digits = 3) {
   const n = v ? Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(v)))) : 0;
   return v.toLocaleString("en", {minimumFractionDigits: n, maximumFractionDigits: n});
 }
-const signed = (v, n = 0) => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(n);
+const signed = (v, n = 0) => { // what rounds to zero has no sign
+  const digits = Math.abs(v).toFixed(n);
+  return (Number(digits) ? v < 0 ? "−" : "+" : "") + digits;
+};
 const clock = level => level.gpu_mhz ?? level.cpu_mhz;
 const accuracy = p => known(p.top1_error_pct) ? 100 - p.top1_error_pct : null;
 const percent2 = v => known(v) ? v.toFixed(2) : "–"; // an accuracy: a step of one image in 10,000

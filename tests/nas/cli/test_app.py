@@ -1,5 +1,6 @@
 """Bad input: exit code 1, one clear line, nothing half-written. And the small commands."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pandas as pd
 import pytest
 
+from nas.cli.app import main
 from nas.files import prepare_folder
 from search_spaces import InputError, space_names
 from tests.nas.conftest import nas
@@ -35,6 +37,16 @@ def test_help_is_quick_and_loads_no_heavy_library():
     assert done.returncode == 0, done.stderr
     for word in ("search", "devices", "spaces", "measure", "predictor", "supernet", "report"):
         assert word in done.stdout
+
+
+def test_a_terminal_that_is_not_utf_8_gets_what_it_can_show(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "argv", ["nas", "supernet", "list"])
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
+    monkeypatch.setattr("nas.zoo.folder.zoo_names", lambda: ["8 ± 1"])
+    with pytest.raises(SystemExit):
+        main()
+    assert written.getvalue() == b"8 ? 1\n"
 
 
 @pytest.mark.parametrize(

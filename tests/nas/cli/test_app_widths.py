@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nas.cli.answer import Comparison, sentence
 from nas.cli.cautions import cautions
 from nas.cli.tables import print_result
 from nas.pareto import ParetoContent, ParetoTable
@@ -80,6 +81,17 @@ def test_the_answer_says_what_it_saves_beside_what_it_loses(
         "0.333 ms (1.50 ms where no exit is taken), 2.33 mJ; against the largest subnet it "
         "saves 27 % of the energy and 67 % of the latency, at the same accuracy." in text
     )
+
+
+def test_what_rounds_to_nothing_is_neither_saved_nor_lost() -> None:
+    content = searched()
+    base = content["baselines"][-1]
+    point = {**content["points"][-2], "top1_error_pct": 7.2, "latency_ms": 0.998, "energy_mj": 3.21}
+    content["points"] = [point]  # type: ignore[list-item]
+    table = ParetoTable(content)
+    assert (base["latency_ms"], base["energy_mj"]) == (1, 3.2)
+    said = sentence(Comparison.of(table), table.points[0])
+    assert said.endswith("against the largest subnet it costs the same, at the same accuracy.")
 
 
 def test_doubts_are_said_with_cause_and_next_command() -> None:

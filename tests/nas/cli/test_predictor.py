@@ -110,6 +110,7 @@ def test_named_subnets_are_answered_on_the_screen_and_as_json(folder: Path) -> N
     ask = ("predictor", "predict", *COMMON, "--model", folder / "model", "--subnet", SPACE.example)
     shown = nas(*ask, "--heads", "0+1")
     assert "(predicted (simulated)), 90 % interval" in shown.out
+    assert shown.out.startswith(f"{SPACE.example} heads 0+1 latency_ms ")
     (wide,), (narrow,) = (json.loads(nas(*ask, "--coverage", c, "--json").out) for c in (0.9, 0.5))
     assert wide["latency_ms"] == narrow["latency_ms"]
     assert wide["latency_low_ms"] < narrow["latency_low_ms"]

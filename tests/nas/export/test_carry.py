@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nas.runtime import Engine, Manifest
-from nas.start.main import main
+from nas.start.main import AT_ONCE, main
 from supernets import load_dataset
 
 ALONE = """
@@ -34,9 +34,10 @@ def test_the_folder_answers_an_image_alone(board: Manifest, tmp_path: Path) -> N
     """Copied elsewhere, started where nothing else of the project and no torch can be imported."""
     folder = shutil.copytree(board.folder, tmp_path / "copied")
     data = load_dataset(None).validation
-    for i in range(3):
+    n = AT_ONCE + 1  # one more than are answered together
+    for i in range(n):
         np.save(tmp_path / f"{i}.npy", data.images[i].permute(1, 2, 0).numpy())
-    names = [str(tmp_path / f"{i}.npy") for i in range(3)]
+    names = [str(tmp_path / f"{i}.npy") for i in range(n)]
     arguments = [str(folder / "run.pyz"), "classify", *names, "--json"]
     blocked = {"supernets", "predictors", "search_spaces", "torch", "onnx", "PIL", "pydantic"}
     script = ALONE.replace("{blocked}", repr(blocked)).replace("{arguments}", repr(arguments))
@@ -44,7 +45,7 @@ def test_the_folder_answers_an_image_alone(board: Manifest, tmp_path: Path) -> N
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    wanted = Engine(board)(rows[0]["configuration"], board.normalise(data.images[:3].numpy()))
+    wanted = Engine(board)(rows[0]["configuration"], board.normalise(data.images[:n].numpy()))
     assert [row["image"] for row in rows] == names
     assert [int(row["class"]) for row in rows] == wanted.classes.tolist()
     assert [row["exit"] for row in rows] == wanted.exits.tolist()

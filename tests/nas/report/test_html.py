@@ -15,7 +15,7 @@ import pytest
 from nas.cli.answer import answer
 from nas.pareto import ParetoTable
 from nas.report import write_report
-from nas.report.html import labels, short
+from nas.report.html import labels, short, signed
 from search_spaces import ResNetSpace, get_space
 from tests.nas.conftest import nas
 
@@ -400,3 +400,11 @@ def test_a_failed_write_leaves_the_old_report(
     with pytest.raises(OSError, match="no space left"):
         written(tmp_path, synthetic_pareto())
     assert out.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(-0.3, 0, "0"), (0.0, 2, "0.00"), (-0.004, 2, "0.00"), (-10.0, 0, "−10"), (0.5, 1, "+0.5")],
+)
+def test_what_rounds_to_zero_has_no_sign(value: float, digits: int, text: str) -> None:
+    assert signed(value, digits) == text

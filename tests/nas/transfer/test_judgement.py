@@ -50,16 +50,16 @@ def judged(
 @pytest.mark.parametrize(
     ("one", "advice"),
     [
-        (judged(), r"use it; 24 rows more would narrow intervals from \+-20 % to \+-10 %$"),
+        (judged(), r"use it; 24 rows more would narrow intervals from ±20 % to ±10 %$"),
         (
             judged(0.9, 0.7, "no-go", ranks=(0.4, 0.3), pool=(0.41, 10)),
             r"no proxy behaves like this device \(ranks of 0.41 where 0.8 is asked for\); "
-            r"predicted from its own rows within \+-20 %; 24 rows more would give \+-10 %$",
+            r"predicted from its own rows within ±20 %; 24 rows more would give ±10 %$",
         ),
         (
             judged(0.5, 0.2, "no-go", pool=(0.41, 10)),
             r"the proxy does not behave like this device \(.*\); the proxy's map predicts; with "
-            r"its own rows within \+-20 %; 24 rows more would give \+-10 %$",
+            r"its own rows within ±20 %; 24 rows more would give ±10 %$",
         ),
         (judged(pool=(0.41, 10)), "use it; 24 rows more"),
         (judged(ranks=(0.9, 0.9), pool=(0.41, 9)), "use it; 24 rows more"),
@@ -78,7 +78,7 @@ def test_the_advice_fits_the_figures(one: Judgement, advice: str) -> None:
 
 def test_a_search_says_whether_proxies_fit_and_what_more_rows_give() -> None:
     widths = {0: 20.0, 8: 15.0, 24: 9.0}
-    note = "latency of nx is predicted within +-20 %; 24 rows more would give +-9 %"
+    note = "latency of nx is predicted within ±20 %; 24 rows more would give ±9 %"
     unlike = "no proxy behaves like nx (ranks of 0.41 where 0.8 is asked for)"
     assert Outlook(0.9, 24, widths).lines("nx", go=True) == [f"note: {note}"]
     assert Outlook(0.41, 9, widths).lines("nx", go=True) == [f"note: {note}"]
