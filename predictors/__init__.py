@@ -32,7 +32,6 @@ from predictors.transfer.pooled import TransferPredictor
 from predictors.transfer.prior import CostPrior
 from predictors.transfer.report import (
     GO_SRCC,
-    TransferEntry,
     TransferReport,
     held_out_report,
     transfer_report,
@@ -60,7 +59,6 @@ __all__ = [
     "Pool",
     "ScaledModel",
     "TableError",
-    "TransferEntry",
     "TransferPredictor",
     "TransferReport",
     "Verified",

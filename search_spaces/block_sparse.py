@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class BlockSparseSpace(ResNetSpace):
     densities: tuple[int, ...] = (10, 20, 30, DENSE)  # rising
 
     measured_alone = True
+    dense: ClassVar[int] = DENSE  # the density at which nothing is pruned
 
     @classmethod
     def of(cls, base: ResNetSpace, g: int, densities: tuple[int, ...]) -> BlockSparseSpace:

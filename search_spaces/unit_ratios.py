@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class UnitRatioSpace(RatioSpace):
     densities: tuple[tuple[int, ...], ...] = ()
 
     measured_alone = True
+    units: ClassVar[tuple[str, ...]] = UNITS  # what ratios can be of; filters are `RatioSpace`'s
 
     @classmethod
     def of(

@@ -21,7 +21,7 @@ from supernets.layers import Layer, Sized, changed
 from supernets.resnet import ResNetSupernet
 from supernets.supernet import Program
 
-DENSE = 100  # percent
+DENSE = BlockSparseSpace.dense  # percent
 STEPS = 2000  # of a rank; fp16 has every whole number up to 2048
 
 

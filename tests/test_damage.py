@@ -141,6 +141,7 @@ OTHERWISE = {
     "supernets/ofa.py:_space": "`from_ofa(json_object())`, as configuration",
     "nas/start/benchmark.py:resident_mb": "the kernel's files",
     "nas/files.py:sha256_of": "any bytes have a checksum",
+    "nas/zoo/folder.py:by_hand": "`read_text` and nothing else: card",
     "nas/remote/ssh.py:pack": "our own programs",
     "nas/runtime/engine.py:Engine._made": "files whose checksums the manifest holds: segment",
     "nas/runtime/machine_code.py:_object": "tests/supernets/kernels/test_program.py",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from nas.cli.options import parse_levels
 from search_spaces import InputError, ResNetSpace, Space, UnitRatioSpace
-from search_spaces.unit_ratios import UNITS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,8 +40,9 @@ def check_asked(
         raise InputError("`ratios` are given, or chosen by `for_device`; give one of both")
     if ratios is not None:
         parse_ratios(ratios)
-    if unit not in UNITS:
-        raise InputError(f"`unit` must be one of {', '.join(UNITS)}, got {unit!r}")
+    if unit not in UnitRatioSpace.units:
+        known = ", ".join(UnitRatioSpace.units)
+        raise InputError(f"`unit` must be one of {known}, got {unit!r}")
     if unit == "filter" and g is not None:
         raise InputError("`g` is of blocks and patterns; give `unit` block or leave it out")
     if g is not None and g < 1:

@@ -19,7 +19,7 @@ from nas.pareto.records import (
     ParetoContent,
     Point,
 )
-from nas.pareto.table import OBJECTIVES, SCHEMA, WITHIN, ParetoTable, searched_levels
+from nas.pareto.table import OBJECTIVES, SCHEMA, WITHIN, ParetoTable
 
 __all__ = [
     "OBJECTIVES",
@@ -40,6 +40,5 @@ __all__ = [
     "non_dominated",
     "normalised",
     "read_pareto",
-    "searched_levels",
     "spread",
 ]

@@ -29,7 +29,7 @@ class RatioSettings:
     shares: tuple[float, ...] = (1, 0.7, 0.5, 0.35, 0.2)  # of the MACs, falling
     mask_share: float = 0.4  # of the epochs, in which masks are learned
     straight_through: bool = True  # masks learn; else what has the largest scales or weights stays
-    unit: str = "filter"  # what is pruned: one of `search_spaces.unit_ratios.UNITS`
+    unit: str = "filter"  # what is pruned: one of `UnitRatioSpace.units`
     g: int = 0  # rows of a block or pattern; 0: 8 and 4
 
     def mask_epochs(self, epochs: int) -> int:
