@@ -1,22 +1,15 @@
-"""Reading OFA's checkpoints: the layout, strictness, nothing executed. Needs no `ofa`."""
+"""OFA's checkpoints in our supernets: the layout, strictness, names. Needs no `ofa`."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import pickle
-from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors.torch import save_file
 from torch import Tensor
 
 from search_spaces import InputError, MobileNetV3Space, get_space
@@ -29,7 +22,6 @@ from supernets import (
     save_supernet,
     to_ofa_state_dict,
 )
-from supernets.ofa_file import WRAPPERS
 
 # Keys and shapes of the networks that `ofa` 0.1.0 builds, without its batch counters.
 LAYOUTS = {
@@ -66,9 +58,8 @@ def test_the_layout_is_that_of_the_ofa_package(name: str) -> None:
     assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()) == LAYOUTS[name]
 
 
-@pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("old", [False, True])
-def test_both_dialects_are_read(tmp_path: Path, nested: bool, old: bool) -> None:
+def test_both_dialects_are_read(tmp_path: Path, old: bool) -> None:
     state = OrderedDict(exported())
     if old:
         pairs = ((k.split(".conv.", 1), v) for k, v in state.items())
@@ -82,76 +73,11 @@ def test_both_dialects_are_read(tmp_path: Path, nested: bool, old: bool) -> None
             for k, v in pairs
         )
         assert set(state) != set(exported())
-    net = load_ofa(saved(tmp_path / "a", {"state_dict": state, "epoch": 1} if nested else state))
+    net = load_ofa(saved(tmp_path / "a", state))
     assert net.space == SPACE
     assert not net.training
     for key, value in to_ofa_state_dict(net).items():
         torch.testing.assert_close(value, exported()[key], atol=0, rtol=0)
-
-
-@given(
-    wraps=st.lists(st.sampled_from(WRAPPERS), max_size=3),
-    prefixes=st.lists(
-        st.sampled_from(["module.", "_orig_mod.", "net.", "_fsdp_wrapped_module."]), max_size=3
-    ),
-    averaged=st.booleans(),
-)
-@settings(max_examples=12)
-def test_what_training_scripts_save_around_weights(
-    wraps: list[str], prefixes: list[str], averaged: bool
-) -> None:
-    """DataParallel, `torch.compile`, averaged models, dictionaries with epochs and optimisers."""
-    state: Any = {"".join(prefixes) + key: value for key, value in exported().items()}
-    state |= {"n_averaged": torch.tensor(3)} if averaged else {}
-    for wrap in wraps:
-        state = {wrap: state, "epoch": 3, "optimizer": {"lr": 0.1}, "args": None}
-    with TemporaryDirectory() as folder:
-        net = load_ofa(saved(Path(folder) / "a", state))
-    for key, value in to_ofa_state_dict(net).items():
-        torch.testing.assert_close(value, exported()[key], atol=0, rtol=0)
-
-
-def test_averaged_weights_come_before_the_last_ones(tmp_path: Path) -> None:
-    last = {key: value * 0 for key, value in exported().items()}
-    content = {"state_dict": last, "model_ema": {"module": exported()}}
-    net = load_ofa(saved(tmp_path / "a", content))
-    torch.testing.assert_close(to_ofa_state_dict(net)[BIAS], exported()[BIAS], atol=0, rtol=0)
-
-
-def test_what_a_trainer_keeps_beside_the_network_is_left_out(tmp_path: Path) -> None:
-    state = {f"net.{k}": v for k, v in exported().items()} | {"loss.weight": torch.ones(3)}
-    assert load_ofa(saved(tmp_path / "a", {"state_dict": state})).space == SPACE
-    more: Any = {**exported(), "epoch": 3, "classifier.total_ops": torch.zeros(1)}
-    assert load_ofa(saved(tmp_path / "a", more)).space == SPACE
-
-
-@pytest.mark.parametrize("of", [lambda s: {"best": s, "lr": {"a": 1}}, lambda s: list(s.items())])
-def test_weights_under_a_name_of_ones_own(of: Any, tmp_path: Path) -> None:
-    assert load_ofa(saved(tmp_path / "a", of(exported()))).space == SPACE
-
-
-def test_two_networks_without_a_known_name_are_not_chosen_from(tmp_path: Path) -> None:
-    both = {"teacher": exported(), "student": exported()}
-    with pytest.raises(CheckpointError, match="holds a dict of teacher, student, expected a state"):
-        load_ofa(saved(tmp_path / "a", both))
-
-
-def test_what_would_have_to_be_unpickled_is_named(tmp_path: Path) -> None:
-    torch.save({"model": exported(), "args": Namespace(lr=1)}, tmp_path / "a")
-    with pytest.raises(
-        CheckpointError, match=r"needs argparse.Namespace; save its state dict alone"
-    ):
-        load_ofa(tmp_path / "a")
-
-
-def test_a_part_that_was_compiled_alone(tmp_path: Path) -> None:
-    state = {k.replace("classifier.", "classifier._orig_mod."): v for k, v in exported().items()}
-    assert load_ofa(saved(tmp_path / "a", state)).space == SPACE
-
-
-def test_safetensors_are_read_too(tmp_path: Path) -> None:
-    save_file(dict(exported()), tmp_path / "a")
-    assert load_ofa(tmp_path / "a").space == SPACE
 
 
 def test_what_was_imported_is_a_checkpoint_of_ours(tmp_path: Path) -> None:
@@ -183,16 +109,6 @@ MIX = "feature_mix_layer.conv.weight"
             "is no once-for-all MobileNetV3, ProxylessNAS or ResNet50: its 410 keys",
         ),
         (lambda: {"a": torch.zeros(1)}, "its 1 keys begin with a$"),
-        (lambda: [torch.zeros(1)], "holds a list, expected a state dict"),
-        (lambda: {"a": 3}, "holds a dict of a, expected a state dict"),
-        (
-            lambda: {f"{n}.{k}": v for k, v in exported().items() for n in ("ema", "student")},
-            r"holds several networks \(ema., student.\)",
-        ),
-        (
-            lambda: exported() | {MIX.replace("conv.", "conv.conv."): exported()[MIX]},
-            "has the same layer under two keys",
-        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, state: Any, message: str) -> None:
@@ -205,49 +121,6 @@ def test_long_lists_of_keys_are_cut(tmp_path: Path) -> None:
     state = {k: v for k, v in exported().items() if not k.endswith(missing)}
     with pytest.raises(CheckpointError, match=r"40 missing: (\S+, ){3}\.\.\.; import the complete"):
         load_ofa(saved(tmp_path / "a", state))
-
-
-class Malicious:
-    """Unpickled, it creates a file."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.marker),)
-
-
-@pytest.mark.parametrize("write", ["torch", "legacy", "pickle"])
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_nothing_in_a_file_is_executed(tmp_path: Path, write: str) -> None:
-    path, marker = tmp_path / "a", tmp_path / "marker"
-    content = {"state_dict": exported(), "extra": Malicious(marker)}
-    if write == "pickle":
-        path.write_bytes(pickle.dumps(Malicious(marker)))
-    else:
-        torch.save(content, path, _use_new_zipfile_serialization=write == "torch")
-    with pytest.raises(CheckpointError, match="holds no plain tensors and was not executed"):
-        load_ofa(path)
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04" * 30, b"\x80\x02}", b"<html>404</html>"])
-def test_a_broken_file_is_refused(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "a").write_bytes(data)
-    with pytest.raises(CheckpointError, match="holds no plain tensors"):
-        load_ofa(tmp_path / "a")
-
-
-def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a", exported())
-    path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(CheckpointError, match="holds no plain tensors"):
-        load_ofa(path)
-
-
-def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nothing does not exist"):
-        load_ofa(tmp_path / "nothing")
 
 
 # ---- official names ------------------------------------------------------------------------------
