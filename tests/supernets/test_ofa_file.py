@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
@@ -47,6 +47,7 @@ def is_whole(found: dict[str, Tensor]) -> bool:
     ),
     averaged=st.booleans(),
 )
+@settings(max_examples=30)
 def test_what_training_scripts_save_around_weights(
     wraps: list[str], prefixes: list[str], averaged: bool
 ) -> None:
