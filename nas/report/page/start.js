@@ -4,7 +4,7 @@ const views = [...document.querySelectorAll("article")].map((article, i) => {
   const view = {article, result: results[i], level: results[i].levels.at(-1), answer: null, find};
   view.chart = name => {
     const svg = find(`[data-chart="${name}"]`);
-    svg.nextElementSibling.hidden = false; // it says what is pointed at
+    if (svg) svg.nextElementSibling.hidden = false; // it says what is pointed at
     return {svg, result: view.result, level: view.level};
   };
   return view;
