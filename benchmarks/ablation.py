@@ -52,6 +52,11 @@ VARIANTS: dict[str, list[dict[str, object]]] = {
     "exits learn the last exit alone": [{"exit_distil": 1.0}],
     "exits afterwards, trunk frozen": [{"exit_weight": 0.0}, TUNE],
     "exits with it and afterwards": [{}, TUNE],
+    "24 pixels in the first 2 epochs": [{"small_epochs": 2}],
+    "a second random subnet in the last 1.5": [{"late_epochs": 1.5}],
+    "mirrors that alternate": [{"alternate": True}],
+    "labels smoothed by 0.1": [{"smoothing": 0.1}],
+    "these but the smoothing": [{"small_epochs": 2, "late_epochs": 1.5, "alternate": True}],
 }
 LONG: dict[str, list[dict[str, object]]] = {
     "base, 20 epochs": [{"epochs": 20}],
