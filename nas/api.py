@@ -291,9 +291,18 @@ def export(
     described = table.content["supernet"]
     if described is None:
         raise InputError("`pareto` is of a space that comes with tables alone: nothing to export")
+    try:
+        folder = supernet_folder(supernet or described["name"])
+    except InputError:
+        if supernet is not None or described["sha256"] is None or Path(described["name"]).exists():
+            raise
+        raise InputError(
+            f"{described['name']}, whose points `pareto` has, is not here; give its folder as "
+            "`supernet`"
+        ) from None
     plan = plan_export(
         table,
-        supernet_folder(supernet or described["name"]),
+        folder,
         ids=[ids] if isinstance(ids, str) else ids,
         data=None if data is None else Path(data),
         bn_cache=None if bn_cache is None else Path(bn_cache),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -87,8 +87,9 @@ def export(
     checked, n_bytes = manifest["verified"], sum(f["bytes"] for f in manifest["files"].values())
     log = console(quiet=quiet)
     log.print(
-        f"{len(manifest['configurations'])} configurations, {len(manifest['networks'])} networks, "
-        f"{len(manifest['files'])} files ({n_bytes / 1e6:.1f} MB) in {out}\n"
+        f"{_counted(manifest['configurations'], 'configuration')}, "
+        f"{_counted(manifest['networks'], 'network')}, {_counted(manifest['files'], 'file')} "
+        f"({n_bytes / 1e6:.1f} MB) in {out}\n"
         f"ONNX Runtime on {checked['n_images']} images ({checked['images']}), measured: logits "
         f"within {checked['max_logit_difference']:g}, {checked['equal_decisions']} of "
         f"{checked['decisions']} decisions equal"
@@ -98,6 +99,11 @@ def export(
         if told:
             log.print(told)
     log.print(f"next: python3 {quote(str(out / START))} classify IMAGE", soft_wrap=True)
+
+
+def _counted(things: Sized, name: str) -> str:
+    """`1 network`, `2 networks`."""
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _configurations(

@@ -33,6 +33,7 @@ import numpy as np
 from nas.devices.names import meant
 from nas.devices.profile import Profile
 from nas.devices.tables import BYTES, Precision, Unit
+from nas.given import whole_number
 from search_spaces import (
     DvfsLevel,
     Floats,
@@ -81,9 +82,7 @@ class AnalyticDevice:
         self.runtime = profile.backends[self.backend]
         self.processor = self.runtime.processor
         self.precision: Precision = _precision(profile, self.backend, precision)
-        if batch < 1:
-            raise InputError(f"`batch` must be at least 1, got {batch}")
-        self.batch = batch
+        self.batch = whole_number("batch", batch, 1)
         mode = profile.mode(power_mode)
         self.power_mode, most = mode.name, min(self.runtime.threads, mode.cores)
         self.threads = most if threads is None else threads

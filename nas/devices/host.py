@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nas.devices.backends import get_backend
 from nas.devices.timing import time_calls
+from nas.given import whole_number
 from search_spaces import (
     DvfsLevel,
     InputError,
@@ -50,13 +51,12 @@ class HostDevice:
     ) -> None:
         self._is_named, backend = backend is not None, backend or "pytorch"
         self._backend = get_backend(backend, precision)
-        for name, value in (("batch", batch), ("threads", threads)):
-            if value < 1:
-                raise InputError(f"`{name}` must be at least 1, got {value}")
+        self.batch = whole_number("batch", batch, 1)
+        self.threads = whole_number("threads", threads, 1)
         if not 0 < seconds < float("inf"):
             raise InputError(f"`seconds` must be positive, got {seconds:g}")
         self.backend, self.precision, self.processor = backend, precision, self._backend.processor
-        self.batch, self.threads, self.seconds = batch, threads, seconds
+        self.seconds = seconds
         self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]
 
     def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = 0) -> Row:

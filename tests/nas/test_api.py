@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
 import inspect
 import json
@@ -129,6 +130,7 @@ WRONG = [  # what Python lets anybody type, and the words that name it
     (lambda: nas.measure("host", space="resnet-digits", levels=3, out="x"), "a list of whole"),
     (lambda: TABLE.cheapest(max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
     (lambda: TABLE.cheapest(levels=3), "`levels` must be a list of whole numbers, got 3"),
+    (lambda: nas.get_device("nano", batch="2"), "`batch` must be a whole number, got '2'"),
     (lambda: nas.prune(3, "x"), "`net` must be a name, a path or a torch network, got 3"),
     (lambda: nas.prune(nn.ReLU(), "x", mean=0.3, std=0.4), "`mean` must be a list of one number"),
 ]
@@ -152,6 +154,15 @@ def test_numbers_of_numpy_and_paths_go_in_where_pythons_do(tmp_path: Path) -> No
     assert (asked.device, asked.n_trials) == (str(tmp_path / "nano.toml"), 20)
     with pytest.raises(TypeError, match="prune\\(\\) has no argument 'epoch'"):
         nas.prune("resnet-cifar10", tmp_path, epoch=1)
+
+
+def test_a_supernet_that_is_elsewhere_is_asked_for(tmp_path: Path) -> None:
+    content = copy.deepcopy(small_result())
+    content["supernet"] = {"name": "runs/mine", "sha256": "0", "dataset": "digits"}
+    with pytest.raises(
+        InputError, match=r"runs/mine, whose points .* give its folder as `supernet"
+    ):
+        nas.export(nas.ParetoTable(content), tmp_path / "board")
 
 
 def test_a_table_without_a_supernet_exports_nothing(tmp_path: Path) -> None:
