@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +12,10 @@ import pytest
 from nas.runtime import Engine, Manifest
 from nas.start.main import AT_ONCE, main
 from supernets import load_dataset
+from tests.alone import run_alone
 
-ALONE = """
-import runpy, sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked}:
-            raise ImportError(name + " is not on the board")
-
-sys.meta_path.insert(0, Blocked())
+RUN = """
+import runpy
 sys.argv = {arguments}
 runpy.run_path(sys.argv[0], run_name="__main__")
 assert sys.modules["nas"].__file__.startswith(sys.argv[0])
@@ -40,11 +32,9 @@ def test_the_folder_answers_an_image_alone(board: Manifest, tmp_path: Path) -> N
     names = [str(tmp_path / f"{i}.npy") for i in range(n)]
     arguments = [str(folder / "run.pyz"), "classify", *names, "--json"]
     blocked = {"supernets", "predictors", "search_spaces", "torch", "onnx", "PIL", "pydantic"}
-    script = ALONE.replace("{blocked}", repr(blocked)).replace("{arguments}", repr(arguments))
-    command = [sys.executable, "-I", "-c", script]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    code = RUN.replace("{arguments}", repr(arguments))
+    said = run_alone(code, f"top in {blocked}", tmp_path, "-I")
+    rows = [json.loads(line) for line in said.splitlines()]
     wanted = Engine(board)(rows[0]["configuration"], board.normalise(data.images[:n].numpy()))
     assert [row["image"] for row in rows] == names
     assert [int(row["class"]) for row in rows] == wanted.classes.tolist()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.runtime.engine import decide
+from tests.alone import run_alone
 
 RUNTIME = Path(__file__).parents[3] / "nas" / "runtime"
 FILES = sorted(RUNTIME.glob("*.py"))
-
-ALONE = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked}:
-            raise ImportError(name + " is not on the board")
-
-sys.meta_path.insert(0, Blocked())
-import runtime
-print(runtime.read_manifest, runtime.Engine)
-"""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
@@ -44,14 +30,8 @@ def test_it_is_imported_with_everything_else_blocked(tmp_path: Path) -> None:
     shutil.copytree(RUNTIME, tmp_path / "runtime")
     blocked = {"nas", "supernets", "predictors", "search_spaces", "torch", "onnx", "onnxruntime"}
     blocked |= {"pandas", "pydantic", "typer", "rich", "scipy", "sklearn", "xgboost", "optuna"}
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE.replace("{blocked}", repr(blocked))],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code = "import runtime; print(runtime.read_manifest, runtime.Engine)"
+    run_alone(code, f"top in {blocked}", tmp_path)
 
 
 @given(seed=st.integers(0, 999), temperature=st.floats(0.3, 4))

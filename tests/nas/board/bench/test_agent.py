@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from nas.board.bench import agent as agent_module
+from tests.alone import run_alone
 from tests.nas.board.control.test_clocks import as_nobody
 from tests.nas.board.fake_board import FakeKernel, build, state
 
@@ -41,15 +42,7 @@ from nas.board.bench import agent
 from tests.nas.board.fake_board import FakeKernel
 sys.exit(agent.main(sys.argv[2:], fs=FakeKernel(sys.argv[1])))
 """
-ALONE = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] not in sys.stdlib_module_names | {"board"}:
-            raise ImportError(name + " is not on the board")
-
-sys.meta_path.insert(0, Blocked())
+IMPORT_ALL = """
 import board, importlib
 for name in {names}:
     importlib.import_module("board." + name)
@@ -398,8 +391,5 @@ class TestAlone:
         shutil.copytree(BOARD, tmp_path / "board")
         names = [".".join(path.relative_to(BOARD).with_suffix("").parts) for path in FILES]
         names = [name for name in names if not name.endswith("__init__")]
-        code = ALONE.replace("{names}", repr(names))
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        code = IMPORT_ALL.replace("{names}", repr(names))
+        run_alone(code, 'top not in sys.stdlib_module_names | {"board"}', tmp_path)
