@@ -72,11 +72,16 @@ def exclusive(folder: Path, work: str = "search") -> AbstractContextManager[None
     return held(folder / LOCK, busy)
 
 
-def write_for_user(path: Path, text: str) -> None:
-    """`write_text` to a path that the user chose; InputError says why it cannot be."""
+def check_file(path: Path) -> None:
+    """Make the folder of a file that the user named; InputError says why it cannot be written."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
     prepare_folder(path.parent)
+
+
+def write_for_user(path: Path, text: str) -> None:
+    """`write_text` to a path that the user chose; InputError says why it cannot be."""
+    check_file(path)
     write_text(path, text)
 
 

@@ -24,7 +24,6 @@ def report(
     Example: `nas report --pareto runs/xavier-nx/pareto.json`
     """
     from nas.cli.tables import print_result
-    from nas.files import prepare_folder
     from nas.pareto import read_pareto
     from nas.report import write_report
     from search_spaces import InputError
@@ -33,7 +32,6 @@ def report(
         raise InputError("several `pareto` need `out`, the file of the page about them all")
     tables = [read_pareto(path) for path in pareto]
     out = out or pareto[0].with_name("report.html")
-    prepare_folder(out.parent)
     write_report(tables, pareto, out)
     if not quiet:
         for number, (table, path) in enumerate(zip(tables, pareto, strict=True)):

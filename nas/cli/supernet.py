@@ -99,17 +99,17 @@ def info(
 ) -> None:
     """Show the card of a supernet. Example: `nas supernet info resnet-cifar10`."""
     from nas.cli.output import print_json
-    from nas.zoo.folder import supernet_folder
+    from nas.zoo.folder import entry_folder
+    from nas.zoo.published import ENTRY, WEIGHTS
+    from search_spaces import json_object, read_checkpoint, read_text
 
-    folder = supernet_folder(name)
-    card = folder / "card.md"
+    folder = entry_folder(name)
+    card, weights = folder / "card.md", folder / WEIGHTS
     if json or not card.exists():
-        from supernets import load_supernet
-
-        print_json(load_supernet(folder / "weights.safetensors")[1])
+        entry = folder / ENTRY  # of published accuracies, where there are no weights
+        about = read_checkpoint(weights)[1] if weights.exists() else None
+        print_json(json_object(read_text(entry), entry) if about is None else about)
         return
-    from search_spaces import read_text
-
     text = read_text(card)
     text = "".join(c for c in text if c.isprintable() or c == "\n")  # a card may be anybody's
     print(text, end="")  # as it is: drawn tables are cut on a narrow screen

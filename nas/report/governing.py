@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nas.files import write_for_user
 from nas.report.html import environment
 from nas.runtime.compare import Comparison
 from nas.runtime.simulated import Result
-from search_spaces import Floats, write_text
+from search_spaces import Floats
 
 WIDTH, HEIGHT, EDGE, N_BINS, N_SHOWN = 640, 120, 4, 320, 4
 COLUMNS = {
@@ -32,7 +33,7 @@ def write_governing(
     runs = {name: compared.result(name) for name in shown}
     lines = {name: _lines(compared, run) for name, run in runs.items()}
     page = environment().get_template("governing.html")
-    write_text(
+    write_for_user(
         out,
         page.render(
             about=rows[0],

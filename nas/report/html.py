@@ -12,11 +12,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from nas.files import write_for_user
 from nas.pareto import WITHIN, ParetoTable, Point
 from nas.pareto.verified import verified_points
 from nas.report.levels import level_groups, top_baseline
 from nas.report.provenance import banner, main_sources
-from search_spaces import ExitPolicy, write_text
+from search_spaces import ExitPolicy
 
 N_GENES = 8  # shown per objective
 
@@ -35,7 +36,7 @@ def write_report(tables: Sequence[ParetoTable], paths: Sequence[Path], out: Path
     page = environment().get_template("page/report.html")
     limit_pct = WITHIN + min((p["top1_error_pct"] for t in tables for p in t.points), default=99.0)
     asked = {"accuracy": round(100 - limit_pct, 9)}
-    write_text(
+    write_for_user(
         out,
         page.render(
             results=results,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nas.files import check_file
 from nas.pareto import ParetoTable
 from nas.pareto.records import SupernetEntry
 from nas.zoo.folder import matching_dataset
@@ -41,6 +42,7 @@ def calibrate_points(
         write_bn_cache,
     )
 
+    check_file(out)
     weights = folder / "weights.safetensors"
     supernet, metadata = load_supernet(weights)
     checksum = sha256(weights)

@@ -16,7 +16,8 @@ from tests.nas.conftest import nas
 from tests.nas.pareto.results import small_result
 
 WIDTHS = (60, 80, 120)
-LISTS = ("devices", "spaces", "spaces resnet-cifar", "supernet info", "supernet list")
+ENTRY = "supernet info ofa-mobilenetv3"  # of a table without weights
+LISTS = ("devices", "spaces", "spaces resnet-cifar", "supernet info", "supernet list", ENTRY)
 PARETO, REPORT = Path("runs/xavier-nx/pareto.json"), Path("runs/xavier-nx/report.html")
 
 

@@ -56,6 +56,8 @@ def test_the_document_leads_to_an_engine_on_the_board():
     assert "One latency at every clock" in Path("run/report.html").read_text()
     assert get_space(table.content["space"]).gene_names == ("ratio0",)
     assert {p["subnet"] for p in table.points} <= {"r200", "r500", "r1000"}
+    folder = nas(*words("supernet calibrate")[:-1], "clocks")
+    refused(folder, "clocks is a folder; name a file in it")  # before anything was measured
     steps = run("supernet calibrate").err.splitlines()
     assert steps[-1] == "next: nas " + shlex.join(words("export"))
     run("export")
