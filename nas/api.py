@@ -268,12 +268,13 @@ def export(
         from nas.export.plan import plan_export
         from nas.export.pruned import is_pruned, plan_pruned
         from nas.export.step import no_step
-        from nas.export.write import write_export
+        from nas.export.write import check_asked, write_export
     except ModuleNotFoundError as error:
         raise InputError(
             f"an export needs {error.name}, which is not installed: pip install 'nas[export]'"
         ) from None
     precision = precision or ("fp16" if half else "fp32")
+    check_asked(Path(out), precision)
     if isinstance(pareto, ParetoTable):
         table = pareto
     elif is_pruned(Path(pareto)):

@@ -38,6 +38,14 @@ from supernets import Segment
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
+def check_asked(out: Path, precision: str) -> None:
+    """InputError for what can be refused before statistics are measured, which takes minutes."""
+    if precision not in PRECISIONS:
+        raise InputError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists already; choose another `out` or remove it")
+
+
 def write_export(
     export: Export, out: Path, precision: str = "fp32", *, command: str = ""
 ) -> ManifestContent:
@@ -46,8 +54,7 @@ def write_export(
     InputError: `out` holds something already, ONNX Runtime answers differently, or int8 is asked
     of an export without images.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    check_asked(out, precision)
     if precision == "int8" and (export.dataset is None or export.traces is not None):
         raise InputError(
             "`traces` are of float networks: export them without int8"
@@ -55,8 +62,6 @@ def write_export(
             else "int8 takes its ranges and thresholds from images: give `data` with those of the "
             "supernet"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists already; choose another `out` or remove it")
     aside = out.with_name(out.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:

@@ -61,7 +61,7 @@ def test_a_folder_that_holds_something_is_refused(
 ) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "mine.txt").write_text("mine")
-    found = export(run, digits, tmp_path / "b", "--data", "digits")
+    found = export(run, digits, tmp_path / "b", "--data", tmp_path / "nowhere")  # not looked at yet
     assert found.code == 1
     assert "exists already; choose another --out" in found.err
     assert (tmp_path / "b" / "mine.txt").read_text() == "mine"
