@@ -25,27 +25,30 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "called": set(),
     "clash": set(),
     "files": set(),
+    "given": set(),
     "board": set(),
     "runtime": set(),
     "start": {"board", "runtime"},
     "onnx": set(),
-    "pareto": {"files"},
+    "pareto": {"files", "given"},
     "samplers": {"pareto"},
     "cluster": {"files"},
-    "devices": {"board", "called", "onnx", "runtime"},
+    "devices": {"board", "called", "given", "onnx", "runtime"},
     "zoo": {"devices", "files", "pareto"},
     "remote": {"devices", "onnx"},
     "operating": {"devices", "pareto"},
     "transfer": {"devices", "files", "pareto"},
-    "measure": {"called", "cluster", "devices", "files", "pareto", "remote"},
+    "measure": {"called", "cluster", "devices", "files", "given", "pareto", "remote"},
     "report": {"files", "pareto", "runtime"},
     "export": {"called", "devices", "files", "onnx", "pareto", "runtime", "version", "zoo"},
     "search": {
-        *{"called", "cluster", "devices", "files", "measure", "pareto"},
+        *{"called", "cluster", "devices", "files", "given", "measure", "pareto"},
         *{"remote", "report", "samplers", "transfer", "version", "zoo"},
     },
 }
-ROOMS["api"] = {"devices", "export", "files", "measure", "pareto", "runtime", "search", "zoo"}
+ROOMS["api"] = {
+    *{"devices", "export", "files", "given", "measure", "pareto", "runtime", "search", "zoo"},
+}
 ROOMS["cli"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
 SEARCH = ("score", "front", "images", "study")

@@ -133,7 +133,8 @@ def train(
         torch.set_num_threads(threads)
     check_kind(out / "weights.safetensors", kind)
     check_options(kind, (n for n in context.params if is_given(context, n)))
-    check_asked(ratios, unit, g, for_device, frames)
+    if kind == "all-in-one":
+        check_asked(ratios, unit, g, for_device, frames)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bf16 = bf16_pays(device)
     given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16}

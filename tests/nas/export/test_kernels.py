@@ -110,7 +110,10 @@ def test_a_search_measures_sparsity_here_and_the_engine_runs_it(net: Path, tmp_p
 def test_what_makes_no_blocks_is_one_line(tmp_path: Path) -> None:
     train = f"supernet train --kind blocks --epochs 1 --quiet --out {tmp_path / 'x'}".split()
     refused(nas(*train, "--sparsities", "0,many"), "--sparsities must look like 0,.7,.8,.9, got")
-    refused(nas(*train, "--sparsities", "0,1"), "percent from 1 to 100, got [0, 100]")
+    refused(
+        nas(*train, "--sparsities", "0,1"),
+        "--sparsities must be 0 or more and at most .99, got 0,1",
+    )
     refused(nas(*train, "--g", "99"), "--g must be 1 to 8")
     save_supernet(random_supernet(SPACE), tmp_path / "net" / "weights.safetensors")
     start = ["--start", tmp_path / "net"]

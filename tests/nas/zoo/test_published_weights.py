@@ -93,6 +93,7 @@ def test_a_configuration_of_ofa_is_exported_in_one_command(net: Path, tmp_path: 
     assert (found["id"], found["error_source"]) == ("mine", "predicted (published)")
     assert manifest["verified"]["equal_decisions"] == manifest["verified"]["decisions"]
     (tmp_path / "mine.json").write_text(json.dumps(config | {"image_size": 160}))
+    command = (*command[:-1], tmp_path / "other")
     done = nas(*command, "--supernet", net, "--data", tmp_path / "imagenet", "--quiet")
     refused(done, "resolution of ofa-mobilenetv3-r224 must be one of (224,), got 160")
 
