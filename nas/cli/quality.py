@@ -12,7 +12,7 @@ def proxies(entries: Mapping[str, PredictorEntry]) -> str:
     """Which rows predict the target, said once for all quantities; what `go` means."""
     named = {(x.get("proxy", ""), x.get("n_proxy_rows", 0)) for x in entries.values()}
     told = " and ".join(f"{name}, {n_rows} rows" for name, n_rows in sorted(named) if name)
-    return f"proxy: {told}; go: it ranks the target's own rows well enough to predict"
+    return f"proxy: {told}; go or no-go: does it rank the target's own rows well enough to predict"
 
 
 def quality(entry: PredictorEntry) -> str:
