@@ -137,22 +137,24 @@ def train(
         check_asked(ratios, unit, g, for_device, frames)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bf16 = bf16_pays(device)
-    given = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16}
+    given: dict[str, Any] = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16}
     given |= {} if batch_size is None else {"batch_size": batch_size}
-    settings = TrainSettings(**{**given, **parse_settings(set_ or [])})
+    given |= parse_settings(set_ or [])
+    settings = TrainSettings(**given)
     log = console(quiet=quiet)
-    side, channels = (None, None) if start is None else _trained_images(start)
+    before = None if start is None else _trained(start)
+    side, channels = (None, None) if before is None else _images_of(before[1])
     side = side if resolution is None else resolution
     dataset = read_images(data, log, resolution=side, channels=channels, flip=flip)
     show_images(dataset, log)
-    if "batch_size" not in given | parse_settings(set_ or []):
+    if "batch_size" not in given:
         settings = replace(settings, batch_size=min(256, max(8, len(dataset.train) // 8)))
     net: Any
     run: Callable[..., Iterator[Progress]] = train_all
     if kind == "groups":
         net, earlier, run = grouped(shape, groups, dataset, start), None, train_groups
     else:
-        net, dataset, earlier = _start(start, dataset, seed)
+        net, dataset, earlier = _start(start, before, dataset, seed)
     if kind == "blocks":
         sparse = block_sparse(net.space, 4 if g is None else g, sparsities)
         run = partial(train_block_sparse, space=sparse, trained=start is not None)
@@ -196,11 +198,8 @@ def _show(steps: Iterator[Progress], out: Path, log: Console) -> None:
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
 
 
-def _trained_images(start: str) -> tuple[int | None, int | None]:
-    """Side and channels of the images behind the weights of `start`, where they say it.
-
-    InputError: they are of a kind that no training starts from.
-    """
+def _trained(start: str) -> tuple[Any, dict[str, Any]]:
+    """The supernet of `start` and its metadata; InputError: a kind that no training starts from."""
     from nas.zoo.folder import supernet_folder
     from search_spaces import InputError
     from supernets import load_supernet
@@ -210,27 +209,34 @@ def _trained_images(start: str) -> tuple[int | None, int | None]:
         raise InputError(
             f"{start} is a supernet of kind {net.kind}; start from one of kind elastic"
         )
+    return net, metadata
+
+
+def _images_of(metadata: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Side and channels of the images behind trained weights, where they say it."""
     known = metadata.get("data", {})
     return known.get("resolution"), known.get("channels")
 
 
-def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[str, Any] | None]:
+def _start(
+    start: str | None, before: tuple[Any, dict[str, Any]] | None, dataset: Any, seed: int
+) -> tuple[Any, Any, dict[str, Any] | None]:
     """The supernet to train, the images as it takes them, and the history of the weights.
 
-    Weights of `start` go on with the normalisation that they were trained with.
+    `before` is what `_trained` read of `start`. Its weights go on with the normalisation that they
+    were trained with.
     """
     import torch
 
     from nas.zoo.folder import supernet_folder
     from search_spaces import InputError, resnet_for
-    from supernets import ResNetSupernet, load_supernet, sha256
+    from supernets import ResNetSupernet, sha256
 
-    if start is None:
+    if start is None or before is None:
         torch.manual_seed(seed)
         space = resnet_for(dataset.resolution, dataset.channels, dataset.n_classes)
         return ResNetSupernet(space), dataset, None
-    weights = supernet_folder(start) / "weights.safetensors"
-    net, metadata = load_supernet(weights)
+    net, metadata = before
     if net.space.n_classes != dataset.n_classes:
         raise InputError(
             f"{start} tells {net.space.n_classes} classes apart, --data has {dataset.n_classes}; "
@@ -242,6 +248,7 @@ def _start(start: str | None, dataset: Any, seed: int) -> tuple[Any, Any, dict[s
         dataset = replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
     history = ("command", "source", "epochs_done", "seconds", "settings", "start")
     earlier = {k: metadata[k] for k in history if k in metadata}
+    weights = supernet_folder(start) / "weights.safetensors"
     return net, dataset, {"weights_sha256": sha256(weights), **earlier}
 
 
