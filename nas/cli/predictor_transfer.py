@@ -34,20 +34,26 @@ def transfer(
     """
     from nas.cli.output import console, print_json, waiting
     from nas.devices import get_device
-    from nas.files import write_for_user
+    from nas.files import check_file, prepare_folder
     from nas.report import transfer_report_html
     from nas.search import load_proxy
     from nas.transfer.plausible import check_rows
     from nas.transfer.pooled import judge_proxy
     from nas.transfer.quality import check_has, predictor_kind
     from predictors import check_target_rows, read_rows
-    from search_spaces import InputError, get_space
+    from search_spaces import InputError, get_space, write_text
 
     predictor_kind(quantity)
+    if out and len(proxy or []) < 2:
+        raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
     found, target = get_space(space), get_device(device)
     measured = check_rows(rows, read_rows(rows, found, lines=True), found, target)
     measured = measured.reset_index(drop=True)
     check_target_rows(measured)
+    if out:  # said before the work, not after it
+        prepare_folder(out)
+    if report:
+        check_file(report)
     with waiting(console(), "judging by held-out rows"):
         proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
         if len(proxies) > 1:
@@ -55,12 +61,10 @@ def transfer(
             judged = {
                 quantity: _pooled(found, device, target.levels, proxies, measured, quantity, out)
             }
-        elif out:
-            raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
         else:
             judged = judge_proxy(found, target, proxies[0], measured)
     if report:
-        write_for_user(report, transfer_report_html(judged, device=target.name, space=found.name))
+        write_text(report, transfer_report_html(judged, device=target.name, space=found.name))
     if json:
         print_json({name: one.to_dict() for name, one in judged.items()})
         return
@@ -81,7 +85,6 @@ def _pooled(
 ) -> Any:
     """Judge a pool of proxies, and keep its predictor."""
     from nas.cli.output import command_line
-    from nas.files import prepare_folder
     from nas.transfer.pooled import pooled_transfer
     from nas.transfer.saved import save_pool
     from search_spaces import InputError
@@ -91,7 +94,6 @@ def _pooled(
         raise InputError(f"a proxy is given twice: {', '.join(names)}; name each once")
     pooled = pooled_transfer(space, levels, proxies, rows, quantity=quantity)
     if out:
-        prepare_folder(out)
         save_pool(pooled, out, space, proxies, levels, device=device, command=command_line())
     return pooled.judged
 

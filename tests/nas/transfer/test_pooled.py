@@ -147,6 +147,7 @@ def test_one_proxy_is_judged_with_the_same_words(rows: Path, tmp_path: Path) -> 
     [
         (("--proxy", "tx2", "--proxy", "tx2"), "a proxy is given twice: tx2, tx2"),
         (("--out", "folder"), "--out keeps a pooled predictor; give at least two --proxy"),
+        (("--report", "."), ". is a folder; name a file in it"),
         ((*PROXIES, "--quantity", "joules"), "--quantity must be one of latency_ms, energy_mj"),
     ],
 )
