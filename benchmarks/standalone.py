@@ -1,11 +1,13 @@
 """What sharing weights costs: subnets of the zoo against the same networks trained alone.
 
     python benchmarks/standalone.py --data cifar-10-batches-bin --work runs
+    python benchmarks/standalone.py --data cifar-10-batches-bin    # other weights of the supernet
 
 Four random subnets of at most 20 million MACs are trained alone, exits included, with the settings
 of the zoo's supernet (recipe, epochs, batch, one training run after the other), then compared on
 the 10,000 test images. Runs are kept in `--work` and a rerun goes on; `--only I` trains one of them
-and stops there.
+and stops there. Without `--work` nothing is trained: the supernet as it is now stands beside the
+networks of the results file, with the epochs of both.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ def chosen_subnets(space: ResNetSpace) -> list[Subnet]:
 def stages(metadata: dict[str, Any]) -> list[TrainSettings]:
     """The settings of every training run behind weights, the first one first."""
     earlier = stages(metadata["start"]) if metadata.get("start") else []
-    return [*earlier, replace(TrainSettings(**metadata["settings"]), n_random=0)]
+    settings = TrainSettings(**metadata["settings"])
+    return [*earlier, replace(settings, n_random=0, late_epochs=0.0)]
 
 
 def run(
@@ -93,7 +96,7 @@ def top1(supernet: Supernet, subnet: Subnet, data: Evaluation) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10 binary folder")
-    parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--work", type=Path, help="folder of the runs; without: train nothing")
     parser.add_argument("--only", type=int, help="train this one of the four, compare nothing")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -103,28 +106,32 @@ def main() -> None:
     shared, metadata = load_supernet(weights)
     recipe = stages(metadata)
     subnets = chosen_subnets(space)
-    todo = range(N_SUBNETS) if arguments.only is None else [arguments.only]
-    own = [run(space, subnets[i], recipe, arguments.data, arguments.work / str(i)) for i in todo]
-    if arguments.only is not None:
-        return
+    supernet_epochs = epochs = [settings.epochs for settings in recipe]
     test = Evaluation.of(load_dataset(arguments.data), "test")
+    if arguments.work is None:
+        earlier = json.loads(RESULTS.read_text())
+        epochs = earlier["epochs"]
+        own = {row["subnet"]: row["alone_top1_pct"] for row in earlier["rows"]}
+    else:
+        todo = range(N_SUBNETS) if arguments.only is None else [arguments.only]
+        folders = {i: arguments.work / str(i) for i in todo}
+        nets = {i: run(space, subnets[i], recipe, arguments.data, f) for i, f in folders.items()}
+        if arguments.only is not None:
+            return
+        own = {str(subnets[i]): top1(net, subnets[i], test) for i, net in nets.items()}
     rows = []
-    for subnet, network in zip(subnets, own, strict=True):
-        rows.append(
-            {
-                "subnet": str(subnet),
-                "shared_top1_pct": top1(shared, subnet, test),
-                "alone_top1_pct": top1(network, subnet, test),
-                "source": "measured",
-            }
-        )
-        gap = rows[-1]["alone_top1_pct"][-1] - rows[-1]["shared_top1_pct"][-1]
-        print(f"{subnet}  alone {rows[-1]['alone_top1_pct']}  shared {rows[-1]['shared_top1_pct']}")
-        print(f"  the last exit loses {gap:+.2f} points by sharing")
+    for subnet in subnets:
+        ours, alone_ = top1(shared, subnet, test), own[str(subnet)]
+        row = {"subnet": str(subnet), "shared_top1_pct": ours, "alone_top1_pct": alone_}
+        rows.append({**row, "source": "measured"})
+        print(f"{subnet}  alone {alone_}  shared {ours}")
+        print(f"  the last exit loses {alone_[-1] - ours[-1]:+.2f} points by sharing")
     described = {
-        "command": "python benchmarks/standalone.py --data cifar-10-batches-bin --work runs",
+        "command": "python benchmarks/standalone.py --data cifar-10-batches-bin"
+        + ("" if arguments.work is None else " --work runs"),
         "weights_sha256": sha256(weights),
-        "epochs": [settings.epochs for settings in recipe],
+        "epochs": epochs,  # of the networks alone
+        "supernet_epochs": supernet_epochs,
         "split": "test",
         "n_images": len(test.labels),
         "host": cpu_name(),

@@ -6,11 +6,11 @@
 
 A step is skipped where each of its files names the checksum of what it was made from: the weights,
 or the accuracy table that was made from them. Searches are made only where a step that reads them
-is to do. `standalone` trains for hours and `accuracy` wants published tables (`--hardware`), so
-both run only where they are named. Temperatures are part of the table. Proxy rows are no step: what
-a network costs does not depend on its weights. Nor are results that name no weights: `governor.py
---tables`, `int8.py`, `bilevel.py` and the benchmarks of the search itself, which say how they are
-made. The figures of a page in `docs/` are text; the last line names the pages to read again.
+is to do. `accuracy` wants published tables (`--hardware`), so it runs only where it is named;
+`standalone` trains nothing, but puts the supernet beside networks that were trained alone before.
+Temperatures are part of the table. Proxy rows are no step: what a network costs does not depend on
+its weights. Nor are results that name no weights: `governor.py --tables`, `int8.py`, `bilevel.py`
+and the benchmarks of the search itself, which say how they are made. The figures of a page in `docs/` are text; the last line names the pages to read again.
 
 Commands run in `--work`, where the images and the supernets have links, so that no file that ships
 names a place of this machine.
@@ -128,7 +128,7 @@ def steps(
         benchmark("early_exit", weights, *images),
         benchmark("predicted_statistics", weights, *images, "--pareto", "other/pareto.json"),
         benchmark("scoring", weights),
-        benchmark("standalone", weights, *images, "--work", "alone", asked_only=True),
+        benchmark("standalone", weights, *images),
         benchmark("new_images", weights, "xavier-nx/pareto.json", *images),
         benchmark("accuracy", weights, *published, asked_only=True),
         Step("terminal", (DOCS / "terminal.svg",), weights, (partial(terminal, nx, weights),)),
