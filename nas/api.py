@@ -261,12 +261,9 @@ def export(
     True
     """
     from nas.runtime import Manifest
-    from nas.zoo.folder import supernet_folder
 
     try:
-        from nas.export.one import is_configuration, table_of_one
-        from nas.export.plan import plan_export
-        from nas.export.pruned import is_pruned, plan_pruned
+        from nas.export.asked import plan_asked
         from nas.export.step import no_step
         from nas.export.write import check_asked, write_export
     except ModuleNotFoundError as error:
@@ -275,49 +272,18 @@ def export(
         ) from None
     precision = precision or ("fp16" if half else "fp32")
     check_asked(Path(out), precision)
-    if isinstance(pareto, ParetoTable):
-        table = pareto
-    elif is_pruned(Path(pareto)):
-        if precision == "int8":
-            raise InputError("a pruned network is exported in fp32 or fp16, got `precision` int8")
-        _alone(ids=ids, supernet=supernet, data=data, bn_cache=bn_cache, traces=traces)
-        written = write_export(plan_pruned(Path(pareto)), Path(out), precision, command=command)
-        return Manifest(str(out), written)
-    elif is_configuration(Path(pareto)):
-        if supernet is None:
-            raise InputError(f"{pareto} is a configuration: name its weights with `supernet`")
-        table = table_of_one(Path(pareto), supernet_folder(supernet))
-    else:
-        table = read_pareto(pareto)
-    described = table.content["supernet"]
-    if described is None:
-        raise InputError("`pareto` is of a space that comes with tables alone: nothing to export")
-    try:
-        folder = supernet_folder(supernet or described["name"])
-    except InputError:
-        if supernet is not None or described["sha256"] is None or Path(described["name"]).exists():
-            raise
-        raise InputError(
-            f"{described['name']}, whose points `pareto` has, is not here; give its folder as "
-            "`supernet`"
-        ) from None
-    plan = plan_export(
-        table,
-        folder,
+    plan = plan_asked(
+        pareto if isinstance(pareto, ParetoTable) else Path(pareto),
+        supernet,
+        precision,
         ids=[ids] if isinstance(ids, str) else ids,
         data=None if data is None else Path(data),
         bn_cache=None if bn_cache is None else Path(bn_cache),
         traces=traces,
-        standalone=standalone or precision == "int8",  # ranges are of one network's own weights
+        standalone=standalone,
         step=step or no_step,
     )
     return Manifest(str(out), write_export(plan, Path(out), precision, command=command))
-
-
-def _alone(**asked: object) -> None:
-    """InputError: what a table's points are exported with, and a pruned network is not."""
-    if named := [name for name, value in asked.items() if value]:
-        raise InputError(f"`{named[0]}` is for points of a table; a pruned network has none")
 
 
 def prune(
