@@ -23,11 +23,7 @@ def preset_config(
     `widths` are the channels of the stages, by which blocks are told apart; `slots` the blocks that
     each can have. Entries of skipped blocks repeat the first one's.
     """
-    if config.get("name") != family:
-        raise InputError(
-            f"a net.config of {config.get('name')!r} is not read here, only {family}'s; give the "
-            "subnet as a configuration, for example {'d': ..., 'e': ..., 'w': ...}"
-        )
+    _check_family(config, family)
     stages: list[list[Config]] = [[] for _ in widths]
     for i, layer in enumerate(_blocks(config)[1:], start=1):  # the first belongs to the stem
         width = layer.get("out_channels")
@@ -47,10 +43,78 @@ def preset_config(
         padded = [*blocks, *[blocks[0]] * (slots[s] - len(blocks))]
         kernels += [block.get("kernel_size") for block in padded]
         ratios += [_ratio(block) for block in padded]
+    found = {"ks": kernels, "e": ratios, "d": [len(blocks) for blocks in stages]}
+    return found | _image_size(config)
+
+
+def resnet_config(
+    config: Config,
+    widths: Sequence[Sequence[int]],
+    base_depths: Sequence[int],
+    extra_depths: Sequence[int],
+) -> dict[str, Any]:
+    """`{d, e, w}` of the `net.config` of a ResNet50; a `resolution` or `image_size` is kept.
+
+    `widths` are the channels to choose from: inside the stem, behind it, of each stage. A stage has
+    its `base_depths` and one of `extra_depths` more; the stem's residual block is there or not.
+    """
+    _check_family(config, "ResNets")
+    stem, blocks = (_layers(config, key) for key in ("input_stem", "blocks"))
+    if len(stem) not in (2, 3):
+        raise InputError(f"input_stem of net.config must be 2 or 3 layers, got {len(stem)}")
+    stages, extra, ratios = _resnet_stages(blocks, len(base_depths)), [], []
+    for s, (stage, base) in enumerate(zip(stages, base_depths, strict=True)):
+        extra.append(len(stage) - base)
+        if extra[-1] not in extra_depths:
+            allowed = ", ".join(str(base + more) for more in extra_depths)
+            raise InputError(f"stage {s} of net.config has {len(stage)} blocks, not {allowed}")
+        padded = [*stage, *[stage[0]] * (base + max(extra_depths) - len(stage))]
+        ratios += [block.get("expand_ratio") for block in padded]
+    found = [layer.get("out_channels") for layer in (stem[0], stem[-1], *(s[0] for s in stages))]
+    for width, choices in zip(found, widths, strict=True):
+        if width not in choices:
+            raise InputError(
+                f"net.config has a layer of {width!r} channels, expected one of "
+                f"{', '.join(map(str, sorted(set(choices))))}"
+            )
+    indices = [choices.index(width) for width, choices in zip(found, widths, strict=True)]
+    residual = max(extra_depths) if len(stem) == 3 else min(extra_depths)
+    return {"d": [residual, *extra], "e": ratios, "w": indices} | _image_size(config)
+
+
+def _resnet_stages(blocks: Sequence[Config], n_stages: int) -> list[list[Config]]:
+    """Blocks by stage: each begins with one that changes the channels."""
+    stages: list[list[Config]] = []
+    for block in blocks:
+        if not stages or block.get("in_channels") != block.get("out_channels"):
+            stages.append([])
+        stages[-1].append(block)
+    if len(stages) != n_stages:
+        raise InputError(f"blocks of net.config make {len(stages)} stages, expected {n_stages}")
+    return stages
+
+
+def _check_family(config: Config, family: str) -> None:
+    """InputError: the layers are those of another family."""
+    if config.get("name") != family:
+        raise InputError(
+            f"a net.config of {config.get('name')!r} is not read here, only {family}'s; give the "
+            "subnet as a configuration, for example {'d': ..., 'e': ..., 'w': ...}"
+        )
+
+
+def _image_size(config: Config) -> dict[str, Any]:
+    """The side of the images, where a file says it by one of its names."""
     sizes = (config.get(key) for key in ("image_size", "resolution", "r"))
     size = next((value for value in sizes if value is not None), None)
-    found = {"ks": kernels, "e": ratios, "d": [len(blocks) for blocks in stages]}
-    return found if size is None else found | {"image_size": size}
+    return {} if size is None else {"image_size": size}
+
+
+def _layers(config: Config, key: str) -> list[Config]:
+    layers = config.get(key)
+    if not isinstance(layers, list) or not all(isinstance(layer, Mapping) for layer in layers):
+        raise InputError(f"{key} of net.config must be a list of layers")
+    return layers
 
 
 def _blocks(config: Config) -> list[Config]:

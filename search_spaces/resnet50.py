@@ -15,7 +15,7 @@ from search_spaces.arrays import Ints
 from search_spaces.errors import InputError
 from search_spaces.ofa import Config, OnceForAllSpace, divisible_by_8
 from search_spaces.operators import ALWAYS, Map, OperatorBuilder, half
-from search_spaces.presets import is_preset
+from search_spaces.presets import is_preset, resnet_config
 from search_spaces.space import GeneGroup
 from search_spaces.stages import Values
 from search_spaces.subnet import Subnet
@@ -52,7 +52,8 @@ class ResNet50Space(OnceForAllSpace):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        return tuple(max(choices) for choices in self.width_choices[2:])
+        (chosen,) = (group.choices[2:] for group in self.groups if group.letter == "w")
+        return tuple(map(max, chosen))
 
     @property
     def stage_slots(self) -> tuple[int, ...]:
@@ -62,7 +63,7 @@ class ResNet50Space(OnceForAllSpace):
     def groups(self) -> tuple[GeneGroup, ...]:  # type: ignore[override]
         depths = tuple(tuple(b + d for d in self.extra_depths) for b in self.base_depths)
         widths = tuple(tuple(sorted(set(choices))) for choices in self.width_choices)
-        return (
+        return self.narrowed(
             GeneGroup("s", "stem", ((0, 1),)),
             GeneGroup("d", "depth", depths),
             GeneGroup("w", "width", widths),
@@ -117,12 +118,12 @@ class ResNet50Space(OnceForAllSpace):
         """Reads `{d: 5, e: 18, w: 6}` with `image_size` or `r`, each a list or one number for all.
 
         `d` holds the stem (its residual block stays at the largest value only) and the blocks over
-        each stage's base; `e` are ratios, `w` indices into the width multipliers.
+        each stage's base; `e` are ratios, `w` indices into the width multipliers. A preset's
+        `net.config`, a list of layers, is one too.
         """
         if is_preset(config):
-            raise InputError(
-                f"{self.name} reads no net.config, a list of layers; give d, e, w and image_size"
-            )
+            sizes = self.width_choices, self.base_depths, self.extra_depths
+            config = resnet_config(config, *sizes)
         self.check_keys(config, ("d", "e", "w", "image_size", "r"))
         stem, *extra = self.read(config, "d", 1 + self.n_stages)
         indices = self.read(config, "w", len(self.width_choices))

@@ -69,22 +69,26 @@ class ElasticBottleneck(ElasticBlock):
 
 
 class ElasticStem(ElasticBlock):
-    """Three 3x3 convolutions and a max pool; the middle one is a residual block that can go."""
+    """Three 3x3 convolutions and a max pool; the middle one is a residual block that can go.
 
-    def __init__(self, c_in: int, inner: int, c_out: int) -> None:
+    `residual` says whether it is there at all.
+    """
+
+    def __init__(self, c_in: int, inner: int, c_out: int, *, residual: bool = True) -> None:
         super().__init__()
         self.c_in = c_in
         self.conv1 = ElasticConv2d(c_in, inner, 3, stride=2)
         self.norm1 = ElasticBatchNorm2d(inner)
-        self.conv2 = ElasticConv2d(inner, inner, 3)
-        self.norm2 = ElasticBatchNorm2d(inner)
+        if residual:
+            self.conv2 = ElasticConv2d(inner, inner, 3)
+            self.norm2 = ElasticBatchNorm2d(inner)
         self.conv3 = ElasticConv2d(inner, c_out, 3)
         self.norm3 = ElasticBatchNorm2d(c_out)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
 
     def layers(self, residual: bool, inner: Channels, c_out: Channels) -> list[Layer]:
         """From (N, c_in, H, W) to (N, c_out, H / 4, W / 4), sides rounded up."""
-        block = [*conv_norm(self.conv2, self.norm2, inner, inner), RELU]
+        block = [*conv_norm(self.conv2, self.norm2, inner, inner), RELU] if residual else []
         return [
             *conv_norm(self.conv1, self.norm1, self.c_in, inner),
             RELU,

@@ -83,6 +83,10 @@ _RESNET50 = {
     **{f"block.norm{i}": f"blocks.{{}}.conv{i}.bn.bn" for i in (1, 2, 3)},
     "head.linear": "classifier.linear.linear",
 }
+_PLAIN_STEM = {  # of a specialised ResNet50 whose stem has no residual block
+    "stem.conv3": "input_stem.1.conv.conv",
+    "stem.norm3": "input_stem.1.bn.bn",
+}
 LAYERS: dict[type[OnceForAllSpace], tuple[dict[str, str], int]] = {
     MobileNetV3Space: (_MOBILENETV3, 1),
     ProxylessNASSpace: (_PROXYLESS, 1),
@@ -137,7 +141,7 @@ def load_ofa(path: Path) -> Supernet:
         found = "; ".join(f"{len(v)} {what}: {few(v)}" for what, v in faults.items() if v)
         raise CheckpointError(
             f"{path} does not fit {supernet.space.name}: {found}; "
-            "import the complete network as `ofa` saved it"
+            f"import the complete network as `ofa` saved it, a specialised one with its {CONFIG}"
         )
     supernet.load_state_dict({ours[key]: value for key, value in state.items()}, strict=False)
     return channels_last(supernet).eval()
@@ -149,8 +153,11 @@ def ofa_keys(supernet: Supernet) -> dict[str, str]:
     assert isinstance(space, OnceForAllSpace)
     layers, first_block = LAYERS[type(space)]
     kept = space.subnet(space.only)["d"] if space.only else ()  # its blocks are numbered as kept
+    state = supernet.state_dict()
+    if isinstance(space, ResNet50Space) and "stem.conv2.weight" not in state:
+        layers = layers | _PLAIN_STEM
     keys = {}
-    for key in supernet.state_dict():
+    for key in state:
         module, leaf = key.rsplit(".", 1)
         module = module.replace(f"heads.{space.n_exits}.", "head.")
         number = first_block
@@ -174,17 +181,12 @@ def to_ofa_state_dict(supernet: Supernet) -> dict[str, Tensor]:
 def _space(path: Path, state: Mapping[str, Tensor]) -> OnceForAllSpace:
     """The family and width that the shapes tell; of a specialised network the subnet too."""
     space = _family(path, state)
-    if not isinstance(space, MobileNetV3Space):
-        if path.with_name(CONFIG).is_file():
-            raise CheckpointError(
-                f"{path} is one specialised ResNet50, which is not read: import the supernet that "
-                "it was cut from, and give its d, e, w and image_size as a subnet"
-            )
-        return space
     if any(key.endswith("_matrix") for key in state):
         return space
     config, run = path.with_name(CONFIG), path.with_name(RUN)
     if not config.is_file():
+        if isinstance(space, ResNet50Space):
+            return space
         raise CheckpointError(
             f"{path} is one specialised network (it has no matrices from kernel to kernel): put "
             f"its {CONFIG} beside it"

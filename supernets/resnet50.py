@@ -16,8 +16,9 @@ class ResNet50Supernet(StagedSupernet):
 
     def __init__(self, space: ResNet50Space) -> None:
         super().__init__(space)
-        inner, behind = (max(choices) for choices in space.width_choices[:2])
-        self.stem = ElasticStem(space.in_channels, inner, behind)
+        largest = space.subnet(space.largest)
+        inner, behind = largest["w"][:2]
+        self.stem = ElasticStem(space.in_channels, inner, behind, residual=largest["s"][0] == 1)
         self.add_stages()
 
     def stem_layers(self, subnet: Subnet) -> list[Layer]:

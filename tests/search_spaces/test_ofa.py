@@ -212,7 +212,7 @@ def test_presets_that_do_not_fit(change: dict[str, Any], message: str) -> None:
     preset = net_config(space, space.subnet(space.smallest)) | change
     with pytest.raises(InputError, match=message):
         space.from_ofa(preset)
-    with pytest.raises(InputError, match=r"reads no net.config"):
+    with pytest.raises(InputError, match=r"is not read here, only ResNets's"):
         get_space("ofa-resnet50").from_ofa(preset)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_spaces import MobileNetV3Space, ProxylessNASSpace, Subnet, get_space
+from search_spaces import (
+    InputError,
+    MobileNetV3Space,
+    ProxylessNASSpace,
+    ResNet50Space,
+    Subnet,
+    get_space,
+)
 from supernets import (
     CheckpointError,
     Supernet,
@@ -21,6 +29,7 @@ from supernets import (
     sha256,
     to_ofa_state_dict,
 )
+from supernets.ofa_file import plain_key
 from tests.nas.conftest import nas
 from tests.supernets.once_for_all import supernet
 
@@ -158,9 +167,120 @@ def test_a_configuration_of_another_network_is_refused(tmp_path: Path) -> None:
         load_ofa(tmp_path / "init")
 
 
-def test_a_specialised_resnet50_is_refused_by_name(tmp_path: Path) -> None:
-    weights = {"classifier.linear.bias": torch.zeros(10), "input_stem.0.conv.weight": torch.ones(1)}
-    torch.save(weights, tmp_path / "init")
-    (tmp_path / "net.config").write_text("{}")
-    with pytest.raises(CheckpointError, match="is one specialised ResNet50, which is not read"):
-        load_ofa(tmp_path / "init")
+# ---- ResNet50 ------------------------------------------------------------------------------------
+
+RESNET = ResNet50Space(n_classes=10, resolutions=(SIDE,))
+
+
+def saved_resnet(folder: Path, *, residual: bool) -> tuple[Supernet, Subnet]:
+    """Write a specialised ResNet50, its stem with its `residual` block or without."""
+    folder.mkdir(exist_ok=True)
+    net = supernet(RESNET)
+    ratios, depths = (0.2, 0.35, 0.25) * 6, [0, 1, 2, 0]
+    told = {"d": [2 * residual, *depths], "e": ratios, "w": [1, 0, 2, 1, 0, 2], "r": SIDE}
+    subnet = RESNET.from_ofa(told)
+    theirs = to_ofa_state_dict(net)
+    inner, behind, *widths = subnet["w"]
+    state = stem_of(theirs, inner, behind, residual=residual)
+    blocks: list[dict[str, Any]] = []
+    c_in = behind
+    for stage, c_out in enumerate(widths):
+        for slot in range(subnet["d"][stage]):
+            i = RESNET.first_slot(stage) + slot
+            mid = int(RESNET.mid_width(c_out, subnet["e"][i]))
+            sizes = {"conv1": (mid, c_in), "conv2": (mid, mid), "conv3": (c_out, mid)}
+            for part, (rows, columns) in {**sizes, "downsample": (c_out, c_in)}.items():
+                for key in (k for k in theirs if k.startswith(f"blocks.{i}.{part}.")):
+                    short = key.replace(f"blocks.{i}.", f"blocks.{len(blocks)}.")
+                    state[plain_key(short)] = corner(theirs[key], rows, columns)
+            sizes_told = {"in_channels": c_in, "out_channels": c_out, "mid_channels": mid}
+            ratio = {"expand_ratio": subnet["e"][i] / 100, "downsample_mode": "avgpool_conv"}
+            blocks.append({"name": "ResNetBottleneckBlock", **sizes_told, **ratio})
+            c_in = c_out
+    for leaf in ("weight", "bias"):
+        value = theirs[f"classifier.linear.linear.{leaf}"]
+        state[f"classifier.linear.{leaf}"] = corner(value, 10, c_in)
+    first, last = ({"name": "ConvLayer", "out_channels": n} for n in (inner, behind))
+    middle = {"name": "ResidualBlock", "conv": first, "shortcut": {"name": "IdentityLayer"}}
+    stem = [first, *([middle] if residual else []), last]
+    config = {"name": "ResNets", "bn": {}, "input_stem": stem, "blocks": blocks, "classifier": {}}
+    (folder / "net.config").write_text(json.dumps(config))
+    (folder / "run.config").write_text(json.dumps({"image_size": SIDE}))
+    torch.save({"state_dict": state}, folder / "init")
+    return net, subnet
+
+
+def stem_of(
+    theirs: dict[str, Tensor], inner: int, behind: int, *, residual: bool
+) -> dict[str, Tensor]:
+    """The first layers, cut to size and numbered as they are kept."""
+    sizes = {0: (inner, 3), 1: (inner, inner), 2: (behind, inner)}
+    sizes = sizes if residual else {0: sizes[0], 2: sizes[2]}
+    return {
+        key.replace(f"stem.{old}", f"stem.{new}").replace(".conv.conv.", ".conv."): corner(v, *size)
+        for new, (old, size) in enumerate(sizes.items())
+        for key, v in theirs.items()
+        if key.startswith(f"input_stem.{old}.")
+    }
+
+
+def corner(value: Tensor, rows: int, columns: int) -> Tensor:
+    """The first `rows`, and of a matrix the first `columns`."""
+    return (value[:rows] if value.ndim == 1 else value[:rows, :columns]).clone()
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_a_resnet50_answers_as_the_subnet_that_it_was_cut_from(
+    residual: bool, tmp_path: Path
+) -> None:
+    whole, subnet = saved_resnet(tmp_path, residual=residual)
+    net = load_ofa(tmp_path / "init")
+    assert net.space == RESNET.specialised(subnet)
+    assert len(net.space.enumerate()) == 1
+    assert sum(p.numel() for p in net.parameters()) < sum(p.numel() for p in whole.parameters()) / 2
+    x = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(net(x, subnet), whole(x, subnet), atol=1e-4, rtol=1e-4)
+    alone = ResNet50Space(resolutions=(SIDE,)).specialised(subnet)
+    assert get_space(alone.name) == alone
+    assert get_space(alone.with_exits([2]).name) == alone.with_exits([2])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "MobileNetV3"}, "a net.config of 'MobileNetV3' is not read here, only ResNets's"),
+        ({"input_stem": 3}, "input_stem of net.config must be a list of layers"),
+        ({"input_stem": [{}]}, "input_stem of net.config must be 2 or 3 layers, got 1"),
+        ({"blocks": []}, "blocks of net.config make 0 stages, expected 4"),
+    ],
+)
+def test_a_configuration_that_is_no_resnet50_is_refused(
+    change: dict[str, Any], message: str
+) -> None:
+    blocks = [{"in_channels": 1, "out_channels": 2, "expand_ratio": 0.2}] * 4
+    config = {"name": "ResNets", "input_stem": [{}, {}], "blocks": blocks, **change}
+    with pytest.raises(InputError, match=re.escape(message)):
+        RESNET.from_ofa(config)
+
+
+def test_what_a_resnet50_cannot_have_is_named() -> None:
+    def config(inner: int, *stages: tuple[int, int]) -> dict[str, Any]:
+        """Channels and number of the blocks of each stage."""
+        before = {"in_channels": 1, "expand_ratio": 0.2}
+        blocks = [
+            {**before, "in_channels": c if i else 1, "out_channels": c}
+            for c, n in stages
+            for i in range(n)
+        ]
+        stem = [{"out_channels": inner}, {"out_channels": 64}]
+        return {"name": "ResNets", "input_stem": stem, "blocks": blocks}
+
+    most = (256, 2), (512, 2), (1024, 4)
+    RESNET.from_ofa(config(32, *most, (2048, 2)))
+    with pytest.raises(InputError, match=r"stage 3 of net\.config has 5 blocks, not 2, 3, 4"):
+        RESNET.from_ofa(config(32, *most, (2048, 5)))
+    with pytest.raises(InputError, match=r"a layer of 2000 channels, expected one of 1328, 1640, "):
+        RESNET.from_ofa(config(32, *most, (2000, 2)))
+    with pytest.raises(InputError, match=r"a layer of 30 channels, expected one of 24, 32"):
+        RESNET.from_ofa(config(30, *most, (2048, 2)))
