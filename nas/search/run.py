@@ -68,11 +68,7 @@ def search_devices(
     if model.told:
         listener.stage(model.told)
     check_data(model, settings.data)
-    if all(len(values) == 1 for values in model.space.choices):
-        raise InputError(
-            f"{model.space.name} is one network: there is nothing to search; `nas supernet points` "
-            "says what it costs at every clock"
-        )
+    _check_space(model)
     sampler = sampler_of(settings, model.space)
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
@@ -114,11 +110,19 @@ def search_devices(
                 listener.stage("verify on test images")
                 verify(table, model, settings.data)
             write_result(table, folder.homes[target.name])
-        if len(tables) > 1:
-            write_overview(tables, list(folder.homes.values()), settings.folder)
         if content is not None:
+            write_overview(tables, list(folder.homes.values()), settings.folder)
             write_shared(content, settings.folder)
     return tables, content
+
+
+def _check_space(model: Model) -> None:
+    """InputError where there is nothing to choose."""
+    if all(len(values) == 1 for values in model.space.choices):
+        raise InputError(
+            f"{model.space.name} is one network: there is nothing to search; `nas supernet points` "
+            "says what it costs at every clock"
+        )
 
 
 def _targets(
