@@ -6,6 +6,8 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from time import monotonic
 from typing import Any, Self
 
 from rich.console import Console
@@ -14,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -22,6 +25,8 @@ from rich.progress import (
 
 from nas.files import without_password
 
+LINE_S = 60.0  # between lines on the progress of work that nobody watches
+
 
 def console(*, quiet: bool = False) -> Console:
     """Where progress and remarks go: stderr, so that stdout stays for results."""
@@ -29,7 +34,13 @@ def console(*, quiet: bool = False) -> Console:
 
 
 class Bar(Progress):
-    """Drawn from the first step on: an empty bar leaves a line in files."""
+    """Drawn from the first step on: an empty bar leaves a line in files.
+
+    Where nobody watches (a log of `nohup`, of a batch system) a line says every `LINE_S` seconds
+    how far the work is.
+    """
+
+    said_at: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +51,23 @@ class Bar(Progress):
     def update(self, task_id: TaskID, **fields: Any) -> None:
         self.start()
         super().update(task_id, **fields)
+        if not (self.disable or self.console.is_terminal or self.console.is_jupyter):
+            self._say(next(task for task in self.tasks if task.id == task_id))
+
+    def _say(self, task: Task) -> None:
+        now = monotonic()
+        self.said_at = now if self.said_at is None else self.said_at
+        if now - self.said_at < LINE_S:
+            return
+        self.said_at = now
+        left = (
+            "" if task.time_remaining is None else f"{timedelta(seconds=task.time_remaining)} left"
+        )
+        done = (
+            f"{task.completed:.0f} of {task.total:.0f}" if task.total else f"{task.completed:.0f}"
+        )
+        parts = f"{task.description} {done}", left, task.fields["note"]
+        self.console.print(", ".join(filter(None, parts)), markup=False, soft_wrap=True)
 
 
 def progress(on: Console) -> Bar:

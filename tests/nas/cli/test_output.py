@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from nas.cli.output import Steps, waiting
+from nas.cli.output import Steps, progress, waiting
 from nas.cli.slow import SlowCommand
 
 
@@ -71,3 +72,29 @@ def test_a_slow_command_speaks_before_it_loads(monkeypatch: pytest.MonkeyPatch) 
 
     assert said(terminal=True) == "nas work: loading libraries\nworked\n"
     assert said(terminal=False) == said("--quiet", terminal=True) == "worked\n"
+
+
+def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("nas.cli.output.monotonic", lambda: now)
+    file = io.StringIO()
+    with progress(Console(file=file, width=40)) as bar:
+        task = bar.add_task("train", total=None, note="")
+        for step in range(1, 181):
+            now += 1.0
+            bar.update(task, total=200, completed=step, note=f"epoch {step // 50 + 1}, loss [0.5]")
+        lines = file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert re.fullmatch(r"train 61 of 200, (\d:\d\d:\d\d left, )?epoch 2, loss \[0\.5\]", lines[0])
+    assert lines[1].startswith("train 121 of 200")
+
+
+def test_a_terminal_gets_the_bar_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.cli.output.LINE_S", 0.0)
+    file = io.StringIO()
+    with progress(Console(file=file, force_terminal=True)) as bar:
+        bar.update(bar.add_task("train", total=9, note=""), completed=5)
+    assert "5 of 9" not in file.getvalue()
+    with progress(Console(file=file, quiet=True)) as bar:
+        bar.update(bar.add_task("train", total=9, note=""), completed=5)
+    assert "5 of 9" not in file.getvalue()
