@@ -60,14 +60,14 @@ class Bar(Progress):
         if now - self.said_at < LINE_S:
             return
         self.said_at = now
-        left = (
-            "" if task.time_remaining is None else f"{timedelta(seconds=task.time_remaining)} left"
-        )
-        done = (
-            f"{task.completed:.0f} of {task.total:.0f}" if task.total else f"{task.completed:.0f}"
-        )
-        parts = f"{task.description} {done}", left, task.fields["note"]
-        self.console.print(", ".join(filter(None, parts)), markup=False, soft_wrap=True)
+        words = [f"{task.description} {task.completed:.0f}"]
+        if task.total is not None:
+            words[0] += f" of {task.total:.0f}"
+        if task.time_remaining is not None:
+            words.append(f"{timedelta(seconds=task.time_remaining)} left")
+        if task.fields["note"]:
+            words.append(task.fields["note"])
+        self.console.print(", ".join(words), markup=False, soft_wrap=True)
 
 
 def progress(on: Console) -> Bar:
