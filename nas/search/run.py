@@ -77,6 +77,8 @@ def search_devices(
     with claim(
         settings.folder, fingerprint, resume=resume, overwrite=overwrite, devices=names
     ) as folder:
+        if resume and not folder.started:
+            listener.stage(f"{settings.folder} holds no run to go on with: a new one")
         targets, first = _targets(settings, model, devices, proxy, folder, listener)
         search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
         open_ = partial(
