@@ -248,7 +248,7 @@ def _stamp(text: str) -> tuple[float, bool, bool] | None:
     """Seconds since 1970 as if in UTC, whether with fractions, whether of a known zone."""
     text = re.sub(r"\x1b\[[\d;]*m", "", text).strip(" []\t")
     if re.fullmatch(r"\d{10}(?:\.\d+)?|\d{13}|\d{16}|\d{19}", text):
-        since = float(text) / EPOCHS.get(len(text), 1.0)
+        since = float(text) / (EPOCHS.get(len(text), 1.0) if text.isdecimal() else 1.0)
         return since, len(text) > 10, True
     if us := US_STAMP.match(text):
         day, fraction, zone = f"{us[3]}-{us[1]}-{us[2]} {us[4]}", None, None

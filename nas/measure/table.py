@@ -44,17 +44,24 @@ class Table:
         try:
             data = read_bytes(path, limit=MAX_BYTES) if path.exists() else b""
             whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                write_bytes(path, whole)
             reader = csv.DictReader(io.StringIO(whole.decode("utf-8-sig"), newline=""))
             self.rows: list[TextRow] = [_meant(row) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"cannot read {path}: {error}; choose another `out`") from None
         self.columns = list(reader.fieldnames or [])
         self._foreign = not _as_written(whole)
-        fault = _fault(self.columns, self.rows)
+        fault = "has no line end" if data and not whole else _fault(self.columns, self.rows)
         if fault:
             raise InputError(f"{path} {fault}; choose another `out`")
+        if len(whole) < len(data):  # of a table alone: any other file stays as it is
+            self._cut(whole)
+
+    def _cut(self, whole: bytes) -> None:
+        try:
+            write_bytes(self.path, whole)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"cannot write to {self.path}: {reason}; choose another `out`") from None
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write `row` behind the others; from here on it survives a kill."""

@@ -22,10 +22,16 @@ def own_level(clock_mhz: Floats, clocks: Floats) -> tuple[Ints, Ints]:
 
 
 def with_clock(rows: pd.DataFrame, levels: Sequence[DvfsLevel]) -> pd.DataFrame:
-    """`rows` with a `clock_mhz` column, from their own clock or from their level's."""
+    """`rows` with a `clock_mhz` column, from their own clock or from their level's.
+
+    A machine that is measured as it is has one level: its clock wanders from row to row, and rows
+    of as many clocks could not be ranked.
+    """
     clocks = clocks_mhz(levels)
     column = "gpu_mhz" if levels[0].gpu_mhz is not None else "cpu_mhz"
     clock = rows[column] if column in rows else pd.Series(np.nan, index=rows.index)
+    if len(levels) == 1 and levels[0].power_mode is None:
+        clock = pd.Series(clocks[0], index=rows.index)
     if "level" in rows:
         known = rows["level"].dropna().astype(int)
         if len(known) and not known.between(0, len(levels) - 1).all():

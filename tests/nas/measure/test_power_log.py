@@ -196,6 +196,14 @@ def test_a_log_that_cannot_be_used_is_one_line(text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("digits", [0, 2, 5, 8])
+def test_seconds_with_any_number_of_decimals(digits: int) -> None:
+    """1772366401.25 has as many characters as milliseconds have digits."""
+    lines = [f"{at.timestamp():.{digits}f},{mw / 1000}" for at, mw in GOOD]
+    _, told = imported("\n".join(["time,power_w", *lines]), ROWS)
+    assert told.n_rows == len(ROWS)
+
+
 def test_rows_outside_the_log_and_with_energy_are_left_as_they_are() -> None:
     rows = [ROWS[0] | {"energy_mj": "5"}, *ROWS[1:]]
     filled, told = imported(jtop(GOOD), rows)

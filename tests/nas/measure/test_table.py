@@ -125,6 +125,19 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         assert path.read_text() == text
 
 
+def test_a_torn_line_is_cut_from_a_table_and_from_nothing_else(tmp_path: Path) -> None:
+    """A folder's report.json given as `out` by mistake lost its last line, a file of tensors more."""
+    path = tmp_path / "rows.csv"
+    path.write_text("space,latency_ms\na,1.5\nb,2")
+    assert [row["space"] for row in Table(path).rows] == ["a"]
+    assert path.read_text() == "space,latency_ms\na,1.5\n"
+    for other in (b'{\n "id": 1\n}', b"\x00\xff\n\xfe", b"space,latency_ms\ra,1.5\rb,2.5\r"):
+        path.write_bytes(other)
+        with pytest.raises(InputError, match="choose another `out`"):
+            Table(path)
+        assert path.read_bytes() == other
+
+
 # ---- what may go wrong ---------------------------------------------------------------------------
 
 

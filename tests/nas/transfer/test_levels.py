@@ -22,6 +22,13 @@ def test_rows_keep_their_own_clock_and_take_the_levels_where_they_name_none():
     assert with_clock(pd.DataFrame({"level": [1, 0]}), CPU)["clock_mhz"].tolist() == [1600, 800]
 
 
+def test_rows_of_a_machine_as_it_is_are_at_one_clock_however_it_wanders():
+    rows = pd.DataFrame({"cpu_mhz": [3899.91, 3901.2, np.nan], "level": [0, np.nan, 0]})
+    assert with_clock(rows, CPU[:1])["clock_mhz"].tolist() == [800] * 3
+    of_a_mode = [DvfsLevel(0, None, 800.0, None, "10W")]  # whose other clocks a law goes on from
+    assert with_clock(rows, of_a_mode)["clock_mhz"].tolist() == [3899.91, 3901.2, 800]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
