@@ -29,6 +29,8 @@ def srcc(y: ArrayLike, predicted: ArrayLike) -> float:
 def kendall_tau(y: ArrayLike, predicted: ArrayLike) -> float:
     """Kendall's tau-b of (n,) values; NaN where either side is constant."""
     y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    if np.ptp(y) == 0 or np.ptp(predicted) == 0:
+        return float("nan")
     return float(kendalltau(y, predicted).statistic)
 
 

@@ -83,11 +83,13 @@ def _records(table: Any) -> Any:
 
 
 def _show(table: Any, quantity: str, coverage: float) -> None:
+    from pandas import notna
+
     stem, unit = quantity.rsplit("_", 1)
     for row in table.to_dict("records"):
         low, high = row[f"{stem}_low_{unit}"], row[f"{stem}_high_{unit}"]
         heads = f" heads {row['heads']}" if row.get("heads") else ""
-        level = f" level {row['level']}" if row.get("level") is not None else ""
+        level = f" level {row['level']:g}" if notna(row.get("level")) else ""
         print(
             f"{row['subnet']}{heads}{level} {quantity} {row[quantity]:.5g} ({row['source']}), "
             f"{100 * coverage:g} % interval {low:.5g} to {high:.5g}"

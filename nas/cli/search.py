@@ -255,10 +255,10 @@ def search(
     folder, files = asked["out"], "pareto.json, pareto.csv, report.html"
     journal = "" if instant or storage else ", study.journal"
     if shared is None:
-        log.print(f"files: {folder}/{files}{journal}", soft_wrap=True)
+        log.print(f"files: {folder}/{files}{journal}", soft_wrap=True, markup=False)
     else:
         told = f"files: {folder}/shared.json, report.html{journal}, DEVICE/{{{files}}}"
-        log.print(told, soft_wrap=True)
+        log.print(told, soft_wrap=True, markup=False)
     if json or not quiet:
         _print(tables, shared, folder, json=json)
 

@@ -38,7 +38,7 @@ class SearchScreen:
         name = text if text in STAGES else "preparing"
         self.stages.reset(self.stages.task_ids[0], description=name)
         if text not in STAGES or not self.log.is_terminal:
-            self.log.print(text)
+            self.log.print(text, markup=False)
 
     def evaluation(self, n_evaluated: int) -> None:
         self._draw(self.bar)

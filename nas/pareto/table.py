@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,9 +151,11 @@ class ParetoTable:
 
     def write_csv(self, path: Path) -> None:
         """One row per point; exits are written `0@0.9+2@0.7`."""
-        cells = [["" if x is None else str(x) for x in row] for row in self._rows()]
-        lines = [",".join(row) for row in [CSV_COLUMNS, *cells]]
-        write_text(path, "\n".join(lines) + "\n")
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(self._rows())  # None is an empty cell; a source may be a user's own words
+        write_text(path, text.getvalue())
 
     def _rows(self) -> list[list[Any]]:
         """The values of CSV_COLUMNS of every point."""

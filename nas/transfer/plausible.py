@@ -82,9 +82,9 @@ def _checked_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say) -> pd
         return rows
 
 
-def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> None:
-    """Whether all rows are of one batch, backend and precision, and those the device's."""
-    for column in SETTING:
+def check_one_setting(path: Path, rows: pd.DataFrame) -> None:
+    """TableError unless all rows are of one device, batch, backend, precision, number of threads."""
+    for column in ("device", *SETTING, "threads"):
         cells = rows[column].replace("", np.nan) if column in rows else pd.Series(dtype=object)
         values = cells.dropna().unique()
         if len(values) > 1:
@@ -93,6 +93,11 @@ def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> 
                 f"{path} mixes {len(values)} values of {column} ({found}); costs hold for one: "
                 "split the file"
             )
+
+
+def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> None:
+    """Whether all rows are of one setting, and that the device's."""
+    check_one_setting(path, rows)
     wanted = {column: str(getattr(device, column)) for column in (*SETTING, "power_mode")}
     for column, asked in {"device": device.name, **wanted}.items():
         own = the_one(rows, column)

@@ -11,9 +11,10 @@ import pandas as pd
 
 from nas.devices import AnalyticDevice, load_profile, profile_names
 from nas.devices.names import meant
-from nas.pareto.provenance import MEASURED, SIMULATED
-from nas.transfer.plausible import check_rows_alone
+from nas.pareto.provenance import SIMULATED
+from nas.transfer.plausible import check_one_setting, check_rows_alone
 from nas.transfer.programs import Programs
+from nas.transfer.source import source_of
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Floats, InputError, Space
 
@@ -69,6 +70,7 @@ def load_proxy(space: Space, choice: str) -> Proxy:
             f"{meant(choice, profile_names())}"
         )
     rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
+    check_one_setting(path, rows)
     return _measured(space, rows.reset_index(drop=True))
 
 
@@ -79,7 +81,7 @@ def _measured(space: Space, rows: pd.DataFrame) -> Proxy:
     host = rows["host"].iloc[0] if "host" in rows else ""
     return Proxy(
         name=f"{rows['device'].iloc[0]} ({host})" if host else str(rows["device"].iloc[0]),
-        source=rows["source"].iloc[0] if "source" in rows else MEASURED,
+        source=source_of(rows),
         n_rows=len(rows),
         n_subnets=rows["subnet"].nunique(),
         latency_ms=lambda programs: predictor.predict(programs.features),

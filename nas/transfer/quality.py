@@ -75,8 +75,9 @@ def rows_of(
         rows = rows[rows["level"] == level]
     check_has(rows, quantity, str(path))
     rows = rows[rows[quantity].notna()].reset_index(drop=True)
-    for column in [c for c in SETTING if c in rows and c not in varying]:
+    for column in [c for c in (*SETTING, "threads") if c in rows and c not in varying]:
         values = rows[column].unique()
+        values = values[values != ""] if column == "threads" else values  # older rows say none
         if len(values) > 1:
             found = ", ".join(map(str, values[:4]))
             raise TableError(
@@ -157,12 +158,16 @@ def quality(
         "mape_pct": mape_pct(y, predicted),
         "srcc": _or_none(srcc_within(y, predicted, clock)),
         "srcc_interval": [_or_none(end) for end in ends],
-        "kendall_tau": _or_none(
-            float(np.mean([kendall_tau(y[c], predicted[c]) for c in at_clock]))
-        ),
+        "kendall_tau": _or_none(_mean_known([kendall_tau(y[c], predicted[c]) for c in at_clock])),
         "coverage_pct": float(100 * np.mean((low <= y) & (y <= high))) if known else None,
         "interval_half_width_pct": float(half_pct) if known else None,
     }
+
+
+def _mean_known(values: Sequence[float]) -> float:
+    """Mean of those that are known, NaN for none: a clock with one row ranks nothing."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _or_none(value: float) -> float | None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from nas.cli.output import Steps, progress, waiting
+from nas.cli.search_screen import SearchScreen
 from nas.cli.slow import SlowCommand
 
 
@@ -72,6 +73,14 @@ def test_a_slow_command_speaks_before_it_loads(monkeypatch: pytest.MonkeyPatch) 
 
     assert said(terminal=True) == "nas work: loading libraries\nworked\n"
     assert said(terminal=False) == said("--quiet", terminal=True) == "worked\n"
+
+
+def test_what_a_search_found_is_shown_as_it_is() -> None:
+    """A folder's name may look like markup."""
+    console = screen(terminal=False)
+    with SearchScreen(console, 10) as shows:
+        shows.stage("optimiser: runs/[b]/[/old]/optimiser.json")
+    assert "runs/[b]/[/old]/optimiser.json" in shown(console)
 
 
 def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

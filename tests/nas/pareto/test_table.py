@@ -16,8 +16,10 @@ def test_json_and_csv_read_back(tmp_path: Path) -> None:
     table = ParetoTable(small_result())
     table.write_json(tmp_path / "pareto.json")
     assert read_pareto(tmp_path / "pareto.json") == table
+    table.points[0]["error_source"] = "published, by others"  # of a user's accuracy table
     table.write_csv(tmp_path / "pareto.csv")
     rows = list(csv.DictReader((tmp_path / "pareto.csv").open(newline="")))
+    assert [row["error_source"] for row in rows] == ["published, by others", "measured"]
     assert list(rows[0]) == list(CSV_COLUMNS)
     assert [row["exits"] for row in rows] == ["0@0.9"] * 2
     assert rows[1]["gpu_mhz"] == "101.0"

@@ -253,6 +253,8 @@ def test_some_rows_in_another_unit_are_named_by_line(
     [
         ({"batch": [1, 8] * 12}, "mixes 2 values of batch"),
         ({"backend": ["tensorrt", "pytorch"] * 12}, "mixes 2 values of backend"),
+        ({"threads": [1, 4] * 12}, "mixes 2 values of threads"),
+        ({"device": ["xavier-nx", "agx-xavier"] * 12}, "mixes 2 values of device"),
         ({"power_w": 1e3 * ROWS["energy_mj"] / ROWS["latency_ms"]}, "lines 2, 3, .*power_w says"),
         ({"level": 14 - ROWS["level"]}, "slower at every faster clock; level 0 is the slowest"),
         ({"level": ROWS["level"] + 1}, "line 10: level 15; .* are they counted from 1"),

@@ -38,6 +38,9 @@ def test_ranks_are_compared_within_a_clock():
     predicted = np.concatenate([Y[:6] + 100, Y[6:]])  # wrong between the clocks alone
     assert quality(Y, predicted, (Y, Y), NAMES, clock)["srcc"] == 1
     assert quality(Y, predicted, (Y, Y), NAMES)["srcc"] < 0.5
+    clock[-1] = 300.0  # a clock with one row ranks nothing, and does not hide the others
+    found = quality(Y, predicted, (Y, Y), NAMES, clock)
+    assert (found["srcc"], found["kendall_tau"]) == (1, pytest.approx(1))
 
 
 def test_what_few_rows_cannot_tell_is_none():
@@ -57,6 +60,10 @@ def test_rows_are_those_of_one_setting(table, tmp_path):
     with pytest.raises(TableError, match=r"mixes 2 values of level \(0, 3\); .* choose with"):
         rows_of(path, SPACE, "latency_ms")
     assert len(rows_of(path, SPACE, "latency_ms", varying=("level", "gpu_mhz"))) == 12
+    table.assign(threads=[1] * 6 + [4] * 6).to_csv(path, index=False)
+    with pytest.raises(TableError, match=r"mixes 2 values of threads"):
+        rows_of(path, SPACE, "latency_ms", varying=("level", "gpu_mhz"))
+    table.to_csv(path, index=False)
     with pytest.raises(InputError, match="no rows at `level` 1; it has 0, 3"):
         rows_of(path, SPACE, "latency_ms", level=1)
 
