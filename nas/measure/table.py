@@ -61,7 +61,9 @@ class Table:
             write_bytes(self.path, whole)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise InputError(f"cannot write to {self.path}: {reason}; choose another `out`") from None
+            raise InputError(
+                f"cannot write to {self.path}: {reason}; choose another `out`"
+            ) from None
 
     def append(self, row: Mapping[str, object]) -> None:
         """Write `row` behind the others; from here on it survives a kill."""

@@ -83,7 +83,7 @@ def _checked_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say) -> pd
 
 
 def check_one_setting(path: Path, rows: pd.DataFrame) -> None:
-    """TableError unless all rows are of one device, batch, backend, precision, number of threads."""
+    """TableError unless all rows are of one device, backend, precision, batch and thread count."""
     for column in ("device", *SETTING, "threads"):
         cells = rows[column].replace("", np.nan) if column in rows else pd.Series(dtype=object)
         values = cells.dropna().unique()

@@ -126,7 +126,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_is_cut_from_a_table_and_from_nothing_else(tmp_path: Path) -> None:
-    """A folder's report.json given as `out` by mistake lost its last line, a file of tensors more."""
+    """A pareto.json given as `out` by mistake lost its last line, a file of tensors more."""
     path = tmp_path / "rows.csv"
     path.write_text("space,latency_ms\na,1.5\nb,2")
     assert [row["space"] for row in Table(path).rows] == ["a"]

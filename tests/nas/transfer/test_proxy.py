@@ -51,9 +51,11 @@ def test_a_file_of_rows(tmp_path):
     proxy = load_proxy(space, str(path))
     assert (proxy.name, proxy.source, proxy.n_rows) == ("board", "published", 60)
     assert mape_pct(latency, proxy.latency_ms(programs)) < 3
-    path.write_text("\n".join(lines[:30]).replace("published", "measured") + "\n".join(["", *lines[30:]]))
+    mixed = [line.replace("published", "measured") for line in lines[:30]] + lines[30:]
+    path.write_text("\n".join(mixed) + "\n")
     assert load_proxy(space, str(path)).source == "measured+published"
-    path.write_text("\n".join([*lines[:30], *(line.replace("board", "other") for line in lines[30:])]))
+    mixed = lines[:30] + [line.replace("board", "other") for line in lines[30:]]
+    path.write_text("\n".join(mixed) + "\n")
     with pytest.raises(TableError, match=r"mixes 2 values of device \(board, other\)"):
         load_proxy(space, str(path))
     with pytest.raises(InputError, match=r"`proxy` nanno is neither .* lists; did you mean nano?"):
