@@ -10,7 +10,8 @@ is to do. `accuracy` wants published tables (`--hardware`), so it runs only wher
 `standalone` trains nothing, but puts the supernet beside networks that were trained alone before.
 Temperatures are part of the table. Proxy rows are no step: what a network costs does not depend on
 its weights. Nor are results that name no weights: `governor.py --tables`, `int8.py`, `bilevel.py`
-and the benchmarks of the search itself, which say how they are made. The figures of a page in `docs/` are text; the last line names the pages to read again.
+and the benchmarks of the search itself, which say how they are made. The figures of a page in
+`docs/` are text; the last line names the pages to read again.
 
 Commands run in `--work`, where the images and the supernets have links, so that no file that ships
 names a place of this machine.
