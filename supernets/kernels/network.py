@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -47,19 +47,43 @@ def pack_network(
     net = copy.deepcopy(net).eval()
     try:
         traced = fx.GraphModule(net, _Tracer().trace(net))
-    except (fx.proxy.TraceError, TypeError) as error:
-        raise InputError(f"{type(net).__name__}: torch.fx cannot trace it: {error}") from error
-    modules = dict(traced.named_modules())
-    if missing := [name for name in starts if not isinstance(modules.get(name), nn.Conv2d)]:
-        raise InputError(f"{', '.join(missing)}: no convolution of {type(net).__name__}")
-    for node in list(traced.graph.nodes):
-        if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Conv2d):
-            name = str(node.target)
-            own = g if isinstance(g, int) else g.get(name, 1)
-            _replace(traced, node, starts.get(name), own, kernels)
+    except Exception as error:  # whatever the user's code raises when it meets a symbol
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{type(net).__name__}: torch.fx cannot trace it: {reason}") from error
+    check_called(traced, starts, type(net).__name__)
+    origin = _separated(traced)
+    for node, name in origin.items():
+        own = g if isinstance(g, int) else g.get(name, 1)
+        _replace(traced, node, starts.get(name), own, kernels)
     traced.recompile()
     traced.delete_all_unused_submodules()
     return traced
+
+
+def check_called(traced: fx.GraphModule, names: Iterable[str], network: str) -> None:
+    """InputError: not all of `names` are convolutions that the `network` runs as torch's own."""
+    modules = dict(traced.named_modules())
+    if missing := [name for name in names if not isinstance(modules.get(name), nn.Conv2d)]:
+        raise InputError(
+            f"{', '.join(missing)}: no convolution of {network} that it runs as torch's own"
+        )
+
+
+def _separated(net: fx.GraphModule) -> dict[fx.Node, str]:
+    """The calls of convolutions and what each is called in the network.
+
+    A convolution that is called again gets a twin there: what follows is folded into either.
+    """
+    found: dict[fx.Node, str] = {}
+    for node in net.graph.nodes:
+        name = str(node.target)
+        if node.op != "call_module" or not isinstance(net.get_submodule(name), nn.Conv2d):
+            continue
+        if times := list(found.values()).count(name):
+            node.target = f"{name}_call{times}"
+            net.add_submodule(node.target, copy.deepcopy(net.get_submodule(name)))
+        found[node] = name
+    return found
 
 
 def _replace(
@@ -167,7 +191,7 @@ def _follower(
     (user,) = node.users
     if user.op == "call_module" and type(net.get_submodule(str(user.target))) in kinds:
         return user, net.get_submodule(str(user.target))
-    if nn.ReLU in kinds and user.target in RELUS:
+    if nn.ReLU in kinds and user.op != "call_module" and user.target in RELUS:
         return user, nn.ReLU()
     return None
 

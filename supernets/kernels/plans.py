@@ -87,7 +87,7 @@ class SparsePlan:
             return [(self._tiles(*band), (0, rows)) for band in bands]
         wanted = np.arange(1, threads) * packed.n_blocks / threads
         at = np.searchsorted(packed.starts[:rows], wanted, side="right") / packed.g
-        cuts = np.rint(at).astype(np.int64) * packed.g
+        cuts = np.minimum(rows, np.rint(at).astype(np.int64) * packed.g)
         bounds, tiles = [0, *cuts.tolist(), rows], self._tiles(0, height)
         return [(tiles, (a, b)) for a, b in pairwise(bounds) if a < b]
 

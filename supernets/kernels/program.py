@@ -79,7 +79,7 @@ def pack_zeros(net: nn.Module, g: int) -> fx.GraphModule:
             weight = module.weight.detach().numpy()
             rows = g if is_pruned(module) else STEM_ROWS
             starts[name], sizes[name] = covering_blocks(weight, rows)
-    return pack_network(net, starts, sizes)
+    return pack_network(folded, starts, sizes)
 
 
 def write_program(
@@ -131,6 +131,8 @@ class _Writer:
         layer: Any = node.target
         if node.op == "call_module":
             layer = self.net.get_submodule(str(node.target))
+        if not inputs:  # a list of values, as of a concatenation, or a weight
+            raise _no_kernel(node, layer)
         value = self._computed(node, layer, inputs)
         if value in inputs:  # the same memory, with the readers of both
             value.readers += readers
@@ -155,7 +157,8 @@ class _Writer:
             return y
         if isinstance(layer, nn.Linear):
             return self._linear(layer, x)
-        if layer in ADDITIONS and len(inputs) == 2:
+        same = len({place.shape for place in inputs}) == 1 and not node.kwargs
+        if layer in ADDITIONS and len(inputs) == 2 and same:
             return self._sum(inputs[0], inputs[1], UNBOUNDED)
         if type(layer) in BOUNDS or layer in RELUS:
             return self._sum(x, None, BOUNDS.get(type(layer), (0.0, np.inf)))
@@ -164,7 +167,8 @@ class _Writer:
     def _pooled(self, node: fx.Node, layer: Any, x: Place) -> Place:
         """Averages, and layers that change nothing but the shape."""
         if isinstance(layer, GlobalMean) or _is_mean(node, layer):
-            return self._average(x, (x.shape[0],), *x.shape[1:])
+            kept = (1, 1) if _is_adaptive(layer) else ()
+            return self._average(x, (x.shape[0], *kept), *x.shape[1:])
         if isinstance(layer, PoolTo):
             factor = max(1, x.shape[-1] // layer.side)
             if factor == 1:
@@ -176,7 +180,7 @@ class _Writer:
             if flat:
                 x.shape = (x.n,)
             return x
-        raise InputError(f"{node.target}: no kernel for {_named(layer)}")
+        raise _no_kernel(node, layer)
 
     def _sparse(self, layer: PackedConv2d, x: Place) -> Place:
         plan = SparsePlan(
@@ -250,6 +254,11 @@ class _Writer:
         return y
 
 
+def _is_adaptive(layer: Any) -> bool:
+    """Whether a mean leaves maps, of one pixel each."""
+    return isinstance(layer, nn.AdaptiveAvgPool2d) or layer is F.adaptive_avg_pool2d
+
+
 def _is_mean(node: fx.Node, layer: Any) -> bool:
     """Whether a node averages whole planes."""
     if isinstance(layer, nn.AdaptiveAvgPool2d):
@@ -263,5 +272,7 @@ def _is_mean(node: fx.Node, layer: Any) -> bool:
     )
 
 
-def _named(layer: Any) -> str:
-    return type(layer).__name__ if isinstance(layer, nn.Module) else str(layer)
+def _no_kernel(node: fx.Node, layer: Any) -> InputError:
+    if isinstance(layer, nn.Module):
+        return InputError(f"{node.target}: no kernel for {type(layer).__name__}")
+    return InputError(f"{node.name}: no kernel for {getattr(layer, '__name__', layer)}")

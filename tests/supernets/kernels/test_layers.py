@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from search_spaces import InputError
-from supernets.kernels import DepthwiseConv2d, jobs, layers, translate
+from supernets.kernels import KINDS, DepthwiseConv2d, jobs, layers, pack, translate
+from supernets.kernels.plans import SparsePlan
 from supernets.kernels.sparse import ALIGNED, IN_MEMORY
 from supernets.kernels.translate import Processor
 from tests.supernets.kernels.blocks import pruned
@@ -86,6 +87,14 @@ def test_the_walks_of_the_comparison_compute_the_same(walk, method) -> None:
 def test_blocks_that_reach_over_the_border_of_two_threads_are_counted_once() -> None:
     layer, _ = pruned(64, 32, sparsity=0.3)
     check(layer, torch.randn(1, 32, 3, 3))  # one tile, so threads share the rows
+
+
+def test_threads_write_no_row_behind_the_last_of_a_layer_without_blocks() -> None:
+    """Their shares are whole blocks of rows, and 22 rows are five and a half."""
+    empty = pack("layer", np.zeros((22, 5)), np.zeros((19, 5), dtype=bool), 4)
+    plan = SparsePlan(empty, (1, 5, 3, 3), KINDS["avx2"], threads=2)
+    ends = [call.numbers[3] for part in plan.parts for call in part]
+    assert max(ends) == 22
 
 
 def test_what_kernels_cannot_do_runs_dense() -> None:

@@ -57,6 +57,34 @@ def test_layers_that_cannot_be_packed_are_refused_by_name() -> None:
         pack_network(net, {"6": starts["6"]}, 4)
 
 
+class Twice(nn.Module):
+    """A convolution that runs twice, each time with another norm, and no ReLU behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(8, 8, 3, padding=1), nn.LeakyReLU(0.5)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(2))
+        self.last = nn.Conv2d(8, 8, 1)
+
+    def forward(self, x):
+        for norm in self.norms:
+            x = norm(self.conv(x))
+        return self.relu(self.last(x))
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_shared_layer_and_another_one_called_relu_compute_the_same(kernels) -> None:
+    torch.manual_seed(0)
+    net, x = Twice(), torch.randn(2, 8, 6, 6)
+    net.norms[1].weight.data.fill_(3)
+    net.train()(x)
+    starts = pruned(net.eval(), 4, 0.5)
+    packed = pack_network(net, starts if kernels else {}, 4, kernels=kernels)
+    with torch.no_grad():
+        torch.testing.assert_close(packed(x), net(x), rtol=1e-4, atol=1e-5)
+    assert sum(isinstance(m, PackedConv2d) for m in packed.modules()) == 3 * kernels
+
+
 def test_mobilenet_v2_of_torchvision_computes_the_same_with_kernels() -> None:
     models = pytest.importorskip("torchvision.models")
     torch.manual_seed(0)

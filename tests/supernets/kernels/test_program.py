@@ -108,6 +108,32 @@ def test_what_has_no_kernel_is_named() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2))
     with pytest.raises(InputError, match="2: no kernel for MaxPool2d"):
         write_program(pack_zeros(net, 4), (3, 8, 8), "sse")
+    for kind in ("cat", "add"):  # the second of maps of other sizes
+        with pytest.raises(InputError, match=f"{kind}: no kernel for {kind}"):
+            write_program(pack_zeros(Branches(kind), 4), (3, 8, 8), "sse")
+
+
+class Branches(nn.Module):
+    """Two convolutions, one of them behind a pool, and what becomes of both; or that one alone."""
+
+    def __init__(self, kind: str = ""):
+        super().__init__()
+        self.kind, self.one, self.other = kind, nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x):
+        x = self.one(x)
+        y = self.other(self.pool(x))
+        if self.kind:
+            return torch.cat([x, x]) if self.kind == "cat" else x + y
+        return y.flatten(1)
+
+
+@torch.inference_mode()
+def test_a_layer_behind_a_pool_to_one_pixel_answers_as_torch_does() -> None:
+    net, x = zeroed(Branches()), torch.randn(1, 3, 8, 8)
+    (found,) = session(net, (3, 8, 8), OWN, 1).run(None, {"input": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), net(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("g", [1, 3, 4])
