@@ -29,8 +29,12 @@ class NewImages:
 
     @classmethod
     def of(cls, table: AccuracyTable, predictor: AccuracyPredictor) -> Self | None:
-        """None where the number of images is unknown, or the rows are too few to tell luck."""
+        """None where nothing tells luck: the number of images is unknown, rows are few, or trees
+        predict, which follow each row with its luck.
+        """
         if table.n_images is None or len(table) < MIN_ROWS_TO_COMPARE:
+            return None
+        if predictor.kind_ != "kernel":
             return None
         gap = predictor.predict(table.genes)[0] - table.top1_error_pct
         return cls(predictor, table.n_images, float(np.sqrt(np.mean(gap**2))))

@@ -37,8 +37,10 @@ def test_chosen_subnets_are_as_good_on_new_images_as_expected_and_worse_than_mea
     assert np.mean(within) > 0.95
 
 
-def test_nothing_is_expected_of_few_rows_or_of_an_unknown_number_of_images() -> None:
+def test_nothing_is_expected_of_few_rows_of_unknown_images_or_of_trees() -> None:
+    """Trees take luck for skill: of 149 rows they are 0.02 points off, which scatter by 1.2."""
     _, table = drawn(30, 0)
+    assert NewImages.of(table, AccuracyPredictor(SPACE, regressor="xgboost").fit(table)) is None
     fitted = AccuracyPredictor(SPACE, regressor="kernel").fit(table)
     assert NewImages.of(table[np.arange(5)], fitted) is None
     unknown = AccuracyTable(table.genes, GRID, table.top1_error_pct, table.exit_rate)
