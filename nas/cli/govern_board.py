@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +68,7 @@ def govern_board(
         state=str(running.state),
         port=running.port,
         memory_mb=running.memory_mb,
-        say=console(quiet=quiet).print,
+        say=partial(console(quiet=quiet).print, markup=False, soft_wrap=True),
     )
 
 

@@ -142,7 +142,9 @@ class Controller:
             late = finish + n**0.5 * self.spread[rows] > SAFETY * self.demands.target_ms
             cost = np.where(late, LATE * cost.max(), cost)
             cost = np.where(allowed[rows], cost, np.inf)[:, :, : cap + 1]
-            self._frames[n, cap] = cost.reshape(len(cost), -1).min(axis=1)
+            least = cost.reshape(len(cost), -1).min(axis=1)
+            # where heat leaves no clock within the budgets, no clock is the better one
+            self._frames[n, cap] = np.where(np.isfinite(least), least, 0.0)
         return self._frames[n, cap]
 
     def finish_ms(self, n: int, level: int) -> float:

@@ -76,7 +76,8 @@ class Governor:
 
     def rest(self, level: int, now_ms: float) -> int:
         """The clock to wait at, now that nothing runs at `level`."""
-        return int(self._pauses(np.full(self.n_levels, now_ms))[level].argmin())
+        best = int(self._pauses(np.full(self.n_levels, now_ms))[level].argmin())
+        return min(best, self.cap)
 
     def _pauses(self, from_ms: np.ndarray) -> np.ndarray:
         """mJ from a frame's end at each clock (L,) by way of each clock to wait at, (L, L).

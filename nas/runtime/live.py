@@ -207,6 +207,9 @@ class Live:
             self.governor.heat(temperature)
             self.metrics.gauges["temperature_c"] = temperature
         self._check_clock()
+        if self.level > self.governor.cap:  # at once, not with the next frame
+            self._tell()
+            self._set(self.governor.cap, "cap")
         mhz = float(self.governor.models[0].table.mhz[self.level])
         self.metrics.gauges.update(clock_mhz=mhz, power_w=self._watts)
         self.metrics.gauges["power_measured"] = float(power is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any, Sequence
 
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -49,7 +49,7 @@ class Metrics:
         served = self.models[model]
         served.frames += 1
         served.images += n_images
-        served.late_frames += latency_ms > target_ms
+        served.late_frames += bool(latency_ms > target_ms)  # no number of NumPy: JSON has none
         served.latency_ms += latency_ms
         served.buckets[sum(latency_ms > edge for edge in BUCKETS_MS)] += 1
 
@@ -64,7 +64,7 @@ class Metrics:
         lines.append("# TYPE nas_switches_total counter")
         for cause, n in self.switches.items():
             lines.append(f'nas_switches_total{{cause="{cause}"}} {n}')
-        for name, value in self.gauges.items():
+        for name, value in list(self.gauges.items()):  # another thread adds some
             lines += [f"# TYPE nas_{name} gauge", f"nas_{name} {value:.9g}"]
         lines.append("# TYPE nas_time_ratio gauge")
         lines += [f"nas_time_ratio{{{m.label}}} {m.time_ratio:.9g}" for m in self.models]
@@ -125,6 +125,7 @@ def serve(metrics: Metrics, port: int) -> HTTPServer:
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing on the screen for every request."""
 
-    server = HTTPServer(("127.0.0.1", port), Handler)
+    # a thread each: a client that connects and says nothing would keep all others, and the end
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

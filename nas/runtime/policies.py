@@ -33,7 +33,7 @@ def check_demands(table: CostTable, demands: Demands, n_images: int = 1) -> None
     if demands.policy not in POLICIES:
         raise ManifestError(unknown("policy", demands.policy, list(POLICIES)))
     best = float(table.error_pct.min())
-    if demands.floor_error_pct < best:
+    if not demands.floor_error_pct >= best:
         raise ManifestError(
             f"`floor_error_pct` {demands.floor_error_pct:g} was asked; the most accurate "
             f"configuration has {best:g} % error: ask at least that"
@@ -45,6 +45,14 @@ def check_demands(table: CostTable, demands: Demands, n_images: int = 1) -> None
             f"`target_ms` {demands.target_ms:g} was asked; the fastest configuration within the "
             f"floor takes {fastest:.3g} ms for {n_images} image{'s' * (n_images > 1)}: ask more "
             "time or allow more error"
+        )
+    if demands.policy == "energy" and not _affordable(table, demands).any():
+        budgets = {"power_w": demands.power_w, "energy_mj": demands.energy_mj}
+        asked = " and ".join(f"`{name}` {value:g}" for name, value in budgets.items() if value)
+        least_w, least_mj = (table.mean_mj / table.mean_ms).min(), table.mean_mj.min()
+        raise ManifestError(
+            f"{asked} cannot be kept longest, for no configuration keeps it: the least are "
+            f"{least_w:.3g} W and {least_mj:.3g} mJ; ask more, or another `policy`"
         )
 
 
@@ -61,12 +69,19 @@ def relaxed(table: CostTable, demands: Demands) -> list[tuple[np.ndarray, bool, 
         if "accuracy" in allowed:
             mask &= (table.error_pct <= demands.floor_error_pct)[:, None]
         if "energy" in allowed:
-            mask &= table.mean_mj / table.mean_ms <= (demands.power_w or np.inf)
-            mask &= table.mean_mj <= (demands.energy_mj or np.inf)
+            mask &= _affordable(table, demands)
         gone = [name for name in POLICIES[demands.policy] if name not in allowed]
         if mask.any() and (not steps or (mask != steps[-1][0]).any() or "time" not in allowed):
             steps.append((mask, "time" in allowed, " and ".join(gone)))
     return steps
+
+
+def _affordable(table: CostTable, demands: Demands) -> np.ndarray:
+    """Which configurations and levels keep the budgets, (C, L) bool."""
+    watts = table.mean_mj / table.mean_ms
+    found: np.ndarray = watts <= (demands.power_w or np.inf)
+    found &= table.mean_mj <= (demands.energy_mj or np.inf)
+    return found
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:

@@ -23,7 +23,7 @@ from nas.runtime.metrics import serve
 from nas.runtime.policies import Demands, check_demands
 from nas.runtime.scenarios import delays
 from nas.runtime.table import CostTable, manifest_table
-from nas.runtime.waiting import every, merged
+from nas.runtime.waiting import Arrival, every, merged
 
 
 class Load(NamedTuple):
@@ -72,6 +72,8 @@ def govern_frames(
     ]
     about = {"what": "nas govern"}
     with stopping(), Journal(fs, about=about) as journal, guarded(journal):
+        if journal.recovered:
+            say(f"put back what a killed process had changed: {', '.join(journal.recovered)}")
         clocks = LevelClock(journal, find_clocks(fs, {}), kind, tables[0].mhz.tolist())
         sensors = BoardSensors(fs, _sensor(fs, journal))
         for i, (network, engine) in enumerate(zip(networks, engines)):
@@ -80,13 +82,14 @@ def govern_frames(
         live = Live(governor, networks, clocks, sensors, state, say)
         server = _served(live, port) if port else None
         say(f"governing {device['name']}: state in {state}; Ctrl-C ends it")
-        try:
-            live.run(merged(streams))
-        finally:
-            if server is not None:
-                server.shutdown()
+        stopped = _run(live, merged(streams), server)
     for line in _told(live):
         say(line)
+    if journal.faults:
+        raise BoardError(f"cannot put back everything: {'; '.join(journal.faults)}")
+    say("the clocks are as they were")
+    if stopped is not None:
+        raise stopped
     return live
 
 
@@ -112,13 +115,32 @@ def names_of(folders: Sequence[str]) -> list[str]:
     """The last part of each path, numbered where two are the same."""
     names: list[str] = []
     for folder in folders:
-        name = os.path.basename(os.path.abspath(folder))
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+        name = own = os.path.basename(os.path.abspath(folder))
+        n = 1
+        while name in names:
+            n += 1
+            name = f"{own}-{n}"
+        names.append(name)
     return names
+
+
+def _run(live: Live, arrivals: Iterable[Arrival], server: Any) -> KeyboardInterrupt | None:
+    """Answer `arrivals`; the signal that ended it, the usual way to end without `seconds`."""
+    try:
+        live.run(arrivals)
+    except KeyboardInterrupt as signal:
+        return signal
+    finally:
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+    return None
 
 
 def _tables(models: Sequence[Governed]) -> tuple[list[CostTable], Any]:
     """The models' tables and their device, which must be one and the same."""
+    for one in models:
+        _check_sizes(one.manifest)
     tables = [manifest_table(one.manifest) for one in models]
     first, device = tables[0], models[0].manifest.content["device"]
     for one, table in zip(models, tables):
@@ -130,6 +152,17 @@ def _tables(models: Sequence[Governed]) -> tuple[list[CostTable], Any]:
                 f"{one.manifest.folder} of {other['name']} ({table.n_levels}); export both for one"
             )
     return tables, device
+
+
+def _check_sizes(manifest: Manifest) -> None:
+    """ManifestError where the networks take images of several sizes: a frame has one."""
+    files, networks = manifest.content["files"], manifest.content["networks"].values()
+    found = {"x".join(map(str, files[n["segments"][0]].get("input", []))) for n in networks}
+    if len(found) > 1:
+        raise ManifestError(
+            f"the networks of {manifest.folder} take images of {len(found)} sizes "
+            f"({', '.join(sorted(found))}), and a frame has one: export points of one size (--id)"
+        )
 
 
 def _checked(one: Governed, table: CostTable) -> Demands:
@@ -174,7 +207,7 @@ def _told(live: Live) -> list[str]:
     counted = live.metrics.counters
     whole = (
         f"{counted['frames']:.0f} frames, {counted['late_frames']:.0f} late, "
-        f"{counted['joules']:.1f} J; the clocks are as they were"
+        f"{counted['joules']:.1f} J"
     )
     return [*(lines if len(lines) > 1 else []), whole]
 

@@ -32,8 +32,10 @@ def read_image(path: str) -> np.ndarray:
         raise ManifestError(f"{path} holds several arrays, expected one")
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise ManifestError(f"{path} holds {pixels.dtype} {pixels.shape}; expected uint8 (H, W, C)")
+    if pixels.ndim != 3 or pixels.dtype != np.uint8 or not pixels.size or pixels.shape[2] > 4:
+        raise ManifestError(
+            f"{path} holds {pixels.dtype} {pixels.shape}; expected uint8 (H, W, C), C from 1 to 4"
+        )
     return np.asarray(pixels)
 
 
@@ -77,6 +79,8 @@ def _decoded(path: str) -> np.ndarray:
         with pillow.open(path) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 raise ValueError(f"it has over {MAX_PIXELS >> 20} million pixels")
+            if image.mode[0] in "IF":  # Pillow would cut their values off at 255
+                raise ValueError("not 8 bits")
             return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return _png(data)

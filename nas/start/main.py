@@ -36,6 +36,10 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
             raise ManifestError("`manifest` was given more than once; only govern takes several")
         else:
             asked.run(read_manifest(folders[0]), asked)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; nothing is left to flush at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except (ManifestError, BoardError) as fault:
         print(f"run.pyz: {as_options(str(fault), vars(asked))}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -97,6 +101,7 @@ def list_configurations(manifest: Manifest, asked: Any) -> None:
 
 def measure(manifest: Manifest, asked: Any) -> None:
     """Print what configurations really take on this machine."""
+    check_positive(repeats=[asked.repeats])
     ids = asked.id or _spread(manifest, asked.n)
     for row in benchmark(manifest, ids, repeats=asked.repeats, threads=asked.threads):
         print(

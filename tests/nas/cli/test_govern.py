@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,12 @@ from nas.board.control.journal import BusyError, Journal
 from nas.board.control.sysfs import BoardError
 from nas.cli.govern_board import Running, govern_board
 from nas.runtime.live import Live
-from nas.runtime.manifest import read_manifest
+from nas.runtime.manifest import ManifestError, read_manifest
 from nas.runtime.policies import Demands
 from nas.runtime.scenarios import last_error_pct
 from nas.runtime.table import manifest_table
 from nas.runtime.traces import read_traces
+from nas.start.govern import Governed, Load, govern_frames
 from nas.start.main import main as start
 from tests.nas.board.conftest import root
 from tests.nas.board.fake_board import FakeKernel, build, state
@@ -207,6 +211,61 @@ def test_a_clock_that_stays_is_noticed_and_the_board_left_as_it_was(
     live = on_board(board, root, tmp_path, stuck=("57000000.gpu",))
     assert live.level == 0  # the tree's clock, whatever was asked
     assert state(root) == before
+
+
+class LowStays(FakeKernel):
+    """The GPU's lowest limit cannot be put back to what it was."""
+
+    def raw_write(self, path: str, text: str) -> None:
+        if path.endswith("gpu/min_freq") and int(text) == 76_800_000:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().raw_write(path, text)
+
+
+def test_a_clock_that_could_not_be_put_back_is_said(
+    board: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("nano-jp4", root)
+    running = Running([30.0], [], [2], 0.2, tmp_path / "governor.json", 0, root)
+    with pytest.raises(BoardError, match="cannot put back everything: cannot write 76800000 to"):
+        govern_board([board], [Demands(50.0, 0.0)], running, fs=LowStays(root))
+    said = capsys.readouterr().err
+    assert " frames, " in said
+    assert "as they were" not in said
+
+
+def test_a_signal_ends_it_with_what_was_done(
+    board: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("nano-jp4", root)
+    before = state(root)
+    running = Running([30.0], [], [2], 0.0, tmp_path / "governor.json", 0, root)
+
+    class Stopped(FakeKernel):
+        """Ctrl-C comes at the third look at the temperature."""
+
+        looks = 0
+
+        def raw_read(self, path: str) -> str:
+            self.looks += path.endswith("zone0/temp")
+            if self.looks == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().raw_read(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        govern_board([board], [Demands(50.0, 0.0)], running, fs=Stopped(root))
+    said = capsys.readouterr().err
+    assert re.search(r"\d+ frames, \d+ late, [\d.]+ J\nthe clocks are as they were", said)
+    assert state(root) == before
+
+
+def test_networks_of_several_sizes_are_refused(board: Path, root: Path) -> None:
+    manifest = read_manifest(str(board))
+    first = manifest.network(manifest.ids[0])["segments"][0]
+    manifest.content["files"][first]["input"] = [1, 9, 9]
+    one = Governed(manifest, Demands(50.0), Load([], 1, 30.0))
+    with pytest.raises(ManifestError, match=r"images of 2 sizes \(1x8x8, 1x9x9\), and a frame has"):
+        govern_frames([one], FakeKernel(root), state=str(root / "state.json"))
 
 
 def test_a_board_of_another_kind_is_refused(board: Path, root: Path, tmp_path: Path) -> None:

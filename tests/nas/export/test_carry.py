@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +54,19 @@ def test_the_folder_lists_and_measures_itself(
     assert len({board.configuration(row["id"])["network"] for row in rows}) == 2
     assert all(0 < row["median_ms"] <= row["p99_ms"] for row in rows)
     assert {row["source"] for row in rows} == {"measured"}
+    with pytest.raises(SystemExit):
+        main(board.folder, ["benchmark", "--repeats", "0"])
+    assert capsys.readouterr().err == "run.pyz: --repeats must be positive and finite, got 0\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_traceback(
+    board: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python3 run.pyz list | head`"""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as stopped:
+            main(board.folder, ["list"])
+    assert stopped.value.code == 1

@@ -100,6 +100,15 @@ def test_budgets_exclude_what_they_cannot_pay() -> None:
     assert TABLE.mean_mj[found.rows[0], found.level] == pytest.approx(cheap)
 
 
+def test_heat_that_leaves_no_clock_within_the_budget_lets_the_budget_yield() -> None:
+    made = governor(Demands(60.0, 10.0, energy_mj=float(TABLE.mean_mj.min()) * 1.001))
+    made.cap = 0  # the budget wants level 1
+    for i in range(3):
+        made.arrived(0, 2, 100.0 * i)
+    found = made.decide([Job(0, 2, 60.0)], 0, 200.0)
+    assert (found.level, found.yielded) == (0, "accuracy and energy")
+
+
 def test_a_table_that_is_wrong_is_corrected_at_its_level_and_everywhere() -> None:
     model = Controller(TABLE, Demands(1000), DELAYS)
     for _ in range(10):
@@ -188,7 +197,9 @@ def test_frames_like_the_last_one_say_what_comes_next() -> None:
             Demands(50, 2.0),
             "`floor_error_pct` 2 was asked; the most accurate configuration has 6 %",
         ),
+        (Demands(50, float("nan")), "`floor_error_pct` nan was asked"),
         (Demands(50, policy="tme"), "unknown policy 'tme'; did you mean time?"),
+        (Demands(50, power_w=0.1, policy="energy"), "`power_w` 0.1 cannot be kept longest"),
     ],
 )
 def test_what_cannot_be_is_said(demands: Demands, words: str) -> None:

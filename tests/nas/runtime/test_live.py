@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,17 @@ def test_heat_lowers_the_clock() -> None:
     assert made.governor.cap == 0
 
 
+def test_heat_lowers_the_clock_while_a_frame_runs() -> None:
+    """A long frame that only the top clock has in time, so that no decision is asked for."""
+    clocks = Clocks()
+    made = live(clocks, Sensors(temperature=90.0), temperature_c=70.0)
+    target_ms = 1.05 * 100 * float(TABLE.time_ms[0, -1, -1])
+    made.governor.models[0].want(Demands(target_ms, 6.0, temperature_c=70.0))
+    made.run([(0.0, 0, np.concatenate([IMAGES] * 25))])
+    assert made.metrics.switches["cap"] >= 1
+    assert made.level == made.governor.cap == 0
+
+
 def test_a_frame_that_waits_is_late_by_its_arrival() -> None:
     """Frames come faster than they are answered: each waits longer, and counts from its arrival."""
     made = live(Clocks(), Sensors(), slow=4.0)
@@ -245,22 +257,27 @@ def test_two_models_share_a_board_and_the_urgent_one_goes_first(tmp_path: Path) 
     assert written["models"]["fast"]["configuration"] in TABLE.ids
 
 
-def test_prometheus_reads_it() -> None:
+def test_prometheus_reads_it(tmp_path: Path) -> None:
     parser = pytest.importorskip("prometheus_client.parser")
     metrics = Metrics(["eyes", 'say "hello"\\'])
     for latency in (0.5, 3.0, 3.0, 2000.0):
         metrics.frame(1, latency, 100.0, 2)
+    metrics.frame(0, 5.0, np.float64(9.0), 1)  # a target that was computed
     metrics.gauges["power_w"] = 4.5
     metrics.switches["idle"] = 7
     server = serve(metrics, 0)
     try:
         url = f"http://127.0.0.1:{server.server_port}/metrics"
-        text = urllib.request.urlopen(url, timeout=5).read().decode()
+        with socket.create_connection(("127.0.0.1", server.server_port)):  # and says nothing
+            text = urllib.request.urlopen(url, timeout=5).read().decode()
+            server.shutdown()
     finally:
-        server.shutdown()
+        server.server_close()
+    metrics.write(str(tmp_path / "state.json"))
+    assert json.loads((tmp_path / "state.json").read_text())["frames"] == 5
     found = {f.name: f for f in parser.text_string_to_metric_families(text)}
     assert server.server_address[0] == "127.0.0.1"
-    assert _of(found["nas_frames"]) == {"eyes": 0, 'say "hello"\\': 4}
+    assert _of(found["nas_frames"]) == {"eyes": 1, 'say "hello"\\': 4}
     assert _of(found["nas_late_frames"])['say "hello"\\'] == 1
     assert found["nas_power_w"].samples[0].value == 4.5
     switches = {s.labels["cause"]: s.value for s in found["nas_switches"].samples}

@@ -112,3 +112,12 @@ def test_an_array_is_an_image(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", PIXELS.astype(float))
     with pytest.raises(ManifestError, match=r"holds float64 \(13, 17, 3\); expected uint8"):
         read_image(str(tmp_path / "b.npy"))
+    np.save(tmp_path / "c.npy", PIXELS.transpose(2, 0, 1))  # channels first: other pixels
+    with pytest.raises(ManifestError, match=r"holds uint8 \(3, 13, 17\); expected uint8 \(H, W"):
+        read_image(str(tmp_path / "c.npy"))
+
+
+def test_sixteen_bits_are_not_cut_off_at_255(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS[:, :, 0].astype(np.uint16) * 257).save(tmp_path / "a.png")
+    with pytest.raises(ManifestError, match="not 8 bits"):
+        read_image(str(tmp_path / "a.png"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.export.carry import write_start
+from nas.start.govern import names_of
 from nas.start.main import as_options, main
 
 START = Path(__file__).parents[3] / "nas" / "start"
@@ -47,6 +48,11 @@ def test_a_message_names_what_was_typed() -> None:
     assert as_options("`target_ms` 1 and `memory_mb`, `x`", asked) == (
         "--target-ms 1 and --memory-mb, `x`"
     )
+
+
+def test_every_model_has_a_name_of_its_own() -> None:
+    assert names_of(["a/eyes", "b/eyes", "c/eyes"]) == ["eyes", "eyes-2", "eyes-3"]
+    assert names_of(["eyes-3", "a/eyes", "b/eyes"]) == ["eyes-3", "eyes", "eyes-2"]
 
 
 def test_a_folder_without_manifest_is_one_line(
