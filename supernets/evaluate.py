@@ -15,7 +15,7 @@ from search_spaces import Bools, Floats, PolicyGrid, Subnet
 from supernets.augment import calibration_images
 from supernets.calibrate import calibrate
 from supernets.checkpoint import CheckpointError, read_tensors, write_tensors
-from supernets.data import Dataset, Split
+from supernets.data import Dataset
 from supernets.elastic import Statistics, cached_norm
 from supernets.supernet import Supernet, at_resolution
 
@@ -77,8 +77,8 @@ class Evaluation:
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, *, bf16: bool = False) -> Evaluation:
-        """The `validation` or `test` split of `dataset`."""
-        part: Split = getattr(dataset, split)
+        """The `validation` or `test` split of `dataset`; DataError where it is empty."""
+        part = dataset.held_out(split)
         images = dataset.normalise(part.images)
         return cls(images, part.labels, calibration_images(dataset), split, bf16)
 

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,7 @@ def prune_folder(
     if (out / "weights.safetensors").exists() and not (out / STATE).exists():
         raise InputError(f"{out} holds weights of something else; choose another `out`")
     prepare_folder(out)
+    settings = replace(settings, g=settings.block)  # single weights are blocks of one
     _check(net, data, settings)
     before = top1(net, data.test, data)
     run = PruningRun(net, data, settings, out)
@@ -122,26 +123,29 @@ def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
     """InputError, before anything is trained: what cannot be pruned, packed, or fits no image."""
     import torch
 
-    from supernets.kernels import check_packable, pack_network
+    from supernets.kernels import check_called, check_packable, pack_network
     from supernets.pruning import last_logits, prunable
 
     if not 0 < settings.sparsity < 1:
         raise InputError(f"`sparsity` must be above 0 and under 1, got {settings.sparsity}")
-    pack_network(net, {}, settings.g)
-    for name, conv in prunable(net, settings.block).items():
+    convolutions = prunable(net, settings.g)
+    check_called(pack_network(net, {}, settings.g), convolutions, type(net).__name__)
+    for name, conv in convolutions.items():
         check_packable(name, conv)
+    data.held_out("test")
     images = data.normalise(data.train.images[:2])
     try:
         with torch.no_grad():
             answers = last_logits(net.eval(), images)
-    except RuntimeError as error:
+    except Exception as error:  # whatever the user's code raises
         shape = tuple(images.shape[1:])
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"the network does not take images of {shape}: {reason}") from None
-    if answers.shape != (2, data.n_classes):
+    found = getattr(answers, "shape", ())  # a dictionary has none
+    if found != (2, data.n_classes):
+        told = f"{tuple(found[1:])} numbers" if found else f"a {type(answers).__name__}"
         raise InputError(
-            f"the network answers {tuple(answers.shape[1:])} numbers, and {data.name} has "
-            f"{data.n_classes} classes"
+            f"the network answers {told}, and {data.name} has {data.n_classes} classes"
         )
 
 

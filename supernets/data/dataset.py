@@ -75,6 +75,16 @@ class Dataset:
         x = (images.float() / 255 - mean) / std
         return x.contiguous(memory_format=torch.channels_last)
 
+    def held_out(self, split: str) -> Split:
+        """The images of `split`; DataError where it has none, so that nothing can be judged."""
+        found: Split = getattr(self, split)
+        if not len(found):
+            raise DataError(
+                f"{self.name} has no {split} images: draw them from three images of a class or "
+                f"more, or put them into {'val' if split == 'validation' else split}/CLASS/"
+            )
+        return found
+
     def counts(self, split: str) -> Ints:
         """Images of every class in `split`, (n_classes,)."""
         labels = getattr(self, split).labels.numpy()

@@ -2,7 +2,7 @@
 
 from supernets.kernels.c_source import c_source
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
-from supernets.kernels.network import check_packable, pack_network
+from supernets.kernels.network import check_called, check_packable, pack_network
 from supernets.kernels.packed import PackedWeights, pack, read_packed, write_packed
 from supernets.kernels.program import KINDS, Program, is_pruned, pack_zeros, write_program
 from supernets.kernels.segment import write_segment
@@ -15,6 +15,7 @@ __all__ = [
     "PackedWeights",
     "Program",
     "c_source",
+    "check_called",
     "check_packable",
     "is_pruned",
     "pack",

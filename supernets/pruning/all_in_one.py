@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from search_spaces import InputError, Ints, ResNetSpace
+from search_spaces import InputError, Ints, ResNetSpace, get_space
 from supernets.checkpoint import SCHEMA, read_tensors
 from supernets.data import Dataset
 from supernets.pruning.masked import MaskedSupernet
@@ -70,6 +70,7 @@ def train_all_in_one(
         yield from train(dense, data, settings, out / "dense", device=device, about=told)
         told["start"] = load_trained(dense, out / "dense" / WEIGHTS)
     masked = masked_supernet(dense, ratios)
+    _check_ratios(out / "masks" / WEIGHTS, masked.space.ratios)
     masked.masks.requires_grad_(ratios.straight_through)
     short = replace(settings, epochs=n)
     yield from train(masked, data, short, out / "masks", device=device, about=told)
@@ -86,6 +87,17 @@ def masked_supernet(dense: ResNetSupernet, ratios: RatioSettings) -> MaskedSuper
     if ratios.unit == "filter":
         return MaskedSupernet(dense, ratios.shares)
     return MaskedUnits(dense, ratios.shares, ratios.unit, ratios.g)
+
+
+def _check_ratios(path: Path, asked: Sequence[int]) -> None:
+    """InputError: masks of other ratios were begun at `path`; shapes alone do not tell."""
+    found = getattr(get_space(str(path)), "ratios", asked) if path.exists() else asked
+    if found != asked:
+        told, wanted = (", ".join(f"{r / 1000:g}" for r in reversed(x)) for x in (found, asked))
+        raise InputError(
+            f"{path.parents[1]} holds a training run with the ratios {told}, `ratios` asks for "
+            f"{wanted}; go on with the same or choose another folder"
+        )
 
 
 def load_trained(net: Supernet, path: Path) -> dict[str, Any]:

@@ -90,7 +90,11 @@ class PruningRun:
             self.pruner.before_step(step)
         rate = settings.lr * 0.5 * (1 + math.cos(math.pi * step / self.n_steps))
         self.optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / self.n_warmup)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16 and bf16_pays()):
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16 and bf16_pays()),
+        ):
+            torch.manual_seed(settings.seed * self.n_steps + step)  # dropout, in a rerun too
             loss = F.cross_entropy(last_logits(self.net, images), labels)
         whole = loss + self.pruner.penalty() if self.pruner else loss
         if not math.isfinite(float(whole.detach())):

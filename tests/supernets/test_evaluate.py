@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from search_spaces import PolicyGrid, Subnet
+from search_spaces import InputError, PolicyGrid, Subnet
 from supernets import Evaluation, accuracy_table, exit_logits, fit_temperatures, policy_accuracy
 from supernets.calibrate import calibrate
 from supernets.checkpoint import read_tensors
@@ -156,3 +156,6 @@ def test_an_evaluation_takes_its_images_from_one_split() -> None:
         torch.testing.assert_close(data.labels, getattr(digits(), split).labels)
         assert len(data.bn_images) == len(digits().train)
     assert replace(DATA, split="test").split == "test"
+    empty = replace(digits(), validation=digits().validation[np.arange(0)])
+    with pytest.raises(InputError, match=r"digits has no validation images: .* into val/CLASS/"):
+        Evaluation.of(empty, "validation")

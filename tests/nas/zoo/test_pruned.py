@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from nas.zoo.pruned import named_network
+from nas.zoo.pruned import named_network, prune_folder
 from search_spaces import InputError
 from supernets import read_tensors
 from supernets.kernels import read_packed
-from supernets.pruning import WEIGHTS
+from supernets.pruning import WEIGHTS, PruneSettings
 from tests.nas.conftest import nas
+from tests.supernets.training.test_loop import small_digits
 
 NETWORK = """
 import torch
@@ -45,6 +48,27 @@ def strided():
     net = made()
     net[3] = nn.Conv2d(8, 12, 3, (2, 1), 1)
     return net
+
+class Own(nn.Conv2d):
+    def forward(self, x):
+        return nn.functional.conv2d(x, self.weight - self.weight.mean(), self.bias, 1, 1)
+
+def own():
+    net = made()
+    net[3] = Own(8, 12, 3)
+    return net
+
+class Told(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = made()
+
+    def forward(self, x):
+        return {"logits": self.net(x)}
+
+class Counted(Told):
+    def forward(self, x):
+        return self.net(x).view(len(x), 10)
 """
 
 
@@ -99,6 +123,9 @@ def test_what_is_no_network_is_refused_in_one_line(network) -> None:
         ("three_classes", (), "the network answers (3,) numbers, and digits has 10 classes"),
         ("colours", (), "the network does not take images of (1, 8, 8): "),
         ("strided", (), "3: stride (2, 1) and padding (1, 1) must be the same"),
+        ("own", (), "3: no convolution of Sequential that it runs as torch's own"),
+        ("Told", (), "the network answers a dict, and digits has 10 classes"),
+        ("Counted", (), "Counted: torch.fx cannot trace it: 'len' is not supported"),
         ("made", ("--sparsity", 0), "--sparsity must be above 0 and under 1, got 0.0"),
         ("made", ("--lr", "nan"), "--lr must be positive, got nan"),
         ("made", ("--threads", 0), "--threads must be at least 1, got 0"),
@@ -114,6 +141,24 @@ def test_what_cannot_be_pruned_is_refused_before_it_is_trained(
     assert done.code == 1
     assert why in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_single_weights_are_pruned_from_python(tmp_path) -> None:
+    """`g`, which the command leaves out then, is no matter."""
+    data = replace(small_digits(64), test=small_digits(64).train)
+    settings = PruneSettings(method="unstructured", epochs=1, batch_size=64, lr=1e-3, bf16=False)
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3, 2), nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1)),
+        *(nn.Flatten(), nn.Linear(8, 10)),
+    )
+    list(prune_folder(net, data, settings, tmp_path, name=None))
+    layers, about = read_packed(tmp_path / "packed.safetensors")
+    assert layers["1"].g == about["settings"]["g"] == 1
+    assert layers["1"].n_blocks == int((net[1].weight != 0).sum()) == 6
+    none = replace(data, test=data.test[np.arange(0)])
+    steps = prune_folder(net, none, settings, tmp_path / "none", name=None)
+    with pytest.raises(InputError, match="digits has no test images: draw them from three"):
+        next(steps)
 
 
 def test_a_network_that_cannot_be_traced_is_refused_before_it_is_trained() -> None:

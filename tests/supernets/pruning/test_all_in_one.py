@@ -71,10 +71,12 @@ def test_a_stopped_run_ends_where_it_would_have(whole: Path, tmp_path: Path, ste
     assert all(torch.equal(wanted[k], found[k]) for k in wanted)
 
 
-def test_other_ratios_in_the_same_folder_are_refused(whole: Path) -> None:
-    net, other = ResNetSupernet(narrowed(resnet_digits())), RatioSettings((1, 0.4))
+@pytest.mark.parametrize("shares", [(1, 0.4), (1, 0.4, 0.2)])
+def test_other_ratios_in_the_same_folder_are_refused(whole: Path, shares) -> None:
+    net, other = ResNetSupernet(narrowed(resnet_digits())), RatioSettings(shares)
     training = train_all_in_one(net, small_digits(), SETTINGS, other, whole)
-    with pytest.raises(InputError, match="holds a training run with another"):
+    why = f"holds a training run with the ratios 1, 0.5, 0.2, `ratios` asks for {shares[0]}, 0.4"
+    with pytest.raises(InputError, match=why):
         next(training)
 
 

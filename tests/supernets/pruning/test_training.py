@@ -19,7 +19,8 @@ SETTINGS = PruneSettings(sparsity=0.6, epochs=3, updates=3, batch_size=16, lr=0.
 def network() -> nn.Sequential:
     torch.manual_seed(0)
     body = [nn.Conv2d(1, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, 1, 1)]
-    return nn.Sequential(*body, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    head = [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, 10)]
+    return nn.Sequential(*body, nn.ReLU(), *head)
 
 
 @pytest.mark.parametrize("schedule", ["gradual", "admm"])
