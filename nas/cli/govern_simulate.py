@@ -22,7 +22,7 @@ from nas.runtime.scenarios import (
     sized,
 )
 from nas.runtime.table import CostTable, cost_table, manifest_table
-from nas.runtime.traces import read_traces
+from nas.runtime.traces import Traces, read_traces
 from search_spaces import InputError, Space
 
 N_DRAWN = 2000  # images that stand for all where there are no traces
@@ -49,12 +49,14 @@ def simulate_governor(
     step: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
     """A row for the governor and for each baseline. 0 in `demands` is the load's own."""
-    table, device, processor = _table(manifest, pareto)
+    table, device, processor, weights = _table(manifest, pareto)
     scenario = get_scenario(asked.scenario, device)
     traces = asked.traces
     if traces is None and manifest is not None and (manifest / "traces.npz").exists():
         traces = manifest / "traces.npz"
     read = read_traces(str(traces)) if traces else None
+    if read is not None:
+        _check_weights(traces, read, weights)
     if read is not None and table.has_exits.all():
         table = table.with_last_exits(last_error_pct(table, read))
     largest = _largest(table)
@@ -66,6 +68,11 @@ def simulate_governor(
     error = float(table.error_pct[largest])
     models = build(scenario, table, answered, error, seconds, asked.seed)
     if asked.arrivals is not None:
+        if len(models) > 1:
+            raise InputError(
+                f"`arrivals` are those of one model, and {scenario.name} has {len(models)}; "
+                "leave `simulate` out"
+            )
         at_ms, n = read_arrivals(str(asked.arrivals))
         if at_ms[0] >= 1e3 * seconds:
             raise InputError(
@@ -74,6 +81,8 @@ def simulate_governor(
             )
         rng = np.random.default_rng(asked.seed)
         models = [models[0]._replace(frames=drawn(at_ms, n, answered[0].shape[1], rng))]
+    if not all(len(model.frames) for model in models):
+        raise InputError(f"nothing arrives within {seconds:g} s; give more `seconds`")
     models = [m._replace(demands=[(at, _own(d, demands)) for at, d in m.demands]) for m in models]
     for model in models:
         for _, wanted in model.demands:
@@ -84,6 +93,8 @@ def simulate_governor(
         names += [row for row in compared.named(name) if row not in names]
     drawn_from = "exit traces" if traces else "exit rates"
     about = {"scenario": scenario.name, "device": device, "exits": drawn_from}
+    if asked.arrivals is not None:
+        about["arrivals"] = str(asked.arrivals)
     rows = []
     for done, name in enumerate(names):
         step("simulate", done, len(names))
@@ -94,6 +105,16 @@ def simulate_governor(
 
         write_governing(compared, names, rows, report)
     return rows
+
+
+def _check_weights(path: Path | None, traces: Traces, weights: str | None) -> None:
+    """InputError where the traces are of other weights than the table: other images leave."""
+    found = traces.about.get("supernet_sha256")
+    if weights and found and found != weights:
+        raise InputError(
+            f"{path} is of the weights {found[:12]}, the table of {weights[:12]}; "
+            "`nas export --traces` writes those of the table"
+        )
 
 
 def _own(load: Demands, asked: Demands) -> Demands:
@@ -109,12 +130,12 @@ def _largest(table: CostTable) -> int:
     return int(np.where(alone, table.mean_ms[:, -1], -np.inf).argmax())
 
 
-def _table(manifest: Path | None, pareto: Path | None) -> tuple[CostTable, str, str]:
-    """The table, its device and the processor whose clock moves."""
+def _table(manifest: Path | None, pareto: Path | None) -> tuple[CostTable, str, str, str | None]:
+    """The table, its device, the processor whose clock moves, the checksum of its weights."""
     if manifest is not None:
         read = read_manifest(str(manifest))
-        described = read.content["device"]
-        return manifest_table(read), described["name"], described["processor"]
+        described, weights = read.content["device"], read.content["supernet"]["sha256"]
+        return manifest_table(read), described["name"], described["processor"], weights
     try:
         from nas.export.every_level import governing, without_exits
     except ModuleNotFoundError as error:
@@ -131,7 +152,8 @@ def _table(manifest: Path | None, pareto: Path | None) -> tuple[CostTable, str, 
     rows: list[Any] = [*table.points, *alone, *without_exits(measured)]
     found = cost_table(governing(table, rows, space))
     about = content["device"]
-    return found, str(about["name"]), str(about["processor"])
+    weights = content["supernet"] and content["supernet"]["sha256"]
+    return found, str(about["name"]), str(about["processor"]), weights
 
 
 def _folder(content: Any) -> Path | None:

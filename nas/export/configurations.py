@@ -24,8 +24,8 @@ def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list
             f"`format` ofa writes once-for-all subnets; the points are of {space.name}"
         )
     points = chosen_points(table, ids)
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise InputError(f"{out} is there already; choose another `out`")
+    check_new(out)
+    out = out.resolve()
     aside = out.with_name(out.name + ".tmp")
     prepare_folder(aside)
     for point in points:
@@ -35,6 +35,14 @@ def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list
         out.rmdir()
     os.replace(aside, out)
     return [out / f"{point['id']}.json" for point in points]
+
+
+def check_new(out: Path) -> None:
+    """InputError where `out` cannot become a new folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists already; choose another `out` or remove it")
+    if out.resolve() == Path.cwd():  # it would be another folder, and this shell in the one before
+        raise InputError(f"`out` {out} is the folder that you are in; name a new one")
 
 
 def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:

@@ -134,7 +134,9 @@ def _fitted_ms(same: list[Row], asked: Floats, model: Floats) -> Floats:
     if not early.all():  # no image leaves early
         return model * (mean / (asked @ model))
     before = model[:-1] * ((mean - asked[-1] * last) / early)
-    return np.concatenate([np.clip(before, 0, last), last[None]])
+    # int8 has rates of its own, with which the expected latency may leave the early exits nothing
+    before = np.where(before > 0, np.minimum(before, last), model[:-1] / model[-1] * last)
+    return np.concatenate([before, last[None]])
 
 
 def _scale(same: list[Row], figure: str, model: Floats) -> Floats:

@@ -33,9 +33,13 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedKe
         x = _images(export, network)
         with torch.inference_mode():
             wanted = network.net(x)
-        worst = max(worst, _difference(wanted, engine.logits(name, x.numpy())))
+        worst = _larger(worst, _difference(wanted, engine.logits(name, x.numpy())))
+        if np.isnan(worst):
+            raise InputError(
+                f"in {precision} {name} answers numbers that are not finite; nothing was written"
+            )
         if fast:
-            kernels = max(kernels, _difference(wanted, fast.logits(name, x.numpy())))
+            kernels = _larger(kernels, _difference(wanted, fast.logits(name, x.numpy())))
         for point in (point for point, of in export.configurations if of == name):
             exits, classes = decided(wanted, network, point["exits"]["thresholds"])
             theirs = engine(point["id"], x.numpy())
@@ -84,10 +88,16 @@ def sized(images: Tensor, network: Network) -> Tensor:
 
 def _difference(wanted: list[Tensor], found: list[np.ndarray]) -> float:
     """Largest difference of a logit, relative to the largest logit of its exit."""
-    return max(
+    parts = [
         float(np.abs(a.numpy() - b).max() / max(1.0, float(a.abs().max())))
         for a, b in zip(wanted, found, strict=True)
-    )
+    ]
+    return float(np.max(parts))
+
+
+def _larger(a: float, b: float) -> float:
+    """NaN where one of them is: `max` would lose it."""
+    return float(np.maximum(a, b))
 
 
 def decided(

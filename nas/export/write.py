@@ -12,6 +12,7 @@ import onnx
 import torch
 
 from nas.export.carry import START, write_start
+from nas.export.configurations import check_new
 from nas.export.every_level import governing
 from nas.export.int8 import fitted, quantised_segments, verified
 from nas.export.kernels import write_kernels
@@ -42,8 +43,7 @@ def check_asked(out: Path, precision: str) -> None:
     """InputError for what can be refused before statistics are measured, which takes minutes."""
     if precision not in PRECISIONS:
         raise InputError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists already; choose another `out` or remove it")
+    check_new(out)
 
 
 def write_export(
@@ -62,6 +62,7 @@ def write_export(
             else "int8 takes its ranges and thresholds from images: give `data` with those of the "
             "supernet"
         )
+    out = out.resolve()  # where a link leads: a link to an empty folder is none itself
     aside = out.with_name(out.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -110,7 +111,7 @@ def _write(export: Export, folder: Path, *, precision: str, command: str) -> Man
     _add_governing(content, export)
     _add_traces(content, export, folder)
     _dump(content, folder)
-    (folder / "README.md").write_text(readme(content))
+    (folder / "README.md").write_text(readme(content), encoding="utf-8")
     return content
 
 
@@ -165,7 +166,7 @@ def _add_governing(content: ManifestContent, export: Export) -> None:
         content["governing"] = governing(
             export.table,
             [p for p, _ in export.configurations],
-            get_space(str(export.weights)),
+            get_space(str(export.weights)) if export.weights.name else None,
         )
     except InputError as why:
         content["governing"], content["not_governed"] = None, str(why)

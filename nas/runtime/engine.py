@@ -85,6 +85,11 @@ class Engine:
         x = np.ascontiguousarray(images, dtype=np.float32)
         for i, file in enumerate(network["segments"]):
             *features, logits = self.sessions(file).run(None, {"input": x})
+            if not np.isfinite(logits).all():  # no exit would ever be sure
+                raise ManifestError(
+                    f"{file} answers numbers that are not finite: values of up to "
+                    f"{np.abs(images).max():.3g} in the images are too large for it"
+                )
             confidence, classes = decide(logits, network["temperatures"][i])
             leaves = confidence.astype(np.float64) >= thresholds[i]
             left = waiting[leaves]

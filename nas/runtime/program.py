@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gzip
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -111,7 +112,7 @@ class ProgramSession:
         outputs = self.described["outputs"]
         answers = [np.empty((len(images), *o["shape"]), np.float32) for o in outputs]
         with self._lock:
-            source = self._floats(self.described["input"], images[0].size)
+            source = self._floats(self.described["input"], math.prod(images.shape[1:]))
             for i, image in enumerate(images):
                 source[:] = image.ravel()
                 self._compute()

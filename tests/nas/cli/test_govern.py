@@ -21,7 +21,7 @@ from nas.runtime.manifest import ManifestError, read_manifest
 from nas.runtime.policies import Demands
 from nas.runtime.scenarios import last_error_pct
 from nas.runtime.table import manifest_table
-from nas.runtime.traces import read_traces
+from nas.runtime.traces import read_traces, write_traces
 from nas.start.govern import Governed, Load, govern_frames
 from nas.start.main import main as start
 from tests.nas.board.conftest import root
@@ -78,6 +78,14 @@ def test_a_front_with_exits_alone_has_a_subnet_without_them(board: Path) -> None
     assert wider.error_pct[-1] == pytest.approx(100 * wrong.mean())
 
 
+def test_traces_of_other_weights_are_refused(run: Path, board: Path, tmp_path: Path) -> None:
+    read = read_traces(str(board / "traces.npz"))
+    other = tmp_path / "other.npz"
+    write_traces(str(other), read._replace(about={**read.about, "supernet_sha256": "0" * 64}))
+    asked = "--simulate", "bursts", "--traces", other
+    refused(nas("govern", "--pareto", run / "pareto.json", *asked), "of the weights 000000000000")
+
+
 def test_the_same_seed_gives_the_same_rows(run: Path) -> None:
     baseline = "--baseline", "simple_ondemand"
     assert simulate(run, *baseline) == simulate(run, *baseline)
@@ -113,6 +121,7 @@ def test_a_picture_opens_offline(run: Path, tmp_path: Path) -> None:
         (["--simulate", "bursts", "--floor-error-pct", "0.001"], ["the most accurate"]),
         (["--simulate", "bursts", "--policy", "speed"], ["unknown policy 'speed'"]),
         (["--simulate", "bursts", "--seconds", "-1"], ["--seconds must be 0 or more"]),
+        (["--simulate", "bursts", "--seconds", "0.05"], ["nothing arrives within 0.05 s"]),
         (["--simulate", "bursts", "--traces", "none.npz"], ["none.npz does not exist"]),
         ([], ["a board needs --manifest and --target-ms"]),
     ],

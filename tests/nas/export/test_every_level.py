@@ -56,6 +56,17 @@ def test_every_level_has_a_cost_and_a_faster_clock_is_faster(table: ParetoTable)
     assert np.allclose(costs.rates.sum(axis=1), 1)
 
 
+def test_rates_that_leave_the_early_exits_no_time_keep_the_models(table: ParetoTable) -> None:
+    """int8 answers at other rates than those that the expected latency was made with."""
+    point = next(p for p in table.points if p["exits"]["after"])
+    rates = [0.0] * len(point["exit_rates"])
+    rates[point["exits"]["after"][0]], rates[-1] = 0.001, 0.999
+    assert point["latency_ms"] < 0.999 * point["latency_worst_ms"]
+    costs = cost_table(governing(table, [{**point, "exit_rates": rates}]))
+    assert (costs.time_ms > 0).all()
+    assert (np.diff(costs.time_ms, axis=1) >= 0).all()
+
+
 def test_a_subnet_without_exits_has_one_way_out(table: ParetoTable) -> None:
     rows = [{"subnet": table.points[0]["subnet"], "top1_error_pct": 3.0}]
     costs = cost_table(governing(table, without_exits(rows)))

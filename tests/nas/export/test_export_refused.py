@@ -13,8 +13,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from nas.export.verify import _difference
+from nas.export.write import check_asked
 from nas.pareto import ParetoTable, read_pareto
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
+from search_spaces import InputError
 from tests.nas.conftest import Digits, export
 
 # ---- what a person may get wrong -----------------------------------------------------------------
@@ -67,6 +70,14 @@ def test_a_folder_that_holds_something_is_refused(
     assert (tmp_path / "b" / "mine.txt").read_text() == "mine"
 
 
+def test_the_folder_that_one_is_in_is_no_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is the folder that you are in; name a new one"):
+        check_asked(Path(), "fp32")
+
+
 def test_a_table_without_supernet_is_refused(run: Path, digits: Digits, tmp_path: Path) -> None:
     table = read_pareto(run / "pareto.json").content | {"supernet": None}
     assert isinstance(ParetoTable(table), ParetoTable)
@@ -88,6 +99,11 @@ def test_a_graph_that_answers_differently_is_not_kept(
     assert found.code == 1
     assert "ONNX Runtime answers differently" in found.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_logit_that_is_no_number_is_a_difference() -> None:
+    ones, other = torch.ones(2, 3), np.full((2, 3), np.nan, np.float32)
+    assert np.isnan(_difference([ones, ones], [ones.numpy(), other]))
 
 
 def test_without_the_extra_it_says_what_to_install(
@@ -137,6 +153,7 @@ def test_a_folder_without_manifest_is_no_export(tmp_path: Path) -> None:
         (np.zeros((2, 3, 32, 32), np.float32), "got (2, 3, 32, 32); resize them"),
         (np.zeros((2, 1, 8, 8), np.uint8), "got uint8; manifest.normalise(images) makes"),
         (np.full((1, 1, 8, 8), np.nan, np.float32), "images have values that are not finite"),
+        (np.full((1, 1, 8, 8), 3.4e38, np.float32), "answers numbers that are not finite"),
     ],
 )
 def test_other_images_are_refused_in_one_line(

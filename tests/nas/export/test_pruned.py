@@ -86,6 +86,16 @@ def test_a_program_that_was_changed_is_refused(board: Path, tmp_path: Path) -> N
         read_kernels(str(tmp_path / "kernels.json.gz"))
 
 
+def test_why_nothing_governs_it_is_said(board: Path) -> None:
+    assert "no model describes host" in read_manifest(str(board)).content["not_governed"]
+
+
+def test_no_image_has_no_answer(board: Path) -> None:
+    manifest = read_manifest(str(board))
+    shape = manifest.content["files"]["net00-0.onnx"]["input"]
+    assert len(Engine(manifest)(manifest.ids[0], np.zeros((0, *shape), np.float32)).classes) == 0
+
+
 def test_what_a_pruned_folder_cannot_give_is_one_line(pruned: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`traces` is for points of a table"):
         nas.export(pruned, tmp_path / "x", traces=True)
