@@ -73,7 +73,7 @@ NAMES -= {"source", "notes"}  # words that a column of the user's own may have
 def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Text `cells` with columns of other units turned into ours.
 
-    `power_w` beside a latency stands for `energy_mj` where there is none. TableError: two columns
+    `power_w` beside a latency stands for `energy_mj` in rows that have none. TableError: two columns
     for one figure, or a cell that is no number.
     """
     cells = _named(cells, path)
@@ -86,10 +86,12 @@ def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
             values = _column(cells, found[0], path, positive=ours not in MAY_BE_ZERO)
             cells = cells.drop(columns=found[0])
             cells[ours] = _text(others[found[0]](values))
-    if "power_w" in cells and "energy_mj" not in cells and "latency_ms" in cells:
+    empty = cells.get("energy_mj", pd.Series("", index=cells.index)) == ""
+    if "power_w" in cells and "latency_ms" in cells and (empty & (cells["power_w"] != "")).any():
         power = _column(cells, "power_w", path, positive=True)
         latency = _column(cells, "latency_ms", path, positive=True)
-        cells["energy_mj"] = _text(power * latency)
+        stated = _text(power * latency)
+        cells["energy_mj"] = stated.where(empty, cells.get("energy_mj", stated))
     rows = "latency_ms" in cells and "energy_mj" not in cells
     if rows and (unread := like("energy_mj", given)):
         warnings.warn(f"{path}: {unread}; the rows have no energy", stacklevel=2)

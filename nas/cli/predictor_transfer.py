@@ -58,6 +58,7 @@ def transfer(
         proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
         if len(proxies) > 1:
             check_has(measured, quantity, str(rows))
+            check_target_rows(measured[measured[quantity].notna()])
             judged = {
                 quantity: _pooled(found, device, target.levels, proxies, measured, quantity, out)
             }

@@ -56,7 +56,7 @@ class TargetCosts:
         for name, report in self.fallbacks.items():
             entries[name]["fallback"] = {
                 "model": report.proxy,
-                "srcc": report.srcc,
+                "srcc": report.to_dict()["srcc"],  # None, not NaN, where no clock has two rows
                 "mape_pct": report.mape_pct,
             }
         if entries["latency_ms"]["decision"] == "no-go":  # the proxy is dropped as a whole
@@ -231,14 +231,13 @@ class _Fit:
         return latency_ms * self.transfer.predict_power(h, self.clocks, kernels)
 
     def _scaled(self, name: str) -> ScaledModel | None:
-        """The device's model, scaled to the rows that hold this quantity; None if none does."""
+        """The device's model, scaled to the rows that hold this quantity; None of too few."""
+        if name not in self.reports:
+            return None
         column = ("latency_ms", "energy_mj").index(name)
         model = self.seen.simulated[column][own_level(self.clock, self.clocks)]
-        unknown = pd.Series(np.nan, index=self.rows.index)
-        cost = self.rows.get(name, unknown).to_numpy(dtype=float)
+        cost = self.rows[name].to_numpy(dtype=float)
         known = ~np.isnan(cost)
-        if not known.any():
-            return None
         self.fallbacks[name] = held_out_report(
             ScaledModel(),
             model[known],

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 
 from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
 from predictors.transfer.monotone import MonotoneTransfer
-from search_spaces import Bools, Floats
+from search_spaces import Bools, Floats, Ints
 
 Mask = Bools
 Decision = Literal["go", "no-go"]
@@ -80,7 +80,7 @@ def transfer_report(
 
     `transfer` is refitted without each subnet in turn, or each tenth of many; the one passed in
     stays as it is. X (n, features) is what its pool sees of the rows. Energy may hold NaN; without
-    two subnets that have it, its report is left out.
+    subnets that have it in two of the parts that are left out, its report is left out.
     """
     h, t = np.asarray(h, dtype=float), np.asarray(latency_ms, dtype=float)
     f, names = np.broadcast_to(np.asarray(clock_mhz, dtype=float), t.shape), np.asarray(subnets)
@@ -91,7 +91,7 @@ def transfer_report(
 
     energy = np.full(t.shape, np.nan) if energy_mj is None else np.asarray(energy_mj, dtype=float)
     seen = ~np.isnan(energy)
-    has_energy = len(np.unique(names[seen])) > 1
+    has_energy = len(np.unique(_parts(names)[seen])) > 1  # some stays when a part is left out
 
     def costs(train: Mask, test: Mask) -> Floats:
         fitted = clone(estimator)
@@ -134,15 +134,21 @@ def held_out_report(
 
 def leave_subnet_out(fit_predict: Callable[[Mask, Mask], Floats], subnets: NDArray[Any]) -> Floats:
     """Predictions (..., n) of every row by `fit_predict(train, test)` without the row's subnet."""
-    names, number = np.unique(subnets, return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"leaving a subnet out needs at least 2 subnets, got {len(names)}")
-    tests = [number % MOST_FITS == part for part in range(min(len(names), MOST_FITS))]
+    n_subnets, of = len(np.unique(subnets)), _parts(subnets)
+    if n_subnets < 2:
+        raise ValueError(f"leaving a subnet out needs at least 2 subnets, got {n_subnets}")
+    tests = [of == part for part in range(min(n_subnets, MOST_FITS))]
     parts = [fit_predict(~test, test) for test in tests]
     predicted = np.empty((*parts[0].shape[:-1], len(subnets)))
     for test, part in zip(tests, parts, strict=True):
         predicted[..., test] = part
     return predicted
+
+
+def _parts(subnets: NDArray[Any]) -> Ints:
+    """Which of the parts that are left out in turn every row belongs to, (n,)."""
+    part: Ints = np.unique(subnets, return_inverse=True)[1] % MOST_FITS
+    return part
 
 
 def _report(

@@ -1,5 +1,6 @@
 """From target rows to costs of any program: through the proxy, or by the device's own model."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,27 @@ def test_a_proxy_of_the_same_kind_predicts_both_costs_at_every_level():
     assert latency.shape == energy.shape == (10, len(GRID), len(DEVICE.levels))
     assert off(latency, TRUE[0]) < 0.05
     assert off(energy, TRUE[1]) < 0.1
+
+
+def test_energy_of_too_few_subnets_to_judge_is_the_models():
+    """Of one, and of two that are left out together: a part of the rows had none to learn from."""
+    many = SPACE.subnets(SPACE.sample_spread(20, np.random.default_rng(2)))
+    rows = pd.DataFrame([DEVICE.measure(SPACE, subnet, [SPACE.n_exits], 7) for subnet in many])
+    names = np.unique(rows["subnet"])
+    for kept in ([0], [0, 10]):
+        few = rows.assign(energy_mj=rows["energy_mj"].where(rows["subnet"].isin(names[kept])))
+        costs = target_costs(SPACE, DEVICE, PROXY, few)
+        assert "energy_mj" not in costs.entries()
+        assert costs.energy_source == "predicted (scaled simulation)"
+        assert off(costs(GENES, GRID)[1], TRUE[1]) < 0.1
+
+
+def test_rows_that_each_have_a_clock_of_their_own_rank_nothing_and_leave_valid_json():
+    some = SPACE.subnets(SPACE.sample_spread(10, np.random.default_rng(3)))
+    rows = [DEVICE.measure(SPACE, subnet, [SPACE.n_exits], k) for k, subnet in enumerate(some)]
+    entries = target_costs(SPACE, DEVICE, PROXY, pd.DataFrame(rows)).entries()
+    assert entries["latency_ms"]["fallback"]["srcc"] is None
+    json.dumps(entries, allow_nan=False)
 
 
 def test_a_batch_asks_the_proxy_and_counts_operators_once(monkeypatch):

@@ -129,6 +129,8 @@ def test_power_stands_for_energy() -> None:
     rows, said = checked(frame)
     assert said == []
     assert rows["energy_mj"].to_numpy() == pytest.approx(ROWS["energy_mj"].to_numpy())
+    frame["energy_mj"] = ROWS["energy_mj"].where(ROWS.index % 2 == 0)  # a plan, partly filled in
+    assert checked(frame)[0]["energy_mj"].to_numpy() == pytest.approx(ROWS["energy_mj"].to_numpy())
 
 
 @given(off=st.floats(6, 60), slower=st.booleans())
