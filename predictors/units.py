@@ -73,8 +73,8 @@ NAMES -= {"source", "notes"}  # words that a column of the user's own may have
 def in_our_units(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Text `cells` with columns of other units turned into ours.
 
-    `power_w` beside a latency stands for `energy_mj` in rows that have none. TableError: two columns
-    for one figure, or a cell that is no number.
+    `power_w` beside a latency stands for `energy_mj` in rows that have none. TableError: two
+    columns for one figure, or a cell that is no number.
     """
     cells = _named(cells, path)
     given = list(map(str, cells.columns))

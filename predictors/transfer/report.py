@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
 from predictors.metrics import mape_pct, srcc_within, srcc_within_interval
+from predictors.table import MIN_TARGET_SUBNETS
 from predictors.transfer.monotone import MonotoneTransfer
 from search_spaces import Bools, Floats, Ints
 
@@ -43,7 +44,7 @@ class TransferReport:
     n_proxy_rows: int
     n_target_rows: int
     srcc: float  # mean over levels; NaN where no level can be ranked
-    srcc_interval: tuple[float, float]
+    srcc_interval: tuple[float, float]  # NaN also of fewer subnets than a transfer takes
     mape_pct: float
     decision: Decision
     interval_log: tuple[float, float]  # of log(measured / predicted): a prediction's interval
@@ -161,7 +162,11 @@ def _report(
     proxy: str,
     n_proxy_rows: int,
 ) -> TransferReport:
-    interval = srcc_within_interval(measured, predicted, clock_mhz, subnets, confidence=COVERAGE)
+    interval = float("nan"), float("nan")
+    if len(np.unique(subnets)) >= MIN_TARGET_SUBNETS:  # fewer are in order by chance
+        interval = srcc_within_interval(
+            measured, predicted, clock_mhz, subnets, confidence=COVERAGE
+        )
     tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
     # Weibull's ranks i / (n + 1) give few rows wide tails, as a new row needs.
     low, high = np.quantile(np.log(measured / predicted), tails, method="weibull").tolist()

@@ -208,6 +208,8 @@ def test_no_subnet_predicts_itself() -> None:
     lone = latency.copy()
     lone[SUBNETS == "d"] *= 3  # an outlier that the others cannot know
     assert report(lone)["latency_ms"].interval_log[1] > 0.9
+    few_have_energy = np.where(np.isin(SUBNETS, ["a", "b", "h"]), energy_mj(H, F), np.nan)
+    assert report(latency, few_have_energy)["energy_mj"].decision == "no-go"  # in order by chance
     one_subnet_has_energy = np.where(SUBNETS == "a", energy_mj(H, F), np.nan)
     assert list(report(latency, one_subnet_has_energy)) == ["latency_ms"]
     with pytest.raises(ValueError, match="at least 2 subnets, got 1"):
