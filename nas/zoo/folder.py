@@ -130,6 +130,8 @@ def evaluate_folder(
         sha256,
     )
 
+    if seed < 0:
+        raise InputError(f"`seed` must be 0 or more, got {seed}")
     weights, table = folder / WEIGHTS, folder / "accuracy.safetensors"
     if not weights.exists() and str(folder) in zoo_names():
         raise InputError(f"{folder} of the zoo is evaluated already; a copy of its folder can be")

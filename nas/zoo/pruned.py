@@ -129,9 +129,9 @@ def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
     if not 0 < settings.sparsity < 1:
         raise InputError(f"`sparsity` must be above 0 and under 1, got {settings.sparsity}")
     convolutions = prunable(net, settings.g)
-    check_called(pack_network(net, {}, settings.g), convolutions, type(net).__name__)
     for name, conv in convolutions.items():
         check_packable(name, conv)
+    check_called(pack_network(net, {}, settings.g), convolutions, type(net).__name__)
     data.held_out("test")
     images = data.normalise(data.train.images[:2])
     try:

@@ -137,6 +137,10 @@ def packed_layer(
 
 def check_packable(name: str, conv: nn.Conv2d) -> None:
     """InputError where the kernel cannot compute what `conv` does."""
+    if "weight" not in dict(conv.named_parameters(recurse=False)):
+        raise InputError(
+            f"{name}: its weight is computed from others, as by weight norm; make it one of its own"
+        )
     if conv.groups != 1:
         raise InputError(f"{name}: {conv.groups} groups; only a convolution of one can be packed")
     if conv.dilation != (1, 1) or conv.padding_mode != "zeros" or isinstance(conv.padding, str):

@@ -57,6 +57,9 @@ class PruneSettings:
         for name in ("g", "epochs", "updates", "batch_size", "lr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"`{name}` must be positive, got {getattr(self, name)}")
+        for name in ("momentum", "weight_decay", "rho", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"`{name}` must be 0 or more, got {getattr(self, name)}")
 
     @property
     def block(self) -> int:

@@ -46,13 +46,15 @@ class PruningRun:
         self.per_epoch = len(data.train) // settings.batch_size
         if not self.per_epoch:
             raise InputError(f"`batch_size` {settings.batch_size} exceeds {len(data.train)} images")
+        if not any(p.requires_grad for p in net.parameters()):
+            raise InputError(f"{type(net).__name__} is frozen: no weight has `requires_grad`")
         self.n_steps = self.per_epoch * settings.epochs
         self.n_warmup = min(20, 1 + self.n_steps // 10)
         self.pruner = None
         if settings.sparsity:
             self.pruner = BlockPruner(net, settings, self.n_steps, layers)
         self.optimizer = torch.optim.SGD(
-            net.parameters(), settings.lr, settings.momentum, nesterov=True,
+            net.parameters(), settings.lr, settings.momentum, nesterov=settings.momentum > 0,
             weight_decay=settings.weight_decay,
         )  # fmt: skip
         self.epochs_done, self.seconds = 0, 0.0

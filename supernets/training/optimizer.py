@@ -29,7 +29,7 @@ class SupernetOptimizer:
             n: nn.Parameter(_as_matrix(p.detach())) if n in matrices else p
             for n, p in self.sources.items()
         }
-        shared = {"momentum": settings.momentum, "nesterov": True}
+        shared = {"momentum": settings.momentum, "nesterov": settings.momentum > 0}
         rest = [self.targets[n] for n in self.sources if n not in matrices]
         groups = [
             {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},

@@ -49,6 +49,14 @@ def strided():
     net[3] = nn.Conv2d(8, 12, 3, (2, 1), 1)
     return net
 
+def normed():
+    net = made()
+    nn.utils.parametrizations.weight_norm(net[3])
+    return net
+
+def frozen():
+    return made().requires_grad_(False)
+
 class Own(nn.Conv2d):
     def forward(self, x):
         return nn.functional.conv2d(x, self.weight - self.weight.mean(), self.bias, 1, 1)
@@ -124,6 +132,9 @@ def test_what_is_no_network_is_refused_in_one_line(network) -> None:
         ("colours", (), "the network does not take images of (1, 8, 8): "),
         ("strided", (), "3: stride (2, 1) and padding (1, 1) must be the same"),
         ("own", (), "3: no convolution of Sequential that it runs as torch's own"),
+        ("normed", (), "3: its weight is computed from others, as by weight norm"),
+        ("frozen", (), "Sequential is frozen: no weight has `requires_grad`"),
+        ("made", ("--seed", -1), "--seed must be 0 or more, got -1"),
         ("Told", (), "the network answers a dict, and digits has 10 classes"),
         ("Counted", (), "Counted: torch.fx cannot trace it: 'len' is not supported"),
         ("made", ("--sparsity", 0), "--sparsity must be above 0 and under 1, got 0.0"),

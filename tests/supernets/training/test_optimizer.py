@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -44,8 +45,9 @@ def test_sgd_moves_everything_else() -> None:
             torch.testing.assert_close(parameter.detach(), wanted)
 
 
-def test_without_muon_it_is_torch_sgd() -> None:
-    settings = replace(SETTINGS, muon_lr=0.0, weight_decay=0.0)
+@pytest.mark.parametrize("momentum", [SETTINGS.momentum, 0.0])
+def test_without_muon_it_is_torch_sgd(momentum: float) -> None:
+    settings = replace(SETTINGS, muon_lr=0.0, weight_decay=0.0, momentum=momentum)
     net, before = stepped(settings)
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None
