@@ -270,6 +270,8 @@ def export(
         raise InputError(
             f"an export needs {error.name}, which is not installed: pip install 'nas[export]'"
         ) from None
+    if half and precision not in (None, "fp16"):
+        raise InputError(f"`half` and `precision` {precision} were asked; leave one out")
     precision = precision or ("fp16" if half else "fp32")
     check_asked(Path(out), precision)
     plan = plan_asked(

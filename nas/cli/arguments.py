@@ -21,6 +21,7 @@ OTHER_NAMES = {  # of an argument: what its option is called, where neither rule
     "others": "device",
     "n_subnets": "samples",
     "n_repeats": "repeat",
+    "half": "fp16",
 }
 ARGUMENT = re.compile(r"`([a-z_][a-z0-9_]*)(?:=True)?`")
 

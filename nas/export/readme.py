@@ -32,7 +32,7 @@ def readme(content: ManifestContent) -> str:
         "```sh",
         "python3 run.pyz classify image.png",
         "python3 run.pyz benchmark",
-        "python3 run.pyz govern --target-ms 20 --floor-error-pct 9",
+        *(["python3 run.pyz govern --target-ms 20"] if content.get("governing") else []),
         "python3 run.pyz --help",
         "```",
         "",

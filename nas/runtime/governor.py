@@ -72,7 +72,8 @@ class Governor:
         self.models[model].arrived(n, now_ms)
         self._ahead[model] = self.models[model].expected(self.cap)
         self._next = self._ahead.sum(axis=0)
-        self._due_ms = min(m.due_ms for m in self.models)
+        # a model with no frame yet, or with one overdue by a whole gap, may send none for long
+        self._due_ms = min(m.due_ms for m in self.models if m.due_ms + m.gap_ms >= now_ms)
 
     def rest(self, level: int, now_ms: float) -> int:
         """The clock to wait at, now that nothing runs at `level`."""

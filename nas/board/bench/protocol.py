@@ -35,6 +35,10 @@ class Settings(NamedTuple):
     sample_s: float = 0.02
     attempts: int = 3
 
+    def timed_s(self, sensor: Any) -> float:
+        """How long a row is timed at least; longer with a sensor."""
+        return self.seconds if sensor is None else max(self.seconds, self.energy_seconds)
+
 
 class Timed(NamedTuple):
     """Milliseconds of every call, and the time (perf_counter) that they took together.
@@ -95,10 +99,9 @@ def warm_up(run: Run, sync: Run, settings: Settings) -> bool:
 
 def _attempt(bench: Bench, run: Run, sync: Run, settings: Settings) -> Any:
     """One timed loop: its row, and the reasons to reject it."""
-    seconds = settings.seconds if bench.sensor is None else settings.energy_seconds
     before, found = snapshot(bench.fs), present_mhz(bench.clocks)
     with Sampler(bench.sensor, settings.sample_s, lambda: moved(bench.pins)) as sampler:
-        timed = _loop(run, sync, settings.calls, seconds)
+        timed = _loop(run, sync, settings.calls, settings.timed_s(bench.sensor))
         left = moved(bench.pins)  # at once: an idle GPU may report its lowest clock
         now = present_mhz(bench.clocks)
     if len(timed.times_ms) < 2:

@@ -115,10 +115,7 @@ class Tasks:
         key = json.dumps(what, sort_keys=True)
         if key != self._runs or self._runner is None:
             self.close()
-            s = self.settings
-            self._runner = make_runner(
-                task, self.folder, s.energy_seconds if self.sensor else s.seconds
-            )
+            self._runner = make_runner(task, self.folder, self.settings.timed_s(self.sensor))
             self._runs = key
         return self._runner
 

@@ -41,6 +41,7 @@ class LevelClock:
                 return "foreign"
             self._write(level)
         except BoardError:
+            self.take_back()  # what was written until then was written by us
             return "refused"
         return ""
 

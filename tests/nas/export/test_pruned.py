@@ -88,6 +88,7 @@ def test_a_program_that_was_changed_is_refused(board: Path, tmp_path: Path) -> N
 
 def test_why_nothing_governs_it_is_said(board: Path) -> None:
     assert "no model describes host" in read_manifest(str(board)).content["not_governed"]
+    assert "run.pyz govern" not in (board / "README.md").read_text()
 
 
 def test_no_image_has_no_answer(board: Path) -> None:

@@ -79,6 +79,8 @@ def test_the_engine_stops_and_only_loads_what_it_runs(board: Manifest) -> None:
 def test_a_cache_of_statistics_replaces_the_images(
     run: Path, digits: Digits, cache: Path, board: Manifest, tmp_path: Path
 ) -> None:
+    both = export(run, digits, tmp_path / "b", "--fp16", "--precision", "fp32")
+    assert both.err == "error: --fp16 and --precision fp32 were asked; leave one out\n"
     (tmp_path / "empty").mkdir()
     (tmp_path / "b").symlink_to(tmp_path / "empty")  # the folder may be behind a link
     found = export(run, digits, tmp_path / "b", "--bn-cache", cache, "--id", board.ids[0])

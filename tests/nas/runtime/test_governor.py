@@ -176,6 +176,14 @@ def test_the_clock_to_wait_at_is_as_low_as_the_next_frame_allows() -> None:
     assert one.rest(2, 550.0) == 0
 
 
+def test_a_model_that_went_silent_keeps_no_clock_up() -> None:
+    two = Governor([TABLE] * 2, [Demands(90, 10.0)] * 2, small_board(TABLE).delay_ms)
+    two.arrived(1, 4, 0.0)
+    for at in range(20):
+        two.arrived(0, 4, 100.0 * at)
+    assert two.rest(3, 1940.0) == 0
+
+
 def test_frames_like_the_last_one_say_what_comes_next() -> None:
     """A large frame comes after each small one: behind the small one the clock stays up."""
     target = 9 * float(TABLE.mean_ms[0, 1]) / SAFETY + 0.1

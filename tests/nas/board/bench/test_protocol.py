@@ -42,6 +42,11 @@ def spin(seconds: float = 0.001) -> Callable[[], None]:
     return run
 
 
+def test_a_row_is_timed_as_long_as_was_asked() -> None:
+    assert [Settings().timed_s(sensor) for sensor in (None, object())] == [2.0, 5.0]
+    assert [Settings(seconds=20).timed_s(sensor) for sensor in (None, object())] == [20, 20]
+
+
 class Clock:
     """Time that passes only while a program runs."""
 

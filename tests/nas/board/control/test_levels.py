@@ -148,6 +148,22 @@ def test_a_clock_that_refuses_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         assert levels.set(2) == ""
 
 
+def test_a_clock_half_written_is_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The highest clock was lowered, or raised, before the lowest one was refused."""
+    fs = board(tmp_path)
+    with opened(fs, tmp_path) as journal:
+        levels = clock(fs, journal)
+        levels.set(2)
+        with monkeypatch.context() as patch:
+            write = fs.raw_write
+            patch.setattr(fs, "raw_write", lambda p, t: (_refuse if "min_" in p else write)(p, t))
+            assert levels.set(9) == "refused"
+        assert not levels.foreign()
+        assert levels.set(4) == ""
+
+
 def _refuse(path: str, text: str) -> None:
     raise OSError(22, "Invalid argument")
 
