@@ -30,7 +30,7 @@ class PredictedStatistics:
     def __init__(self, supernet: Supernet, known: Mapping[str, Statistics]) -> None:
         space = supernet.space
         self._supernet, self._known = supernet, list(known.values())
-        self._scale = np.array([max(choices) for choices in space.choices], dtype=float)
+        self._scale = np.array([max(1, *choices) for choices in space.choices], dtype=float)
         self._genes = space.parse_all(list(known)) / self._scale
 
     def __call__(self, subnet: Subnet) -> Statistics:

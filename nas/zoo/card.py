@@ -63,7 +63,7 @@ def expected_calibration_error(logits: Any, labels: Any, temperatures: list[floa
 
 
 def _origin(metadata: dict[str, Any]) -> list[str]:
-    """Where the weights come from: a training run here, or somebody else's file."""
+    """Where the weights come from: a training run here, a wrapped network, a file of others."""
     what = f"Weight-sharing supernet of the space `{metadata['space']['name']}`"
     if "source_sha256" in metadata:
         return [
@@ -72,6 +72,16 @@ def _origin(metadata: dict[str, Any]) -> list[str]:
             f"- source: `{metadata['source']}`, sha256 `{metadata['source_sha256']}`",
             f"- licence of the weights: {metadata['license']}",
             f"- imported by `{metadata['command']}`",
+        ]
+    if "epochs_done" not in metadata:  # wrapped, or made in Python
+        source, command = (
+            metadata.get("source", "unnamed"),
+            metadata.get("command", "nothing known"),
+        )
+        return [
+            f"{what} for {metadata['dataset']}: the network `{source}`, not trained as a supernet.",
+            "",
+            f"- made by `{command}`",
         ]
     runs = _runs(metadata)
     epochs = " + ".join(str(run["epochs_done"]) for run in runs)

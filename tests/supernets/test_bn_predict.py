@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from search_spaces import InputError
-from supernets import PredictedStatistics, cached_norm, calibrate
+from supernets import PredictedStatistics, ResNetSupernet, cached_norm, calibrate
 from tests.supernets.tiny import SPACE, images, supernet
 
 NET, IMAGES = supernet(), images(50)
@@ -48,6 +50,14 @@ def test_predictions_are_much_nearer_than_the_largest_subnets() -> None:
                 error = float((logits - wanted).square().mean().sqrt())
                 differences.setdefault(name, []).append(error)
     assert np.median(differences["predicted"]) < 0.5 * np.median(differences["largest"])
+
+
+def test_a_gene_that_can_only_be_zero_does_no_harm() -> None:
+    space = replace(SPACE, expands=(0,))
+    net, known = ResNetSupernet(space).eval(), space.subnet(space.largest)
+    predict = PredictedStatistics(net, {str(known): calibrate(net, known, IMAGES)})
+    found = predict(space.subnet(space.smallest))
+    assert all(mean.isfinite().all() and var.isfinite().all() for mean, var in found.values())
 
 
 def test_a_subnet_wider_than_all_that_are_known_is_refused() -> None:

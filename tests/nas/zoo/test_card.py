@@ -54,3 +54,6 @@ def test_both_ends_and_the_tables_figures_are_on_it():
     assert f"1 subnets x {len(grid)} exit policies, measured on 77 validation images" in text
     assert "- weights sha256 `abc`" in text
     assert f"| largest `{subnets[0]}` |" in text
+    wrapped = {"space": {"name": "own"}, "dataset": "digits", "source": "mine", "command": "wrap"}
+    text = card("own", wrapped, named, {}, table, test, "nas supernet evaluate")
+    assert "the network `mine`, not trained as a supernet.\n\n- made by `wrap`\n" in text
