@@ -72,6 +72,11 @@ def exclusive(folder: Path, work: str = "search") -> AbstractContextManager[None
     return held(folder / LOCK, busy)
 
 
+def same_file(one: Path, other: Path | str) -> bool:
+    """Whether two paths lead to one file, also by links."""
+    return one.resolve() == Path(other).resolve()
+
+
 def check_file(path: Path) -> None:
     """Make the folder of a file that the user named; InputError says why it cannot be written."""
     if path.is_dir():

@@ -49,7 +49,8 @@ def evaluate(
     entry |= quality(y, predicted, interval, table["subnet"].to_numpy(dtype=object), clock)
     entry["trained_on_these_rows"] = costs.learned_from(table, y)
     if entry["trained_on_these_rows"]:
-        console().print("it was trained on these rows: they say little about new subnets")
+        leak = "it was trained on these rows, or the first of them: they say little of new subnets"
+        console().print(leak, soft_wrap=True)
     if out:
         shown = with_predictions(table, quantity, predicted, interval)
         write_for_user(out, csv_text(shown))

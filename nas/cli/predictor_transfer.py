@@ -34,7 +34,7 @@ def transfer(
     """
     from nas.cli.output import console, print_json, waiting
     from nas.devices import get_device
-    from nas.files import check_file, prepare_folder
+    from nas.files import check_file, prepare_folder, same_file
     from nas.report import transfer_report_html
     from nas.search import load_proxy
     from nas.transfer.plausible import check_rows
@@ -46,6 +46,8 @@ def transfer(
     predictor_kind(quantity)
     if out and len(proxy or []) < 2:
         raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
+    if any(same_file(rows, name) for name in proxy or ()):
+        raise InputError(f"`proxy` learns from `rows`, {rows}, and could not be judged by them")
     found, target = get_space(space), get_device(device)
     measured = check_rows(rows, read_rows(rows, found, lines=True), found, target)
     measured = measured.reset_index(drop=True)

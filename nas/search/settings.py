@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.files import same_file
 from nas.given import whole_number
 from nas.pareto import OBJECTIVES
 from nas.search.score.bounds import Bounds
@@ -98,6 +99,11 @@ class SearchSettings:
                 "the accuracies of its subnets as a table"
             )
         objectives_named(self.objectives)
+        if self.measurements is not None and same_file(self.measurements, self.proxy):
+            raise InputError(
+                f"`proxy` learns from the rows of `measurements`, {self.proxy}, and could not be "
+                "judged by them: leave out `proxy`, or give it rows of other subnets"
+            )
         self._check_evaluation()
         self._check_kind()
 

@@ -30,6 +30,7 @@ from predictors import (
 )
 from search_spaces import DvfsLevel, Floats, InputError, Space, read_json
 
+SAME = 0.01  # relative: clocks of a level
 Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
 
 
@@ -58,9 +59,15 @@ class TrainedCosts:
     predictor: LatencyPredictor | EnergyPredictor
     source: str
     level: int | None  # of the training rows
+    gpu_mhz: float | None = None  # likewise
 
     def at_level(self, programs: pd.DataFrame, level: int | None) -> pd.DataFrame:
         """`programs` as they are; InputError where they or `level` ask for another level."""
+        for mhz in programs.get("gpu_mhz", pd.Series(dtype=float)).dropna():
+            if self.gpu_mhz is not None and abs(mhz - self.gpu_mhz) > SAME * self.gpu_mhz:
+                raise InputError(
+                    f"the predictor knows one clock ({self.gpu_mhz:g} MHz), asked {mhz:g} MHz"
+                )
         asked = [level] if level is not None else list(programs.get("level", ()))
         others = [a for a in asked if not pd.isna(a) and a != self.level]
         if others:
@@ -73,9 +80,10 @@ class TrainedCosts:
         return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
 
     def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
-        """Whether the predictor was trained on exactly these rows."""
-        X = Programs.of_rows(programs, self.space).features
-        return rows_sha256(X, y) == self.predictor.rows_sha256_
+        """Whether the predictor was trained on these rows, or the first of a table that grew."""
+        n = self.predictor.n_rows_
+        X = Programs.of_rows(programs[:n], self.space).features
+        return rows_sha256(X, y[:n]) == self.predictor.rows_sha256_
 
 
 @dataclass(frozen=True)
@@ -115,9 +123,9 @@ class PooledCosts:
         return (self.predictor.predict(X), *self.predictor.predict_interval(X, coverage))
 
     def learned_from(self, programs: pd.DataFrame, y: Floats) -> bool:
-        """Whether these rows are the target's that the transfer was fitted to."""
+        """Whether the target's rows that the transfer was fitted to are among these."""
         del programs
-        return np.array_equal(np.sort(y), np.sort(self.predictor.y_))
+        return bool(np.isin(self.predictor.y_, y).all())
 
 
 def load_costs(folder: Path, quantity: str, space: Space) -> TrainedCosts | PooledCosts:
@@ -126,8 +134,8 @@ def load_costs(folder: Path, quantity: str, space: Space) -> TrainedCosts | Pool
         return _load_pool(folder, quantity, space)
     predictor = load_predictor(folder, quantity, space)
     about = read_json(folder / f"{quantity}.json")
-    level = about.get("level")
-    return TrainedCosts(space, predictor, predicted_from(str(about.get("source"))), level)
+    source, clock = predicted_from(str(about.get("source"))), about.get("gpu_mhz")
+    return TrainedCosts(space, predictor, source, about.get("level"), clock)
 
 
 def save_pool(

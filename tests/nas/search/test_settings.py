@@ -20,6 +20,7 @@ from search_spaces import InputError
         ({"clocks": "cpu"}, "`clocks` must be gpu or all"),
         ({"space": "nasbench201"}, "`space` and `accuracy_table` belong together"),
         ({"objectives": ("latency_ms",)}, "`objectives` must begin with top1_error_pct and"),
+        ({"measurements": "a.csv", "proxy": "./a.csv"}, "`proxy` learns from the rows of `measu"),
         ({"instant": True, "warm_start": Path("a")}, "`warm_start` begins a search, `instant`"),
     ],
 )

@@ -137,6 +137,8 @@ def test_one_proxy_is_judged_with_the_same_words(rows: Path, tmp_path: Path) -> 
         assert set(entry["interval_half_width_pct"]) == {"0", "8", "24"}
         assert entry["advice"]
         assert name in report.read_text()
+    itself = transfer(rows, "--proxy", "x86-cpu", "--proxy", rows)
+    assert "--proxy learns from --rows, " in itself.err
     shown = transfer(rows, "--proxy", "x86-cpu").out
     assert "next: " in shown
     assert "weight" in shown

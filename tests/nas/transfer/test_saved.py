@@ -45,6 +45,8 @@ def test_costs_come_with_their_interval_and_source(rows, folder):
 def test_it_knows_the_rows_that_it_learned_from(rows, folder):
     costs, y = load_costs(folder, "latency_ms", SPACE), rows["latency_ms"].to_numpy(float)
     assert costs.learned_from(rows, y)
+    grown = pd.concat([rows, rows[:3].assign(latency_ms=9.0)], ignore_index=True)
+    assert costs.learned_from(grown, grown["latency_ms"].to_numpy(float))
     assert not costs.learned_from(rows[1:], y[1:])
     assert not costs.learned_from(rows, y * 1.01)
 
@@ -57,6 +59,9 @@ def test_one_level_is_all_that_it_knows(rows, folder):
         costs.at_level(rows, 0)
     with pytest.raises(InputError, match="asked 5"):
         costs.at_level(rows.assign(level=5), None)
+    other = rows.drop(columns="level").assign(gpu_mhz=614.4)
+    with pytest.raises(InputError, match=r"knows one clock \(307.2 MHz\), asked 614.4 MHz"):
+        costs.at_level(other, None)
 
 
 def test_a_pool_whose_file_is_damaged_is_one_line(folder, tmp_path):
