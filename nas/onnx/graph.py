@@ -76,10 +76,28 @@ def _conv(build: Builder, module: Any, x: str, value: Tensor) -> str:
         *weights,
         kernel_shape=list(module.kernel_size),
         strides=list(module.stride),
-        pads=[*module.padding, *module.padding],
+        pads=_conv_pads(module),
         dilations=list(module.dilation),
         group=module.groups,
     )
+
+
+def _conv_pads(module: nn.Conv2d) -> list[int]:
+    """Zeros above and left, below and right."""
+    if module.padding_mode != "zeros":
+        raise InputError(f"cannot export a convolution with `padding_mode` {module.padding_mode}")
+    if module.padding == "valid":
+        return [0] * 4
+    if module.padding == "same":  # an odd zero goes to the end, as in torch
+        sides = zip(module.dilation, module.kernel_size, strict=True)
+        total = [d * (k - 1) for d, k in sides]
+        return [*(n // 2 for n in total), *(n - n // 2 for n in total)]
+    return _pair(module.padding) * 2
+
+
+def _pair(sides: Any) -> list[int]:
+    """Of rows and columns, as torch's layers have it: one number for both, or two."""
+    return [sides, sides] if isinstance(sides, int) else list(sides)
 
 
 def _linear(build: Builder, module: Any, x: str, value: Tensor) -> str:
@@ -122,15 +140,23 @@ def _pool_to(build: Builder, module: Any, x: str, value: Tensor) -> str:
 
 
 def _average_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
-    sides, strides = [module.kernel_size] * 2, [module.stride] * 2
-    ceil_mode = int(module.ceil_mode)
-    return build.node("AveragePool", x, kernel_shape=sides, strides=strides, ceil_mode=ceil_mode)
+    if module.divisor_override is not None:
+        raise InputError("cannot export average pooling with `divisor_override`")
+    more = {"pads": _pair(module.padding) * 2, "count_include_pad": int(module.count_include_pad)}
+    return build.node("AveragePool", x, **_windows(module), **(more if module.padding else {}))
 
 
 def _max_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
-    sides, strides = [module.kernel_size] * 2, [module.stride] * 2
-    pads = [module.padding] * 4
-    return build.node("MaxPool", x, kernel_shape=sides, strides=strides, pads=pads)
+    dilations = _pair(module.dilation)
+    more = {"dilations": dilations} if dilations != [1, 1] else {}
+    pads = _pair(module.padding) * 2
+    return build.node("MaxPool", x, pads=pads, **_windows(module), **more)
+
+
+def _windows(module: Any) -> dict[str, Any]:
+    """What both poolings have."""
+    sides, strides = _pair(module.kernel_size), _pair(module.stride)
+    return {"kernel_shape": sides, "strides": strides, "ceil_mode": int(module.ceil_mode)}
 
 
 LAYERS: dict[type[nn.Module], Callable[[Builder, Any, str, Tensor], str]] = {
@@ -218,7 +244,11 @@ def _model(build: Builder, example: Tensor, kept: list[tuple[str, str, Tensor]])
     )
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise InputError(f"this network makes no valid ONNX graph: {reason}") from None
     return model
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from nas.onnx.graph import OPSET, segment_model
-from search_spaces import Space, resnet_cifar, resnet_digits
+from nas.onnx.graph import OPSET, program_model, segment_model
+from search_spaces import InputError, Space, resnet_cifar, resnet_digits
 from supernets import Supernet, extract
 from tests.supernets.once_for_all import MOBILE, RESNET, supernet
 
@@ -64,3 +65,39 @@ def test_segments_compute_what_the_network_computes(
         assert logits.dtype == np.float32
         assert len(rest) == (not last)
         features = rest[0] if rest else features
+
+
+@pytest.mark.filterwarnings("ignore:Using padding")  # of an even kernel: torch copies
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 4, (3, 4), padding="same", dilation=(2, 1)),
+        nn.Conv2d(3, 4, 3, padding="valid", stride=2),
+        nn.MaxPool2d((2, 3), padding=(0, 1)),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.MaxPool2d(3, 1, dilation=2),
+        nn.AvgPool2d((2, 3)),
+        nn.AvgPool2d(3, 2, padding=1),
+        nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
+    ],
+    ids=str,
+)
+def test_layers_of_a_network_of_ones_own_are_as_torch_has_them(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 14, 15)
+    (found,) = outputs(program_model(nn.Sequential(layer), x[:1], half=False), x.numpy())
+    np.testing.assert_allclose(found, layer(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")], "`padding_mode` reflect"),
+        ([nn.AvgPool2d(2, divisor_override=3)], "`divisor_override`"),
+        ([nn.Flatten(2), nn.Linear(196, 2)], "no valid ONNX graph"),
+    ],
+)
+def test_what_is_no_graph_is_one_line(layers: list[nn.Module], words: str) -> None:
+    with pytest.raises(InputError, match=words) as fault:
+        program_model(nn.Sequential(*layers), torch.zeros(1, 3, 14, 14), half=False)
+    assert "\n" not in str(fault.value)
