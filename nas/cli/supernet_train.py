@@ -148,7 +148,7 @@ def train(
     dataset = read_images(data, log, resolution=side, channels=channels, flip=flip)
     show_images(dataset, log)
     if "batch_size" not in given:
-        settings = replace(settings, batch_size=min(256, max(8, len(dataset.train) // 8)))
+        settings = replace(settings, batch_size=usual_batch(len(dataset.train)))
     net: Any
     run: Callable[..., Iterator[Progress]] = train_all
     if kind == "groups":
@@ -168,6 +168,11 @@ def train(
     _show(run(net, data=dataset, settings=settings, out=out, device=device, about=about), out, log)
     log.print(f"weights in {out}", soft_wrap=True, markup=False)
     print_next(log, "supernet", "evaluate", out, *([] if data is None else ["--data", data]))
+
+
+def usual_batch(n: int) -> int:
+    """Images in a step, of `n` to train on: an eighth, 8 to 256, and no more than there are."""
+    return min(256, max(8, n // 8), n)
 
 
 def _about(device: str, dataset: Any, earlier: dict[str, Any] | None) -> dict[str, Any]:

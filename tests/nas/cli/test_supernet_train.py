@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.cli.supernet_train import usual_batch
 from nas.files import exclusive
 from search_spaces import GroupSpace
 from supernets import save_supernet
@@ -36,6 +37,10 @@ def test_what_cannot_be_grouped_is_named(
 ) -> None:
     refused(nas(*GROUPS, tmp_path / "out", *options), words)
     assert not (tmp_path / "out" / "weights.safetensors").exists()
+
+
+def test_a_small_set_gets_a_small_batch() -> None:
+    assert [usual_batch(n) for n in (2, 9, 800, 50_000)] == [2, 8, 100, 256]
 
 
 def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
