@@ -144,6 +144,15 @@ def govern(
         raise InputError("give `manifest` (a folder of nas export) or `pareto`, one of them")
     if not 0 <= seconds < float("inf"):
         raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
+    simulated = simulate is not None or arrivals is not None
+    _check_kind(
+        {"period_ms": period_ms, "images": images, "n_images": n_images, "memory_mb": memory_mb}
+        if simulated
+        else {"baseline": baseline, "traces": traces, "report": report},
+        "a board: a simulated load is known by its name, or in `arrivals`"
+        if simulated
+        else "a simulation: give `simulate` too",
+    )
     try:
         check_positive(
             target_ms=target_ms or [],
@@ -159,7 +168,7 @@ def govern(
             Demands(target, floor, power_w, energy_mj, temperature_c, policy)
             for target, floor in zip(targets, floors, strict=True)
         ]
-        if simulate is not None or arrivals is not None:
+        if simulated:
             from nas.cli.govern_simulate import Asked, simulate_governor
             from nas.cli.output import Steps, console
 
@@ -186,6 +195,15 @@ def govern(
         govern_board(folders, asked, running, quiet=quiet)
     except (ManifestError, BoardError) as fault:
         raise InputError(str(fault)) from None
+
+
+def _check_kind(others: dict[str, object], kind: str) -> None:
+    """InputError where one of `others`, which are for `kind`, was given."""
+    from search_spaces import InputError
+
+    given = [name for name, value in others.items() if value is not None and value != []]
+    if given:
+        raise InputError(f"`{given[0]}` is for {kind}")
 
 
 def show(rows: list[dict[str, object]], *, quiet: bool, as_json: bool) -> None:

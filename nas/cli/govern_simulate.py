@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nas.files import check_file
 from nas.runtime.arrivals import drawn, read_arrivals
 from nas.runtime.compare import Comparison
 from nas.runtime.manifest import read_manifest
@@ -49,6 +50,8 @@ def simulate_governor(
     step: Callable[[str, int, int], None],
 ) -> list[dict[str, Any]]:
     """A row for the governor and for each baseline. 0 in `demands` is the load's own."""
+    if report is not None:
+        check_file(report)
     table, device, processor, weights = _table(manifest, pareto)
     scenario = get_scenario(asked.scenario, device)
     traces = asked.traces

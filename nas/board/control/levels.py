@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Sequence
 
-from .clocks import Clock, Range, same
+from .clocks import Clock, Cores, Range, same
 from .journal import FastWrites, Journal
 from .sysfs import BoardError, Sysfs
 
@@ -30,6 +30,9 @@ class LevelClock:
                 f"this board has no {kind} clock that reaches {mhz[-1]:g} MHz, as the table has: "
                 "it was made for another board"
             )
+        # an idle core of a PC shows its lowest clock
+        pc = kind == "cpu" and not self.clocks[0].table_hz()
+        self._shown = Cores(list(self.clocks)) if pc else self.clocks[0]
         self.hz = [[clock.choose_hz(value) for clock in self.clocks] for value in mhz]
         self.level = len(mhz) - 1
         self._write(self.level)
@@ -60,7 +63,7 @@ class LevelClock:
     def read(self) -> int:
         """The level whose clock is nearest to what the board runs at now; else what was asked."""
         try:
-            now = self.clocks[0].hz()
+            now = self._shown.hz()
         except BoardError:
             return self.level
         return min(range(len(self.hz)), key=lambda level: abs(self.hz[level][0] - now))

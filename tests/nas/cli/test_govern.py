@@ -123,6 +123,12 @@ def test_a_picture_opens_offline(run: Path, tmp_path: Path) -> None:
         (["--simulate", "bursts", "--seconds", "-1"], ["--seconds must be 0 or more"]),
         (["--simulate", "bursts", "--seconds", "0.05"], ["nothing arrives within 0.05 s"]),
         (["--simulate", "bursts", "--traces", "none.npz"], ["none.npz does not exist"]),
+        (
+            ["--simulate", "bursts", "--period-ms", "50"],
+            ["--period-ms is for a board", "--arrivals"],
+        ),
+        (["--report", "a.html"], ["--report is for a simulation: give --simulate too"]),
+        (["--simulate", "bursts", "--report", "."], ["is a folder; name a file in it"]),
         ([], ["a board needs --manifest and --target-ms"]),
     ],
 )

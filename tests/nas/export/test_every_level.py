@@ -67,6 +67,14 @@ def test_rates_that_leave_the_early_exits_no_time_keep_the_models(table: ParetoT
     assert (np.diff(costs.time_ms, axis=1) >= 0).all()
 
 
+def test_an_idle_board_draws_no_more_than_a_working_one(table: ParetoTable) -> None:
+    """Measured energy may be less than a profile's idle power makes of it."""
+    costs = cost_table(governing(table, [{**p, "energy_mj": 0.1 * p["energy_mj"]}
+                                         for p in table.points]))  # fmt: skip
+    assert (costs.idle_w > 0).all()
+    assert (costs.power_w >= costs.idle_w).all()
+
+
 def test_a_subnet_without_exits_has_one_way_out(table: ParetoTable) -> None:
     rows = [{"subnet": table.points[0]["subnet"], "top1_error_pct": 3.0}]
     costs = cost_table(governing(table, without_exits(rows)))

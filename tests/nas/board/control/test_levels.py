@@ -148,6 +148,15 @@ def test_a_clock_that_refuses_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         assert levels.set(2) == ""
 
 
+def test_an_idle_core_of_a_pc_is_no_throttling(tmp_path: Path) -> None:
+    build("x86", tmp_path)
+    fs = FakeKernel(tmp_path, stuck=("policy0",))  # it shows 800 MHz, whatever is set
+    with opened(fs, tmp_path) as journal:
+        levels = LevelClock(journal, find_clocks(fs, {}), "cpu", [800.0, 2000.0, 4200.0])
+        assert levels.set(1) == ""
+        assert levels.read() == 1
+
+
 def test_a_clock_half_written_is_nobody_elses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
