@@ -54,6 +54,9 @@ def fit_counts(
     vector = np.where(full >= 32, 8, np.where(full >= 16, 4, 1))
     counts: list[Ints] = []
     for share, above in zip(shares, margins, strict=True):
+        if share == 1:  # everything, whatever vectors it fills
+            counts.append(full)
+            continue
         most, budget = counts[-1] if counts else full, share * macs(full)
         kept = _moved(above, most, vector, budget, macs)
         kept = _filled(kept, above, most, vector, budget, macs)

@@ -41,6 +41,12 @@ def test_every_ratio_is_reached_within_half_a_point(seed: int) -> None:
     assert counts[0].tolist() == FULL.tolist()
 
 
+def test_the_whole_network_keeps_channels_that_fill_no_vector() -> None:
+    full = np.array([18, 36, 12])
+    kept = fit_counts([[np.full(n, np.inf) for n in full]], (1,), lambda n: n[0] + 1000 * n[1])
+    assert kept.tolist() == [full.tolist()]
+
+
 def test_most_counts_are_multiples() -> None:
     counts = np.concatenate([fitted(seed)[:-1] for seed in range(5)])
     vector = np.where(FULL >= 32, 8, 4)
