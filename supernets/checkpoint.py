@@ -59,12 +59,17 @@ def read_tensors(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
 
 def save_supernet(supernet: Supernet, path: Path, *, half: bool = False, **metadata: Any) -> None:
     """Write weights (fp16 when `half`; bytes stay bytes), space and `metadata` to `path`."""
-    dtype = torch.float16 if half else torch.float32
     state = {k: v.detach() for k, v in supernet.state_dict().items()}
-    tensors = {k: v if v.dtype == torch.uint8 else v.to(dtype) for k, v in state.items()}
+    tensors = {k: v if v.dtype == torch.uint8 else _stored(v, half) for k, v in state.items()}
     about = {"kind": supernet.kind, "space": supernet.space.to_dict()}
     described = {"schema": SCHEMA, **about, **metadata}
     write_tensors(path, tensors, described)
+
+
+def _stored(values: Tensor, half: bool) -> Tensor:
+    """In fp16 if `half`, unless it has no such numbers: variances of pixels up to 255."""
+    small = values.half() if half else values.float()
+    return values.float() if half and small.isinf().any() else small
 
 
 def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:

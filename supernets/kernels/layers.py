@@ -40,6 +40,7 @@ class KernelLayer(nn.Module):
         """Whether kernels can compute what `x` needs."""
         needs_gradient = torch.is_grad_enabled() and x.requires_grad
         plain = x.dtype == torch.float32 and x.device.type == "cpu" and not needs_gradient
+        plain = plain and x.ndim == 4  # torch takes one image without a batch too
         return plain and llvm() is not None and 4 * x.numel() <= LONGEST
 
     def _plan(self, x: Tensor, kind: type[Plan]) -> Plan:
@@ -173,7 +174,8 @@ class DepthwiseConv2d(KernelLayer):
         self.register_buffer("bias", bias.detach().float().contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self._served(x) or x.shape[-1] > WIDEST:
+        own = self.weight.dtype == torch.float32  # `double()` changes it
+        if not self._served(x) or not own or x.shape[-1] > WIDEST:
             return self.forward_dense(x)
         x = x.contiguous()
         plan = self._plan(x, _Depthwise)

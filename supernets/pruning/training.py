@@ -167,8 +167,12 @@ class PruningRun:
 
 
 def last_logits(net: nn.Module, images: Tensor) -> Tensor:
-    """(N, classes) of the last exit, for networks with one answer and with several."""
+    """(N, classes) of the last exit, for networks with one answer and with several.
+
+    Networks with auxiliary answers in training alone name their own `logits` (torchvision's do).
+    """
     answers = net(images)
+    answers = getattr(answers, "logits", answers)
     last: Tensor = answers[-1] if isinstance(answers, list | tuple) else answers
     return last
 

@@ -58,6 +58,14 @@ def test_equal_weights_have_equal_checksums(path: Path, tmp_path: Path) -> None:
     assert sha256(tmp_path / "again") != sha256(path)
 
 
+def test_variances_beyond_half_precision_come_back(tmp_path: Path) -> None:
+    net = supernet()
+    net.stem_norm.running_var.fill_(1e6)
+    save_supernet(net, tmp_path / "weights.safetensors", half=True)
+    found, _ = load_supernet(tmp_path / "weights.safetensors")
+    assert torch.equal(found.state_dict()["stem_norm.running_var"], net.stem_norm.running_var)
+
+
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"absent\.safetensors does not exist"):
         load_supernet(tmp_path / "absent.safetensors")

@@ -101,6 +101,10 @@ def test_what_kernels_cannot_do_runs_dense() -> None:
     layer, _ = pruned()
     x = torch.randn(1, 10, 4, 4)
     assert layer(x.double()).dtype == torch.float64
+    assert torch.equal(layer(x[0]), layer.forward_dense(x)[0])
+    twice = DepthwiseConv2d(torch.randn(10, 1, 3, 3), torch.zeros(10))
+    wanted = twice.forward_dense(x)
+    assert torch.equal(twice.double()(x), wanted)
     assert layer(x.requires_grad_()).grad_fn is not None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from search_spaces import InputError
 from supernets.pruning.masks import PruneSettings
-from supernets.pruning.training import STATE, PruningRun, top1
+from supernets.pruning.training import STATE, PruningRun, last_logits, top1
 from tests.supernets.training.test_loop import small_digits
 
 SETTINGS = PruneSettings(sparsity=0.6, epochs=3, updates=3, batch_size=16, lr=0.1, bf16=False)
@@ -50,6 +51,20 @@ def test_a_stopped_run_ends_in_the_same_weights(schedule, tmp_path) -> None:
     (tmp_path / "parts" / STATE).write_bytes(b"cut")
     with pytest.raises(InputError, match="no readable safetensors file"):
         PruningRun(network(), data, settings, tmp_path / "parts")
+
+
+class Auxiliary(nn.Module):
+    class Answers(NamedTuple):
+        logits: torch.Tensor
+        auxiliary: torch.Tensor
+
+    def forward(self, x):
+        return self.Answers(x, -x) if self.training else x
+
+
+def test_answers_that_exist_in_training_alone_are_not_the_networks() -> None:
+    net, x = Auxiliary(), torch.ones(2, 3)
+    assert torch.equal(last_logits(net.train(), x), last_logits(net.eval(), x))
 
 
 def test_more_in_a_batch_than_images_is_refused(tmp_path) -> None:
