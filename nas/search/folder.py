@@ -39,6 +39,8 @@ class RunFolder:
         self._made = [home for home in self.homes.values() if not home.exists()]
         for home in self._made:
             home.mkdir()
+        for home in self.homes.values():  # of a run that was killed before it started
+            (home / NEW_ROWS).unlink(missing_ok=True)
 
     def start(self) -> None:
         """Drop what an older run left and write down what this one is; nothing is refused now."""

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from nas.files import LOCK, exclusive
-from nas.search.folder import STATE, claim
+from nas.search.folder import NEW_ROWS, STATE, claim
 from search_spaces import InputError
 
 
@@ -34,6 +34,13 @@ def test_a_run_that_started_is_resumed_with_the_same_settings_alone(tmp_path):
         claim(tmp_path, {"seed": 1}, resume=False, overwrite=False),
     ):
         pass
+
+
+def test_rows_of_a_run_that_was_killed_before_it_started_are_not_another_runs(tmp_path):
+    """They may be of another seed, or of a file that this run does not name."""
+    (tmp_path / NEW_ROWS).write_text("of another run")
+    with claim(tmp_path, {"seed": 0}, resume=False, overwrite=False) as folder:
+        assert not folder.rows[""].exists()
 
 
 def test_what_a_failed_overwrite_would_have_replaced_stays(tmp_path):
