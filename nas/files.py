@@ -77,6 +77,12 @@ def same_file(one: Path, other: Path | str) -> bool:
     return one.resolve() == Path(other).resolve()
 
 
+def check_apart(name: str, written: Path | None, *read: Path) -> None:
+    """InputError: the argument `name` is a file that the same command reads, and would replace."""
+    if written is not None and any(same_file(written, path) for path in read):
+        raise InputError(f"`{name}` is {written}, which this command reads; name another file")
+
+
 def check_file(path: Path) -> None:
     """Make the folder of a file that the user named; InputError says why it cannot be written."""
     if path.is_dir():

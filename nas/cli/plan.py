@@ -16,8 +16,15 @@ def print_plan(settings: SearchSettings, plan: Path, log: Console) -> None:
     """Write the plan of a search; say how its rows are measured, and how the search gets them."""
     from nas.remote.device import RUNNER_OF
     from nas.search import plan_search, write_plan
+    from nas.transfer.plan import plan_text
+    from search_spaces import InputError, read_text
 
     rows = plan_search(settings)
+    if plan.is_file() and read_text(plan) != plan_text(rows):
+        raise InputError(
+            f"`plan` {plan} is there with other content, perhaps figures that were filled in; "
+            "name another file, or remove it"
+        )
     write_plan(rows, plan)
     out = plan.with_name(f"measured-{plan.name}")
     said = f"{len(rows)} rows to measure in {plan}; measure them and search with them:"

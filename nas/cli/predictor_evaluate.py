@@ -30,7 +30,7 @@ def evaluate(
     """
     from nas.cli.output import console, print_json
     from nas.cli.quality import fitted_quality
-    from nas.files import write_for_user
+    from nas.files import check_apart, write_for_user
     from nas.report import calibration_svg
     from nas.transfer.quality import COVERAGE, about, predictor_kind, quality, rows_of
     from nas.transfer.saved import load_costs
@@ -38,6 +38,8 @@ def evaluate(
     from search_spaces import get_space
 
     predictor_kind(quantity)
+    check_apart("out", out, rows)
+    check_apart("plot", plot, rows)
     found = get_space(space)
     costs = load_costs(model, quantity, found)
     table = rows_of(rows, found, quantity, level, varying=costs.varying)

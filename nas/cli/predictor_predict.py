@@ -37,7 +37,7 @@ def predict(
     import pandas as pd
 
     from nas.cli.output import console, print_json
-    from nas.files import write_for_user
+    from nas.files import check_apart, write_for_user
     from nas.transfer.quality import predictor_kind
     from nas.transfer.saved import load_costs
     from predictors import csv_text, read_subnets
@@ -50,6 +50,7 @@ def predict(
         raise InputError("give subnets as --subnet or as a table --subnets FILE, one of the two")
     found = get_space(space)
     if subnets:
+        check_apart("out", out, subnets)
         table = read_subnets(subnets, found)
     else:
         asked = format_heads(parse_heads(heads, found.n_exits))

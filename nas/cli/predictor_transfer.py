@@ -34,7 +34,7 @@ def transfer(
     """
     from nas.cli.output import console, print_json, waiting
     from nas.devices import get_device
-    from nas.files import check_file, prepare_folder, same_file
+    from nas.files import check_apart, check_file, prepare_folder, same_file
     from nas.report import transfer_report_html
     from nas.search import load_proxy
     from nas.transfer.plausible import check_rows
@@ -44,6 +44,7 @@ def transfer(
     from search_spaces import InputError, get_space, write_text
 
     predictor_kind(quantity)
+    check_apart("report", report, rows)
     if out and len(proxy or []) < 2:
         raise InputError("`out` keeps a pooled predictor; give at least two `proxy`")
     if any(same_file(rows, name) for name in proxy or ()):

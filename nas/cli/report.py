@@ -24,12 +24,14 @@ def report(
     Example: `nas report --pareto runs/xavier-nx/pareto.json`
     """
     from nas.cli.tables import print_result
+    from nas.files import check_apart
     from nas.pareto import read_pareto
     from nas.report import write_report
     from search_spaces import InputError
 
     if out is None and len(pareto) > 1:
         raise InputError("several `pareto` need `out`, the file of the page about them all")
+    check_apart("out", out, *pareto)
     tables = [read_pareto(path) for path in pareto]
     out = out or pareto[0].with_name("report.html")
     write_report(tables, pareto, out)

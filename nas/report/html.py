@@ -52,7 +52,7 @@ def _proposed(
 ) -> tuple[str, Point] | None:
     """What the page answers before anything is asked, for those who let no script run."""
     near = [
-        (point["energy_mj"] or 0, point["latency_ms"], point["id"], name, point)
+        (point["energy_mj"] or math.inf, point["latency_ms"], point["id"], name, point)
         for table, name in zip(tables, names, strict=True)
         if any(p["top1_error_pct"] <= limit_pct for p in table.points)
         for point in [table.cheapest(max_error_pct=limit_pct)]

@@ -78,4 +78,9 @@ def plan_rows(
 
 def write_plan(rows: list[Row], path: Path) -> None:
     """Write planned rows as CSV."""
-    write_for_user(path, csv_text(pd.DataFrame(rows)))
+    write_for_user(path, plan_text(rows))
+
+
+def plan_text(rows: list[Row]) -> str:
+    """Planned rows as CSV."""
+    return csv_text(pd.DataFrame(rows))

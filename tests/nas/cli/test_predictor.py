@@ -104,8 +104,10 @@ def test_a_table_of_subnets_becomes_a_table_of_costs(folder: Path, tmp_path: Pat
     assert (table["latency_low_ms"] < table["latency_ms"]).all()
     assert (table["latency_ms"] < table["latency_high_ms"]).all()
     assert (table["latency_ms"] / new["latency_ms"] - 1).abs().mean() < 0.05
+    predict = ("predictor", "predict", *COMMON, "--model", folder / "model", *files[:2])
+    refused(nas(*predict, "--out", tmp_path / "in.csv"), "--out is", "which this command reads")
     asked[:2].assign(level=[14, None]).to_csv(tmp_path / "in.csv", index=False)
-    lines = nas("predictor", "predict", *COMMON, "--model", folder / "model", *files[:2]).out
+    lines = nas(*predict).out
     assert [" level 14 " in line for line in lines.splitlines()] == [True, False]
     assert "nan" not in lines
 

@@ -15,7 +15,7 @@ import pytest
 from nas.cli.answer import answer
 from nas.pareto import ParetoTable
 from nas.report import write_report
-from nas.report.html import labels, short, signed
+from nas.report.html import _proposed, labels, short, signed
 from search_spaces import ResNetSpace, get_space
 from tests.nas.conftest import nas
 
@@ -273,6 +273,17 @@ def test_what_is_asked_first_is_what_the_search_proposes(tmp_path: Path) -> None
     assert f"{answer(table)['id']} is the cheapest point within" in page.text  # without scripts
 
 
+def test_of_several_results_a_known_energy_is_proposed_before_an_unknown_one() -> None:
+    """As `cheaper` in limits.js has it."""
+    known, unknown = synthetic_pareto(), synthetic_pareto()
+    for point in unknown["points"]:
+        point["energy_mj"] = None
+    tables = [ParetoTable(cast(Any, content)) for content in (unknown, known)]
+    found = _proposed(tables, ["unknown", "known"], 99.0)
+    assert found is not None
+    assert found[0] == "known"
+
+
 def test_two_results_of_one_device_have_names_of_their_own() -> None:
     one, other = (ParetoTable(cast(Any, synthetic_pareto())) for _ in range(2))
     assert labels([one]) == ["xavier-nx"]
@@ -287,6 +298,7 @@ def test_several_results_make_one_page_where_it_is_said(tmp_path: Path) -> None:
     refused = nas(*asked)
     assert refused.code == 1
     assert "several --pareto need --out" in refused.err
+    assert "--out is" in nas(*asked, "--out", paths[1]).err  # a file that is read
     done = nas(*asked, "--out", tmp_path / "both.html")
     assert done.code == 0, done.err
     page = Page((tmp_path / "both.html").read_text(encoding="utf-8"))

@@ -207,6 +207,8 @@ def test_measured_rows_replace_the_simulated_ones(digits, tmp_path):
     rows["latency_ms"] = latencies_of(rows)
     rows["source"] = "measured"
     rows.to_csv(plan, index=False)
+    again = nas(*command(digits, tmp_path / "run", "--plan", plan))
+    assert "is there with other content, perhaps figures that were filled in" in again.err
     done = nas(*command(digits, tmp_path / "run", *FEW, "--measurements", plan))
     assert done.code == 0, done.err
     content = comparable(tmp_path / "run")
