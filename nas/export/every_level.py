@@ -72,6 +72,11 @@ def _device(table: ParetoTable) -> Modelled:
             f"no model describes {about['name']} at every clock, so nothing can govern it; search "
             "for a device with a profile, which `nas devices` lists"
         )
+    if about["batch"] != 1:
+        raise InputError(
+            f"the table has the costs of {about['batch']} images at once, and a governor answers "
+            "one after the other; search with `batch` 1"
+        )
     device: Any = get_device(
         about["name"],
         backend=about["backend"],

@@ -20,6 +20,8 @@ def readme(content: ManifestContent) -> str:
         f"logits differ by at most {checked['max_logit_difference']:g}, "
         f"{checked['equal_decisions']} of {checked['decisions']} decisions are equal.",
         "",
+        f"Latency and energy are those of {device['precision']} with {device['backend']}.",
+        "",
         *([costs, ""] if (costs := int8_told(content)) else []),
         *([why, ""] if (why := predicted_statistics(content)) else []),
         "## Run it",
@@ -109,7 +111,8 @@ def _for_tensorrt(content: ManifestContent) -> list[str]:
             "Here they stand once, in `weights.safetensors`; `slices.json.gz` says how every graph "
             "takes its own from them."
         ]
-    fp16 = " --fp16" if content["precision"] == "fp16" else ""
+    # the figures of a table of fp16 are not those of an engine in fp32
+    fp16 = " --fp16" if "fp16" in (content["precision"], content["device"]["precision"]) else ""
     return [
         "One engine per segment, for batches of 1 to 8 images:",
         "",

@@ -25,6 +25,8 @@ from nas.runtime.scenarios import delays
 from nas.runtime.table import CostTable, manifest_table
 from nas.runtime.waiting import Arrival, every, merged
 
+CUDA = "CUDAExecutionProvider"
+
 
 class Load(NamedTuple):
     """Frames of `n_images` normalised images each, one every `period_ms`, for `seconds` or on."""
@@ -62,7 +64,8 @@ def govern_frames(
     kind, n_levels = device["processor"], tables[0].n_levels
     demands = [_checked(one, table) for one, table in zip(models, tables)]
     share_mb = None if memory_mb is None else memory_mb / len(models)
-    engines = [Engine(one.manifest, memory_mb=share_mb) for one in models]
+    providers = _providers(kind, say)
+    engines = [Engine(m.manifest, providers=providers, memory_mb=share_mb) for m in models]
     names = names_of([one.manifest.folder for one in models])
     networks = [_network(*found) for found in zip(names, engines, tables)]
     governor = Governor(tables, demands, delays(n_levels, kind))
@@ -163,6 +166,21 @@ def _check_sizes(manifest: Manifest) -> None:
             f"the networks of {manifest.folder} take images of {len(found)} sizes "
             f"({', '.join(sorted(found))}), and a frame has one: export points of one size (--id)"
         )
+
+
+def _providers(kind: str, say: Callable[[str], object]) -> list[str] | None:
+    """Of ONNX Runtime, for the processor whose clock is moved; None: the CPU."""
+    if kind != "gpu":
+        return None
+    import onnxruntime
+
+    if CUDA in onnxruntime.get_available_providers():
+        return [CUDA, "CPUExecutionProvider"]
+    say(
+        f"ONNX Runtime here has no {CUDA}: the networks run on the CPU, and the clock that "
+        "is moved is the GPU's; install onnxruntime-gpu"
+    )
+    return None
 
 
 def _checked(one: Governed, table: CostTable) -> Demands:

@@ -271,6 +271,7 @@ def test_a_signal_ends_it_with_what_was_done(
         govern_board([board], [Demands(50.0, 0.0)], running, fs=Stopped(root))
     said = capsys.readouterr().err
     assert re.search(r"\d+ frames, \d+ late, [\d.]+ J\nthe clocks are as they were", said)
+    assert "has no CUDAExecutionProvider: the networks run on the CPU" in said
     assert state(root) == before
 
 

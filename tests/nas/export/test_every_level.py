@@ -90,6 +90,13 @@ def test_a_device_without_a_model_is_said(table: ParetoTable) -> None:
         governing(other, other.points)
 
 
+def test_a_table_of_several_images_at_once_is_not_governed(table: ParetoTable) -> None:
+    device = {**table.content["device"], "batch": 8}
+    other = ParetoTable({**table.content, "device": device})
+    with pytest.raises(InputError, match="the costs of 8 images at once"):
+        governing(other, other.points)
+
+
 def test_an_export_can_be_governed(board: Path, table: ParetoTable) -> None:
     manifest = read_manifest(str(board))
     costs = manifest_table(manifest)
