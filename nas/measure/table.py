@@ -144,4 +144,15 @@ def _fault(columns: list[str], rows: list[TextRow]) -> str | None:
             positive = False
         if not positive:
             return f"line {line}: latency_ms must be positive, got {row['latency_ms']!r}"
+        for name in ("latency_p95_ms", "energy_mj"):
+            if not _may_stand(text := row.get(name) or ""):
+                return f"line {line}: {name} must be positive or empty, got {text!r}"
     return None
+
+
+def _may_stand(text: str) -> bool:
+    """Whether a cell is empty, unknown (`nan`) or a positive number."""
+    try:
+        return not text or not float(text) <= 0
+    except ValueError:
+        return False

@@ -108,10 +108,10 @@ def _devices_of(state: Path) -> list[str]:
     """The devices of the run that `state` tells of, if each had a folder of its own."""
     try:
         found = read_json(state)
-        names = [found["device"], *found["others"]]
+        names = [Path(name).stem for name in (found["device"], *found["others"])]
     except (InputError, KeyError, TypeError):
         return []
-    return [Path(name).stem for name in names] if len(names) > 1 else []
+    return [name for name in names if name not in ("", "..")] if len(names) > 1 else []
 
 
 def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:

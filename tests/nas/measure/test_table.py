@@ -118,6 +118,10 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         ("space;latency_ms\na;1,5\n", "a spreadsheet saved it; save it with commas"),
         ("space,latency_ms\na,1.5\nb,\n", "line 3: latency_ms must be positive, got ''"),
         ("space,latency_ms\na,nan\n", "line 2: latency_ms must be positive, got 'nan'"),
+        (
+            "latency_ms,energy_mj\n1,\n1,N/A\n",
+            "line 3: energy_mj must be positive or empty, got 'N/A'",
+        ),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=f"{message}; choose another `out`"):

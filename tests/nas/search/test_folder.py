@@ -43,6 +43,18 @@ def test_rows_of_a_run_that_was_killed_before_it_started_are_not_another_runs(tm
         assert not folder.rows[""].exists()
 
 
+@pytest.mark.parametrize("others", [[".."], [3], 3])
+def test_a_file_that_tells_of_the_older_run_leads_nowhere_else(tmp_path, others):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / STATE).write_text(json.dumps({"device": "nano", "others": others}))
+    (tmp_path / "pareto.json").write_text("of another folder")
+    with claim(out, {"seed": 1}, resume=False, overwrite=True) as folder:
+        folder.rows[""].write_text("rows")
+        folder.start()
+    assert (tmp_path / "pareto.json").exists()
+
+
 def test_what_a_failed_overwrite_would_have_replaced_stays(tmp_path):
     (tmp_path / STATE).write_text("{}")
     (tmp_path / "pareto.json").write_text("old")
