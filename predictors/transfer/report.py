@@ -44,7 +44,7 @@ class TransferReport:
     n_proxy_rows: int
     n_target_rows: int
     srcc: float  # mean over levels; NaN where no level can be ranked
-    srcc_interval: tuple[float, float]  # NaN also of fewer subnets than a transfer takes
+    srcc_interval: tuple[float, float]  # NaN also of energy that few of the subnets have
     mape_pct: float
     decision: Decision
     interval_log: tuple[float, float]  # of log(measured / predicted): a prediction's interval
@@ -106,6 +106,7 @@ def transfer_report(
     predicted = leave_subnet_out(costs, names)
     reports = {"latency_ms": _report("latency_ms", t, predicted[0], f, names, **about)}
     if has_energy:
+        about["least_subnets"] = min(MIN_TARGET_SUBNETS, len(np.unique(names)))
         reports["energy_mj"] = _report(
             "energy_mj", energy[seen], predicted[1][seen], f[seen], names[seen], **about
         )
@@ -161,9 +162,10 @@ def _report(
     *,
     proxy: str,
     n_proxy_rows: int,
+    least_subnets: int = 2,
 ) -> TransferReport:
     interval = float("nan"), float("nan")
-    if len(np.unique(subnets)) >= MIN_TARGET_SUBNETS:  # fewer are in order by chance
+    if len(np.unique(subnets)) >= least_subnets:  # fewer are in order by chance
         interval = srcc_within_interval(
             measured, predicted, clock_mhz, subnets, confidence=COVERAGE
         )
