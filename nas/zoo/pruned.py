@@ -15,12 +15,12 @@ from nas.files import prepare_folder
 from nas.pareto.provenance import MEASURED
 from nas.zoo.folder import matching_dataset, supernet_folder
 from nas.zoo.networks import normalised, own_network
-from search_spaces import InputError, json_object, read_text, write_text
+from search_spaces import InputError, Subnet, json_object, read_text, write_text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from supernets import Dataset
+    from supernets import Dataset, Supernet
     from supernets.pruning import PruneSettings
     from supernets.training import Progress
 
@@ -39,30 +39,37 @@ def named_network(
 
     `name` is a supernet (zoo name or folder), of which `subnet` is taken, the largest for None, or
     `FILE.py:FUNCTION` or `MODULE:FUNCTION`, where the function returns a trained torch network.
-    `mean` and `std` are how images were normalised for it; a supernet says so itself.
+    `mean` and `std` are how images were normalised for it; a supernet says so itself. Batch norm
+    of a subnet has its own statistics, measured on training images where the file has others.
     """
-    from supernets import load_dataset
-
-    net, metadata = _network(name, subnet)
-    if metadata is None:
-        return net, normalised(load_dataset(data), mean, std)
-    if mean is not None or std is not None:
-        raise InputError(f"{name} says itself how images are normalised: leave out `mean`, `std`")
-    return net, matching_dataset(metadata, data)
-
-
-def _network(name: str, subnet: str | None) -> tuple[nn.Module, dict[str, Any] | None]:
-    """The network, and what the checkpoint of its supernet says."""
-    from supernets import extract, load_supernet
+    from supernets import calibrate, calibration_images, extract, load_dataset
 
     if ":" in name:
-        if subnet is not None:
-            raise InputError(f"`subnet` is a part of a supernet, and {name} is a network")
-        return own_network(name).net, None
+        return _own(name, subnet), normalised(load_dataset(data), mean, std)
+    if mean is not None or std is not None:
+        raise InputError(f"{name} says itself how images are normalised: leave out `mean`, `std`")
+    supernet, chosen, metadata = _subnet(name, subnet)
+    images, statistics = matching_dataset(metadata, data), None
+    if supernet.widest(chosen) not in supernet.with_own_norms():
+        statistics = calibrate(supernet, chosen, calibration_images(images))
+    last = [supernet.space.n_exits]
+    return extract(supernet, chosen, heads=last, statistics=statistics), images
+
+
+def _own(name: str, subnet: str | None) -> nn.Module:
+    if subnet is not None:
+        raise InputError(f"`subnet` is a part of a supernet, and {name} is a network")
+    return own_network(name).net
+
+
+def _subnet(name: str, subnet: str | None) -> tuple[Supernet, Subnet, dict[str, Any]]:
+    """A supernet, the subnet of it that is meant, and what its checkpoint says."""
+    from supernets import load_supernet
+
     supernet, metadata = load_supernet(supernet_folder(name) / "weights.safetensors")
     space = supernet.space
     chosen = space.subnet(space.largest) if subnet is None else space.parse(subnet)
-    return extract(supernet, chosen, heads=[space.n_exits]), metadata
+    return supernet, chosen, metadata
 
 
 def prune_folder(
@@ -154,7 +161,7 @@ def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
     CheckpointError: its weights are damaged; InputError: what makes the network is not found.
     """
-    from supernets import read_tensors
+    from supernets import extract, read_tensors
     from supernets.pruning import WEIGHTS
 
     path = folder / "weights.safetensors"
@@ -166,7 +173,12 @@ def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{folder} was pruned from a network that was handed over in Python, so nothing here "
             "makes it again: prune FILE.py:FUNCTION instead"
         )
-    net, _ = _network(about["net"], about["subnet"])
+    name, subnet = about["net"], about["subnet"]
+    if ":" in name:
+        net = _own(name, subnet)
+    else:
+        supernet, chosen, _ = _subnet(name, subnet)
+        net = extract(supernet, chosen, heads=[supernet.space.n_exits])
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

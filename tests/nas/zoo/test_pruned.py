@@ -13,10 +13,11 @@ from torch import nn
 
 from nas.zoo.pruned import named_network, prune_folder
 from search_spaces import InputError
-from supernets import read_tensors
+from supernets import cached_norm, calibrate, calibration_images, read_tensors, save_supernet
 from supernets.kernels import read_packed
 from supernets.pruning import WEIGHTS, PruneSettings
 from tests.nas.conftest import nas
+from tests.supernets import tiny
 from tests.supernets.training.test_loop import small_digits
 
 NETWORK = """
@@ -152,6 +153,20 @@ def test_what_cannot_be_pruned_is_refused_before_it_is_trained(
     assert done.code == 1
     assert why in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_subnet_is_pruned_from_statistics_of_its_own(tmp_path) -> None:
+    """Those in the file are of the largest, with which others answer at random."""
+    net, chosen, data = tiny.supernet(), tiny.SPACE.subnet(tiny.SPACE.smallest), tiny.digits()
+    about = {"dataset": "digits", "data": data.describe()}
+    save_supernet(net, tmp_path / "weights.safetensors", **about)
+    found, images = named_network(str(tmp_path), str(chosen), None)
+    own = cached_norm(calibrate(net, chosen, calibration_images(data)))
+    x = tiny.images(8)
+    with torch.no_grad():
+        torch.testing.assert_close(found(x)[-1], net(x, chosen, norm=own)[-1], atol=1e-3, rtol=1e-3)
+        assert not torch.allclose(found(x)[-1], net(x, chosen)[-1], atol=0.1)
+    assert len(images.test) == len(data.test)
 
 
 def test_single_weights_are_pruned_from_python(tmp_path) -> None:
