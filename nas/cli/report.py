@@ -33,6 +33,8 @@ def report(
         raise InputError("several `pareto` need `out`, the file of the page about them all")
     check_apart("out", out, *pareto)
     tables = [read_pareto(path) for path in pareto]
+    if empty := [path for table, path in zip(tables, pareto, strict=True) if not table.points]:
+        raise InputError(f"{empty[0]} has no points: there is nothing to run; search again")
     out = out or pareto[0].with_name("report.html")
     write_report(tables, pareto, out)
     if not quiet:

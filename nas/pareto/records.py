@@ -328,7 +328,7 @@ class ParetoContent(TypedDict):
     target_rows: NotRequired[list[TargetRow]]
     reference: NotRequired[ReferenceEntry]
     levels: Annotated[list[Level], Field(min_length=1)]
-    points: Annotated[list[Point], Field(min_length=1)]
+    points: list[Point]
     baselines: list[Baseline]
     front: list[str]  # ids of points that no point of any level dominates
     constant_latency: NotRequired[ConstantLatency]  # of All-in-One supernets

@@ -102,7 +102,6 @@ def test_a_missing_field_of_the_file_is_named(tmp_path: Path, key: str) -> None:
     [
         (lambda c: c["levels"].pop(0), "levels are numbered [1]; expected 0, 1, 2, ..."),
         (lambda c: c["levels"].clear(), "levels is []"),
-        (lambda c: c["points"].clear(), "points is []"),
         (lambda c: c["front"].append("L09"), "front[1] is 'L09'; expected the id of a point"),
         (lambda c: c["objectives"][1].update(name="size"), "objectives[1].name is 'size'"),
         (lambda c: c["baselines"][2].update(name="medium"), "baselines[2].name is 'medium'"),

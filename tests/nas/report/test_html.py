@@ -299,6 +299,9 @@ def test_several_results_make_one_page_where_it_is_said(tmp_path: Path) -> None:
     assert refused.code == 1
     assert "several --pareto need --out" in refused.err
     assert "--out is" in nas(*asked, "--out", paths[1]).err  # a file that is read
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps(synthetic_pareto() | {"points": [], "front": []}))
+    assert "empty.json has no points" in nas("report", "--pareto", empty).err
     done = nas(*asked, "--out", tmp_path / "both.html")
     assert done.code == 0, done.err
     page = Page((tmp_path / "both.html").read_text(encoding="utf-8"))
