@@ -142,15 +142,18 @@ def _pool_to(build: Builder, module: Any, x: str, value: Tensor) -> str:
 def _average_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
     if module.divisor_override is not None:
         raise InputError("cannot export average pooling with `divisor_override`")
-    more = {"pads": _pair(module.padding) * 2, "count_include_pad": int(module.count_include_pad)}
-    return build.node("AveragePool", x, **_windows(module), **(more if module.padding else {}))
+    windows = _windows(module)
+    if module.padding:
+        windows |= {"pads": _pair(module.padding) * 2}
+        windows |= {"count_include_pad": int(module.count_include_pad)}
+    return build.node("AveragePool", x, **windows)
 
 
 def _max_pool(build: Builder, module: Any, x: str, value: Tensor) -> str:
-    dilations = _pair(module.dilation)
-    more = {"dilations": dilations} if dilations != [1, 1] else {}
-    pads = _pair(module.padding) * 2
-    return build.node("MaxPool", x, pads=pads, **_windows(module), **more)
+    windows, dilations = _windows(module), _pair(module.dilation)
+    if dilations != [1, 1]:
+        windows |= {"dilations": dilations}
+    return build.node("MaxPool", x, pads=_pair(module.padding) * 2, **windows)
 
 
 def _windows(module: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ What goes wrong has a stated answer and a counter:
   foreign writer   noticed within a period; hands off the clocks for `HANDS_OFF_S`, subnets and
                    exits go on; then again
   lost state       said once, tried again every second
-  throttling       no faster clock than the board runs at is planned with, until it cools
+  throttling       no faster clock than images run at is planned with, until it cools
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ class Live:
         self._source: Iterator[Arrival] = iter(())
         self._next: Arrival | None = None
         self._begin = time.monotonic()
-        self._period = self._written = self._now()
+        self._period = self._looked = self._written = self._now()
         self._watts = float(governor.idle_w[self.level])
 
     def run(self, arrivals: Iterable[Arrival]) -> None:
         """Answer frames as they arrive."""
         self._begin = time.monotonic()
-        self._period = self._written = 0.0
+        self._period = self._looked = self._written = 0.0
         self._source = iter(arrivals)
         self._next = next(self._source, None)
         try:
@@ -193,8 +193,11 @@ class Live:
             self.level = level
 
     def _control(self, frame: Frame | None) -> None:
-        """Once per period: energy, heat, what the clock really is."""
-        now = self._now()
+        """Once per period: energy, heat, what the clock really is, with and without a frame."""
+        now, idle = self._now(), frame is None
+        if not idle and now - self._looked >= PERIOD_S:
+            self._looked = now
+            self._check_clock(idle=False)
         if now - self._period < PERIOD_S:
             return
         passed, self._period = now - self._period, now
@@ -206,7 +209,10 @@ class Live:
         if temperature is not None:
             self.governor.heat(temperature)
             self.metrics.gauges["temperature_c"] = temperature
-        self._check_clock()
+        else:
+            self.metrics.gauges.pop("temperature_c", None)
+        if idle:
+            self._check_clock(idle=True)
         if self.level > self.governor.cap:  # at once, not with the next frame
             self._tell()
             self._set(self.governor.cap, "cap")
@@ -232,14 +238,20 @@ class Live:
         self.hands_off = self._now() + HANDS_OFF_S
         self.level = self.clocks.read()
 
-    def _check_clock(self) -> None:
-        """The clock that the board really runs at counts, whatever was asked."""
+    def _check_clock(self, *, idle: bool) -> None:
+        """The clock that the board really runs at counts, whatever was asked.
+
+        An idle GPU may report its lowest clock, whichever it is held at: that says nothing.
+        """
         real = self.clocks.read()
+        asleep = idle and real < self.level
         if self._now() < self.hands_off:
-            self.level = real
+            self.level = self.level if asleep else real
             return
         if self.hands_off == -np.inf and self.clocks.foreign():
             self._leave()
+            return
+        if asleep:
             return
         other = real != self.level
         if other and self._other:  # twice: no clock that is still on its way

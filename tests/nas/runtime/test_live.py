@@ -113,6 +113,8 @@ def test_a_lost_sensor_is_counted_and_the_table_stands_in() -> None:
     assert made.metrics.counters["lost_sensor"] >= 3
     assert made.metrics.counters["joules"] > 0
     assert made.metrics.gauges["power_measured"] == 0
+    made.metrics.gauges["temperature_c"] = 40.0  # of before
+    made.run(every(0.1, [IMAGES] * 3))
     assert "temperature_c" not in made.metrics.gauges
 
 
@@ -165,8 +167,37 @@ def test_throttling_lowers_what_is_planned_with() -> None:
     made = live(clocks, Sensors())
     clocks.stuck_at = 0
     made.governor.models[0].want(Demands(20.0, 10.0))
-    made.run(every(0.1, [IMAGES] * 6))
+    made.run(every(0.1, [np.concatenate([IMAGES] * 4)] * 6))
     assert made.metrics.counters["throttled"] >= 1
+
+
+class Sleepy(Clocks):
+    """A GPU that shows its lowest clock soon after it worked, whichever it is held at."""
+
+    worked = TIME.now
+
+    def read(self) -> int:
+        return self.level if TIME.now - self.worked < 0.01 else 0
+
+
+def test_an_idle_gpu_that_reports_its_lowest_clock_is_not_throttled() -> None:
+    clocks = Sleepy()
+    made = live(clocks, Sensors())
+    made.governor._way += 1e9 * (1 - np.eye(4))  # so that it waits at the clock it worked at
+    made.governor.models[0].want(Demands(20.0, 10.0))
+    run_image = made.networks[0].run_image
+
+    def woken(row: int, image: np.ndarray) -> int:
+        clocks.worked = TIME.now
+        found: int = run_image(row, image)
+        clocks.worked = TIME.now
+        return found
+
+    made.networks = [Network("net", woken)]
+    made.run(every(0.5, [IMAGES] * 4))
+    assert made.level > 0
+    assert made.metrics.counters["throttled"] == 0
+    assert made.governor.cap == 3
 
 
 def test_heat_lowers_the_clock() -> None:
