@@ -50,6 +50,7 @@ def named_network(
         raise InputError(f"{name} says itself how images are normalised: leave out `mean`, `std`")
     supernet, chosen, metadata = _subnet(name, subnet)
     images, statistics = matching_dataset(metadata, data), None
+    images = images.resized(supernet.space.input_shape(chosen)[1])  # the subnet's own side
     if supernet.widest(chosen) not in supernet.with_own_norms():
         statistics = calibrate(supernet, chosen, calibration_images(images))
     last = [supernet.space.n_exits]

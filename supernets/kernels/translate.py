@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from supernets.kernels.text import Code
 
 INSTALL = "pip install 'nas[kernels]'"
+OLDEST = (0, 44)  # of llvmlite: pointers without types
 _symbols: dict[Code, str] = {}  # what its functions' names end with
 _lock = threading.Lock()
 
@@ -37,10 +38,13 @@ class Processor(NamedTuple):
 
 @cache
 def llvm() -> ModuleType | None:
-    """llvmlite's binding, ready for this machine; None, and one line, where it is missing."""
+    """llvmlite's binding, ready here; None, and one line, where it is missing or too old."""
     try:
+        import llvmlite
         import llvmlite.binding as binding
 
+        if tuple(map(int, llvmlite.__version__.split(".")[:2])) < OLDEST:
+            raise RuntimeError(f"llvmlite {llvmlite.__version__} is older than 0.44")
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
     except (ImportError, OSError, RuntimeError) as error:

@@ -64,6 +64,12 @@ def test_a_missing_llvmlite_is_one_line_that_says_what_to_install(monkeypatch) -
         assert translate.llvm.__wrapped__() is None
 
 
+def test_an_old_llvmlite_is_one_line(monkeypatch) -> None:
+    monkeypatch.setattr(llvmlite, "__version__", "0.43.0")
+    with pytest.warns(RuntimeWarning, match=r"llvmlite 0\.43\.0 is older than 0\.44"):
+        assert translate.llvm.__wrapped__() is None
+
+
 @pytest.mark.parametrize(
     ("features", "vector", "registers"),
     [({"avx512f": 1, "avx2": 1, "fma": 1}, 16, 32), ({"avx2": 1, "fma": 1}, 8, 16)],
