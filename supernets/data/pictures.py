@@ -137,6 +137,8 @@ def _try(read: Callable[[Path], T], path: Path) -> T | Exception:
     from PIL import Image
 
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is a pipe or a device, which is never waited for")
         return read(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return error
@@ -145,8 +147,6 @@ def _try(read: Callable[[Path], T], path: Path) -> T | Exception:
 def _header(path: Path) -> Header:
     from PIL import Image
 
-    if path.exists() and not path.is_file():
-        raise ValueError("it is a pipe or a device, which is never waited for")
     with Image.open(path) as image:
         if image.format != "JPEG":  # which decodes to about the size that is asked for
             _check_size(image.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tracemalloc
 import zlib
@@ -188,3 +189,11 @@ def test_normalised_training_images_have_mean_zero_and_variance_one(tmp_path: Pa
     x = data.normalise(data.train.images)
     torch.testing.assert_close(x.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(x.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    """Not even where no header was read before, as of ImageNet's images."""
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="is a pipe or a device, which is never waited for"):
+        pictures.decode([tmp_path / "a.png"], 8, 3)
