@@ -193,6 +193,8 @@ def govern(
         frames = period_ms or [100.0], images or [], n_images or [1]
         running = Running(*frames, seconds, state, port, root, memory_mb)
         govern_board(folders, asked, running, quiet=quiet)
+    except ModuleNotFoundError as error:
+        raise InputError(f"this needs {error.name}: pip install {error.name}") from None
     except (ManifestError, BoardError) as fault:
         raise InputError(str(fault)) from None
 

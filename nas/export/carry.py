@@ -13,8 +13,14 @@ DAY_ONE = (1980, 1, 1, 0, 0, 0)  # the same code gives the same bytes
 MAIN = '''"""Starts what this file carries on the folder that it lies in."""
 
 import os
+import sys
 
-from nas.start.main import main
+if sys.version_info < (3, 8):
+    sys.exit("run.pyz: this is Python %d.%d, it needs 3.8 or later" % sys.version_info[:2])
+try:
+    from nas.start.main import main
+except ModuleNotFoundError as error:
+    sys.exit("run.pyz: {0} is not installed: pip install {0}".format(error.name))
 
 main(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 '''

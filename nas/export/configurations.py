@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list
     check_new(out)
     out = out.resolve()
     aside = out.with_name(out.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)  # of a killed run: other points
     prepare_folder(aside)
     for point in points:
         config = space.to_ofa(space.parse(point["subnet"]))

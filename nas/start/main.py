@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import json
 import os
@@ -28,6 +29,8 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     """Run the command on the export in `folder`; one line and exit code 1 for what cannot be."""
     asked = _parser().parse_args(arguments)
     warnings.showwarning = _remark
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal shows `?` for what it lacks
     try:
         folders = asked.manifest or [folder]
         if asked.run is govern:
@@ -42,6 +45,9 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except (ManifestError, BoardError) as fault:
         print(f"run.pyz: {as_options(str(fault), vars(asked))}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        print(f"run.pyz: {error.name} is not installed: pip install {error.name}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

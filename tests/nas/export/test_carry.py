@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.export.carry import MAIN
 from nas.runtime import Engine, Manifest
 from nas.start.main import AT_ONCE, main
 from supernets import load_dataset
@@ -57,6 +60,31 @@ def test_the_folder_lists_and_measures_itself(
     with pytest.raises(SystemExit):
         main(board.folder, ["benchmark", "--repeats", "0"])
     assert capsys.readouterr().err == "run.pyz: --repeats must be positive and finite, got 0\n"
+
+
+def test_a_board_that_lacks_a_package_is_told_what_to_install(
+    board: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save(tmp_path / "0.npy", np.zeros((8, 8, 1), np.uint8))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(SystemExit):
+        main(board.folder, ["classify", str(tmp_path / "0.npy")])
+    said = capsys.readouterr().err
+    assert said == "run.pyz: onnxruntime is not installed: pip install onnxruntime\n"
+    ast.parse(MAIN, feature_version=(3, 6))  # JetPack 4 says what it lacks, too
+
+
+def test_a_terminal_that_lacks_a_letter_shows_the_rest(
+    board: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "λ.npy", np.zeros((8, 8, 1), np.uint8))
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "latin-1"))
+    main(board.folder, ["classify", str(tmp_path / "λ.npy")])
+    assert b"/?.npy: " in shown.getvalue()
 
 
 def test_a_reader_that_has_seen_enough_is_no_traceback(
