@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> pd.DataFrame:
     """Rows with the clock of the board's table that theirs means; TableError where it means none.
 
-    A clock within half a step is set to the board's, and `say` is told.
+    A clock within half a step is set to the board's, and `say` is told where it was not the same.
     """
     if isinstance(device, AnalyticDevice):
         _check_others(path, rows, device)
@@ -34,7 +34,7 @@ def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) 
         table = np.array(getattr(device.profile, column))
     elif len(table) < 2:  # a machine whose clock nobody lists
         return rows
-    found = rows[column].copy()
+    found = rows[column].astype(float)
     moved = []
     for line, mhz in rows[column].dropna().items():
         near = int(np.abs(table - mhz).argmin())
@@ -44,7 +44,7 @@ def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) 
                     f"{path} line {line}: {column} {_strange(mhz, table, device.name)}"
                 )
             moved.append(f"{mhz:g} to {table[near]:g}")
-            found = found.mask(found.index == line, table[near])
+        found.at[line] = table[near]  # one clock to all rows of a level, however it was read back
         _check_level(path, rows, line, near, table, column)
     if moved:
         shown = ", ".join(dict.fromkeys(moved))

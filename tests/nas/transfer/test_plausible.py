@@ -185,7 +185,7 @@ def test_a_clock_within_half_a_step_snaps_and_says_so(share: float) -> None:
     far = abs(share * (step if share > 0 else back)) > 0.01 * table[level]
     assert len(said) == far
     assert not far or f"to {table[level]:g}" in said[0]
-    assert not far or rows["gpu_mhz"].iloc[0] == table[level]
+    assert rows["gpu_mhz"].iloc[0] == table[level]  # or it would be ranked alone
 
 
 @given(line=st.integers(0, 23), factor=st.floats(2.2, 500), slower=st.booleans())
