@@ -34,9 +34,10 @@ def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) 
         table = np.array(getattr(device.profile, column))
     elif len(table) < 2:  # a machine whose clock nobody lists
         return rows
-    found = rows[column].astype(float)
+    known = rows[column].dropna()
+    own: list[float] = []
     moved = []
-    for line, mhz in rows[column].dropna().items():
+    for line, mhz in known.items():
         near = int(np.abs(table - mhz).argmin())
         if abs(table[near] - mhz) > SAME_CLOCK * table[near]:
             if not _within_half_a_step(table, near, mhz):
@@ -44,12 +45,12 @@ def with_board_clocks(path: Path, rows: pd.DataFrame, device: Device, say: Say) 
                     f"{path} line {line}: {column} {_strange(mhz, table, device.name)}"
                 )
             moved.append(f"{mhz:g} to {table[near]:g}")
-        found.at[line] = table[near]  # one clock to all rows of a level, however it was read back
+        own.append(float(table[near]))  # one of all rows of a level, however it was read back
         _check_level(path, rows, line, near, table, column)
     if moved:
         shown = ", ".join(dict.fromkeys(moved))
         say(f"{path}: {column} is set to the board's own clocks: {shown[:200]}")
-    return rows.assign(**{column: found})
+    return rows.assign(**{column: pd.Series(own, index=known.index, dtype=float)})
 
 
 def _check_others(path: Path, rows: pd.DataFrame, device: AnalyticDevice) -> None:
