@@ -39,7 +39,9 @@ def check_asked(
     if ratios is not None and for_device is not None:
         raise InputError("`ratios` are given, or chosen by `for_device`; give one of both")
     if ratios is not None:
-        parse_ratios(ratios)
+        from supernets.pruning.budget import check_falling
+
+        check_falling(parse_ratios(ratios))
     if unit not in UnitRatioSpace.units:
         known = ", ".join(UnitRatioSpace.units)
         raise InputError(f"`unit` must be one of {known}, got {unit!r}")

@@ -141,6 +141,8 @@ def train(
     given |= {} if batch_size is None else {"batch_size": batch_size}
     given |= parse_settings(set_ or [])
     settings = TrainSettings(**given)
+    if kind == "all-in-one":
+        RatioSettings().mask_epochs(settings.epochs)  # refused before images are read
     log = console(quiet=quiet)
     before = None if start is None else _trained(start)
     side, channels = (None, None) if before is None else _images_of(before[1])

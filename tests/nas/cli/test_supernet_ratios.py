@@ -101,6 +101,7 @@ def test_ratios_are_given_or_chosen_for_a_device():
     ("given", "words"),
     [
         ({"ratios": "1,half"}, "`ratios` takes numbers like 1,.7,.5,.35,.2, got '1,half'"),
+        ({"ratios": "1,.5,.5"}, "`ratios` has 0.5 twice; give every ratio once"),
         ({"ratios": "1,.5", "device": "tx2"}, "`ratios` are given, or chosen by `for_device`"),
         ({"device": "tx2", "levels": "99"}, "tx2 has levels 0 to 12, got `levels` 99"),
         ({"device": "host"}, "host has no model of its latency"),
