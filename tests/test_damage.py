@@ -132,6 +132,8 @@ OTHERWISE = {
     "nas/board/control/sysfs.py:Sysfs.raw_write": "writes",
     "nas/devices/backends/onnx_runtime.py:session_of": "a network made by us, in memory",
     "nas/onnx/int8.py:quantised": "a file that ONNX Runtime has just written",
+    "nas/cli/plan.py:print_plan": "compared with what would be written, and no more",
+    "nas/start/main.py:main": "/dev/null",
     "nas/devices/host.py:cpu_mhz": "the kernel's files",
     "nas/devices/host.py:cpu_name": "the kernel's files",
     "nas/export/int8.py:quantised_segments": "a network made by us, in memory",

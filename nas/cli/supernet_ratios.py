@@ -39,7 +39,7 @@ def check_asked(
     if ratios is not None and for_device is not None:
         raise InputError("`ratios` are given, or chosen by `for_device`; give one of both")
     if ratios is not None:
-        from supernets.pruning.budget import check_falling
+        from supernets.pruning import check_falling
 
         check_falling(parse_ratios(ratios))
     if unit not in UnitRatioSpace.units:
