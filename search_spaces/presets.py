@@ -98,8 +98,8 @@ def _check_family(config: Config, family: str) -> None:
     """InputError: the layers are those of another family."""
     if config.get("name") != family:
         raise InputError(
-            f"a net.config of {config.get('name')!r} is not read here, only {family}'s; give the "
-            "subnet as a configuration, for example {'d': ..., 'e': ..., 'w': ...}"
+            f"a net.config of {config.get('name')!r} is not read here, only {family}'s; name the "
+            "space that it belongs to"
         )
 
 

@@ -172,8 +172,10 @@ def resnet_for(resolution: int, in_channels: int, n_classes: int) -> ResNetSpace
 
     8x8 images get the shape of `resnet_digits`, larger ones that of `resnet_cifar`; strides keep
     the last map from 3 to 5 pixels up to 64x64. Ten classes of 32x32 colour images are
-    `resnet-cifar`. InputError where `resolution` is none of RESOLUTIONS.
+    `resnet-cifar`. InputError where `resolution` is none of RESOLUTIONS, or there is no class.
     """
+    if n_classes < 1:
+        raise InputError(f"a space needs at least one class, got {n_classes}")
     if resolution not in RESOLUTIONS:
         raise InputError(
             f"no space for {resolution}x{resolution} images; resolutions are "

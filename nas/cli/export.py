@@ -58,6 +58,9 @@ def export(
     image_size; it needs neither weights nor images.
     """
     if format_ != "onnx":
+        networks = {"supernet": supernet, "data": data, "bn_cache": bn_cache, "fp16": fp16}
+        networks |= {"precision": precision, "traces": traces, "standalone": standalone}
+        _check_alone(format_, {**networks, "json": json})
         _configurations(format_, pareto, out, id_ or (), quiet=quiet)
         return
     from nas.api import export as write_points
@@ -104,6 +107,14 @@ def export(
 def _counted(things: Sized, name: str) -> str:
     """`1 network`, `2 networks`."""
     return f"{len(things)} {name}{'s' * (len(things) != 1)}"
+
+
+def _check_alone(format_: str, networks: dict[str, object]) -> None:
+    """InputError: an option of networks, where configurations alone are written."""
+    from search_spaces import InputError
+
+    if named := [name for name, value in networks.items() if value]:
+        raise InputError(f"`{named[0]}` is for networks; --format {format_} writes none")
 
 
 def _configurations(

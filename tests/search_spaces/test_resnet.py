@@ -47,6 +47,8 @@ def test_other_resolutions_are_refused() -> None:
         resnet_for(30, 3, 10)
     with pytest.raises(InputError, match="unknown space 'resnet-28x32x1-10'"):
         get_space("resnet-28x32x1-10")
+    with pytest.raises(InputError, match="at least one class, got 0"):
+        resnet_for(32, 3, 0)
 
 
 # ---- the CIFAR space ----------------------------------------------------------------------------

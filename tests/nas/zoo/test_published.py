@@ -105,4 +105,5 @@ def test_one_command_searches_it_for_a_board(tmp_path: Path) -> None:
         assert (len(config["ks"]), len(config["d"]), config["image_size"]) == (20, 5, 224)
         assert str(get_space("ofa-mobilenetv3").parse(path.read_text())) == by_id[path.stem]
     refused(nas("export", *given, "ofa"), "configs exists already")
+    refused(nas("export", *given, "ofa", "--traces"), "--traces is for networks; --format ofa wri")
     refused(nas("export", *given, "tflite"), "--format must be onnx or ofa, got 'tflite'")
