@@ -7,6 +7,7 @@ from nas.devices.host import HostDevice
 from nas.devices.library import load_profile, profile_names
 from nas.devices.profile import Profile
 from nas.devices.protocol import (
+    SAME_CLOCK,
     Clocked,
     ClockModel,
     Device,
@@ -18,6 +19,7 @@ from nas.devices.protocol import (
 )
 
 __all__ = [
+    "SAME_CLOCK",
     "AnalyticDevice",
     "ClockModel",
     "Clocked",

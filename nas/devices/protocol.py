@@ -78,6 +78,9 @@ class Simulates(Protocol):
         ...
 
 
+SAME_CLOCK = 0.01  # relative: what is nearer is one clock, however it was read back
+
+
 @runtime_checkable
 class Clocked(Protocol):
     """Can be run at other clocks than those of its levels."""

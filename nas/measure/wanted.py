@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 import pandas as pd
 
-from nas.devices import Clocked, Device, load_profile
+from nas.devices import SAME_CLOCK, Clocked, Device, load_profile
 from nas.measure.jobs import Job, program_job, shuffled
 from nas.measure.table import TextRow
 from nas.pareto import ParetoTable, Point, read_pareto, spread
@@ -20,7 +20,6 @@ from search_spaces import ExitPolicy, InputError, Row, Space, Subnet, get_space,
 PLAN = ("space", "subnet", "device", "level")  # columns that a plan needs
 OwnClock = Literal["cpu_mhz", "emc_mhz"]
 OWN: tuple[OwnClock, ...] = ("cpu_mhz", "emc_mhz")  # clocks that a point may have of its own
-SAME = 0.01  # relative: clocks of a level
 
 
 class About(TypedDict):
@@ -86,7 +85,7 @@ class Wanted:
         for row in [row for row in self.table.levels if row["level"] in asked_at]:
             clock, mhz = device.levels[row["level"]].clock_mhz, row["gpu_mhz"] or row["cpu_mhz"]
             assert mhz is not None  # one of them names the level
-            if abs(clock - mhz) > SAME * clock:
+            if abs(clock - mhz) > SAME_CLOCK * clock:
                 raise InputError(
                     f"{self.path} was made with level {row['level']} at {mhz:g} MHz, "
                     f"{device.name} now has it at {clock:g} MHz; search again"

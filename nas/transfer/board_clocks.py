@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nas.devices import AnalyticDevice, Device
+from nas.devices import SAME_CLOCK, AnalyticDevice, Device
 from nas.transfer.levels import clocks_mhz
 from predictors import TableError
 from search_spaces import Floats
 
-SAME_CLOCK = 0.01
 OTHER_UNIT = 30.0  # times beyond a board's clocks: no clock of it that we do not know
 OTHER_CLOCKS = {1e-3: "GHz", 1e3: "kHz", 1e6: "Hz"}  # how a clock of 1 MHz is then written
 Say = Callable[[str], None]

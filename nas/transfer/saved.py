@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 import pandas as pd
 
+from nas.devices import SAME_CLOCK
 from nas.pareto.provenance import predicted_from
 from nas.transfer.levels import with_clock
 from nas.transfer.pool import program_columns
@@ -30,7 +31,6 @@ from predictors import (
 )
 from search_spaces import DvfsLevel, Floats, InputError, Space, read_json
 
-SAME = 0.01  # relative: clocks of a level
 Costs = tuple[Floats, Floats, Floats]  # predicted, and both ends of its interval, each (n,)
 
 
@@ -64,7 +64,7 @@ class TrainedCosts:
     def at_level(self, programs: pd.DataFrame, level: int | None) -> pd.DataFrame:
         """`programs` as they are; InputError where they or `level` ask for another level."""
         for mhz in programs.get("gpu_mhz", pd.Series(dtype=float)).dropna():
-            if self.gpu_mhz is not None and abs(mhz - self.gpu_mhz) > SAME * self.gpu_mhz:
+            if self.gpu_mhz is not None and abs(mhz - self.gpu_mhz) > SAME_CLOCK * self.gpu_mhz:
                 raise InputError(
                     f"the predictor knows one clock ({self.gpu_mhz:g} MHz), asked {mhz:g} MHz"
                 )
