@@ -303,20 +303,20 @@ def prune(
     """Prune a network in blocks while it is trained, and pack it for the kernels into `out`.
 
     `net` is a supernet (zoo name or folder; `subnet` of it, its largest without),
-    `FILE.py:FUNCTION` of yours that returns a trained torch network, or the network itself, which
-    is trained in place. `data` are its images; `mean` and `std`, per channel, are how they were
-    normalised where a network of yours was trained, without them those of `data`. `settings` are
-    fields of `supernets.pruning.PruneSettings`, such as `g`, `sparsity`, `epochs` and `method`. A
-    rerun with the same `out` goes on where one stopped; `listener` is told every step. Returns what
+    `FILE.py:FUNCTION` of yours that returns a trained torch network, or the network itself. That
+    stays as it is: a copy is trained, whose weights are `out`/weights.safetensors. `data` are the
+    images; `mean` and `std`, per channel, are how they were normalised where a network of yours was
+    trained, without them those of `data`. `settings` are fields of
+    `supernets.pruning.PruneSettings`, such as `g`, `sparsity`, `epochs` and `method`. A rerun with
+    the same `out` goes on where one stopped; `listener` is told every step. Returns what
     `pruned.json` says: accuracy and time, before and after, measured. InputError: what cannot be
     used.
     """
-    from torch import nn
-
     from nas.files import exclusive, prepare_folder
     from nas.zoo.networks import normalised
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
     from supernets import bf16_pays, load_dataset
+    from supernets.guest import bare, copied
     from supernets.pruning import PruneSettings
 
     folder = None if data is None else Path(data)
@@ -326,10 +326,9 @@ def prune(
     name = str(net) if isinstance(net, str | PathLike) else None
     if name is not None:
         network, images = named_network(name, subnet, folder, mean, std)
-    elif isinstance(net, nn.Module):
-        network, images = net, normalised(load_dataset(folder), mean, std)
     else:
-        raise InputError(f"`net` must be a name, a path or a torch network, got {net!r}")
+        network = copied(bare(net, "`net`, where it is no name or path,"))
+        images = normalised(load_dataset(folder), mean, std)
     asked = PruneSettings(**{"bf16": bf16_pays(), **settings})
     steps = prune_folder(
         *(network, images, asked, Path(out)), name=name, subnet=subnet, command=command

@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces import Space, Subnet
+from search_spaces import InputError, Space, Subnet
 from supernets.channels import Channels
 from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
 from supernets.layers import ElasticBlock, Layer, run
@@ -21,6 +21,18 @@ def at_resolution(images: Tensor, space: Space, subnet: Subnet, share: float = 1
     if images.shape[-1] == side:
         return images
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+
+
+def check_images(images: Tensor) -> None:
+    """InputError unless `images` are a float tensor (N, C, H, H): pixels in bytes are not."""
+    found = type(images).__name__
+    if isinstance(images, Tensor):
+        if images.ndim == 4 and images.is_floating_point():
+            return
+        found = f"{tuple(images.shape)} of {images.dtype}"
+    raise InputError(
+        f"images must be a float tensor (N, C, H, H), as `Dataset.normalise` makes it, got {found}"
+    )
 
 
 Program = list[tuple[int, list[Layer], list[Layer]]]
@@ -87,6 +99,11 @@ class Supernet(nn.Module, ABC):
         return made
 
     def _listed(self, subnet: Subnet, wanted: Sequence[int]) -> Program:
+        self.space.genes([subnet])  # InputError: it is of another space
+        if not wanted or wanted[0] < 0 or wanted[-1] > self.space.n_exits:
+            raise InputError(
+                f"`heads` must be one or more of 0 to {self.space.n_exits}, got {list(wanted)}"
+            )
         program: Program = []
         trunk: list[Layer] = []
         for k in range(wanted[-1] + 1):
@@ -111,9 +128,11 @@ class Supernet(nn.Module, ABC):
     ) -> list[Tensor]:
         """Logits (N, classes) of `heads` in order of depth, of all exits when None.
 
-        `x` is (N, in_channels, H, H). The trunk stops at the deepest head. `norm` defaults to the
-        statistics of the batch in training mode and to those of the largest subnet in eval mode.
+        `x` is (N, in_channels, H, H), float, normalised. The trunk stops at the deepest head.
+        `norm` defaults to the statistics of the batch in training mode and to those of the largest
+        subnet in eval mode.
         """
+        check_images(x)
         norm = norm or (batch_norm if self.training else running_norm)
         logits = []
         for _, trunk, head in self.program(subnet, heads):

@@ -31,6 +31,8 @@ class Network:
 
 def own_network(source: str) -> Network:
     """What `FILE.py:FUNCTION` or `MODULE:FUNCTION` returns; runs the user's code."""
+    from supernets.guest import bare
+
     place, _, function = source.rpartition(":")
     if not place or not function.isidentifier():
         raise InputError(
@@ -51,7 +53,8 @@ def own_network(source: str) -> Network:
     finally:
         if beside in sys.path:  # the user's code may have changed it
             sys.path.remove(beside)
-    return Network(_bare(net, source), function if function != "build" else Path(place).stem)
+    bare_net = bare(net, f"what {source} returns")
+    return Network(bare_net, function if function != "build" else Path(place).stem)
 
 
 def _loaded(file: Path) -> Any:
@@ -63,17 +66,6 @@ def _loaded(file: Path) -> Any:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
-
-
-def _bare(net: Any, source: str) -> nn.Module:
-    """Without what `torch.compile` and DataParallel put around a network."""
-    from torch import nn
-
-    while isinstance(net, nn.DataParallel) or hasattr(net, "_orig_mod"):
-        net = net.module if isinstance(net, nn.DataParallel) else net._orig_mod
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{source} returns a {type(net).__name__}, not a torch network")
-    return net
 
 
 def timm_network(name: str, n_classes: int, in_channels: int) -> Network:

@@ -215,10 +215,9 @@ def _times_ms(net: nn.Module, packed: nn.Module, g: int, data: Dataset) -> dict[
     import torch
 
     from nas.devices.backends.kernels import program_session
+    from nas.devices.backends.pytorch import inference
     from supernets.kernels import pack_network
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     image = data.normalise(data.test.images[:1])
     dense = pack_network(net, {}, 1, kernels=False).to(memory_format=torch.channels_last)
     last = image.contiguous(memory_format=torch.channels_last)
@@ -230,12 +229,11 @@ def _times_ms(net: nn.Module, packed: nn.Module, g: int, data: Dataset) -> dict[
         session, given = program_session(net, tuple(image.shape[1:]), g), {"input": image.numpy()}
         runs["exported"] = lambda: session.run(None, given)
     times: dict[str, list[float]] = {name: [] for name in runs}
-    with torch.inference_mode():
+    with inference(threads=1):
         for i in range(N_TIMED + 3):
             for name, run in runs.items():
                 start = time.perf_counter()
                 run()
                 if i >= 3:
                     times[name].append(1e3 * (time.perf_counter() - start))
-    torch.set_num_threads(threads)
     return {name: round(statistics.median(found), 4) for name, found in times.items()}

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from search_spaces import Bools, InputError
+from supernets.guest import bare, copied
 from supernets.kernels.layers import DepthwiseConv2d, KernelLayer, PackedConv2d
 from supernets.kernels.packed import check_columns, pack
 from supernets.static import GlobalMean, PoolTo
@@ -44,7 +45,7 @@ def pack_network(
     kernel too, others stay torch's. `net` must be one that `torch.fx` can trace. Without `kernels`
     batch norm is folded, and that is all.
     """
-    net = copy.deepcopy(net).eval()
+    net = copied(bare(net)).eval()
     try:
         traced = fx.GraphModule(net, _Tracer().trace(net))
     except Exception as error:  # whatever the user's code raises when it meets a symbol

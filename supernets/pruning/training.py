@@ -19,6 +19,7 @@ from supernets.augment import train_transform
 from supernets.checkpoint import read_tensors, write_tensors
 from supernets.data import Dataset, Split, epoch_order
 from supernets.elastic import bf16_pays
+from supernets.guest import in_eval
 from supernets.pruning.masks import BlockPruner, PruneSettings
 from supernets.training.loop import MAX_GRADIENT_NORM, Progress
 from supernets.training.memory import keep_freed_memory
@@ -180,9 +181,9 @@ def last_logits(net: nn.Module, images: Tensor) -> Tensor:
 @torch.no_grad()
 def top1(net: nn.Module, split: Split, data: Dataset, batch_size: int = 250) -> float:
     """Percent of `split` that `net` classifies as labelled, in eval mode."""
-    net.eval()
     right = 0
-    for index in torch.split(torch.arange(len(split)), batch_size):
-        logits = last_logits(net, data.normalise(split.images[index]))
-        right += int((logits.argmax(1) == split.labels[index]).sum())
+    with in_eval(net):
+        for index in torch.split(torch.arange(len(split)), batch_size):
+            logits = last_logits(net, data.normalise(split.images[index]))
+            right += int((logits.argmax(1) == split.labels[index]).sum())
     return 100 * right / len(split)

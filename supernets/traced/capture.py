@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from supernets.guest import in_eval
 from supernets.traced.calls import Call, NotUnderstood, Value, Weight
 from supernets.traced.rules.tables import FUNCTIONS, METHODS, MODULES
 from supernets.traced.tracer import Tracer, has_tensor
 
+FIRST = "input", "tensors"  # what torch calls the first argument of its functions
 N_IMAGES = 3  # of the run that finds shapes; a size that is no width, side or group of theirs
 
 
@@ -21,9 +23,7 @@ def capture(net: nn.Module, in_channels: int, resolution: int) -> list[Call]:
     The first one is the image. NotUnderstood says which module cannot be traced or has an
     operation without a rule. `net` itself stays as it is.
     """
-    was_training = net.training
-    net.eval()
-    try:
+    with in_eval(net):
         _check_weights(net)
         images = torch.linspace(-3, 3, N_IMAGES * in_channels * resolution**2)
         images = images.view(N_IMAGES, in_channels, resolution, resolution)
@@ -32,8 +32,6 @@ def capture(net: nn.Module, in_channels: int, resolution: int) -> list[Call]:
             run.follow(images.clone())
             _check_input(net, images)
         return run.calls()
-    finally:
-        net.train(was_training)
 
 
 def _check_weights(net: nn.Module) -> None:
@@ -42,7 +40,7 @@ def _check_weights(net: nn.Module) -> None:
     if next(net.parameters(), None) is None:
         raise NotUnderstood(f"{type(net).__name__} has no parameters: there is nothing to share")
     names: dict[int, str] = {}
-    for name, parameter in net.named_parameters(remove_duplicate=False):
+    for name, parameter in _parameters(net):
         if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
             raise NotUnderstood(
                 f"{name} is {parameter.dtype} on {parameter.device}: weights in float32 on the "
@@ -52,6 +50,13 @@ def _check_weights(net: nn.Module) -> None:
             raise NotUnderstood(
                 f"{name} is {first}: weights that two modules share cannot have two widths"
             )
+
+
+def _parameters(net: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """All with their names; of a module that has two names, as in two lists, the first."""
+    for path, module in net.named_modules():
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            yield f"{path}.{name}".lstrip("."), parameter
 
 
 def _check_input(net: nn.Module, images: Tensor) -> None:
@@ -132,14 +137,25 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
                 raise NotUnderstood(
                     f"{n.target}: no rule for a module of type {type(module).__name__}"
                 )
-            return rule(self, self.last, module, real, *args, **kwargs)
+            return self._ruled(rule, type(module), (module, real), args, kwargs)
         table: Mapping[Any, Any] = METHODS if n.op == "call_method" else FUNCTIONS
         rule = table.get(n.target)
         if not isinstance(real, Tensor) and rule is None and not has_tensor(real):
             return real  # a size
         if rule is None:
             raise NotUnderstood(f"{self.last}: no rule for the operation {_told(n.target)}")
-        return rule(self, self.last, real, *args, **kwargs)
+        return self._ruled(rule, n.target, (real,), args, kwargs)
+
+    def _ruled(self, rule: Any, target: Any, known: Any, args: Any, kwargs: Any) -> Any:
+        """What `rule` makes of a call; NotUnderstood where it does not know its arguments."""
+        first = [kwargs[name] for name in FIRST if name in kwargs]  # as in torch.relu(input=x)
+        named = {name: value for name, value in kwargs.items() if name not in FIRST}
+        try:
+            return rule(self, self.last, *known, *first, *args, **named)
+        except TypeError:
+            raise NotUnderstood(
+                f"{self.last}: no rule for these arguments of {_told(target)}"
+            ) from None
 
     def _constant(self, n: fx.Node, real: Any) -> Any:
         """A call on weights and numbers alone: its result is a weight, as the network has it now.

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan, lcm
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from search_spaces import InputError
 from search_spaces.traced import Node, TracedSpace
+from supernets.guest import bare, in_eval
+from supernets.supernet import check_images
 from supernets.traced.blocks import Place, chosen, last_head, places, residuals, slots, work
 from supernets.traced.calls import Call, NotUnderstood
 from supernets.traced.capture import capture
@@ -29,12 +32,20 @@ TOLERANCE = 1e-5  # of the largest logit, between the supernet and the user's ne
 
 
 class Wrapped:
-    """A traced network, what was found in it, and the supernet that is made of it."""
+    """A traced network, what was found in it, and the supernet that is made of it.
+
+    `net` takes square images (N, `in_channels`, `resolution`, `resolution`) and returns logits
+    (N, classes); it stays as it is, and `name` names the space. NotUnderstood, which is an
+    InputError, says which module cannot be wrapped.
+    """
 
     def __init__(self, net: nn.Module, in_channels: int, resolution: int, *, name: str) -> None:
-        self.name, self.net = name, net
+        for argument, value in (("in_channels", in_channels), ("resolution", resolution)):
+            if not isinstance(value, Integral) or value < 1:
+                raise InputError(f"`{argument}` must be a whole number above 0, got {value!r}")
+        self.name, self.net = name, bare(net)
         self.in_channels, self.resolution = in_channels, resolution
-        self.calls = capture(net, in_channels, resolution)
+        self.calls = capture(self.net, in_channels, resolution)
         for call in self.calls:
             call.weights = {k: v.detach().clone() for k, v in call.weights.items()}
         self.groups = Groups(self.calls)
@@ -54,6 +65,8 @@ class Wrapped:
         By what `images` (N, C, H, W), normalised, say of them, or by the size of the filters.
         """
         self.orders = {}
+        if images is not None:
+            check_images(images)
         if images is None:
             found = by_size(self.calls, self.groups)
         else:
@@ -200,21 +213,18 @@ class Wrapped:
 
     def _check(self, supernet: TracedSupernet) -> None:
         """The largest subnet is the user's network; in float64 where rounding hides it."""
-        training = self.net.training
-        try:
-            self.net.eval()
+        with in_eval(self.net):
             error = self.difference(supernet, self.net)
             if error > TOLERANCE:
                 twins = copy.deepcopy(supernet).double(), copy.deepcopy(self.net).double()
                 error = self.difference(*twins)
-        finally:
-            self.net.train(training)
         if isnan(error):
             raise NotUnderstood(f"{self.name}: its logits are no finite numbers")
         if error > TOLERANCE:
             raise NotUnderstood(
                 f"{self.name}: what was traced answers otherwise than the network (by {error:.1e} "
-                "of the largest logit): it has a state, or works on tensors in place"
+                "of the largest logit): it has a state, draws at "
+                "random (dropout without `self.training`), or works on tensors in place"
             )
 
     @torch.no_grad()

@@ -131,7 +131,10 @@ WRONG = [  # what Python lets anybody type, and the words that name it
     (lambda: TABLE.cheapest(max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
     (lambda: TABLE.cheapest(levels=3), "`levels` must be a list of whole numbers, got 3"),
     (lambda: nas.get_device("nano", batch="2"), "`batch` must be a whole number, got '2'"),
-    (lambda: nas.prune(3, "x"), "`net` must be a name, a path or a torch network, got 3"),
+    (
+        lambda: nas.prune(3, "x"),
+        "`net`, where it is no name or path, must be a torch network, got a int",
+    ),
     (lambda: nas.prune(nn.ReLU(), "x", mean=0.3, std=0.4), "`mean` must be a list of one number"),
 ]
 

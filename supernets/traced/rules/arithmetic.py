@@ -16,13 +16,13 @@ def of_two(kind: str) -> Rule:
     """The rule of an operation of two values, or of a value with a number or a weight."""
 
     def rule(
-        build: Build, name: str, real: Tensor, a: Any, b: Any, alpha: float = 1, **_: Any
+        build: Build, name: str, real: Tensor, a: Any, other: Any, alpha: float = 1, **_: Any
     ) -> Value:
         if alpha != 1:
             raise NotUnderstood(f"{name}: {kind} with a factor")
-        if isinstance(a, Value) and isinstance(b, Value):
-            return build.add(name, kind, (a, b), real)
-        value, other = (a, b) if isinstance(a, Value) else (b, a)
+        if isinstance(a, Value) and isinstance(other, Value):
+            return build.add(name, kind, (a, other), real)
+        value, other = (a, other) if isinstance(a, Value) else (other, a)
         if isinstance(other, Weight):
             return factors(build, name, kind, real, value, other)
         if isinstance(other, int | float) and (value is a or kind in ("add", "mul")):

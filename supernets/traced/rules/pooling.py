@@ -16,6 +16,8 @@ def avg_pool(
     padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: Any = None,
 ) -> Value:  # fmt: skip
+    if divisor_override is not None:
+        raise NotUnderstood(f"{name}: average pooling with `divisor_override`")
     sizes = pool_sizes(name, kernel_size, stride, padding)
     return build.add(
         name, "avg_pool", (x,), real, **sizes,
@@ -47,7 +49,7 @@ def pool_sizes(name: str, kernel: Any, stride: Any, padding: Any) -> dict[str, A
 
 def avg_pool_module(build: Build, name: str, m: Any, real: Tensor, x: Value) -> Value:
     options = m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad
-    return avg_pool(build, name, real, x, *options)
+    return avg_pool(build, name, real, x, *options, m.divisor_override)
 
 
 def max_pool_module(build: Build, name: str, m: Any, real: Tensor, x: Value) -> Value:

@@ -24,8 +24,11 @@ def reshape_module(build: Build, name: str, m: Any, real: Tensor, x: Value) -> V
     return reshape(build, name, real, x)
 
 
-def permute(build: Build, name: str, real: Tensor, x: Value, *dims: Any) -> Value:
-    order = [int(d) for d in (dims[0] if len(dims) == 1 else dims)]
+def permute(
+    build: Build, name: str, real: Tensor, x: Value, *order_: Any, dims: Any = None
+) -> Value:
+    listed = dims or (order_[0] if len(order_) == 1 else order_)
+    order = [int(d) for d in listed]
     rank = len(order)
     order = [d % rank for d in order]
     if order[0] != 0:

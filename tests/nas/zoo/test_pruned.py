@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from nas import api
 from nas.zoo.pruned import named_network, prune_folder
 from search_spaces import InputError
 from supernets import cached_norm, calibrate, calibration_images, read_tensors, save_supernet
@@ -113,7 +114,9 @@ def test_a_network_becomes_a_folder_of_packed_layers(network, tmp_path) -> None:
 
 
 def test_what_is_no_network_is_refused_in_one_line(network) -> None:
-    with pytest.raises(InputError, match="a_net_of_mine:number returns a int, not a torch network"):
+    with pytest.raises(
+        InputError, match="a_net_of_mine:number returns must be a torch network, got a int"
+    ):
         named_network("a_net_of_mine:number", None, None)
     with pytest.raises(InputError, match="a_net_of_mine:none makes no network: AttributeE"):
         named_network("a_net_of_mine:none", None, None)
@@ -185,6 +188,19 @@ def test_single_weights_are_pruned_from_python(tmp_path) -> None:
     steps = prune_folder(net, none, settings, tmp_path / "none", name=None)
     with pytest.raises(InputError, match="digits has no test images: draw them from three"):
         next(steps)
+
+
+def test_a_network_that_is_handed_over_stays_as_it_is(network, tmp_path) -> None:
+    """So that one network is pruned again and again, each time from the same weights."""
+    net = named_network(network, None, None)[0].train()
+    given = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    asked = {"epochs": 1, "batch_size": 1024, "sparsity": 0.5, "lr": 0.5}
+    found = api.prune(nn.DataParallel(net), tmp_path / "out", **asked)
+    assert all(torch.equal(tensor, given[name]) for name, tensor in net.state_dict().items())
+    assert net.training
+    pruned, _ = read_tensors(tmp_path / "out" / "weights.safetensors", WEIGHTS)
+    net.load_state_dict(pruned)
+    assert float((net[3].weight == 0).float().mean()) == found["layers"]["3"]["sparsity"] == 0.5
 
 
 def test_a_network_that_cannot_be_traced_is_refused_before_it_is_trained() -> None:

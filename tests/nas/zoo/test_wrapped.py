@@ -171,7 +171,7 @@ def test_weights_of_another_network_are_named(
 
 BAD = {
     "three": ("fc of three tells 3 classes apart", "has 10"),
-    "nothing": ("returns a int, not a torch network",),
+    "nothing": ("returns must be a torch network, got a int",),
     "broken": ("makes no network: RuntimeError: no weights here",),
     "absent": ("AttributeError",),
 }
