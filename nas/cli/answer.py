@@ -80,7 +80,7 @@ def _on_new_images(point: Point) -> str:
 
 def _saves_and_loses(compared: Comparison, point: Point) -> str:
     """`saves 44 % energy and loses 0.78 points of accuracy`."""
-    points = compared.baseline["top1_error_pct"] - point["top1_error_pct"]
+    points = round(compared.baseline["top1_error_pct"] - point["top1_error_pct"], 2)
     changes = [(points, f"{abs(points):.2f} points of accuracy")]
     costs = {"energy": compared.energy_pct(point), "latency": compared.latency_pct(point)}
     changes += [(x, f"{abs(x):.0f} % of the {name}") for name, x in costs.items() if x is not None]
@@ -127,4 +127,4 @@ def digits(value: float | None) -> str:
     """Three significant digits, zeros at the end too: `0.200`, `1.91`, `12.0`, `3061`."""
     if value is None:
         return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")

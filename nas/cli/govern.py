@@ -235,7 +235,8 @@ def show(rows: list[dict[str, object]], *, quiet: bool, as_json: bool) -> None:
         table.add_column(title, justify=justify, no_wrap=not left)
     for row in rows:
         cells = [row.get(name, "") for name in columns]
-        table.add_row(*(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells))
+        shown = [f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells]
+        table.add_row(*("-" if c is None else text for c, text in zip(cells, shown, strict=True)))
     log.print("SIMULATED: energy of the whole board per completed frame, mJ", style="bold")
     log.print(table)
     log.print(LEGEND, markup=False)

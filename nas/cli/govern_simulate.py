@@ -82,6 +82,8 @@ def simulate_governor(
                 f"{asked.arrivals}: the first arrival is at {at_ms[0]:g} ms, and the run ends "
                 f"after {seconds:g} s; give more `seconds`"
             )
+        inside = at_ms < 1e3 * seconds  # hindsight would answer, and count, what comes later too
+        at_ms, n = at_ms[inside], n[inside]
         rng = np.random.default_rng(asked.seed)
         models = [models[0]._replace(frames=drawn(at_ms, n, answered[0].shape[1], rng))]
     if not all(len(model.frames) for model in models):

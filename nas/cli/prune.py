@@ -99,7 +99,7 @@ def prune(
         print_json(found)
         return
     log.print(
-        f"{len(found['layers'])} layers at {sparsity:.0%}, blocks of {g}, in {out}\n"
+        f"{len(found['layers'])} layers at {100 * sparsity:.4g} %, blocks of {g}, in {out}\n"
         f"top-1 on {found['n_test_images']} test images, measured: "
         f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
         f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "

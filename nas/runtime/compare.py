@@ -11,7 +11,7 @@ from .agents import CHANGE_US, DECIDE_US, PLAN_US, Agent, Governed
 from .baselines import Clocked, DynamicOfa, cheapest, kernels_of, largest_first
 from .governor import Governor
 from .manifest import ManifestError
-from .offline import best_fixed, clairvoyant, free_switches
+from .offline import Hindsight, best_fixed, clairvoyant, free_switches
 from .policies import unknown
 from .scenarios import strictest
 from .simulate import Simulation
@@ -104,8 +104,9 @@ class Comparison:
     def _bound(self) -> dict[str, Any]:
         return self._joules(free_switches(self.models, self.board, self.seconds))
 
-    def _joules(self, joules: float) -> dict[str, Any]:
+    def _joules(self, found: Hindsight) -> dict[str, Any]:
+        joules, n_late = found
         n = sum(len(model.frames.at_ms) for model in self.models)
         idle = float(self.board.idle_w[0]) * self.seconds
         per_frame = {"mj_per_frame": 1e3 * joules / n, "mj_above_idle": 1e3 * (joules - idle) / n}
-        return {**per_frame, "frames": n, "late_pct": 0.0, "source": "simulated"}
+        return {**per_frame, "frames": n, "late_pct": 100 * n_late / n, "source": "simulated"}

@@ -84,7 +84,7 @@ class Live:
         self._next: Arrival | None = None
         self._begin = time.monotonic()
         self._period = self._looked = self._written = self._now()
-        self._watts = float(governor.idle_w[self.level])
+        self._watts, self._measured = float(governor.idle_w[self.level]), False
 
     def run(self, arrivals: Iterable[Arrival]) -> None:
         """Answer frames as they arrive."""
@@ -100,6 +100,7 @@ class Live:
                 now = self._come()
                 self._image(min(self.waiting, key=self._due_s), now)
         finally:
+            self._count(self._now())
             self._write()
 
     def _due_s(self, frame: Frame) -> float:
@@ -200,12 +201,12 @@ class Live:
             self._check_clock(idle=False)
         if now - self._period < PERIOD_S:
             return
-        passed, self._period = now - self._period, now
         power, temperature = self.sensors.power_w(), self.sensors.temperature_c()
         if power is None or temperature is None:
             self.metrics.board["lost_sensor"] += 1
         self._watts = self._table_w(frame) if power is None else power
-        self.metrics.board["joules"] += self._watts * passed
+        self._measured = power is not None
+        self._count(now)
         if temperature is not None:
             self.governor.heat(temperature)
             self.metrics.gauges["temperature_c"] = temperature
@@ -224,6 +225,12 @@ class Live:
             served.configuration = model.table.ids[model.row] if model.row >= 0 else ""
         if self.state and now - self._written >= STATE_S:
             self._write()
+
+    def _count(self, now: float) -> None:
+        """The energy since the last count, and how much of it a sensor said."""
+        joules, self._period = self._watts * (now - self._period), now
+        self.metrics.board["joules"] += joules
+        self.metrics.board["joules_measured"] += joules * self._measured
 
     def _table_w(self, frame: Frame | None) -> float:
         """Watts of the whole board now, by the table."""

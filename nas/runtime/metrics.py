@@ -33,7 +33,8 @@ class Metrics:
 
     def __init__(self, models: Sequence[str]) -> None:
         self.models = [Served(name) for name in models]
-        self.board: dict[str, float] = {"joules": 0.0, **dict.fromkeys(("unmet", *FAULTS), 0)}
+        self.board: dict[str, float] = dict.fromkeys(("joules", "joules_measured"), 0.0)
+        self.board.update(dict.fromkeys(("unmet", *FAULTS), 0))
         self.switches: dict[str, int] = dict.fromkeys(("begin", "within", "idle", "cap"), 0)
         self.gauges: dict[str, float] = {}
         self.said = ""  # what could not be had, in words

@@ -59,7 +59,7 @@ def best_fixed(
     found = None
     for rest in range(len(board.idle_w)) if drop else (None,):
         found = _best_at_rest(models, board, rows, seconds, rest)
-        if found.run.late.mean() <= LATE:
+        if found.run.late_share <= LATE:
             break
     assert found is not None
     return found
@@ -73,7 +73,7 @@ def _best_at_rest(
         if i >= TRIED and best is not None and best[0][0] == 0:
             break
         run = Simulation(models, board, fixed(chosen, level, rest)).run(seconds)
-        key = max(run.late.mean() - LATE, 0.0), run.joules
+        key = max(run.late_share - LATE, 0.0), run.joules
         if best is None or key < best[0]:
             best = key, Fixed(run, chosen, level, rest)
     assert best is not None
@@ -139,8 +139,15 @@ def _queue(
     return busy, late / max(len(events), 1)
 
 
-def clairvoyant(model: Model, board: Board, seconds: float) -> float:
-    """Joules of one who knows all frames and exits, and pays for switches: dynamic programming.
+class Hindsight(NamedTuple):
+    """What one spends who knows all frames; those late that nobody could have answered in time."""
+
+    joules: float
+    n_late: int
+
+
+def clairvoyant(model: Model, board: Board, seconds: float) -> Hindsight:
+    """Of one who knows all frames and exits, and pays for switches: dynamic programming.
 
     The state is the clock when a frame arrives. For every frame one configuration within the
     floor and one clock, asked when it arrives; while idle any clock, by way of the lowest or not.
@@ -154,6 +161,7 @@ def clairvoyant(model: Model, board: Board, seconds: float) -> float:
     spent = np.full(len(levels), np.inf)
     first = at[0] * idle[0] + delay[0] * (np.maximum(idle, idle[0]) - idle[0])
     spent[:] = first  # at rest at the lowest clock until the first frame
+    n_late = 0
     for i in range(len(model.frames.at_ms)):
         demands = [d for since, d in model.demands if since <= at[i]][-1]
         allowed = table_error <= demands.floor_error_pct
@@ -165,11 +173,12 @@ def clairvoyant(model: Model, board: Board, seconds: float) -> float:
         cost = part * ms.T[:, :, None] * watts[:, high].swapaxes(0, 1) + (1 - part) * mj[None]
         late = finish > demands.target_ms
         if late.all():
+            n_late += 1
             late = finish > finish.min() * 1.001
         cost = np.where(late, np.inf, cost) + spent[:, None, None]
         gap = at[i + 1] - at[i] - finish
         spent = _through_idle(cost, gap, idle, delay)
-    return float(spent.min()) / 1e3
+    return Hindsight(float(spent.min()) / 1e3, n_late)
 
 
 def _through_idle(
@@ -194,13 +203,13 @@ def _through_idle(
     return best
 
 
-def free_switches(models: Sequence[Model], board: Board, seconds: float) -> float:
+def free_switches(models: Sequence[Model], board: Board, seconds: float) -> Hindsight:
     """Joules that nobody can go below: switches are free and two clocks may share a frame.
 
     Each frame is answered in its own time by itself, at the least of all mixtures of two
     configurations and clocks; the board rests at the lowest clock.
     """
-    total = board.idle_w[0] * seconds * 1e3
+    total, n_late = board.idle_w[0] * seconds * 1e3, 0
     for model in models:
         rows = _useful(model)
         work, error = frame_work(model, rows), model.table.error_pct[rows]
@@ -210,7 +219,8 @@ def free_switches(models: Sequence[Model], board: Board, seconds: float) -> floa
             ms = work.ms[i][allowed].ravel()
             above = work.mj[i][allowed].ravel() - board.idle_w[0] * ms
             total += _mixed(ms, above, demands.target_ms)
-    return float(total) / 1e3
+            n_late += bool(ms.min() > demands.target_ms)
+    return Hindsight(float(total) / 1e3, n_late)
 
 
 def _mixed(ms: np.ndarray, mj: np.ndarray, target_ms: float) -> float:

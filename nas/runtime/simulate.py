@@ -16,7 +16,7 @@ import numpy as np
 
 from .controller import Job
 from .heat import Warmth
-from .simulated import Board, Model, Result, Span
+from .simulated import CLOSE_MS, Board, Model, Result, Span
 from .work import Task, Work
 
 NEVER = math.inf
@@ -257,7 +257,9 @@ class Simulation:
     def _result(self, seconds: float) -> Result:
         at, latency, target = np.array(self.done).reshape(-1, 3).T
         idle = float(self.board.idle_w[0]) * seconds
+        overdue = sum(task.due_ms + CLOSE_MS < self.now for task in self.queue)
+        images = self.images + sum(task.answered for task in self.queue)  # as `wrong` has them
         return Result(
-            *(seconds, self.joules, idle, self.images, self.wrong, at, latency, target),
-            *(self.causes, self.busy_ms, self.spans),
+            *(seconds, self.joules, idle, images, self.wrong, at, latency, target),
+            *(self.causes, self.busy_ms, self.spans, overdue),
         )

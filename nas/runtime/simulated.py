@@ -11,6 +11,8 @@ from .heat import Heat
 from .policies import Demands
 from .table import CostTable
 
+CLOSE_MS = 1e-6  # rounding: no frame is late by so little
+
 
 class Model(NamedTuple):
     """A network and its load."""
@@ -67,22 +69,29 @@ class Result(NamedTuple):
     causes: dict[str, int]  # switches of the clock: begin, within, tick, idle; `configuration`
     busy_ms: float
     spans: list[Span]  # where they were kept
+    overdue: int = 0  # frames without an answer at the end, and past their target
 
     @property
     def late(self) -> np.ndarray:
         """Which frames missed their target, (frames,)."""
-        return self.latency_ms > self.target_ms + 1e-6
+        return self.latency_ms > self.target_ms + CLOSE_MS
+
+    @property
+    def late_share(self) -> float:
+        """Of the frames that were answered or should have been, those that missed their target."""
+        due = len(self.at_ms) + self.overdue
+        return float(self.late.sum() + self.overdue) / max(due, 1)
 
     def row(self) -> dict[str, Any]:
-        """What a table shows of a run."""
-        frames, causes = max(len(self.at_ms), 1), self.causes
+        """What a table shows of a run; None: no frame was answered."""
+        frames, causes, above = len(self.at_ms), self.causes, self.joules - self.idle_joules
         running = sum(causes[cause] for cause in ("begin", "within", "tick"))
         return {
-            "mj_per_frame": 1e3 * self.joules / frames,
-            "mj_above_idle": 1e3 * (self.joules - self.idle_joules) / frames,
-            "frames": len(self.at_ms),
-            "late_pct": 100 * float(self.late.sum()) / frames,
-            "error_pct": 100 * self.wrong / max(self.images, 1),
+            "mj_per_frame": 1e3 * self.joules / frames if frames else None,
+            "mj_above_idle": 1e3 * above / frames if frames else None,
+            "frames": frames,
+            "late_pct": 100 * self.late_share,
+            "error_pct": 100 * self.wrong / self.images if self.images else None,
             "switches_per_s": running / self.seconds,
             "drops_per_s": causes["idle"] / self.seconds,
             "changes_per_s": causes["configuration"] / self.seconds,

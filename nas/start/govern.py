@@ -223,11 +223,19 @@ def _told(live: Live) -> list[str]:
     served = live.metrics.models
     lines = [f"{m.name}: {m.frames} frames, {m.late_frames} late" for m in served]
     counted = live.metrics.counters
-    whole = (
-        f"{counted['frames']:.0f} frames, {counted['late_frames']:.0f} late, "
-        f"{counted['joules']:.1f} J"
-    )
+    whole = f"{counted['frames']:.0f} frames, {counted['late_frames']:.0f} late, {_energy(live)}"
     return [*(lines if len(lines) > 1 else []), whole]
+
+
+def _energy(live: Live) -> str:
+    """Joules, and who says so: a sensor, or the watts of the table."""
+    joules, measured = (live.metrics.board[key] for key in ("joules", "joules_measured"))
+    if measured == joules:
+        return f"{joules:.1f} J, measured"
+    source = live.governor.models[0].table.source
+    if not measured:
+        return f"{joules:.1f} J by the table's watts, {source}"
+    return f"{joules:.1f} J, {measured:.1f} measured, the rest by the table's watts, {source}"
 
 
 def _sensor(fs: Sysfs, journal: Journal) -> Any:

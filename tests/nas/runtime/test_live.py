@@ -101,6 +101,7 @@ def test_frames_are_answered_in_time_at_a_low_clock(tmp_path: Path) -> None:
     assert counters["late_frames"] == 0
     assert min(clocks.asked) < 3
     assert counters["joules"] == pytest.approx(5.0 * 0.84, rel=0.2)
+    assert counters["joules_measured"] > 0.7 * counters["joules"]
     written = json.loads((tmp_path / "state.json").read_text())
     assert written["schema"] == "nas.governor/1"
     assert written["frames"] == 12
@@ -112,6 +113,7 @@ def test_a_lost_sensor_is_counted_and_the_table_stands_in() -> None:
     made.run(every(0.1, [IMAGES] * 5))
     assert made.metrics.counters["lost_sensor"] >= 3
     assert made.metrics.counters["joules"] > 0
+    assert made.metrics.counters["joules_measured"] == 0
     assert made.metrics.gauges["power_measured"] == 0
     made.metrics.gauges["temperature_c"] = 40.0  # of before
     made.run(every(0.1, [IMAGES] * 3))

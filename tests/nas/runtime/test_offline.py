@@ -49,7 +49,7 @@ def test_the_clairvoyant_is_the_best_of_all_sequences() -> None:
         run = Simulation([model], board, agent).run(0.24)
         if len(run.at_ms) == n and not run.late.any():
             best = min(best, run.joules)
-    assert clairvoyant(model, board, 0.24) == pytest.approx(best, rel=2e-3)
+    assert clairvoyant(model, board, 0.24).joules == pytest.approx(best, rel=2e-3)
 
 
 class Planned(Agent):
@@ -71,8 +71,8 @@ class Planned(Agent):
 @pytest.mark.parametrize("n", [3, 8])
 def test_nobody_goes_below_the_bound(n: int) -> None:
     model, board = load(TABLE, n=n, varied=True, seconds=10), small_board(TABLE)
-    bound = free_switches([model], board, 10)
-    paid = clairvoyant(model, board, 10)
+    bound = free_switches([model], board, 10).joules
+    paid = clairvoyant(model, board, 10).joules
     governor = Governor([TABLE], [Demands(90, 10)], board.delay_ms)
     mine = Simulation([model], board, Governed(governor)).run(10)
     fixed = best_fixed([model], board, [0, 1, 2], 10, drop=True).run
@@ -84,4 +84,18 @@ def test_nobody_goes_below_the_bound(n: int) -> None:
 
 def test_free_switches_cost_nothing() -> None:
     model, board = load(TABLE, varied=True, seconds=5), small_board(TABLE, 0.0)
-    assert clairvoyant(model, board, 5) >= free_switches([model], board, 5) - 1e-9
+    bound = free_switches([model], board, 5)
+    assert clairvoyant(model, board, 5).joules >= bound.joules - 1e-9
+    assert bound.n_late == 0
+
+
+def test_hindsight_counts_frames_that_nobody_answers_in_time() -> None:
+    """A target between the fastest frame's time and the slowest's, of frames that differ."""
+    model, board = load(TABLE, varied=True, seconds=5), small_board(TABLE)
+    fastest = frame_work(model, [0, 1, 2]).ms.min(axis=(1, 2))
+    target = float(np.median(fastest)) * 1.001
+    hurried = model._replace(demands=[(0.0, Demands(target, 100))])
+    wanted = int((fastest > target).sum())
+    assert 0 < wanted < len(fastest)
+    assert free_switches([hurried], board, 5).n_late == wanted
+    assert clairvoyant(hurried, board, 5).n_late == wanted
