@@ -9,18 +9,29 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import kendalltau, spearmanr
 
-from search_spaces import Floats, Ints
+from search_spaces import Floats, InputError, Ints
+
+
+def _beside(y: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
+    """Both as floats; InputError unless they are alike: a row beside a column makes all pairs."""
+    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    if y.shape != predicted.shape or not y.size:
+        raise InputError(
+            "measured and predicted values must be one or more, (n,) alike, got "
+            f"{y.shape} and {predicted.shape}"
+        )
+    return y, predicted
 
 
 def mape_pct(y: ArrayLike, predicted: ArrayLike) -> float:
     """Mean absolute error of `predicted`, in percent of `y` (n,)."""
-    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    y, predicted = _beside(y, predicted)
     return float(100 * np.mean(np.abs(predicted / y - 1)))
 
 
 def srcc(y: ArrayLike, predicted: ArrayLike) -> float:
     """Spearman rank correlation of (n,) values; NaN where either side is constant."""
-    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    y, predicted = _beside(y, predicted)
     if np.ptp(y) == 0 or np.ptp(predicted) == 0:
         return float("nan")
     return float(spearmanr(y, predicted).statistic)
@@ -28,7 +39,7 @@ def srcc(y: ArrayLike, predicted: ArrayLike) -> float:
 
 def kendall_tau(y: ArrayLike, predicted: ArrayLike) -> float:
     """Kendall's tau-b of (n,) values; NaN where either side is constant."""
-    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    y, predicted = _beside(y, predicted)
     if np.ptp(y) == 0 or np.ptp(predicted) == 0:
         return float("nan")
     return float(kendalltau(y, predicted).statistic)
@@ -80,8 +91,10 @@ def _weighted_srcc(
     y: ArrayLike, predicted: ArrayLike, groups: ArrayLike, weights: Ints | Floats
 ) -> Floats:
     """Rank correlation `(resamples, groups)` when row i occurs `weights[:, i]` times."""
-    y, predicted = np.asarray(y, dtype=float), np.asarray(predicted, dtype=float)
+    y, predicted = _beside(y, predicted)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
+    if group.shape != y.shape:
+        raise InputError(f"`groups` must be {y.shape} as `y` is, got {group.shape}")
     columns = []
     for g in range(len(names)):
         row, w = group == g, weights[:, group == g].astype(float)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from os import PathLike
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def _installed(name: str) -> Callable[..., Space] | None:
     return None
 
 
-def get_space(space: str | Space) -> Space:
+def get_space(space: str | PathLike[str] | Space) -> Space:
     """The space of a name, or an own `Space` as it is; InputError lists the nearest names.
 
     The folder of a supernet, or its file of weights, stands for the space that is written there.
@@ -102,6 +103,9 @@ def get_space(space: str | Space) -> Space:
     """
     if isinstance(space, Space):
         return space
+    if not isinstance(space, str | PathLike):
+        raise InputError(f"a space must be a name, a folder or a `Space`, got {space!r}")
+    space = str(space)
     if make := _SPACES.get(space) or _installed(space):
         return make()
     if path := _weights(space):
@@ -171,7 +175,7 @@ def space_from_dict(values: Mapping[str, Any]) -> Space:
     name = values.get("kind", "")
     kind = _KINDS.get(name) or _installed(name)
     if not is_dataclass(kind):
-        return get_space(values["name"])
+        return get_space(values.get("name"))  # type: ignore[arg-type]
     named = {field.name for field in fields(kind)}
     return kind(**{k: _tuples(v) for k, v in values.items() if k in named})
 

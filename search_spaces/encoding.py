@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from search_spaces.arrays import Bools, Floats, Genes
+from search_spaces.errors import InputError
 from search_spaces.operators import Operators
 from search_spaces.space import Space
 
@@ -32,6 +33,11 @@ def encode(space: Space, genes: Genes, heads: Bools, operators: Operators | None
     behind it are set to 0: programs that compute the same have the same features. `operators` are
     those of the same programs, where they are known already.
     """
+    genes, heads = np.asarray(genes), np.asarray(heads, dtype=bool)
+    if genes.ndim != 2 or genes.shape[1] != len(space.choices):
+        raise InputError(f"`genes` must be (n, {len(space.choices)}), got {genes.shape}")
+    if heads.shape[-1:] != (space.n_exits + 1,):
+        raise InputError(f"`heads` must be (n, {space.n_exits + 1}) or a row, got {heads.shape}")
     heads = np.broadcast_to(heads, (len(genes), space.n_exits + 1))
     operators = space.operators(genes, heads) if operators is None else operators
     stage = np.array(operators.stages)

@@ -24,6 +24,8 @@ class ExitPolicy:
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "after", tuple(self.after))  # lists would have no hash
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
         if len(self.after) != len(self.thresholds):
             raise InputError(
                 f"a policy needs one threshold per exit, got exits {self.after} "
@@ -80,12 +82,18 @@ class PolicyGrid:
 
     n_exits: int
     thresholds: tuple[float, ...] = THRESHOLDS
-    levels: Ints = field(init=False, repr=False)  # (P, n_exits), 0 = exit not checked
-    programs: Bools = field(init=False, repr=False)
-    route: Ints = field(init=False, repr=False)
+    levels: Ints = field(init=False, repr=False, compare=False)  # (P, n_exits), 0 = not checked
+    programs: Bools = field(init=False, repr=False, compare=False)
+    route: Ints = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         n = self.n_exits
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        if n < 0 or list(self.thresholds) != sorted(set(self.thresholds)):
+            raise InputError(
+                f"a grid needs 0 exits or more and thresholds that rise, got {n} exits and "
+                f"thresholds {self.thresholds}"
+            )
         grid = list(product(range(len(self.thresholds) + 1), repeat=n))
         levels = np.array(grid, dtype=np.int64).reshape(len(grid), n)
         checked = np.concatenate([levels > 0, np.ones((len(levels), 1), dtype=bool)], axis=1)
@@ -127,6 +135,13 @@ class PolicyGrid:
         `confidence` and `correct` are `(images, n_exits + 1)`. Images are counted once per cell of
         reached thresholds; every policy is then a sum over cells, so one pass gives all of them.
         """
+        confidence, correct = np.asarray(confidence), np.asarray(correct)
+        shape = len(confidence), self.n_exits + 1
+        if confidence.shape != shape or correct.shape != shape or not len(confidence):
+            raise InputError(
+                f"`confidence` and `correct` must be (images, {self.n_exits + 1}), one image or "
+                f"more, got {confidence.shape} and {correct.shape}"
+            )
         reached = np.searchsorted(self.thresholds, confidence[:, : self.n_exits], side="right")
         n_levels = len(self.thresholds) + 1
         cell = reached @ n_levels ** np.arange(self.n_exits)[::-1] if self.n_exits else 0
@@ -158,6 +173,7 @@ def ideal_mapping(correct: Bools) -> tuple[float, list[float]]:
     which no device can do: its error is a limit, not an accuracy. The dissimilarity of an exit is
     the share of what it gets right that no earlier exit got right; 0 for one that adds nothing.
     """
+    correct = np.asarray(correct)
     before: Ints = np.cumsum(correct, axis=1) - correct
     right = correct.sum(axis=0)
     new = (correct & (before == 0)).sum(axis=0)

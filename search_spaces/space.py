@@ -140,11 +140,10 @@ class Space(ABC):
 
     def check(self, genes: ArrayLike) -> Genes:
         """`genes` as a canonical population; InputError names the first value that is no choice."""
-        genes = np.atleast_2d(np.asarray(genes, dtype=np.int64))
-        if genes.shape[1] != len(self.choices):
-            raise InputError(
-                f"a subnet of {self.name} has {len(self.choices)} genes, got {genes.shape[1]}"
-            )
+        genes = np.atleast_2d(_whole(genes))
+        if genes.shape[1:] != (len(self.choices),):
+            found = genes.shape[1] if genes.ndim == 2 else f"shape {genes.shape}"
+            raise InputError(f"a subnet of {self.name} has {len(self.choices)} genes, got {found}")
         active = self.active(genes)
         for i, choices in enumerate(self.choices):
             bad = active[:, i] & ~(genes[:, i, None] == np.array(choices)).any(axis=1)
@@ -163,7 +162,10 @@ class Space(ABC):
 
     def subnet(self, genes: ArrayLike) -> Subnet:
         """The Subnet of one row of genes."""
-        row = iter(self.check(genes)[0].tolist())
+        rows = self.check(genes)
+        if len(rows) != 1:
+            raise InputError(f"one row of genes makes a subnet, got {len(rows)}; see `subnets`")
+        row = iter(rows[0].tolist())
         return Subnet(tuple((g.letter, tuple(next(row) for _ in g.choices)) for g in self.groups))
 
     def subnets(self, genes: Genes) -> list[Subnet]:
@@ -175,7 +177,10 @@ class Space(ABC):
     def genes(self, subnets: Iterable[Subnet]) -> Genes:
         """The canonical population `(n, genes)` of some subnets."""
         rows = [[v for _, values in s.groups for v in values] for s in subnets]
-        return self.check(np.array(rows, dtype=np.int64).reshape(len(rows), len(self.choices)))
+        n = len(self.choices)
+        if other := next((row for row in rows if len(row) != n), None):
+            raise InputError(f"a subnet of {self.name} has {n} genes, got {len(other)}")
+        return self.check(np.array(rows, dtype=np.int64).reshape(len(rows), n))
 
     def parse(self, text: str) -> Subnet:
         """The subnet that `str` wrote; InputError says what is wrong with `text`."""
@@ -200,3 +205,14 @@ class Space(ABC):
     @property
     def example(self) -> str:
         return str(self.subnet(self.largest))
+
+
+def _whole(genes: ArrayLike) -> Genes:
+    """As int64; InputError for what is no whole number, as 16.5 or a text."""
+    found = np.asarray(genes)
+    whole = found.dtype.kind in "iu" or not found.size
+    if not whole and found.dtype.kind == "f":
+        whole = bool((found % 1 == 0).all())  # not of NaN
+    if not whole:
+        raise InputError(f"genes must be whole numbers, got {str(genes)[:80]!r}")
+    return found.astype(np.int64)

@@ -18,6 +18,8 @@ class Subnet:
 
     groups: tuple[tuple[str, tuple[int, ...]], ...]
 
+    __iter__ = None  # not a list of genes: a space takes lists of subnets
+
     def __getitem__(self, letter: str) -> tuple[int, ...]:
         """The values of one group of genes."""
         return dict(self.groups)[letter]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces import Subnet
+from search_spaces import InputError, Subnet
 from supernets.channels import Channels
 from supernets.elastic import ElasticBatchNorm2d, Statistics
 from supernets.layers import norms, run
@@ -43,6 +43,8 @@ def calibrate(
     the subnet has a resolution of its own. Statistics of batches are weighted by their size, as
     once-for-all does (Cai et al., 2020, arXiv:1908.09791).
     """
+    if not len(images):
+        raise InputError("batch norm is calibrated on one image or more, got none")
     moments, widest = _Moments(), supernet.widest(subnet)
     for batch in torch.split(images, batch_size):
         supernet(at_resolution(batch, supernet.space, widest), widest, norm=moments.norm)

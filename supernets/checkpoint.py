@@ -72,11 +72,13 @@ def _stored(values: Tensor, half: bool) -> Tensor:
     return values.float() if half and small.isinf().any() else small
 
 
-def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
+def load_supernet(path: Path | str) -> tuple[Supernet, dict[str, Any]]:
     """The supernet of a checkpoint in eval mode, float32, and its metadata.
 
+    `path` is the file of weights, or the folder that has it as `weights.safetensors`.
     CheckpointError: the file is absent, truncated, of another schema or of another space.
     """
+    path = Path(path) / "weights.safetensors" if Path(path).is_dir() else Path(path)
     tensors, metadata = read_tensors(path, SCHEMA)
     space = space_from_dict(metadata["space"])
     try:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from search_spaces import InputError
 from supernets.static import StaticNet
+from supernets.supernet import check_images
 
 
 class Answers(NamedTuple):
@@ -38,13 +39,20 @@ class EarlyExitEngine:
                 f"a network with exits {net.head_ids} needs {n - 1} thresholds and {n} "
                 f"temperatures, got {len(thresholds)} and {len(temperatures)}"
             )
+        if not all(t > 0 for t in temperatures):
+            raise InputError(f"temperatures must be positive, got {list(temperatures)}")
         self.net = net
         parts = net.segments, net.head_ids, (*thresholds, 0.0), temperatures
         self.stages = tuple(zip(*parts, strict=True))
 
+    def __repr__(self) -> str:
+        exits = (f"{exit_}@{threshold:g}" for _, exit_, threshold, _ in self.stages[:-1])
+        return f"EarlyExitEngine({'+'.join(exits) or 'none'})"
+
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Answers:
         """Answer normalised images (N, C, H, H)."""
+        check_images(images)
         waiting = torch.arange(len(images))
         answers = Answers(
             torch.empty_like(waiting), torch.empty(len(images)), torch.empty_like(waiting)

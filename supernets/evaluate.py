@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from search_spaces import Bools, Floats, PolicyGrid, Subnet
+from search_spaces import Bools, Floats, InputError, PolicyGrid, Subnet
 from supernets.augment import calibration_images
 from supernets.calibrate import calibrate
 from supernets.checkpoint import CheckpointError, read_tensors, write_tensors
@@ -58,7 +58,12 @@ def fit_temperatures(logits: Tensor, labels: Tensor) -> list[float]:
 def confidence_and_correct(
     logits: Tensor, labels: Tensor, temperatures: Sequence[float]
 ) -> tuple[Floats, Bools]:
-    """Calibrated max softmax and correctness of every image at every exit, both (N, exits)."""
+    """Calibrated max softmax and correctness of every image at every exit, both (N, exits).
+
+    `logits` is (exits, N, classes), `labels` (N,); `temperatures` has one for every exit.
+    """
+    if len(temperatures) != len(logits):
+        raise InputError(f"{len(logits)} exits need as many temperatures, got {len(temperatures)}")
     scale = torch.tensor(temperatures).view(-1, 1, 1)
     confidence = (logits / scale).softmax(dim=2).amax(dim=2)
     correct = logits.argmax(dim=2) == labels

@@ -79,6 +79,9 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         X, y = map(np.asarray, validate_data(self, X, y, y_numeric=True, dtype=float))
         if np.min(y) <= 0:
             raise ValueError(f"costs must be positive, got a minimum of {np.min(y):g}")
+        named = [*self.proxy_columns, *self.clock_columns, self.group_column or 0]
+        if max(named) >= X.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} columns, column {max(named)} is none of them")
         if not len(self.proxy_columns):
             self.model_ = make_pipeline(StandardScaler(), RidgeCV(RIDGES)).fit(X, np.log(y))
             return self
@@ -115,6 +118,8 @@ class TransferPredictor(RegressorMixin, BaseEstimator):
         X = np.asarray(validate_data(self, X, reset=False, dtype=float))
         if not len(self.proxy_columns):
             raise ValueError("intervals need proxy_columns; none were given")
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must lie above 0 and below 1, got {coverage:g}")
         mean, deviation = self._belief(X)
         t = student_t.ppf((1 + coverage) / 2, FEW_FREEDOM + len(self.y_))
         half = t * SAFE * self._widening() * deviation

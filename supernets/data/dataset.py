@@ -21,12 +21,28 @@ class DataError(InputError):
     """A data folder does not hold what was expected; the message says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """uint8 images (N, C, H, H) and int64 labels (N,)."""
+    """uint8 images (N, C, H, H) and int64 labels (N,); InputError for any others."""
 
     images: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if (images.dtype, labels.dtype) != (torch.uint8, torch.int64):
+            raise InputError(
+                f"images must be uint8 and labels int64, got {images.dtype} and {labels.dtype}"
+            )
+        square = images.ndim == 4 and images.shape[2] == images.shape[3]
+        if not square or labels.shape != images.shape[:1]:
+            raise InputError(
+                "images must be square, (N, C, H, H), and labels (N,), got "
+                f"{tuple(images.shape)} and {tuple(labels.shape)}"
+            )
+
+    def __repr__(self) -> str:
+        return f"Split({tuple(self.images.shape)})"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,7 +51,7 @@ class Split:
         return Split(self.images[index], self.labels[index])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Training, validation and test images of the same classes, in random order.
 
@@ -69,7 +85,11 @@ class Dataset:
         return self.train.images.shape[-1]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """float32 images of zero mean and unit variance, channels last in memory."""
+        """uint8 `images` (N, C, H, H) as float32 of mean 0, variance 1, channels last in memory."""
+        if images.dtype != torch.uint8:
+            raise InputError(
+                f"pixels must be uint8, 0 to 255, to be normalised, got {images.dtype}"
+            )
         mean = torch.tensor(self.mean).view(1, -1, 1, 1)
         std = torch.tensor(self.std).view(1, -1, 1, 1)
         x = (images.float() / 255 - mean) / std
@@ -77,6 +97,8 @@ class Dataset:
 
     def held_out(self, split: str) -> Split:
         """The images of `split`; DataError where it has none, so that nothing can be judged."""
+        if split not in SPLITS:
+            raise InputError(f"`split` must be one of {', '.join(SPLITS)}, got {split!r}")
         found: Split = getattr(self, split)
         if not len(found):
             raise DataError(

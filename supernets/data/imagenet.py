@@ -62,7 +62,7 @@ def imagenet(
     images = _cropped(decode(paths, math.ceil(resolution / CROPPED), 3, 16, listener), resolution)
     read = dict(zip(parts, images.split([len(p) for p in parts.values()]), strict=True))  # type: ignore[no-untyped-call]
     splits = {
-        split: Split(read[split], torch.tensor([label for _, label in part]))
+        split: Split(read[split], torch.tensor([label for _, label in part], dtype=torch.int64))
         for split, part in parts.items()
     }
     return Dataset(

@@ -17,7 +17,7 @@ _FILES = {find_cifar10: cifar10, find_cifar100: cifar100, find_idx: idx}
 
 
 def load_dataset(
-    folder: Path | None,
+    folder: Path | str | None,
     *,
     resolution: int | None = None,
     in_channels: int | None = None,
@@ -34,6 +34,7 @@ def load_dataset(
         raise InputError(
             f"`resolution` must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}"
         )
+    folder = None if folder is None else Path(folder)
     data = _read(folder, resolution, in_channels, listener)
     if data.n_classes < 2:
         raise DataError(f"{folder} holds one class, {data.class_names[0]}; two are needed")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from search_spaces import Bools, Floats, InputError, Ints
 from supernets.pruning.exact import priced_starts, programme_gains, programme_starts
@@ -30,13 +31,13 @@ def select_blocks(
 ) -> dict[str, Bools]:
     """Where the kept blocks of every layer start, (rows - g + 1, columns) by the layer's name.
 
-    `weights` are (c_out, ...): c_out rows, the rest are columns. A layer keeps the share
-    1 - `sparsity` of its cells, rounded down to blocks; with `one_budget` all layers together do,
-    and one may lose everything. The sum of |w| (`l1`) or w² (`l2`) that stays is the greatest
-    possible with `exact` (a price per block) and `programme` (a dynamic programme, slower). `bed`
-    is nearly as good, and what it keeps at a higher sparsity is a part of what it keeps at a
-    lower one. `greedy` cannot place all blocks at low sparsity. `sparsity` may be one for each
-    layer (without `one_budget`). InputError names the layer.
+    `weights` are arrays or tensors (c_out, ...): c_out rows, the rest are columns. A layer keeps
+    the share 1 - `sparsity` of its cells, rounded down to blocks; with `one_budget` all layers
+    together do, and one may lose everything. The sum of |w| (`l1`) or w² (`l2`) that stays is the
+    greatest possible with `exact` (a price per block) and `programme` (a dynamic programme,
+    slower). `bed` is nearly as good, and what it keeps at a higher sparsity is a part of what it
+    keeps at a lower one. `greedy` cannot place all blocks at low sparsity. `sparsity` may be one
+    for each layer (without `one_budget`). InputError names the layer.
     """
     if method not in METHODS:
         raise InputError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}")
@@ -96,6 +97,8 @@ def retained(weight: ArrayLike, mask: Bools, norm: str = "l1") -> float:
 
 def layer_scores(name: str, weight: ArrayLike, g: int, norm: str) -> Floats:
     """What every cell is worth, (rows, columns)."""
+    if isinstance(weight, Tensor):
+        weight = weight.detach().double().numpy()  # in any precision, a parameter too
     w = np.asarray(weight, dtype=np.float64)
     if w.ndim < 2 or not w.size:
         raise InputError(f"{name}: weights must be rows and columns, got shape {w.shape}")

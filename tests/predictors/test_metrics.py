@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from predictors import kendall_tau, mape_pct, srcc, srcc_within, srcc_within_interval
+from search_spaces import InputError
 
 RNG = np.random.default_rng(0)
 LEVEL = np.tile([0, 1, 2], 8)
@@ -65,3 +66,14 @@ def test_a_thousand_resamples_take_a_moment() -> None:
     start = time.process_time()
     srcc_within_interval(Y, NOISY, LEVEL, SUBNET)
     assert time.process_time() - start < 0.2
+
+
+@pytest.mark.parametrize("metric", [mape_pct, srcc, kendall_tau])
+def test_values_that_do_not_pair_up_are_refused(metric) -> None:
+    """A column beside a row would be all pairs, without a word."""
+    y = np.arange(1.0, 9.0)
+    for other in (y[:, None], y[:3]):
+        with pytest.raises(InputError, match=r"one or more, \(n,\) alike, got \(8,\) and \("):
+            metric(y, other)
+    with pytest.raises(InputError, match=r"alike, got \(0,\) and \(0,\)"):
+        metric([], [])

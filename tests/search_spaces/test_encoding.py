@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import Space, encode, feature_names
+from search_spaces import InputError, Space, encode, feature_names, get_space
 from tests.search_spaces.test_space import every_space, head_sets
 
 
@@ -40,3 +41,14 @@ def test_features_of_rows_are_those_of_the_population(space: Space) -> None:
     heads[:, -1] |= ~heads.any(axis=1)
     alone = [encode(space, genes[i : i + 1], heads[i : i + 1])[0] for i in range(8)]
     np.testing.assert_array_equal(encode(space, genes, heads), alone)
+
+
+def test_a_row_that_is_no_program_is_refused() -> None:
+    space = get_space("resnet-digits")
+    heads = np.ones(space.n_exits + 1, dtype=bool)
+    as_lists = encode(space, space.largest.tolist(), [heads.tolist()])
+    np.testing.assert_array_equal(as_lists, encode(space, space.largest, heads))
+    with pytest.raises(InputError, match=r"`genes` must be \(n, 16\), got \(16,\)"):
+        encode(space, space.largest[0], heads)
+    with pytest.raises(InputError, match=r"`heads` must be \(n, 4\) or a row, got \(1,\)"):
+        encode(space, space.largest, heads[:1])

@@ -171,3 +171,19 @@ def test_programs_of_a_policy_are_those_of_its_route() -> None:
         heads = [tuple(np.flatnonzero(grid.programs[k]).tolist()) for k in route[route >= 0]]
         assert grid[i].programs(3) == heads
     assert ExitPolicy().programs(0) == [(0,)]
+
+
+def test_grids_and_policies_are_values() -> None:
+    assert PolicyGrid(2, [0.5, 0.9]) == PolicyGrid(2, (0.5, 0.9)) != PolicyGrid(1, (0.5, 0.9))
+    assert {PolicyGrid(2): 1}[PolicyGrid(2)] == 1
+    assert {ExitPolicy([0], [0.9]): 1}[ExitPolicy((0,), (0.9,))] == 1
+
+
+def test_a_grid_refuses_what_it_would_answer_wrongly() -> None:
+    for exits, thresholds in ((1, (0.9, 0.5)), (-1, (0.5,))):
+        with pytest.raises(InputError, match="a grid needs 0 exits or more and thresholds that"):
+            PolicyGrid(exits, thresholds)
+    right = np.ones((3, 2), dtype=bool)
+    for confidence, correct in ((right[:, :1], right), (right, right[:2]), (right[:0], right[:0])):
+        with pytest.raises(InputError, match=r"must be \(images, 2\), one image or more, got"):
+            PolicyGrid(1).response(confidence, correct)

@@ -213,3 +213,22 @@ def test_operators_are_not_negative_and_absent_ones_are_zero(
         assert values.shape == (5, n_slots)
         assert (values >= 0).all()
         assert not values[~operators.present].any()
+
+
+def test_what_is_no_population_is_one_line() -> None:
+    space, other = get_space("resnet-digits"), get_space("ofa-mobilenetv3")
+    for genes in (space.largest + 0.5, space.largest * np.nan, "d2.2", [None]):
+        with pytest.raises(InputError, match="genes must be whole numbers, got"):
+            space.check(genes)
+    assert space.check(space.largest.astype(float)).tolist() == space.largest.tolist()
+    with pytest.raises(InputError, match=r"has 16 genes, got shape \(1, 1, 16\)"):
+        space.check(space.largest[None])
+    with pytest.raises(InputError, match="one row of genes makes a subnet, got 2"):
+        space.subnet(np.repeat(space.largest, 2, axis=0))
+    with pytest.raises(InputError, match=r"a subnet of resnet-digits has 16 genes, got \d+"):
+        space.genes([other.subnet(other.largest)])
+    with pytest.raises(TypeError, match="'Subnet' object is not iterable"):
+        space.genes(space.subnet(space.largest))
+    for name in (3, None):
+        with pytest.raises(InputError, match="a space must be a name, a folder or a `Space`, got"):
+            get_space(name)

@@ -87,3 +87,9 @@ def test_a_policy_that_does_not_fit_is_refused() -> None:
     net = extract(NET, SUBNET)
     with pytest.raises(InputError, match=r"exits \[0, 1, 2, 3\] needs 3 thresholds and 4 temper"):
         EarlyExitEngine(net, [0.5], TEMPERATURES)
+    with pytest.raises(InputError, match=r"temperatures must be positive, got \[0\.0, 1"):
+        EarlyExitEngine(net, [0.5, 0.6, 0.7], [0.0, 1.0, 1.0, 1.0])
+    assert (
+        repr(EarlyExitEngine(net, [0.5, 0.6, 0.7], [1.0] * 4))
+        == "EarlyExitEngine(0@0.5+1@0.6+2@0.7)"
+    )

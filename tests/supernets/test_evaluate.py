@@ -159,3 +159,8 @@ def test_an_evaluation_takes_its_images_from_one_split() -> None:
     empty = replace(digits(), validation=digits().validation[np.arange(0)])
     with pytest.raises(InputError, match=r"digits has no validation images: .* into val/CLASS/"):
         Evaluation.of(empty, "validation")
+
+
+def test_one_temperature_is_not_taken_for_all_exits() -> None:
+    with pytest.raises(InputError, match="3 exits need as many temperatures, got 1"):
+        confidence_and_correct(torch.zeros(3, 2, 10), torch.zeros(2, dtype=torch.int64), [1.0])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from search_spaces import OnceForAllSpace, Subnet
+from search_spaces import InputError, OnceForAllSpace, Subnet, get_space
 from supernets import cached_norm, calibrate, exit_logits, extract
 from supernets.calibrate import store_statistics
 from supernets.elastic import ElasticConv2d, ElasticLinear
@@ -171,3 +171,19 @@ def test_statistics_of_exits_leave_the_last_answer_as_it_is(kind: str) -> None:
         *early, last = net(x, subnet)
     assert torch.equal(last, before[-1])
     assert not any(torch.equal(a, b) for a, b in zip(early, before, strict=False))
+
+
+def test_a_call_that_would_answer_something_else_is_refused() -> None:
+    net = supernet(MOBILE)
+    largest, space = net.space.subnet(net.space.largest), get_space("resnet-digits")
+    x = torch.zeros(1, *net.space.input_shape(largest))
+    with pytest.raises(InputError, match=r"has \d+ genes, got 16"):
+        net(x, space.subnet(space.largest))
+    for heads in ([], [-1], [9]):
+        with pytest.raises(InputError, match=r"`heads` must be one or more of 0 to \d, got \["):
+            net(x, largest, heads=heads)
+    for images in (x.byte(), x[0], x.numpy()):
+        with pytest.raises(InputError, match=r"images must be a float tensor \(N, C, H, H\)"):
+            net(images, largest)
+    with pytest.raises(InputError, match="calibrated on one image or more, got none"):
+        calibrate(net, largest, x[:0])

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from search_spaces import InputError
 from supernets import DataError, Dataset, load_dataset
+from supernets.data import Split
 
 FILES = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
 N_PER_FILE = 4
@@ -170,3 +172,20 @@ def test_a_dataset_describes_what_deployment_needs() -> None:
         "n_images": {"train": 1197, "validation": 300, "test": 300},
         "drawn": [],
     }
+
+
+def test_pixels_that_are_no_bytes_are_refused() -> None:
+    """Of pixels in [0, 1] normalising would make one grey, without a word."""
+    data = load_dataset("digits")
+    images, labels = data.test.images, data.test.labels
+    with pytest.raises(InputError, match=r"pixels must be uint8, 0 to 255, .* got torch\.float32"):
+        data.normalise(images / 255)
+    for wrong in ((images / 255, labels), (images, labels.int())):
+        with pytest.raises(InputError, match="images must be uint8 and labels int64, got"):
+            Split(*wrong)
+    for wrong in ((images[:, :, 1:], labels), (images[1:], labels), (images[0], labels)):
+        with pytest.raises(InputError, match=r"images must be square, \(N, C, H, H\), and labels"):
+            Split(*wrong)
+    with pytest.raises(InputError, match="`split` must be one of train, validation, test, got 'v"):
+        data.held_out("val")
+    assert len(repr(data)) < 800

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from search_spaces import Bools, Floats, InputError
 from supernets.pruning import METHODS, block_mask, retained, select_blocks
@@ -162,3 +163,10 @@ def test_equal_weights_are_filled_to_the_budget(method: str) -> None:
 def test_bad_input_is_refused_by_name(weight, g, sparsity, options, reason) -> None:
     with pytest.raises(InputError, match=reason):
         select_blocks({"stem": weight}, g, sparsity, **options)
+
+
+def test_a_parameter_in_any_precision_is_pruned_as_its_numbers() -> None:
+    weight = nn.Conv2d(4, 8, 3).weight
+    for held in (weight, weight.bfloat16()):
+        wanted = select_blocks({"a": held.detach().double().numpy()}, 2, 0.5)["a"]
+        assert np.array_equal(select_blocks({"a": held}, 2, 0.5)["a"], wanted)
