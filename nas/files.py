@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -87,7 +89,8 @@ def check_file(path: Path) -> None:
     """Make the folder of a file that the user named; InputError says why it cannot be written."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
-    prepare_folder(path.parent)
+    if path.is_file() or not path.exists():  # a pipe, or `/dev/stdout`, is written into
+        prepare_folder(path.parent)
 
 
 def write_for_user(path: Path, text: str) -> None:
@@ -102,7 +105,41 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable.tmp"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may ask at the same time
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write to {folder}: {reason}; choose another `out`") from None
+
+
+def check_new(out: Path) -> None:
+    """InputError where `out` cannot become a new folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists already; choose another `out` or remove it")
+    if out.resolve() == Path.cwd():  # it would be another folder, and this shell in the one before
+        raise InputError(f"`out` {out} is the folder that you are in; name a new one")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when the block is done and is gone where that failed.
+
+    It lies beside `out` under a hidden name of ours: what a killed process left there goes away
+    with the next run, and no `OUT.tmp` of somebody else's. InputError: `out` cannot become a new
+    folder, or another process makes it.
+    """
+    check_new(out)
+    out = out.resolve()  # where a link leads: a link to an empty folder is none itself
+    aside, lock = (out.with_name(f".{out.name}.nas.{end}") for end in ("tmp", "lock"))
+    prepare_folder(out.parent)
+    with held(lock, f"another command is writing {out}; wait for it or choose another `out`"):
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            aside.mkdir()
+            yield aside
+            check_new(out)  # what a command makes takes a while
+            if out.exists():
+                out.rmdir()
+            os.replace(aside, out)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            lock.unlink(missing_ok=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.files import prepare_folder
+from nas.files import new_folder
 from nas.pareto import ParetoTable, Point
 from search_spaces import InputError, OnceForAllSpace, get_space
 
@@ -25,26 +23,11 @@ def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list
             f"`format` ofa writes once-for-all subnets; the points are of {space.name}"
         )
     points = chosen_points(table, ids)
-    check_new(out)
-    out = out.resolve()
-    aside = out.with_name(out.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)  # of a killed run: other points
-    prepare_folder(aside)
-    for point in points:
-        config = space.to_ofa(space.parse(point["subnet"]))
-        (aside / f"{point['id']}.json").write_text(json.dumps(config) + "\n")
-    if out.exists():
-        out.rmdir()
-    os.replace(aside, out)
+    with new_folder(out) as aside:
+        for point in points:
+            config = space.to_ofa(space.parse(point["subnet"]))
+            (aside / f"{point['id']}.json").write_text(json.dumps(config) + "\n")
     return [out / f"{point['id']}.json" for point in points]
-
-
-def check_new(out: Path) -> None:
-    """InputError where `out` cannot become a new folder."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists already; choose another `out` or remove it")
-    if out.resolve() == Path.cwd():  # it would be another folder, and this shell in the one before
-        raise InputError(f"`out` {out} is the folder that you are in; name a new one")
 
 
 def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:

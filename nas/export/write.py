@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 
 import onnx
 import torch
 
 from nas.export.carry import START, write_start
-from nas.export.configurations import check_new
 from nas.export.every_level import governing
 from nas.export.int8 import fitted, quantised_segments, verified
 from nas.export.kernels import write_kernels
@@ -21,6 +18,7 @@ from nas.export.readme import readme
 from nas.export.shared import not_shared, write_shared
 from nas.export.traces import export_traces
 from nas.export.verify import verify_export
+from nas.files import check_new, new_folder
 from nas.onnx.graph import OPSET, segment_model, without_weights
 from nas.pareto import Point
 from nas.pareto.records import OwnClocks
@@ -62,21 +60,8 @@ def write_export(
             else "int8 takes its ranges and thresholds from images: give `data` with those of the "
             "supernet"
         )
-    out = out.resolve()  # where a link leads: a link to an empty folder is none itself
-    aside = out.with_name(out.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        aside.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {out}: {error.strerror}; choose another `out`") from None
-    try:
-        manifest = _write(export, aside, precision=precision, command=command)
-        if out.exists():
-            out.rmdir()
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return manifest
+    with new_folder(out) as aside:
+        return _write(export, aside, precision=precision, command=command)
 
 
 def _write(export: Export, folder: Path, *, precision: str, command: str) -> ManifestContent:

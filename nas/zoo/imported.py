@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.files import prepare_folder
+from nas.files import check_new, new_folder
 from nas.zoo.folder import STATISTICS, entry_folder, zoo_names
 from nas.zoo.published import ENTRY, Entry, attach, read_entry
 from search_spaces import InputError, OnceForAllSpace, Space, space_from_dict, write_text
@@ -32,9 +30,7 @@ def import_ofa(
     from supernets import attach_exits, load_ofa, locate, save_supernet
     from supernets import sha256 as checksum
 
-    out = out.resolve()
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise InputError(f"{out} is there already; choose another `out`")
+    check_new(out)
     path = locate(source)
     found = checksum(path)
     if sha256 and found != sha256.lower():
@@ -56,19 +52,14 @@ def import_ofa(
     assert isinstance(space, OnceForAllSpace)
     if space.n_classes == IMAGENET_CLASSES:
         about["data"] = _imagenet(max(space.resolutions))
-    aside = out.with_name(out.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    prepare_folder(aside)
-    save_supernet(supernet, aside / "weights.safetensors", **about)
     checks = [*(["the sha256 is the one that was asked for"] if sha256 else []), answered]
-    source_entry = _published(supernet.space)
-    entry = None if source_entry is None else attach(source_entry, aside)
-    if space.only:
-        _keep_statistics(supernet, aside)
-    write_text(aside / "card.md", _card(out.name, supernet, about, checks, entry))
-    if out.exists():
-        out.rmdir()
-    os.replace(aside, out)
+    with new_folder(out) as aside:
+        save_supernet(supernet, aside / "weights.safetensors", **about)
+        published = _published(supernet.space)
+        entry = None if published is None else attach(published, aside)
+        if space.only:
+            _keep_statistics(supernet, aside)
+        write_text(aside / "card.md", _card(out.resolve().name, supernet, about, checks, entry))
     return supernet, entry
 
 

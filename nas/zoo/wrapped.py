@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nas.files import prepare_folder
+from nas.files import check_new, new_folder
 from nas.zoo.networks import Network, normalised
 from search_spaces import InputError, write_text
 
@@ -51,8 +49,7 @@ def wrap_folder(
 
     if order not in ORDERS:
         raise InputError(f"`order` must be one of {', '.join(ORDERS)}, got {order!r}")
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise InputError(f"{out} is there already; choose another `out`")
+    check_new(out)
     wrapped = Wrapped(network.net, dataset.channels, dataset.resolution, name=network.name)
     if wrapped.n_classes != dataset.n_classes:
         raise InputError(
@@ -93,18 +90,9 @@ def _right(net: nn.Module, dataset: Dataset) -> tuple[int, int]:
 def _write(made: Made, out: Path, about: Mapping[str, Any]) -> None:
     from supernets import save_supernet
 
-    out = out.resolve()
-    aside = out.with_name(out.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    prepare_folder(aside)
-    try:
+    with new_folder(out) as aside:
         save_supernet(made.supernet, aside / "weights.safetensors", **about)
-        write_text(aside / "card.md", card(out.name, made, about))
-        if out.exists():
-            out.rmdir()
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        write_text(aside / "card.md", card(out.resolve().name, made, about))
 
 
 def card(name: str, made: Made, about: Mapping[str, Any]) -> str:

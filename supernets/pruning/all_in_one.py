@@ -18,7 +18,7 @@ from supernets.resnet import ResNetSupernet
 from supernets.supernet import Supernet
 from supernets.training import Progress, TrainSettings, train
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, STATE = "weights.safetensors", "training.safetensors"
 HISTORY = ("command", "epochs_done", "seconds", "settings", "start")  # of earlier weights
 
 
@@ -64,6 +64,7 @@ def train_all_in_one(
     """
     n, told = ratios.mask_epochs(settings.epochs), dict(about or {})
     if not trained:
+        check_dense(out, out / "masks" / STATE)
         dense = ResNetSupernet(narrowed(cast(ResNetSpace, dense.space)))
         with torch.random.fork_rng(devices=[]):
             masked_supernet(dense, ratios)  # ratios that cannot be are refused before the training
@@ -97,6 +98,15 @@ def _check_ratios(path: Path, asked: Sequence[int]) -> None:
         raise InputError(
             f"{path.parents[1]} holds a training run with the ratios {told}, `ratios` asks for "
             f"{wanted}; go on with the same or choose another folder"
+        )
+
+
+def check_dense(out: Path, state: Path) -> None:
+    """InputError: the run in `out` has its `state`, and no dense network was trained for it."""
+    if state.exists() and not (out / "dense").exists():
+        raise InputError(
+            f"{out} holds a training run with another start: it began with weights that were given "
+            "as `start`; give the same or choose another folder"
         )
 
 

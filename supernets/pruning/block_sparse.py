@@ -12,7 +12,7 @@ import torch
 from search_spaces import BlockSparseSpace, InputError, Ints, get_space
 from supernets.block_sparse import STEPS, BlockSparseSupernet, place_ranks
 from supernets.data import Dataset
-from supernets.pruning.all_in_one import WEIGHTS, load_trained
+from supernets.pruning.all_in_one import STATE, WEIGHTS, check_dense, load_trained
 from supernets.pruning.blocks import layer_scores
 from supernets.pruning.orders import expanded
 from supernets.resnet import ResNetSupernet
@@ -41,6 +41,7 @@ def train_block_sparse(
             f"{out} holds a run of {found.name}, not {space.name}; choose another `out`"
         )
     if not trained:
+        check_dense(out, out / STATE)
         yield from train(dense, data, settings, out / "dense", device=device, about=told)
         told["start"] = load_trained(dense, out / "dense" / WEIGHTS)
     yield from train(ranked(dense, space), data, settings, out, device=device, about=told)

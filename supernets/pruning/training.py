@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,7 @@ class PruningRun:
         layers: list[str] | None = None,
     ) -> None:
         self.net, self.data, self.settings, self.out = net, data, settings, out
+        self.begun_with = _sha256(net)
         self.per_epoch = len(data.train) // settings.batch_size
         if not self.per_epoch:
             raise InputError(f"`batch_size` {settings.batch_size} exceeds {len(data.train)} images")
@@ -133,6 +135,7 @@ class PruningRun:
             "epochs_done": self.epochs_done,
             "seconds": self.seconds,
             "mask_seconds": self.pruner.seconds if self.pruner else [],
+            "begun_with": self.begun_with,
             "settings": asdict(self.settings),
             "data": self.data.describe(),
         }
@@ -148,6 +151,11 @@ class PruningRun:
             raise InputError(
                 f"{self.out} holds a run with another {', '.join(other)}; go on with the same or "
                 "choose another folder"
+            )
+        if about.get("begun_with", self.begun_with) != self.begun_with:  # older runs do not say it
+            raise InputError(
+                f"{self.out} holds a run of another network, or of other weights; give the network "
+                "as it was then, or choose another folder"
             )
         parts: dict[str, dict[str, Tensor]] = {"net": {}, "pruner": {}, "momentum": {}}
         for key, value in tensors.items():
@@ -165,6 +173,14 @@ class PruningRun:
             self.pruner.load_state(parts["pruner"])
             self.pruner.seconds = list(about["mask_seconds"])
         self.epochs_done, self.seconds = about["epochs_done"], about["seconds"]
+
+
+def _sha256(net: nn.Module) -> str:
+    """Of the weights; statistics of batch norm may have been measured, not the same bit for bit."""
+    found = hashlib.sha256()
+    for name, p in net.named_parameters():
+        found.update(name.encode() + p.detach().float().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def last_logits(net: nn.Module, images: Tensor) -> Tensor:

@@ -53,8 +53,9 @@ def train(
     """Train into `out/weights.safetensors`; `out/training.safetensors` is where a rerun goes on.
 
     Every epoch draws from its own random stream, so a resumed run sees the same batches. Raises
-    InputError where `out` holds a run with other settings. `about` (command, host) goes into the
-    checkpoint's metadata.
+    InputError where `out` holds a run with other settings, on other images or from another start.
+    `about` (command, host) goes into the checkpoint's metadata; `start` in it is the history of the
+    weights that `supernet` begins with, with the checksum of their file as `weights_sha256`.
     """
     per_epoch = len(data.train) // settings.batch_size
     if not per_epoch:
@@ -65,7 +66,8 @@ def train(
     if settings.small_epochs:
         check_small_images(supernet, data, device)
     keep_freed_memory()
-    state = TrainingState(supernet, settings, data)
+    start = (about or {}).get("start") or {}
+    state = TrainingState(supernet, settings, data, start.get("weights_sha256"))
     resumable = out / "training.safetensors"
     if resumable.exists():
         state.load(resumable)

@@ -23,8 +23,16 @@ SCHEMA = "nas.training/1"
 class TrainingState:
     """Weights, their moving average, the optimiser's momentum, and how far the run has come."""
 
-    def __init__(self, supernet: Supernet, settings: TrainSettings, data: Dataset) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        settings: TrainSettings,
+        data: Dataset,
+        start: str | None = None,
+    ) -> None:
+        """`start` is the checksum of the file whose weights `supernet` begins with, if of one."""
         self.supernet, self.settings, self.data = supernet, settings, data.describe()
+        self.start = start
         self.average = copy.deepcopy(supernet)
         self.optimizer = SupernetOptimizer(supernet, settings)
         self.epochs_done, self.seconds = 0, 0.0
@@ -49,6 +57,7 @@ class TrainingState:
             "seconds": self.seconds,
             "settings": asdict(self.settings),
             "data": self.data,
+            "start": self.start,
         }
         write_tensors(path, tensors, metadata)
 
@@ -66,6 +75,8 @@ class TrainingState:
         # a run from before there was a setting had what is its default now
         found = asdict(TrainSettings()) | metadata["settings"]
         changed = [k for k in wanted if found[k] != wanted[k]]
+        # older runs did not say what they began with
+        changed += ["start"] if metadata.get("start", self.start) != self.start else []
         shapes = {f"weights.{k}": v.shape for k, v in self.supernet.state_dict().items()}
         if changed or any(k not in tensors or tensors[k].shape != s for k, s in shapes.items()):
             raise InputError(

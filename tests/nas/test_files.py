@@ -1,4 +1,4 @@
-"""A lock of a file, as a search and a measurement hold it."""
+"""Locks as a search and a measurement hold them; new folders that are whole or absent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.files import LOCK, exclusive, held
+from nas.files import LOCK, exclusive, held, new_folder
 from nas.measure.table import held_table
 from search_spaces import InputError
 
@@ -41,3 +41,42 @@ def test_a_lock_is_given_free(tmp_path: Path) -> None:
     for _ in range(2):
         with held(tmp_path / "lock", "busy"):
             pass
+
+
+# ---- new folders ---------------------------------------------------------------------------------
+
+
+def test_a_new_folder_touches_nothing_of_somebody_else(tmp_path: Path) -> None:
+    theirs = tmp_path / "board.tmp"
+    theirs.mkdir()
+    (theirs / "thesis").write_text("mine")
+    left = tmp_path / ".board.nas.tmp"  # of a killed run: other points
+    left.mkdir()
+    (left / "old").touch()
+    with new_folder(tmp_path / "board") as aside:
+        (aside / "new").touch()
+        assert not (tmp_path / "board").exists()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        *("board", "board.tmp", "new", "thesis")
+    ]
+
+
+def test_two_commands_do_not_fill_one_folder(tmp_path: Path) -> None:
+    busy = r"another command is writing .*board; wait for it or choose another `out`"
+    with new_folder(tmp_path / "board") as aside:
+        (aside / "first").touch()
+        with pytest.raises(InputError, match=busy), new_folder(tmp_path / "board"):
+            pass
+    assert [path.name for path in (tmp_path / "board").iterdir()] == ["first"]
+
+
+def test_what_was_put_there_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "board"
+
+    def somebody_else() -> None:
+        out.mkdir()
+        (out / "mine").touch()
+
+    with pytest.raises(InputError, match="exists already"), new_folder(out):
+        somebody_else()
+    assert [path.name for path in tmp_path.rglob("*")] == ["board", "mine"]

@@ -65,3 +65,24 @@ def test_two_writers_never_mix(tmp_path: Path) -> None:
         for _ in pool.map(write_often, contents):
             assert path.read_bytes() in contents
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "table.csv").write_bytes(b"old")
+    link = tmp_path / "table.csv"
+    link.symlink_to("disk/table.csv")
+    write_bytes(link, b"new")
+    assert link.is_symlink()
+    assert [path.read_bytes() for path in (tmp_path / "disk").iterdir()] == [b"new"]
+
+
+def test_a_pipe_is_written_into_and_stays(tmp_path: Path) -> None:
+    """As `/dev/null` and `/dev/stdout` are: root would put a file in their place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        write_bytes(pipe, b"new")
+        assert read.result(timeout=10) == b"new"
+    assert pipe.is_fifo()

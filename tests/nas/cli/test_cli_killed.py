@@ -84,7 +84,7 @@ def rows(out: Path) -> list[tuple[str, ...]]:
 
 def exported(out: Path) -> Any:
     content = json.loads((out / "manifest.json").read_text())
-    assert not out.with_name(out.name + ".tmp").exists()
+    assert not [*out.parent.glob(f".{out.name}.nas.*")]
     return {k: v for k, v in content.items() if k not in ("command", "content_sha256", "verified")}
 
 
@@ -150,7 +150,7 @@ def work(name: str, digits: Digits, pareto: Path, size: int) -> Work:
             lambda out: [*asked, out],
             lambda out: (
                 tensors(out / "weights.safetensors", "nas.supernet/1"),
-                sorted(path.name for path in out.parent.iterdir() if path.suffix == ".tmp"),
+                sorted(path.name for path in out.parent.glob(".*")),
             ),
             lambda out: shutil.rmtree(out, ignore_errors=True),
         )

@@ -52,7 +52,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(source: Path, tmp_path
     out.mkdir()
     assert not run(source, "--out", out)
     before = (out / "weights.safetensors").read_bytes()
-    assert "net is there already; choose another --out" in run(source, "--out", out)
+    assert "net exists already; choose another --out" in run(source, "--out", out)
     assert (out / "weights.safetensors").read_bytes() == before
 
 

@@ -199,7 +199,7 @@ def test_what_cannot_be_asked_is_refused(file: Path, wrapped: Path, tmp_path: Pa
     refused(nas(*wrap, *out, "--mean", "0.5"), "--mean and --std go together")
     refused(nas(*wrap, *out, "--mean", "0.5", "--std", "0"), "--std must be positive, got 0")
     refused(nas(*wrap, *out, "--mean", "a"), "--mean takes numbers like 0.49,0.48,0.45, got 'a'")
-    refused(nas(*wrap, "--out", wrapped), "is there already")
+    refused(nas(*wrap, "--out", wrapped), "exists already")
 
 
 def test_what_runs_a_network_is_taken_off(file: Path) -> None:

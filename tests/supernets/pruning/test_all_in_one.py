@@ -80,6 +80,17 @@ def test_other_ratios_in_the_same_folder_are_refused(whole: Path, shares) -> Non
         next(training)
 
 
+def test_without_the_start_that_a_run_had_nothing_is_trained(tmp_path: Path) -> None:
+    """The dense network would be, for hours, before the masks of the other one are refused."""
+    net = ResNetSupernet(narrowed(resnet_digits()))
+    given = train_all_in_one(net, small_digits(), SETTINGS, RATIOS, tmp_path)
+    next(given), next(given)  # the first epoch, of the masks, is over
+    given.close()
+    with pytest.raises(InputError, match="holds a training run with another start: it began with"):
+        run(tmp_path)
+    assert not (tmp_path / "dense").exists()
+
+
 def test_one_epoch_is_too_few() -> None:
     with pytest.raises(InputError, match="`epochs` must be at least 2, for masks and weights"):
         RATIOS.mask_epochs(1)

@@ -278,6 +278,21 @@ def test_other_images_in_the_same_folder_are_refused(uninterrupted: Path) -> Non
         list(train(supernet(), other, SETTINGS, uninterrupted))
 
 
+def test_a_run_from_other_weights_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """It would go on with those of the first run, and say that it began with the others."""
+
+    def begin(checksum: str | None) -> list[Progress]:
+        about = {} if checksum is None else {"start": {"weights_sha256": checksum}}
+        brief = replace(SETTINGS, epochs=1, small_epochs=0, late_epochs=0)
+        return list(train(supernet(), small_digits(16), brief, tmp_path, about=about))
+
+    assert len(begin("a")) == 1
+    assert begin("a") == []
+    for other in ("b", None):
+        with pytest.raises(InputError, match="holds a training run with another start; go on"):
+            begin(other)
+
+
 # ---- what a person may get wrong -----------------------------------------------------------------
 
 
