@@ -7,6 +7,7 @@ What goes wrong has a stated answer and a counter:
                    exits go on; then again
   lost state       said once, tried again every second
   throttling       no faster clock than images run at is planned with, until it cools
+  overload         of a model `MAX_WAITING` frames wait; one more drops the oldest
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .waiting import Arrival, Frame
 PERIOD_S, STATE_S, HANDS_OFF_S, CHECK_S = 0.1, 1.0, 10.0, 0.003
 SILENCE_S = 1.0  # without the frame that was due: wait at the lowest clock
 AHEAD = 4  # frames that a decision looks at
+MAX_WAITING = 64  # frames of a model that have not begun; more would fill the memory, ever later
 
 
 class Clocks(Protocol):
@@ -148,8 +150,23 @@ class Live:
             at_s, model, images = self._next
             self.governor.arrived(model, len(images), at_s * 1e3)
             self.waiting.append(Frame(at_s, model, images))
+            self._keep_up(model)
             self._next = next(self._source, None)
         return now
+
+    def _keep_up(self, model: int) -> None:
+        """Drop the oldest frame of a model that falls ever further behind."""
+        fresh = [frame for frame in self.waiting if frame.model == model and frame.row < 0]
+        if len(fresh) <= MAX_WAITING:
+            return
+        self.waiting.remove(fresh[0])
+        served = self.metrics.models[model]
+        served.dropped_frames += 1
+        if served.dropped_frames == 1:
+            self.say(
+                f"{served.name}: frames come faster than they are answered; {MAX_WAITING} wait, "
+                "the oldest are dropped and counted"
+            )
 
     def _job(self, frame: Frame, now: float) -> Job:
         return Job(frame.model, frame.n_left, (self._due_s(frame) - now) * 1e3)

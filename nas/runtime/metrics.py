@@ -16,7 +16,7 @@ class Served:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.frames = self.late_frames = self.images = 0
+        self.frames = self.late_frames = self.dropped_frames = self.images = 0
         self.buckets = [0] * (len(BUCKETS_MS) + 1)
         self.latency_ms = 0.0  # of all frames together
         self.time_ratio, self.configuration = 1.0, ""  # measured / the table's; what runs
@@ -107,7 +107,7 @@ def _histogram(served: Served) -> list[str]:
     return [*lines, f"nas_latency_ms_count{{{served.label}}} {so_far}"]
 
 
-COUNTED = ("frames", "late_frames", "images")  # of every model
+COUNTED = ("frames", "late_frames", "dropped_frames", "images")  # of every model
 FAULTS = ("lost_sensor", "refused_clock", "foreign_writer", "throttled", "lost_state")
 
 

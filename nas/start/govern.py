@@ -221,10 +221,13 @@ def _served(live: Live, port: int) -> Any:
 def _told(live: Live) -> list[str]:
     """What happened, in lines: each model's where there are several, and the whole."""
     served = live.metrics.models
-    lines = [f"{m.name}: {m.frames} frames, {m.late_frames} late" for m in served]
-    counted = live.metrics.counters
-    whole = f"{counted['frames']:.0f} frames, {counted['late_frames']:.0f} late, {_energy(live)}"
-    return [*(lines if len(lines) > 1 else []), whole]
+    lines = [f"{m.name}: {_frames(m.frames, m.late_frames, m.dropped_frames)}" for m in served]
+    sums = [sum(n) for n in zip(*((m.frames, m.late_frames, m.dropped_frames) for m in served))]
+    return [*(lines if len(lines) > 1 else []), f"{_frames(*sums)}, {_energy(live)}"]
+
+
+def _frames(answered: int, late: int, dropped: int) -> str:
+    return f"{answered} frames, {late} late" + (f", {dropped} dropped" if dropped else "")
 
 
 def _energy(live: Live) -> str:

@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def stopping() -> Iterator[None]:
     """The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt; later ones find it stopping.
 
-    So nothing interrupts the clocks on their way back.
+    So nothing interrupts the clocks on their way back. A SIGHUP that `nohup` ignores stays ignored.
     """
     stopped: list[int] = []
 
@@ -22,7 +22,9 @@ def stopping() -> Iterator[None]:
             stopped.append(number)
             raise KeyboardInterrupt(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nas.runtime.governor import Governor
-from nas.runtime.live import Live, Network
+from nas.runtime.live import MAX_WAITING, Live, Network
 from nas.runtime.metrics import Metrics, serve
 from nas.runtime.policies import Demands
 from nas.runtime.waiting import every, merged
@@ -227,6 +227,24 @@ def test_a_frame_that_waits_is_late_by_its_arrival() -> None:
     assert (counters["frames"], counters["images"]) == (8, 32)
     assert counters["late_frames"] >= 4
     assert made.metrics.models[0].latency_ms / 8 > 60
+
+
+def test_what_can_never_be_answered_fills_no_memory() -> None:
+    """Frames come twenty times faster than they are answered: the newest are, the rest counted."""
+    said: list[str] = []
+    made = live(Clocks(), Sensors(), slow=4.0)
+    made.say = said.append
+    longest = []
+    made.networks = [made.networks[0]._replace(prepare=lambda _: longest.append(len(made.waiting)))]
+    made.run(every(0.005, [IMAGES] * 300))
+    served = made.metrics.models[0]
+    assert served.dropped_frames > 100
+    assert served.frames + served.dropped_frames == 300
+    assert max(longest) <= MAX_WAITING + 1  # and the one that runs
+    assert [text for text in said if "dropped" in text] == [
+        "net: frames come faster than they are answered; 64 wait, the oldest are dropped "
+        "and counted"
+    ]
 
 
 def test_without_frames_the_lowest_clock_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
