@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from search_spaces import Operators
-from search_spaces.operators import Slot
+from search_spaces.operators import FLAGS, SIZES, Slot
 
 KERNELS = range(1, 8)
 FP32_BYTES = 4  # the fitted rates are those of single precision
@@ -97,5 +97,5 @@ def work(ops: Operators) -> Floats:
 
 
 def take(ops: Operators, rows: Rows) -> Operators:
-    arrays = ("c_in", "c_out", "kernel", "side_in", "side_out", "residual", "passes")
-    return replace(ops, **{name: getattr(ops, name)[rows] for name in arrays})
+    """The operators of some networks."""
+    return replace(ops, **{name: getattr(ops, name)[rows] for name in (*SIZES, *FLAGS)})

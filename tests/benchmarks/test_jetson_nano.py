@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.jetson_nano import fit_roofline, roofline
-from benchmarks.nano_networks import operators, read_networks, work
+from benchmarks.nano_networks import operators, read_networks, take, work
 
 PLAIN = {"layers": 2, "filters": 4, "kernels": "K3x3", "input_px": 5, "depthwise": 0}
 MIXED = {"layers": 3, "filters": 2, "kernels": "K2x2_2_K5x5_1", "input_px": 10, "depthwise": 0}
@@ -49,6 +49,13 @@ def test_amounts_of_work_are_counted_by_hand() -> None:
     expected[:, :10] /= 1e6
     expected[:, 10] = 3, 4, 3
     np.testing.assert_allclose(amounts, expected, rtol=1e-12)
+
+
+def test_some_networks_are_taken_whole() -> None:
+    rows = np.array([True, False, True])
+    taken = take(NETWORKS, rows)
+    np.testing.assert_array_equal(taken.macs, NETWORKS.macs[rows])
+    np.testing.assert_array_equal(taken.elements_moved, NETWORKS.elements_moved[rows])
 
 
 def test_the_roofline_is_what_a_loop_over_layers_gives() -> None:
