@@ -45,7 +45,13 @@ def map_(
     check_frames(frames)
     table = folder_table(found, space)
     genes = space.enumerate()[::-1]  # the whole network first
-    errors = table.top1_error_pct[table.rows(genes), 0]  # no early exit
+    known = table.rows(genes)
+    if missing := int((known < 0).sum()):
+        raise InputError(
+            f"{missing} of {len(genes)} ratios of {folder} were not evaluated: "
+            f"`nas supernet evaluate {folder} --samples {max(20, len(genes))}`"
+        )
+    errors = table.top1_error_pct[known, 0]  # no early exit
     target = get_device(device, batch=frames)
     chosen = held_levels(target, levels)
     latency_ms = simulated_ms(target, space)[:, chosen]

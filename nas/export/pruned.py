@@ -48,7 +48,7 @@ def _one_segment(net: nn.Module) -> StaticNet:
 
 def _point(network: Network, about: dict[str, Any]) -> Point:
     """The network as a point: accuracy on the test images, time on the machine that pruned it."""
-    macs, params = _work(network)
+    macs, params = work_of(network)
     time_ms, exits = about["latency_ms_after"], network.net.head_ids
     point: Point = {
         "id": "pruned",
@@ -71,18 +71,18 @@ def _point(network: Network, about: dict[str, Any]) -> Point:
 
 
 @torch.inference_mode()
-def _work(network: Network) -> tuple[int, int]:
+def work_of(network: Network) -> tuple[int, int]:
     """Multiply-accumulates and weights that are not zero."""
-    found = [0, 0]
+    macs, weights = 0, dict[Any, int]()  # a layer that runs twice has its weights once
 
     def note(layer: Any, _: Any, output: Tensor) -> None:
-        kept = int((layer.weight != 0).sum())
-        found[0] += kept * (output[0, 0].numel() if output.ndim == 4 else 1)
-        found[1] += kept
+        nonlocal macs
+        weights[layer] = kept = int((layer.weight != 0).sum())
+        macs += kept * (output[0, 0].numel() if output.ndim == 4 else 1)
 
     layers = [m for m in network.net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     network.net(torch.zeros(1, *network.input_shape))
     for hook in hooks:
         hook.remove()
-    return found[0], found[1]
+    return macs, sum(weights.values())

@@ -13,15 +13,14 @@ function scatter(view, name, rows, x, y, words, said) {
   svg.setAttribute("aria-label", `${words.title}, ${rows.length} marks`);
 }
 function drawRows(view, key) {
-  const [quantity, unit] = COST[key], predicted = "predicted_" + key;
+  const [quantity, unit, source] = COST[key], predicted = "predicted_" + key;
   const rows = (view.result.pareto.target_rows ?? []).filter(r => known(r[key]) && known(r[predicted]));
   scatter(view, "rows_" + key, rows, r => r[key], r => r[predicted], {
     x: `target row, ${unit}`, y: `predicted, ${unit}`, log: true,
     none: `No target row has ${quantity.toLowerCase()}.`,
     title: `${quantity} predicted against target rows`,
   }, r => ({subnet: r.subnet, lines: [["target row", `${short(r[key])} ${unit}`, r.source],
-    ["predicted", `${short(r[predicted])} ${unit}`,
-      r.source === "simulated" ? "predicted (simulated)" : "predicted"],
+    ["predicted", `${short(r[predicted])} ${unit}`, view.result.pareto.device[source] ?? "predicted"],
     ["heads", (r.heads || "all") + (known(r.gpu_mhz) ? `, GPU ${mhz(r.gpu_mhz)}` : "")]]}));
 }
 function drawVerified(view) {

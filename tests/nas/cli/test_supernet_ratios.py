@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from nas.cli.supernet_ratios import asked_ratios, check_asked
 from nas.pareto import read_pareto
 from nas.runtime import Engine, read_manifest
 from search_spaces import InputError, get_space, resnet_cifar
+from supernets import read_tensors, write_tensors
 from tests.nas.cli.test_app import refused
 from tests.nas.conftest import nas
 
@@ -66,6 +68,16 @@ def test_the_document_leads_to_an_engine_on_the_board():
     images = np.zeros((2, 1, 8, 8), dtype=np.uint8)
     assert all(len(engine(i, manifest.normalise(images)).classes) == 2 for i in manifest.ids)
     assert "shared" in manifest.content  # the weights stand once
+
+
+def test_a_ratio_that_was_not_evaluated_is_refused(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "less")
+    path = folder / "accuracy.safetensors"
+    tensors, about = read_tensors(path, "nas.accuracy/1")
+    fewer = {name: tensor[:2] for name, tensor in tensors.items()}
+    write_tensors(path, fewer, {**about, "subnets": about["subnets"][:2]})
+    asked = nas("supernet", "map", folder, "--device", "raspberry-pi-4")
+    refused(asked, "1 of 3 ratios of", "nas supernet evaluate")
 
 
 def test_every_clock_gets_a_ratio():

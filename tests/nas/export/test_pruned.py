@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import nas
+from nas.export.plan import Network
+from nas.export.pruned import work_of
 from nas.runtime import Engine, ManifestError, read_manifest
 from nas.runtime.program import read_kernels
 from search_spaces import InputError
+from supernets import Segment, StaticNet
 from supernets.checkpoint import CheckpointError
 from tests.nas.conftest import nas as command
 
@@ -40,6 +44,12 @@ def board(pruned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = command("export", "--pareto", pruned, "--out", out)
     assert done.code == 0, done.err
     return out
+
+
+def test_a_layer_that_runs_twice_has_its_weights_once() -> None:
+    conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+    net = StaticNet([Segment(nn.Sequential(conv, conv), nn.Flatten())], [0])
+    assert work_of(Network("net00", "own", net, [1.0], (4, 5, 5))) == (2 * 144 * 25, 144)
 
 
 def test_kernels_and_the_dense_graph_answer_the_same(pruned: Path, board: Path) -> None:
