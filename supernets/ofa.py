@@ -5,6 +5,7 @@ Read strictly: upstream's own loader leaves layers at their initial values where
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +105,7 @@ def locate(source: str) -> Path:
     if (Path(source) / CONFIG).is_file():
         return Path(source) / INIT
     names = [name for name in OFFICIAL if name.startswith(source)]
-    folders = [folder.expanduser() for folder in CACHES]
+    folders = [Path(os.path.expanduser(folder)) for folder in CACHES]  # also without a home
     for path in (Path(source), *(folder / name for name in names for folder in folders)):
         if path.is_file():
             return path

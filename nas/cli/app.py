@@ -114,9 +114,10 @@ def _run() -> None:
         if _interrupted(error):
             print(STOPPED, file=sys.stderr)
             sys.exit(INTERRUPTED)
-        if not isinstance(error, OSError) or error.errno not in FULL:
+        if not isinstance(error, OSError) or not (error.errno in FULL or error.filename):
             raise
-        print(f"error: cannot write: {error.strerror}; what was done is kept", file=sys.stderr)
+        what = "write" if error.errno in FULL else f"use {error.filename}"
+        print(f"error: cannot {what}: {error.strerror}; what was done is kept", file=sys.stderr)
         sys.exit(1)
 
 

@@ -109,18 +109,20 @@ def _write(path: str, content: bytes) -> None:
     """Whole or not at all; a cache that cannot be written costs the time of translating again."""
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as aside:
-            aside.write(content)
-        os.replace(aside.name, path)
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as aside:  # gone in any case
+            made = os.path.join(aside, "made")
+            with open(made, "wb") as file:
+                file.write(content)
+            os.replace(made, path)
     except OSError:
         pass
 
 
 def cache_folder() -> str:
-    """Where machine code is kept."""
+    """Where machine code is kept; no folder where the user has no home."""
     home = os.path.expanduser("~")
     if sys.platform == "win32":
         home = os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
     else:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
-    return os.path.join(home, "nas", "kernels")
+    return os.path.join(home if os.path.isabs(home) else os.devnull, "nas", "kernels")

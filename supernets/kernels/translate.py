@@ -163,20 +163,21 @@ def _write(path: Path, content: bytes) -> None:
     """Whole or not at all; a cache that cannot be written costs the time of translating again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as aside:
-            aside.write(content)
-        os.replace(aside.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as aside:  # gone, also on a full disk
+            made = Path(aside) / path.name
+            made.write_bytes(content)
+            os.replace(made, path)
     except OSError:
         pass
 
 
 def cache_folder() -> Path:
-    """Where translated kernels are kept."""
+    """Where translated kernels are kept; no folder where the user has no home."""
     if sys.platform == "win32":
-        home = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
+        home = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
     else:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "nas" / "kernels"
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home if os.path.isabs(home) else os.devnull) / "nas" / "kernels"
 
 
 def _forked() -> None:

@@ -266,6 +266,8 @@ def _place(fs: Sysfs) -> str:
     """Where root keeps the journal, else the user's own."""
     folders = [fs.path(PLACES[0]), os.path.expanduser(PLACES[1])]
     for folder in folders:
+        if folder.startswith("~"):  # a user without a home
+            continue
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             path = os.path.join(folder, FILE)

@@ -157,6 +157,10 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         prepare_folder(tmp_path / "file" / "run")
 
 
+def test_a_path_that_the_system_refuses():
+    refused(nas("search", "--device", "nano", "--out", "a" * 300), "File name too long")
+
+
 def test_spaces_as_json():
     described = json.loads(nas("spaces", "--json").out)
     assert [d["name"] for d in described] == space_names()

@@ -8,7 +8,12 @@ import sys
 
 import pytest
 
+from nas.board.control.journal import Journal
+from nas.board.control.sysfs import BoardError, Sysfs
+from nas.runtime import machine_code
+from search_spaces import InputError
 from supernets.kernels import jobs, translate
+from supernets.ofa import locate
 
 llvmlite = pytest.importorskip("llvmlite")
 
@@ -24,6 +29,21 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     forget(monkeypatch)
     return tmp_path / "nas" / "kernels"
+
+
+@pytest.fixture
+def homeless(tmp_path, monkeypatch):
+    """A container's user: no HOME, and the system knows none."""
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "board").touch()  # a root where no folder can be made
+    return tmp_path
 
 
 def test_code_is_translated_once_and_a_broken_file_is_made_anew(cache, monkeypatch) -> None:
@@ -43,6 +63,28 @@ def test_code_is_translated_once_and_a_broken_file_is_made_anew(cache, monkeypat
 def test_a_cache_that_cannot_be_written_does_no_harm(cache) -> None:
     cache.parent.write_text("a file where the folder should be")
     assert translate.address(jobs.WALK, "serial")
+
+
+def test_a_full_disk_leaves_no_half_kernel(cache, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert translate.address(jobs.WALK, "serial")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_user_without_a_home_keeps_nothing(homeless, monkeypatch) -> None:
+    """`~` would be a folder of that name where the command is given."""
+    forget(monkeypatch)
+    assert os.path.isabs(translate.cache_folder())
+    assert os.path.isabs(machine_code.cache_folder())
+    assert translate.address(jobs.WALK, "serial")
+    with pytest.raises(InputError, match="neither a file nor one official checkpoint"):
+        locate("none")
+    with pytest.raises(BoardError, match="cannot keep a journal in"):
+        Journal(Sysfs(str(homeless / "board" / "nowhere")))
+    assert [path.name for path in homeless.iterdir()] == ["board"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
