@@ -10,17 +10,17 @@ from typing import Any
 from uuid import uuid4
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path | str, data: bytes) -> None:
     """Replace the content of `path`; a killed process or a power cut leaves the old or the new.
 
     The data go to a file of a name of its own beside `path`, so that two writers never share one;
     they are on the disk before the rename, and the rename before this returns. A link stays a link:
     the file that it leads to is replaced. What is no file (a pipe, `/dev/null`) is written into.
     """
+    path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
-    path = Path(os.path.realpath(path))
     aside = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         with aside.open("xb") as file:
@@ -34,7 +34,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path | str, text: str) -> None:
     """`write_bytes` for text, as UTF-8 with the line ends it has."""
     write_bytes(path, text.encode())
 

@@ -91,6 +91,10 @@ class AnalyticDevice:
         self.levels = profile.levels(power_mode, self.processor, self.runtime.cluster)
         self.decision_ms = profile.decision_ms
 
+    def __repr__(self) -> str:
+        about = f"{self.backend}, {self.precision}, batch {self.batch}, {len(self.levels)} levels"
+        return f"AnalyticDevice({self.name}: {about})"
+
     @property
     def settings(self) -> list[DvfsLevel]:
         """Every setting of all clocks that the power mode allows, each with its level's number."""
@@ -136,7 +140,13 @@ class AnalyticDevice:
         return np.maximum(times.start, times.dispatch) / times.total
 
     def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = -1) -> Row:
-        """One simulated row of the program (`subnet`, `heads`)."""
+        """One simulated row of the program (`subnet`, `heads`) at a level, -1 the fastest."""
+        if not heads or not set(heads) <= set(range(space.n_exits + 1)):
+            raise InputError(f"`heads` must be some of 0 to {space.n_exits}, got {list(heads)}")
+        if not -len(self.levels) <= level < len(self.levels):
+            raise InputError(
+                f"{self.name} has levels 0 to {len(self.levels) - 1}, got `level` {level}"
+            )
         asked = np.zeros((1, space.n_exits + 1), dtype=bool)
         asked[0, list(heads)] = True
         there = self.at([self.levels[level]])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from os import PathLike
 
 from nas.devices.analytic import AnalyticDevice
 from nas.devices.host import HostDevice
@@ -46,7 +47,7 @@ def device_names() -> list[str]:
 
 
 def get_device(
-    device: str | Device,
+    device: str | PathLike[str] | Device,
     *,
     backend: str | None = None,
     precision: str | None = None,
@@ -66,9 +67,9 @@ def get_device(
     15
     """
     given = {"backend": backend, "precision": precision, "power_mode": power_mode}
-    if not isinstance(device, str):
+    if not isinstance(device, str | PathLike):
         return _own(device, given | {"batch": None if batch == 1 else batch})
-    name = device
+    name = str(device)
     if (factory := _factories().get(name)) is not None:
         return _made(name, factory, given | {"batch": batch})
     if name != "host":

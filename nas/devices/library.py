@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,12 @@ def is_profile(name: str) -> bool:
     return name.endswith(".toml") or name in profile_names()
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str | PathLike[str]) -> Profile:
     """The profile called `name`, or the one in a `.toml` file, which is called as its file.
 
     InputError names all faults of the file.
     """
+    name = str(name)
     if name.endswith(".toml"):
         return _read(Path(name))
     known = profile_paths()

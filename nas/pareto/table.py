@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -64,14 +64,28 @@ class ParetoTable:
         return [o["name"] for o in self.content["objectives"]]
 
     def at(self, level: int) -> list[Point]:
-        """The points of one level.
+        """The points of one level, -1 the fastest; InputError: the table has no such level.
 
         >>> import nas
         >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
         >>> {point["level"] for point in table.at(3)}
         {3}
         """
-        return [p for p in self.points if p["level"] == level]
+        (known,) = self._numbers("level", [level])
+        return [p for p in self.points if p["level"] == known]
+
+    def _numbers(self, argument: str, levels: Iterable[int]) -> tuple[int, ...]:
+        """`levels` as the table numbers them: -1 is the fastest."""
+        n = len(self.levels)
+        asked = whole_numbers(argument, levels)
+        if wrong := [level for level in asked if not -n <= level < n]:
+            raise InputError(f"the table has levels 0 to {n - 1}, got `{argument}` {wrong[0]}")
+        return tuple(range(n)[level] for level in asked)
+
+    def __repr__(self) -> str:
+        device = self.content["device"]["name"]
+        counts = f"{len(self.points)} points at {len(self.levels)} levels"
+        return f"ParetoTable({counts} of {device}, {self.content['space']})"
 
     def costs(self, points: Sequence[Point]) -> Floats:
         """Objectives of `points`, `(n, n_objectives)`."""
@@ -100,7 +114,8 @@ class ParetoTable:
     ) -> Point:
         """The point of least energy within the limits; of least latency where energy is unknown.
 
-        InputError: no point of `levels` (all without it) is within them; it says what is.
+        InputError: no point of `levels` (all without it, -1 the fastest) is within them; it says
+        what is.
 
         >>> import nas
         >>> table = nas.read_pareto("runs/xavier-nx/pareto.json")
@@ -114,7 +129,7 @@ class ParetoTable:
             "latency_worst_ms": ("max_worst_latency_ms", max_worst_latency_ms),
             "energy_mj": ("max_energy_mj", max_energy_mj),
         }
-        allowed = None if levels is None else whole_numbers("levels", levels)
+        allowed = None if levels is None else self._numbers("levels", levels)
         found = [p for p in self.points if allowed is None or p["level"] in allowed]
         for name, (argument, limit) in limits.items():
             if limit == inf:
@@ -144,12 +159,12 @@ class ParetoTable:
 
         return pd.DataFrame(self._rows(), columns=list(CSV_COLUMNS))
 
-    def write_json(self, path: Path) -> None:
+    def write_json(self, path: Path | str) -> None:
         """Written aside and renamed, with a checksum that tells of later edits."""
         content = {**self.content, "content_sha256": content_sha256(self.content)}
         write_text(path, json.dumps(content, indent=1) + "\n")
 
-    def write_csv(self, path: Path) -> None:
+    def write_csv(self, path: Path | str) -> None:
         """One row per point; exits are written `0@0.9+2@0.7`."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")

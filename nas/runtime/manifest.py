@@ -33,6 +33,10 @@ class Manifest:
         for configuration in content["configurations"]:
             self._by_level.setdefault(configuration["level"], []).append(configuration)
 
+    def __repr__(self) -> str:
+        n, networks = len(self._by_id), len(self.content["networks"])
+        return f"Manifest({self.folder}: {n} configurations of {networks} networks)"
+
     @property
     def ids(self) -> list[str]:
         """The configurations, in the order of the file."""

@@ -83,8 +83,12 @@ class SearchSettings:
         for name in PATHS:
             if isinstance(value := getattr(self, name), str):
                 object.__setattr__(self, name, Path(value))
-        if isinstance(self.device, PathLike):  # a profile's file
-            object.__setattr__(self, "device", str(self.device))
+        for name in ("device", "supernet", "proxy"):  # a file or folder, where names go too
+            if isinstance(value := getattr(self, name), PathLike):
+                object.__setattr__(self, name, str(value))
+        for name in ("supernet", "proxy"):
+            if not isinstance(value := getattr(self, name), str):
+                raise InputError(f"`{name}` must be a name, a file or a folder, got {value!r}")
         for name, least in LEAST.items():
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, whole_number(name, value, least))
@@ -109,8 +113,10 @@ class SearchSettings:
 
     def _check_sampler(self) -> None:
         if not isinstance(self.sampler, str):
-            if not hasattr(self.sampler, "sample_independent"):
-                raise InputError(f"`sampler` must be a name or Optuna's, got {self.sampler!r}")
+            if isinstance(self.sampler, type) or not hasattr(self.sampler, "sample_independent"):
+                raise InputError(
+                    f"`sampler` must be a name or a sampler of Optuna's, got {self.sampler!r}"
+                )
             return
         if self.sampler.startswith(OPTUNA):
             return

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.samplers import RandomSampler
 from torch import nn
 
 import nas
@@ -122,7 +123,15 @@ WRONG = [  # what Python lets anybody type, and the words that name it
     (lambda: nas.search("nano", levels="0,3"), "`levels` must be a list of whole numbers, got '0"),
     (lambda: nas.search("nano", levels=3), "`levels` must be a list of whole numbers, got 3"),
     (lambda: nas.search("nano", max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
-    (lambda: nas.search("nano", sampler=3), "`sampler` must be a name or Optuna's, got 3"),
+    (
+        lambda: nas.search("nano", sampler=3),
+        "`sampler` must be a name or a sampler of Optuna's, got 3",
+    ),
+    (lambda: nas.search("nano", sampler=RandomSampler), "a sampler of Optuna's, got <class 'opt"),
+    (
+        lambda: nas.search("nano", supernet=3),
+        "`supernet` must be a name, a file or a folder, got 3",
+    ),
     (lambda: nas.search(["nano"], trials=9), "`nas.search_together` takes a list of them"),
     (lambda: nas.search_together("nano"), "`devices` must be a list of one or more, got 'nano'"),
     (lambda: nas.search_together([]), "`devices` must be a list of one or more, got []"),
@@ -130,6 +139,8 @@ WRONG = [  # what Python lets anybody type, and the words that name it
     (lambda: nas.measure("host", space="resnet-digits", levels=3, out="x"), "a list of whole"),
     (lambda: TABLE.cheapest(max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
     (lambda: TABLE.cheapest(levels=3), "`levels` must be a list of whole numbers, got 3"),
+    (lambda: TABLE.cheapest(levels=[99]), "the table has levels 0 to 1, got `levels` 99"),
+    (lambda: TABLE.at(-3), "the table has levels 0 to 1, got `level` -3"),
     (lambda: nas.get_device("nano", batch="2"), "`batch` must be a whole number, got '2'"),
     (
         lambda: nas.prune(3, "x"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ STUDY_NAME = "nas"
 VALUE_LEVELS = "value_levels"  # user attribute: at which level of each device values are taken
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Inside, Optuna tells warnings alone; its log is the user's own again afterwards."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+@_quiet()
 def open_study(
     storage: str | None,
     journal: Path,
@@ -38,7 +51,6 @@ def open_study(
     `search` says what decides its trials, which have the categorical `parameters`. InputError: a
     study of that name was made with others; nothing is written then.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     backend = open_storage(storage, journal)
     where = without_password(storage or str(journal))
     with faults_named(where):

@@ -251,3 +251,13 @@ def test_a_faster_memory_clock_is_never_slower(size):
 def test_a_batch_holds_an_image(batch):
     with pytest.raises(InputError, match=f"`batch` must be at least 1, got {batch}"):
         get_device("xavier-nx", batch=batch)
+
+
+def test_a_program_or_a_level_that_is_not_there_is_refused():
+    subnet = SPACE.subnet(SPACE.largest)
+    for heads in ([], [9], [-1]):
+        with pytest.raises(InputError, match=r"`heads` must be some of 0 to 3, got \["):
+            XAVIER.measure(SPACE, subnet, heads)
+    with pytest.raises(InputError, match="xavier-nx has levels 0 to 14, got `level` 15"):
+        XAVIER.measure(SPACE, subnet, [3], 15)
+    assert repr(XAVIER).startswith("AnalyticDevice(xavier-nx: tensorrt, ")

@@ -39,4 +39,4 @@ def test_own_profiles_stand_beside_ours(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_is_no_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(InputError, match="is no readable TOML"):
-        load_profile(str(tmp_path / "bad.toml"))
+        load_profile(tmp_path / "bad.toml")

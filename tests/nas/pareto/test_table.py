@@ -56,7 +56,7 @@ def test_the_cheapest_point_is_that_of_all_points_compared() -> None:
         table.cheapest(max_error_pct=4)
     with pytest.raises(InputError, match=r"latency_ms within `max_latency_ms` 3 .* least is 4"):
         table.cheapest(max_error_pct=5, max_latency_ms=3)
-    with pytest.raises(InputError, match=r"no point at `levels` \[7\]"):
+    with pytest.raises(InputError, match="levels 0 to 1, got `levels` 7"):
         table.cheapest(levels=[7])
 
 
@@ -84,3 +84,13 @@ def test_levels_that_the_bounds_excluded_are_not_searched() -> None:
     table = ParetoTable(content)
     assert [level["level"] for level in table.searched] == [1]
     assert [level["level"] for level in table.levels] == [0, 1]
+
+
+def test_a_table_in_a_notebook(tmp_path: Path) -> None:
+    """Its name is a line, not a megabyte; a file may be a text; -1 is the fastest level."""
+    table = ParetoTable(small_result())
+    assert repr(table) == "ParetoTable(2 points at 2 levels of nano, resnet-digits)"
+    table.write_json(str(tmp_path / "pareto.json"))
+    assert read_pareto(str(tmp_path / "pareto.json")) == table
+    assert table.at(-1) == table.at(1) != []
+    assert table.cheapest(levels=[-1])["level"] == 1

@@ -32,3 +32,13 @@ def test_the_levels_of_values_are_written_once(tmp_path):
         note_value_levels(study, {"nano": 5}, None)
     assert study.user_attrs["value_levels"] == {"nano": 5}
     assert (tmp_path / "study.journal").read_text().count("value_levels") == 1
+
+
+def test_the_users_own_studies_go_on_telling_what_they_did(tmp_path):
+    before = optuna.logging.get_verbosity()
+    try:
+        optuna.logging.set_verbosity(optuna.logging.INFO)
+        opened(tmp_path)
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        optuna.logging.set_verbosity(before)
