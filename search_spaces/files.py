@@ -17,10 +17,11 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     they are on the disk before the rename, and the rename before this returns. A link stays a link:
     the file that it leads to is replaced. What is no file (a pipe, `/dev/null`) is written into.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(path)
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
+    path = Path(os.path.realpath(path))
     aside = path.with_name(f"{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         with aside.open("xb") as file:
