@@ -315,8 +315,7 @@ def prune(
     from nas.files import exclusive, prepare_folder
     from nas.zoo.networks import normalised
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
-    from supernets import bf16_pays, load_dataset
-    from supernets.guest import bare, copied
+    from supernets import bare, bf16_pays, copied, load_dataset
     from supernets.pruning import PruneSettings
 
     folder = None if data is None else Path(data)

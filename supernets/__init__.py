@@ -37,6 +37,7 @@ from supernets.evaluate import (
 )
 from supernets.exits import ExitHead, FinalHead
 from supernets.extract import PreparedSubnets, extract
+from supernets.guest import bare, copied, in_eval
 from supernets.layers import RELU, Block, ElasticBlock, Layer, Sized, conv_norm
 from supernets.mbconv import SqueezeExcite
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
@@ -79,6 +80,7 @@ __all__ = [
     "Supernet",
     "accuracy_table",
     "attach_exits",
+    "bare",
     "bf16_pays",
     "build_supernet",
     "cached_norm",
@@ -88,9 +90,11 @@ __all__ = [
     "check_kind",
     "confidence_and_correct",
     "conv_norm",
+    "copied",
     "exit_logits",
     "extract",
     "fit_temperatures",
+    "in_eval",
     "known_temperatures",
     "load_dataset",
     "load_ofa",

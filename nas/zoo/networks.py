@@ -31,7 +31,7 @@ class Network:
 
 def own_network(source: str) -> Network:
     """What `FILE.py:FUNCTION` or `MODULE:FUNCTION` returns; runs the user's code."""
-    from supernets.guest import bare
+    from supernets import bare
 
     place, _, function = source.rpartition(":")
     if not place or not function.isidentifier():
