@@ -16,6 +16,7 @@ STATE, ROWS, JOURNAL = "run.json", "target_rows.csv", "study.journal"
 EVALUATIONS = "evaluations.jsonl"
 SHARED = "shared.json"  # what several devices have in common
 RESULTS = ("pareto.json", "pareto.csv", "report.html")
+KEPT = (JOURNAL, EVALUATIONS, SHARED, *RESULTS)  # what only `overwrite` may replace
 NEW_ROWS = "target_rows.new.csv"  # becomes ROWS when the run starts
 
 
@@ -55,10 +56,11 @@ class RunFolder:
         homes = set(self.homes.values())
         older = {self.out, *(self.out / name for name in _devices_of(self.out / STATE))}
         for home in older | homes:
-            for name in (STATE, JOURNAL, EVALUATIONS, SHARED, ROWS, *RESULTS):
+            for name in (*KEPT, ROWS):
                 (home / name).unlink(missing_ok=True)
             if home not in homes | {self.out} and home.is_dir() and not any(home.iterdir()):
                 home.rmdir()
+        (self.out / STATE).unlink(missing_ok=True)  # last: till then the folder is known as a run's
 
     def abandon(self) -> None:
         """Leave `out` as it was found."""
@@ -86,6 +88,8 @@ def claim(
         raise InputError(
             f"{out} already holds a run; give `resume=True` to go on or `overwrite=True`"
         )
+    if not (state.exists() or overwrite):
+        _check_no_results(out, devices)
     prepare_folder(out)
     locked = (out / LOCK).exists()
     with exclusive(out):
@@ -102,6 +106,17 @@ def claim(
                     (out / LOCK).unlink(missing_ok=True)
                 if not existed:
                     out.rmdir()
+
+
+def _check_no_results(out: Path, devices: Sequence[str]) -> None:
+    """InputError: `out`, which is no run's folder, holds a result or a study of somebody."""
+    homes = [out, *(out / name for name in devices if len(devices) > 1)]
+    found = [home / name for home in homes for name in KEPT if (home / name).exists()]
+    if found:
+        raise InputError(
+            f"{found[0]} is there, and no {STATE} that says of which run; choose another `out` or "
+            "give `overwrite=True`, which replaces it"
+        )
 
 
 def _devices_of(state: Path) -> list[str]:

@@ -23,7 +23,7 @@ from nas.search.model import Model, load_model
 from nas.search.result import result_table, write_overview, write_result
 from nas.search.score.feasibility import check_feasible
 from nas.search.score.scorer import Accuracy
-from nas.search.settings import SearchSettings
+from nas.search.settings import CONTENT, SearchSettings
 from nas.search.study.open import note_value_levels, open_study
 from nas.search.study.samplers import in_batches, sampler_of
 from nas.search.study.search import search_study
@@ -73,6 +73,7 @@ def search_devices(
     proxy = load_proxy(model.space, settings.proxy)
     listener.stage(f"proxy {proxy.name}: {proxy.described}")
     fingerprint = settings.fingerprint() | {"weights": model.supernet and model.supernet["sha256"]}
+    fingerprint[CONTENT + "accuracies"] = model.accuracy.table.sha256
     names = [device.name for device in devices]
     with claim(
         settings.folder, fingerprint, resume=resume, overwrite=overwrite, devices=names

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.files import same_file
+from nas.files import same_file, sha256_of
 from nas.given import whole_number
 from nas.pareto import OBJECTIVES
 from nas.search.score.bounds import Bounds
@@ -36,6 +36,7 @@ FREE = {
     *("optimiser", "study", "ray"),
 }
 """What a resumed run may have otherwise."""
+CONTENT = "content of "  # before the name of what a file holds
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,21 @@ class SearchSettings:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must not change between a run and its resumption."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in FREE}
+        named = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in FREE}
+        return named | self._contents()
+
+    def _contents(self) -> dict[str, list[str]]:
+        """Checksums of the files that are named, which may hold something else later."""
+        given = {
+            name: [getattr(self, name)] for name in ("accuracy_table", "measurements", "proxy")
+        }
+        files = {
+            name: [Path(x) for x in values if isinstance(x, str | Path) and Path(x).is_file()]
+            for name, values in {**given, "device": list(self.devices)}.items()
+        }
+        return {
+            CONTENT + name: list(map(sha256_of, found)) for name, found in files.items() if found
+        }
 
 
 def differing(found: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[str]:
@@ -175,7 +190,8 @@ def differing(found: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> list[
         **found,
         "sampler": ALIASES.get(str(found.get("sampler")), found.get("sampler")),
     }
-    return [name for name, value in wanted.items() if written.get(name) != value]
+    unknown = {name for name in wanted if name.startswith(CONTENT) and name not in written}
+    return [n for n, value in wanted.items() if n not in unknown and written.get(n) != value]
 
 
 def _plain(value: Any) -> Any:

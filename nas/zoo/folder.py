@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.files import LOCK, held
 from nas.zoo.card import card, named_accuracies
 from nas.zoo.published import ENTRY, TABLE, WEIGHTS, read_entry
 from search_spaces import ExitPolicy, InputError, PolicyGrid, Space, Subnet, read_text, write_text
@@ -118,8 +119,36 @@ def evaluate_folder(
 
     Yields (done, all); a rerun goes on where a killed one stopped, and more subnets extend the
     table. InputError: the table is of other weights or images, and `overwrite` does not say to
-    replace it. `listener` hears how many images were read.
+    replace it; or another process trains or evaluates there. `listener` hears how many images were
+    read.
     """
+    if seed < 0:
+        raise InputError(f"`seed` must be 0 or more, got {seed}")
+    weights = folder / WEIGHTS
+    if not weights.exists() and str(folder) in zoo_names():
+        raise InputError(f"{folder} of the zoo is evaluated already; a copy of its folder can be")
+    if not weights.exists():
+        raise InputError(f"{folder} holds no {WEIGHTS}; `nas supernet train --out DIR` makes one")
+    lock = folder / LOCK
+    locked = lock.exists()
+    with held(lock, f"another training or evaluation is running in {folder}; wait for it"):
+        try:
+            yield from _evaluated(folder, data, n_subnets, seed, command, overwrite, listener)
+        finally:
+            if not locked:
+                lock.unlink(missing_ok=True)
+
+
+def _evaluated(
+    folder: Path,
+    data: Path | None,
+    n_subnets: int,
+    seed: int,
+    command: str,
+    overwrite: bool,
+    listener: Listener | None,
+) -> Iterator[tuple[int, int]]:
+    """`evaluate_folder` where nobody else writes meanwhile."""
     from predictors import AccuracyPredictor, read_accuracy_table
     from supernets import (
         Evaluation,
@@ -130,13 +159,7 @@ def evaluate_folder(
         sha256,
     )
 
-    if seed < 0:
-        raise InputError(f"`seed` must be 0 or more, got {seed}")
     weights, table = folder / WEIGHTS, folder / "accuracy.safetensors"
-    if not weights.exists() and str(folder) in zoo_names():
-        raise InputError(f"{folder} of the zoo is evaluated already; a copy of its folder can be")
-    if not weights.exists():
-        raise InputError(f"{folder} holds no {WEIGHTS}; `nas supernet train --out DIR` makes one")
     supernet, metadata = load_supernet(weights)
     dataset = matching_dataset(metadata, data, listener)
     space, checksum = supernet.space, sha256(weights)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,45 @@ def test_a_file_that_tells_of_the_older_run_leads_nowhere_else(tmp_path, others)
         folder.rows[""].write_text("rows")
         folder.start()
     assert (tmp_path / "pareto.json").exists()
+
+
+@pytest.mark.parametrize("name", ["pareto.json", "study.journal", "nano/pareto.csv"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_result_of_somebody_else_is_not_replaced_unasked(tmp_path, name, resume):
+    devices = ["nano", "tx2"] if "/" in name else ["nano"]
+    (tmp_path / "nano").mkdir()
+    (tmp_path / name).write_text("mine")
+    with (
+        pytest.raises(InputError, match=rf"{name} is there, and no run\.json .* `overwrite=True`"),
+        claim(tmp_path, {}, resume=resume, overwrite=False, devices=devices),
+    ):
+        pass
+    assert (tmp_path / name).read_text() == "mine"
+    with claim(tmp_path, {}, resume=resume, overwrite=True, devices=devices) as folder:
+        for rows in folder.rows.values():
+            rows.touch()
+        folder.start()
+    assert not (tmp_path / name).exists()
+
+
+def test_a_kill_while_the_old_run_goes_leaves_what_says_so(tmp_path, monkeypatch):
+    """A run of `overwrite` ends in the middle: the folder is still known as one of a run."""
+    (tmp_path / STATE).write_text("{}")
+    (tmp_path / "pareto.json").write_text("old")
+    kill, unlink = KeyboardInterrupt("killed"), Path.unlink
+
+    def unlinked(path, **how):
+        if path.name == "report.html":
+            raise kill
+        unlink(path, **how)
+
+    with claim(tmp_path, {"seed": 1}, resume=False, overwrite=True) as folder:
+        folder.rows[""].touch()
+        monkeypatch.setattr(Path, "unlink", unlinked)
+        with pytest.raises(KeyboardInterrupt):
+            folder.start()
+        monkeypatch.undo()
+    assert (tmp_path / STATE).exists()
 
 
 def test_what_a_failed_overwrite_would_have_replaced_stays(tmp_path):

@@ -1,11 +1,12 @@
 """What a search can be asked: refusals name the argument; what a resumed run may change."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from nas.search import SearchSettings
-from nas.search.settings import differing
+from nas.search.settings import CONTENT, differing
 from search_spaces import InputError
 
 
@@ -43,3 +44,23 @@ def test_a_resumed_run_may_have_more_trials_but_no_other_seed():
     assert differing(first, SearchSettings("nano", "b", seed=1).fingerprint()) == ["seed"]
     older = {k: v for k, v in first.items() if k != "objectives"} | {"sampler": "generations"}
     assert differing(older, first) == []
+
+
+@pytest.mark.parametrize("name", ["measurements", "proxy", "device"])
+def test_a_run_goes_on_with_the_same_content_of_its_files(tmp_path, name):
+    """More rows in the file that was named are another search."""
+    file = tmp_path / "file"
+    given = {"device": "nano", name: file if name == "measurements" else str(file)}
+
+    def asked():
+        return SearchSettings(out="a", **given).fingerprint()
+
+    file.write_text("rows")
+    first = json.loads(json.dumps(asked()))
+    assert differing(first, asked()) == []
+    older = {key: value for key, value in first.items() if not key.startswith(CONTENT)}
+    assert differing(older, asked()) == []
+    file.write_text("rows and more")
+    assert differing(first, asked()) == [f"content of {name}"]
+    file.unlink()  # the rows are in the run's folder
+    assert differing(first, asked()) == []

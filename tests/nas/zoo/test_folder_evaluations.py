@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.files import exclusive
 from nas.zoo.folder import evaluate_folder, subnets_to_evaluate
 from predictors import read_accuracy_table
 from search_spaces import InputError, get_space
@@ -58,6 +59,9 @@ def test_more_samples_extend_the_table(tmp_path: Path) -> None:
 
     save(tmp_path)
     before = table.read_bytes()
+    busy = "another training or evaluation is running in"
+    with exclusive(tmp_path, "training"), pytest.raises(InputError, match=busy):
+        evaluated(tmp_path, 9)  # it would write down accuracies of weights that change
     with pytest.raises(
         InputError, match=r"holds 12 subnets evaluated with another supernet_sha256;"
     ):
