@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Quiet
+from nas.words import counted
 
 
 def export(
@@ -90,9 +91,9 @@ def export(
     checked, n_bytes = manifest["verified"], sum(f["bytes"] for f in manifest["files"].values())
     log = console(quiet=quiet)
     log.print(
-        f"{_counted(manifest['configurations'], 'configuration')}, "
-        f"{_counted(manifest['networks'], 'network')}, {_counted(manifest['files'], 'file')} "
-        f"({n_bytes / 1e6:.1f} MB) in {out}\n"
+        f"{counted(len(manifest['configurations']), 'configuration')}, "
+        f"{counted(len(manifest['networks']), 'network')}, "
+        f"{counted(len(manifest['files']), 'file')} ({n_bytes / 1e6:.1f} MB) in {out}\n"
         f"ONNX Runtime on {checked['n_images']} images ({checked['images']}), measured: logits "
         f"within {checked['max_logit_difference']:g}, {checked['equal_decisions']} of "
         f"{checked['decisions']} decisions equal"
@@ -102,11 +103,6 @@ def export(
         if told:
             log.print(told)
     log.print(f"next: python3 {quote(str(out / START))} classify IMAGE", soft_wrap=True)
-
-
-def _counted(things: Sized, name: str) -> str:
-    """`1 network`, `2 networks`."""
-    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _check_alone(format_: str, networks: dict[str, object]) -> None:
@@ -128,4 +124,4 @@ def _configurations(
     if format_ != "ofa":
         raise InputError(f"--format must be onnx or ofa, got {format_!r}")
     files = write_ofa(read_pareto(pareto), out, ids=ids)
-    console(quiet=quiet).print(f"{len(files)} configurations in {out}", soft_wrap=True)
+    console(quiet=quiet).print(f"{counted(len(files), 'configuration')} in {out}", soft_wrap=True)

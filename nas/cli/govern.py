@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -183,6 +184,9 @@ def govern(
                     folder, pareto, load, asked[0], baseline or [], report, steps
                 )
             show(found, quiet=quiet, as_json=json)
+            if report is not None:
+                log, path = console(quiet=quiet or json), shlex.quote(str(report))
+                log.print(f"open: {path}", soft_wrap=True, markup=False)
             return
         if not folders or target_ms is None:
             raise InputError(

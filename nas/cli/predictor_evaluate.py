@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.cli.options import Json, Level, Quantity, Rows, SpaceName
+from nas.words import counted
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def evaluate(
         shown = with_predictions(table, quantity, predicted, interval)
         write_for_user(out, csv_text(shown))
     if plot:
-        title = f"{model.name}: MAPE {entry['mape_pct']:.2f} % on {len(y)} rows"
+        title = f"{model.name}: MAPE {entry['mape_pct']:.2f} % on {counted(len(y), 'row')}"
         said = {"quantity": quantity, "source": entry["source"], "title": title}
         write_for_user(plot, calibration_svg(y, predicted, interval, **said))
     if json:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Data, Mean, Quiet, Std, parse_floats
+from nas.words import counted
 from search_spaces import InputError
 
 
@@ -99,7 +100,9 @@ def prune(
         print_json(found)
         return
     log.print(
-        f"{len(found['layers'])} layers at {100 * sparsity:.4g} %, blocks of {g}, in {out}\n"
+        f"{counted(len(found['layers']), 'layer')} at {100 * sparsity:.4g} %, blocks of {g}, "
+        f"in {out}
+"
         f"top-1 on {found['n_test_images']} test images, measured: "
         f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
         f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "

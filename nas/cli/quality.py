@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.pareto.records import PredictorEntry
+from nas.words import counted
 
 
 def proxies(entries: Mapping[str, PredictorEntry]) -> str:
@@ -48,6 +49,7 @@ def fitted_quality(entry: Mapping[str, Any], source: str, *, held_out: bool = Fa
             f"{entry['coverage_pct']:.1f} %"
         )
     return (
-        f"{entry['n_rows']} {source} rows of {entry['n_subnets']} subnets{on}: "
+        f"{counted(entry['n_rows'], f'{source} row')} of "
+        f"{counted(entry['n_subnets'], 'subnet')}{on}: "
         f"MAPE {entry['mape_pct']:.2f} %, {rank}, {covered}"
     )

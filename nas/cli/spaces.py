@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nas.words import counted
+
 
 def spaces(
     name: Annotated[str | None, typer.Argument(help="A space; all are listed without it.")] = None,
@@ -35,7 +37,8 @@ def spaces(
     out = Console(highlight=False)
     for row in described:  # a subnet is to be copied: on its own line, never folded
         out.print(
-            f"[bold]{row['name']}[/]: {len(row['genes'])} genes, {row['n_exits']} exits, "
+            f"[bold]{row['name']}[/]: {counted(len(row['genes']), 'gene')}, "
+            f"{counted(row['n_exits'], 'exit')}, "
             f"{row['smallest_mmacs']:.2f} to {row['largest_mmacs']:.1f} MMACs; a subnet:"
         )
         out.print(f"  {row['example']}", soft_wrap=True)

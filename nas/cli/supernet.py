@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +31,6 @@ supernet.command(cls=SlowCommand)(calibrate)
 supernet.command("map", cls=Command)(map_)
 supernet.command("data", cls=SlowCommand)(describe_data)
 supernet.command(cls=SlowCommand)(points)
-
-TELL_S = 60.0  # between two lines of progress where there is no terminal
 
 
 @supernet.command(cls=SlowCommand)
@@ -69,19 +66,17 @@ def evaluate(
             listener=reading(bar),
         )
         task = bar.add_task("evaluate", total=samples, note="")
-        told = time.monotonic()
         for done, total in run:
             bar.update(task, completed=done, total=total)
-            if not bar.console.is_terminal and time.monotonic() > told + TELL_S:
-                bar.console.print(f"evaluated {done} of {total} subnets")
-                told = time.monotonic()
     log = console(quiet=quiet)
     log.print(f"accuracy table, predictor and card in {folder}", soft_wrap=True, markup=False)
     if get_space(str(folder)).measured_alone:
         out = f"{folder}-rows.csv"
         print_next(log, "measure", "--device", "host", "--space", folder, "--out", out)
     else:
-        print_next(log, "search", "--device", "xavier-nx", "--supernet", folder)
+        given = ["--supernet", folder, *([] if data is None else ["--data", data])]
+        given += ["--out", Path("runs", folder.name)]
+        print_next(log, "search", "--device", "xavier-nx", *given)
 
 
 @supernet.command("list", cls=Command)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Data, Quiet
+from nas.words import counted
 
 
 def calibrate(
@@ -45,6 +46,6 @@ def calibrate(
         task = bar.add_task("calibrate", total=None, note="")
         for done, total in run:
             bar.update(task, completed=done, total=total)
-    log.print(f"statistics of {total} subnets in {out}", soft_wrap=True, markup=False)
+    log.print(f"statistics of {counted(total, 'subnet')} in {out}", soft_wrap=True, markup=False)
     given = ["--pareto", pareto[0], "--supernet", name, "--bn-cache", out]
     print_next(log, "export", *given, "--out", "board")

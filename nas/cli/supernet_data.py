@@ -22,7 +22,10 @@ N_ROWS = 20  # classes shown of a data set with more: the largest and the smalle
 
 
 def data(
-    folder: Annotated[Path, typer.Argument(help="Image folder, CIFAR or MNIST files; digits.")],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Image folder, CIFAR or MNIST files; digits."),
+    ],
     resolution: Resolution = None,
     flip: Flip = None,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
@@ -37,11 +40,12 @@ def data(
     from search_spaces import resnet_for
     from supernets.data import SPLITS, imbalance
 
-    dataset = read_images(folder, console(quiet=json), resolution=resolution, flip=flip)
+    dataset = read_images(data, console(quiet=json), resolution=resolution, flip=flip)
     if not json:
         show_images(dataset, Console(highlight=False))
         more = [] if resolution is None else ["--resolution", str(resolution)]
-        print_next(console(), "supernet", "train", "--data", folder, *more, "--out", "mynet")
+        more += [] if flip is None else ["--flip" if flip else "--no-flip"]
+        print_next(console(), "supernet", "train", "--data", data, *more, "--out", "mynet")
         return
     counts = {split: dataset.counts(split).tolist() for split in SPLITS}
     space = resnet_for(dataset.resolution, dataset.channels, dataset.n_classes)
@@ -106,7 +110,8 @@ def _show_balance(dataset: Dataset, out: Console) -> None:
     counts = dataset.counts("train")
     low, high, ratio = counts.min(), counts.max(), imbalance(counts)
     if ratio <= UNEVEN:
-        out.print(f"{dataset.n_classes} classes, {low:,} to {high:,} training images each")
+        each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        out.print(f"{dataset.n_classes} classes, {each} training images each")
         return
     most, least = (escape(dataset.class_names[i]) for i in (counts.argmax(), counts.argmin()))
     out.print(_class_table(dataset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,7 +72,9 @@ def map_(
         print_json({"levels": rows, "by_number_of_ratios": fewer, "latency_source": "simulated"})
         return
     _show(Console(), device, result, rows, fewer)
-    print_next(console(), "search", "--device", device, "--supernet", folder)
+    given = ["--device", device, "--supernet", folder]
+    given += ["--batch", str(frames)] if frames > 1 else []
+    print_next(console(), "search", *given, "--out", Path("runs", Path(folder).name))
 
 
 def _show(log: Console, device: str, result: FrequencyMap, rows: Any, fewer: Any) -> None:

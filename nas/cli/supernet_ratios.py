@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nas.cli.options import parse_levels
+from nas.words import counted
 from search_spaces import InputError, ResNetSpace, Space, UnitRatioSpace
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def ratios_for_device(
     chosen = FrequencyMap(latency_ms[rows])
     full = latency_ms[0]
     log.print(
-        f"{device}, {len(full)} levels, {frames} images: latency varies by "
+        f"{device}, {counted(len(full), 'level')}, {counted(frames, 'image')}: latency varies by "
         f"{variation(full):.3f} (CV) at ratio 1 and by {variation(chosen.chosen_ms):.3f} with "
-        f"{len(rows)} ratios, simulated; evenly spread ones leave about "
+        f"{counted(len(rows), 'ratio')}, simulated; evenly spread ones leave about "
         f"{rule_of_thumb(full.max() / full.min(), max(2, len(rows))):.3f}, "
         "ln(s) / (3.46 (K - 1)) over a speed range s"
     )

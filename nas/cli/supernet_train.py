@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.options import Data, Flip, Quiet, Resolution, is_given
+from nas.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -187,7 +188,7 @@ def _about(device: str, dataset: Any, earlier: dict[str, Any] | None) -> dict[st
     host = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
     return {
         "command": command_line(),
-        "host": f"{host}, {torch.get_num_threads()} CPU threads",
+        "host": f"{host}, {counted(torch.get_num_threads(), 'CPU thread')}",
         "data": dataset.describe(),
         "start": earlier,
     }

@@ -19,6 +19,7 @@ from nas.pareto import Level, ParetoTable, Point, is_predicted
 from nas.pareto.records import DeviceEntry, SearchEntry
 from nas.report.expected import expected_error, verified_error
 from nas.report.verified import verified_cost_lines
+from nas.words import counted
 
 if TYPE_CHECKING:
     from nas.search.front.shared_set import SharedContent
@@ -176,11 +177,11 @@ def _search(search: SearchEntry) -> list[str]:
             percent = 100 * (last["hypervolume"] / before - 1)
             growth = f", {percent:+.2f} % in the last generation"
         lines.append(
-            f"search: {last['n_subnets']} subnets; hypervolume {last['hypervolume']:.4f} "
-            f"(1: no error at no cost){growth}"
+            f"search: {counted(last['n_subnets'], 'subnet')}; "
+            f"hypervolume {last['hypervolume']:.4f} (1: no error at no cost){growth}"
         )
     if warm := search.get("warm_start"):
-        lines.append(f"started from {warm['n_subnets']} subnets of {warm['file']}")
+        lines.append(f"started from {counted(warm['n_subnets'], 'subnet')} of {warm['file']}")
     return lines
 
 

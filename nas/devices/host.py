@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nas.devices.backends import get_backend
 from nas.devices.timing import time_calls
 from nas.given import whole_number
+from nas.words import counted
 from search_spaces import (
     DvfsLevel,
     InputError,
@@ -103,7 +104,7 @@ class HostDevice:
         given: Row = {
             "source": self.source,
             "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "host": f"{cpu_name()}, {self.threads} thread" + "s" * (self.threads > 1),
+            "host": f"{cpu_name()}, {counted(self.threads, 'thread')}",
         }
         return new_row(what, self, self.levels[0]) | found | times.columns() | given
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nas.measure.jobs import row_key
+from nas.words import counted
 from predictors import srcc
 from search_spaces import ROW_KEY
 
@@ -92,7 +93,7 @@ def mixed_processors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     n_rows = Counter(row["host"] for row in rows if row.get("host"))
     if len(n_rows) < 2:
         return []
-    listed = "; ".join(f"{n} rows on {host}" for host, n in n_rows.most_common())
+    listed = "; ".join(f"{counted(n, 'row')} on {host}" for host, n in n_rows.most_common())
     return [f"warning: different processors are not one device: {listed}"]
 
 

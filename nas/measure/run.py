@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypedDict
 
+from nas.words import counted
 from search_spaces import InputError
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
     if settings.redo_noisy:
         again = noise([row for row in table.rows if row_key(row) in wanted]).noisy
         dropped = table.keep(lambda row: row_key(row) not in again)
-        listener.say(f"{dropped} noisy rows are measured again")
+        listener.say(f"measured again: {counted(dropped, 'noisy row')}")
     done = len(wanted & {row_key(row) for row in table.rows})
     listener.row(done, len(jobs), "")
     for done, row in measure_rows(jobs, table, nodes or one_by_one):
         listener.row(done, len(jobs), f"{row['latency_ms']:.4g} ms {row['source']}")
-    listener.say(f"{len(jobs)} rows in {table.path}")
+    listener.say(f"{counted(len(jobs), 'row')} in {table.path}")
     if settings.power_log is not None:
         listener.say(import_energy(table, settings.power_log))
     rows = [row for row in table.rows if row_key(row) in wanted]
@@ -73,7 +74,7 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
         told = "redo_noisy=True"
         if settings.command:
             told = f"{settings.command.removesuffix(' --redo-noisy')} --redo-noisy"
-        listener.say(f"{len(found.noisy)} rows are noisy; to measure them again:")
+        listener.say(f"noisy: {counted(len(found.noisy), 'row')}; to measure again:")
         listener.say(told)
     return found
 
@@ -88,9 +89,9 @@ def import_energy(table: Table, path: Path) -> str:
     log = read_power_log(path, rails.total if rails else ())
     rows, told = with_energy(table.rows, log)
     table.replace(rows)
-    left = f"; {told.n_left} are too short, or outside the log" if told.n_left else ""
+    left = f"; too short, or outside the log: {told.n_left}" if told.n_left else ""
     zone = f", whose clock is {told.shift_s / 3600:+g} h from UTC" if told.shift_s else ""
-    return f"energy of {told.n_rows} rows from {path} ({log.kind}{zone}){left}"
+    return f"energy of {counted(told.n_rows, 'row')} from {path} ({log.kind}{zone}){left}"
 
 
 def described(found: Noise) -> Told:

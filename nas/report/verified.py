@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nas.words import counted
+
 NAMES = {
     "latency_ms": "expected latency",
     "latency_worst_ms": "worst-case latency",
@@ -23,23 +25,24 @@ def verified_cost_lines(content: Mapping[str, Any]) -> list[str]:
     measured = told["source"] == "measured"
     verified = "verified" if measured else f"compared, not verified ({told['source']} rows),"
     lines.append(
-        f"costs {verified} with {told['backend']} {told['precision']} by {told['n_programs']} "
-        f"programs; a decision at an exit takes {told['decision_ms']:.3g} ms "
-        f"({told['decision_source']})"
+        f"costs {verified} with {told['backend']} {told['precision']} by "
+        f"{counted(told['n_programs'], 'program')}; a decision at an exit takes "
+        f"{told['decision_ms']:.3g} ms ({told['decision_source']})"
     )
     if told["n_left_out"]:
         lines.append(
-            f"{told['n_left_out']} points are left out: not all of their programs ran, or not at "
-            "the clocks of their level (column `notes` of the rows)"
+            f"left out: {counted(told['n_left_out'], 'point')}, whose programs did not all run, "
+            "or not at the clocks of their level (column `notes` of the rows)"
         )
     return lines
 
 
 def _line(name: str, entry: Mapping[str, Any], source: str) -> str:
     said = [
-        f"{NAMES[name]}, {entry['predicted_source']} against {source}, {entry['n_points']} points: "
-        f"error {entry['median_error_pct']:.1f} % in the middle, {entry['worst_error_pct']:+.1f} % "
-        f"at worst ({entry['worst_point']}), bias {entry['bias_pct']:+.1f} %"
+        f"{NAMES[name]}, {entry['predicted_source']} against {source}, "
+        f"{counted(entry['n_points'], 'point')}: error {entry['median_error_pct']:.1f} % in the "
+        f"middle, {entry['worst_error_pct']:+.1f} % at worst ({entry['worst_point']}), "
+        f"bias {entry['bias_pct']:+.1f} %"
     ]
     if "n_in_interval" in entry:
         said.append(f"{entry['n_in_interval']} in their 90 % interval")

@@ -86,7 +86,8 @@ def claim(
     state, existed = out / STATE, out.exists()
     if state.exists() and not (resume or overwrite):
         raise InputError(
-            f"{out} already holds a run; give `resume=True` to go on or `overwrite=True`"
+            f"{out} already holds a run; give `resume=True` to go on, `overwrite=True` or "
+            "another `out`"
         )
     if not (state.exists() or overwrite):
         _check_no_results(out, devices)

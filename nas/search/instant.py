@@ -22,6 +22,7 @@ from nas.search.settings import SearchSettings
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
 from nas.transfer.plan import choose_levels
+from nas.words import counted
 from predictors import NeuralOptimizer
 from search_spaces import Floats, Genes, InputError, Space
 
@@ -42,8 +43,8 @@ def instant_archive(
     start = time.perf_counter()
     genes, n = proposals(optimizer, target.costs, target.device, settings)
     seconds = time.perf_counter() - start
-    each = f"{n} bounds, {1e3 * seconds / n:.1f} ms each"
-    listener.stage(f"{len(genes)} subnets proposed in {seconds:.2f} s ({each})")
+    each = f"{counted(n, 'bound')}, {1e3 * seconds / n:.1f} ms each"
+    listener.stage(f"{counted(len(genes), 'subnet')} proposed in {seconds:.2f} s ({each})")
     problem, scorer = target.problem, target.problem.scorer
     archive = Archive(problem.n_levels, problem.bounds, problem.objectives)
     known = best_measured(model.accuracy.table.genes, problem, N_KNOWN)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from nas.words import counted
+
 if TYPE_CHECKING:
     from nas.devices import Device
     from nas.measure import Job
@@ -133,10 +135,10 @@ def _chosen(
 def _announced(wanted: Wanted, device: Device) -> str:
     """What is going to be measured, before it takes its time."""
     levels = {asked.level for asked in wanted.asked}
-    of = f" of {len(wanted.points)} points" if wanted.points else ""
+    of = f" of {counted(len(wanted.points), 'point')}" if wanted.points else ""
     return (
-        f"{wanted.path}: {len(wanted.asked)} programs{of} at {len(levels)} "
-        f"level{'s' * (len(levels) > 1)} of {device.name} {device.power_mode or ''} "
+        f"{wanted.path}: {counted(len(wanted.asked), 'program')}{of} at "
+        f"{counted(len(levels), 'level')} of {device.name} {device.power_mode or ''} "
         f"{device.backend} {device.precision}, {device.source}"
     )
 
@@ -176,6 +178,6 @@ def _say_clocks(
     off = [row for row in rows if (a := keys.get(row_key(row))) and off_clock(row, a, device)]
     if off:
         listener.say(
-            f"warning: {len(off)} rows were measured at the clocks found, not at their level's "
+            f"warning: at the clocks found, not at their level's: {counted(len(off), 'row')} "
             "(column `notes`; --sudo sets clocks as root)"
         )

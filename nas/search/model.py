@@ -50,6 +50,12 @@ class Model:
     folder: Path | None
     told: str = ""  # what one should know of the accuracies
 
+    @property
+    def measured_as(self) -> str:
+        """What `nas measure --space` takes for its programs: the name of the space, or a folder."""
+        own = self.folder is not None and entry_name(self.folder) == str(self.folder)
+        return str(self.folder) if own else self.space.name
+
 
 def load_model(settings: SearchSettings) -> Model:
     """The supernet's space and accuracies, or a space with a table of the user's."""

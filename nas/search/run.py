@@ -71,7 +71,8 @@ def search_devices(
     _check_space(model)
     sampler = sampler_of(settings, model.space)
     proxy = load_proxy(model.space, settings.proxy)
-    listener.stage(f"proxy {proxy.name}: {proxy.described}")
+    listener.stage(f"proxy {proxy.name}: {proxy.described(model.measured_as)}")
+    _say_own(proxy, devices, listener)
     fingerprint = settings.fingerprint() | {"weights": model.supernet and model.supernet["sha256"]}
     fingerprint[CONTENT + "accuracies"] = model.accuracy.table.sha256
     names = [device.name for device in devices]
@@ -199,6 +200,16 @@ def _archive(
     best = best_measured(model.accuracy.table.genes, problem, population // 2)
     begin = [*first, *([warm.genes(model.space)] if warm else []), best]
     return search_study(settings, study, problem, begin, listener), warm
+
+
+def _say_own(proxy: Proxy, devices: Sequence[Device], listener: Listener) -> None:
+    """A remark where rows of a board stand in for a proxy of it: they would say more as its own."""
+    name = proxy.name.partition(" (")[0]
+    if proxy.n_rows and name != "host" and name in [device.name for device in devices]:
+        listener.stage(
+            f"warning: the proxy's rows are of {name} itself; rows measured on the target are "
+            "taken as such by --measurements"
+        )
 
 
 def _check_found(settings: SearchSettings, targets: Targets, parts: Sequence[Archive]) -> None:

@@ -15,6 +15,7 @@ from nas.pareto.provenance import SIMULATED
 from nas.transfer.plausible import check_one_setting, check_rows_alone
 from nas.transfer.programs import Programs
 from nas.transfer.source import source_of
+from nas.words import counted
 from predictors import LatencyPredictor, read_rows
 from search_spaces import Floats, InputError, Space
 
@@ -32,14 +33,14 @@ class Proxy:
     latency_ms: Callable[[Programs], Floats]
     predictor: LatencyPredictor | None = None  # of measured rows; a file can keep it
 
-    @property
-    def described(self) -> str:
-        """What it rests on, and where that is a model, how to do better."""
+    def described(self, space: str) -> str:
+        """What it rests on, and where that is a model, how to do better; `space` names programs."""
         if self.n_rows:
-            return f"{self.n_rows} {self.source} rows of {self.n_subnets} subnets"
+            rows = counted(self.n_rows, f"{self.source} row")
+            return f"{rows} of {counted(self.n_subnets, 'subnet')}"
         return (
             f"an analytic model ({self.source}); measured rows are better: "
-            "`nas measure --device host --space SPACE --out rows.csv`, "
+            f"`nas measure --device host --space {space} --out rows.csv`, "
             "then `nas search --proxy rows.csv`"
         )
 

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from nas.words import counted
 from search_spaces import Space, Subnet
 
 N_BINS = 15  # of the expected calibration error
@@ -84,10 +85,9 @@ def _origin(metadata: dict[str, Any]) -> list[str]:
             f"- made by `{command}`",
         ]
     runs = _runs(metadata)
-    epochs = " + ".join(str(run["epochs_done"]) for run in runs)
     minutes = sum(run.get("seconds", 0) for run in runs) / 60
     lines = [
-        f"{what}, trained on {metadata['dataset']} for {epochs} epochs ({minutes:.0f} minutes on "
+        f"{what}, trained on {metadata['dataset']} for {_epochs(runs)} ({minutes:.0f} minutes on "
         f"{metadata.get('host', 'an unnamed machine')}).",
         "",
     ]
@@ -95,6 +95,12 @@ def _origin(metadata: dict[str, Any]) -> list[str]:
         settings = ", ".join(f"{k}={v}" for k, v in run["settings"].items())
         lines += [f"- trained by `{run.get('command', 'nas supernet train')}`: {settings}"]
     return lines
+
+
+def _epochs(runs: Sequence[dict[str, Any]]) -> str:
+    """`24 + 12 epochs`, of every run."""
+    done = [run["epochs_done"] for run in runs]
+    return " + ".join(map(str, [*done[:-1], counted(done[-1], "epoch")]))
 
 
 def _runs(metadata: dict[str, Any]) -> list[dict[str, Any]]:
@@ -154,9 +160,9 @@ def card(
         "",
         "## Accuracy table and predictor",
         "",
-        f"`accuracy.safetensors`: {len(table.genes)} subnets x {len(table.grid)} exit policies, "
-        f"measured on {table.n_images} validation images that were not trained on; "
-        f"temperatures {', '.join(f'{t:g}' for t in table.temperatures)}.",
+        f"`accuracy.safetensors`: {counted(len(table.genes), 'subnet')} x "
+        f"{len(table.grid)} exit policies, measured on {table.n_images} validation images that "
+        f"were not trained on; temperatures {', '.join(f'{t:g}' for t in table.temperatures)}.",
         "",
         "The predictor of subnets never evaluated, five-fold, on held-out subnets "
         "(all policies pooled):",

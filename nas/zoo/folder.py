@@ -60,6 +60,8 @@ def entry_folder(name: str) -> Path:
         for folder in folders:
             if (folder / file).exists():
                 return folder
+    if Path(name).name in (WEIGHTS, ENTRY) and Path(name).is_file():
+        raise InputError(f"{name} is a file of a supernet; give its folder, {Path(name).parent}")
     raise InputError(
         f"no supernet {name!r}: it is neither in the zoo ({', '.join(zoo_names()) or 'empty'}) nor "
         "a folder with weights.safetensors; `nas supernet train --out DIR` makes one"
@@ -217,6 +219,11 @@ def matching_dataset(
     dataset = load_dataset(data, resolution=side, in_channels=channels, listener=listener)
     found = dataset.describe()
     if found["classes"] != known["classes"] or found["channels"] != channels:
+        if data is None:
+            raise InputError(
+                f"without `data` the images are scikit-learn's digits; give `data` with those that "
+                f"the supernet was trained on: {_summary(known)}"
+            )
         raise _other_data(_summary(known), _summary(found))
     named = "image folder" not in (known["format"], found["format"])
     if named and found["name"] != known["name"]:

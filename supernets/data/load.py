@@ -47,8 +47,10 @@ def _read(
 ) -> Dataset:
     if folder is None or folder == Path("digits"):
         return digits()
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; `data` must be the folder that holds the images")
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}; --data names the folder that holds the images")
+        raise DataError(f"no folder {folder}; `data` must be the folder that holds the images")
     for find, read in _FILES.items():
         place = find(folder)
         if place is not None:
@@ -58,6 +60,11 @@ def _read(
             folder, resolution=resolution, in_channels=in_channels, listener=listener
         )
     names = sorted(p.name for p in folder.iterdir())
+    if any(Path(name).suffix.lower() in SUFFIXES for name in names):
+        raise DataError(
+            f"the images in {folder} have no class: put those of every class into a folder of its "
+            f"own; if {folder.absolute().name!r} is one class, give the folder that holds it"
+        )
     found = ", ".join(names[:4]) + ", ..." * (len(names) > 4)
     raise DataError(
         f"no images in {folder}: looked for image folders (train/CLASS/* or CLASS/* with files "

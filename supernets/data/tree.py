@@ -78,7 +78,7 @@ class Tree:
         if link is not None and not real.is_relative_to(root):
             raise DataError(
                 f"{link} is a link out of {self.root}, to {real}; put the images there, or give "
-                "--data the folder itself"
+                "`data` the folder itself"
             )
         if link is not None and Path(os.path.realpath(link.parent)).is_relative_to(real):
             raise DataError(f"{link} is a link to a folder above it, {real}; remove the link")

@@ -14,6 +14,7 @@ from nas.pareto.records import WarmStartEntry
 from nas.search.listener import Listener
 from nas.search.settings import SearchSettings
 from nas.search.study.storage import faults_named
+from nas.words import counted
 from search_spaces import Genes, InputError, Space
 
 ATTRIBUTE = "warm_start"  # the study's user attribute
@@ -68,7 +69,7 @@ def warm_start(
         return None
     with faults_named(settings.storage or "`out`"):
         warm = _recorded(study, settings.warm_start, space)
-    listener.stage(f"warm start: {len(warm.subnets)} subnets of {warm.device}")
+    listener.stage(f"warm start: {counted(len(warm.subnets), 'subnet')} of {warm.device}")
     return warm
 
 

@@ -35,6 +35,9 @@ def trained(shapes, tmp_path_factory):
         assert line in done.err
     done = nas("supernet", "evaluate", out, "--data", shapes, "--samples", 20)
     assert done.code == 0, done.err
+    search = f"nas search --device xavier-nx --supernet {out} --data {shapes} --out runs/net"
+    assert done.err.splitlines()[-1] == f"next: {search}"
+    assert "for 2 epochs (0 minutes on" in (out / "card.md").read_text()
     return out
 
 
@@ -59,7 +62,10 @@ def test_the_checkpoint_tells_how_to_prepare_an_image(shapes, trained):
 
 
 def test_what_was_found_is_shown(shapes):
-    shown = nas("supernet", "data", shapes, "--resolution", 24, "--no-flip").out
+    done = nas("supernet", "data", shapes, "--resolution", 24, "--no-flip")
+    shown, train = done.out, f"next: nas supernet train --data {shapes}"
+    assert done.err.splitlines()[-1] == f"{train} --resolution 24 --no-flip --out mynet"
+    refused(nas("supernet", "data", shapes / "no"), "no folder", "FOLDER must be the folder")
     assert "24x24 pixels" in shown
     assert "mirrored images are not valid" in shown
     rows = [line.split() for line in shown.splitlines() if line.strip().startswith("rings")]
@@ -80,6 +86,10 @@ def test_evaluation_wants_the_classes_that_were_trained_on(trained, tmp_path):
     other = write_classes(tmp_path / "shapes", {"bars": 9, "dots": 9, "stars": 9})
     words = ("bars, dots, stars", "trained on shapes (3 classes bars, dots, rings")
     refused(nas("supernet", "evaluate", trained, "--data", other), *words)
+    given = "without --data the images are scikit-learn's digits; give --data"
+    refused(nas("supernet", "evaluate", trained), given, "on: shapes (3 classes bars")
+    file = trained / "weights.safetensors"
+    refused(nas("supernet", "info", file), f"is a file of a supernet; give its folder, {trained}")
     search = ("search", "--device", "xavier-nx", "--supernet", trained, "--data", other)
     refused(nas(*search, "--out", tmp_path / "run"), *words)
     assert not (tmp_path / "run").exists()

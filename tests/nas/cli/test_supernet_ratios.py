@@ -87,7 +87,9 @@ def test_every_clock_gets_a_ratio():
     assert [row["n_ratios"] for row in found["by_number_of_ratios"]] == [1, 2, 3]
     cv = [row["cv"] for row in found["by_number_of_ratios"]]
     assert cv[-1] < 0.6 * cv[0]
-    shown = " ".join(run("supernet map", "--levels", "0,5").out.split())
+    done = run("supernet map", "--levels", "0,5", "--frames", "2")
+    assert done.err.splitlines()[-1].endswith("--batch 2 --out runs/clocks")
+    shown = " ".join(done.out.split())
     for text in ("raspberry-pi-4, simulated; target", "variance less", "ln(s) / (3.46 (K - 1))"):
         assert text in shown
 

@@ -67,7 +67,7 @@ def test_rows_of_different_processors_are_no_table_of_one_device() -> None:
     assert mixed_processors(rows[:3]) == []
     assert mixed_processors([row(0, 0, 1.0)]) == []
     (line,) = mixed_processors(rows)
-    assert line.endswith("are not one device: 3 rows on A, 1 thread; 1 rows on B, 1 thread")
+    assert line.endswith("are not one device: 3 rows on A, 1 thread; 1 row on B, 1 thread")
 
 
 def test_noisy_rows_are_measured_again_and_no_others(tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_noisy_rows_are_measured_again_and_no_others(tmp_path: Path) -> None:
     foreign = rows.iloc[[3]].assign(device="another")  # noisy too, but not of this command
     pd.concat([rows, foreign]).to_csv(out, index=False)
     said = nas(*command)
-    assert "2 rows are noisy" in said.err
+    assert "noisy: 2 rows; to measure again:" in said.err
     assert said.err.rstrip().endswith("--redo-noisy")
     done = nas(*command, "--redo-noisy")
     assert done.code == 0, done.err
-    assert "2 noisy rows are measured again" in done.err
+    assert "measured again: 2 noisy rows" in done.err
     after = pd.read_csv(out, dtype=str)
     assert len(after) == 41
     assert (after["device"] == "another").sum() == 1

@@ -119,7 +119,7 @@ def test_a_result_is_verified_at_the_clocks_of_its_points(
         rows.assign(backend="ncnn").to_csv(plan, index=False)
         again = nas("measure", "--of", plan, *command[3:], "--backend", "onnxruntime")
         assert again.code == 0, again.err
-        assert "3 rows were measured at the clocks found, not at their level's" in again.err
+        assert "at the clocks found, not at their level's: 3 rows" in again.err
         return
     assert done.code == 0, done.err
     assert "is for backend ncnn, measured with onnxruntime" in done.err

@@ -21,7 +21,9 @@ def whole(space, n=20):
 def test_the_bundled_rows_of_a_space_are_learned():
     proxy = load_proxy(CIFAR, "auto")
     assert proxy.source == "measured"
-    assert proxy.described == f"{proxy.n_rows} measured rows of {proxy.n_subnets} subnets"
+    assert (
+        proxy.described(CIFAR.name) == f"{proxy.n_rows} measured rows of {proxy.n_subnets} subnets"
+    )
     latency = proxy.latency_ms(whole(CIFAR))
     assert latency.shape == (20,)
     assert (latency > 0).all()
@@ -32,7 +34,7 @@ def test_the_bundled_rows_of_a_space_are_learned():
 def test_an_analytic_device_is_asked_at_its_top_level(choice, name):
     proxy = load_proxy(DIGITS, choice)
     assert (proxy.name, proxy.source, proxy.n_rows) == (name, "simulated", 0)
-    assert "measured rows are better" in proxy.described
+    assert "--space resnet-digits --out rows.csv" in proxy.described(DIGITS.name)
     simulated = get_device(name).cost(whole(DIGITS).operators)[0][:, -1]
     np.testing.assert_allclose(proxy.latency_ms(whole(DIGITS)), simulated)
 

@@ -51,7 +51,7 @@ def test_both_ends_and_the_tables_figures_are_on_it():
     assert text.startswith("# mine\n")
     assert "trained on digits for 5 + 2 epochs (3 minutes on a laptop)" in text
     assert "- trained by `first run`: lr=1" in text
-    assert f"1 subnets x {len(grid)} exit policies, measured on 77 validation images" in text
+    assert f"1 subnet x {len(grid)} exit policies, measured on 77 validation images" in text
     assert "- weights sha256 `abc`" in text
     assert f"| largest `{subnets[0]}` |" in text
     wrapped = {"space": {"name": "own"}, "dataset": "digits", "source": "mine", "command": "wrap"}

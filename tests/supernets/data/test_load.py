@@ -74,6 +74,16 @@ def test_an_empty_folder_is_told_what_is_expected(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
+def test_a_folder_of_one_class_and_a_file_are_named(tmp_path: Path) -> None:
+    cat = tmp_path / "cat"
+    cat.mkdir()
+    (cat / "1.JPEG").touch()
+    with pytest.raises(DataError, match=r"have no class: .* if 'cat' is one class, give the"):
+        load_dataset(cat)
+    with pytest.raises(DataError, match=r"1\.JPEG is a file; `data` must be the folder"):
+        load_dataset(cat / "1.JPEG")
+
+
 @pytest.mark.parametrize("name", FILES[1:])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
