@@ -101,8 +101,7 @@ def prune(
         return
     log.print(
         f"{counted(len(found['layers']), 'layer')} at {100 * sparsity:.4g} %, blocks of {g}, "
-        f"in {out}
-"
+        f"in {out}\n"
         f"top-1 on {found['n_test_images']} test images, measured: "
         f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
         f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "
