@@ -93,7 +93,11 @@ def main() -> None:
 
 def write_what_it_can(stream: TextIO) -> None:
     """Let a terminal that is not UTF-8 show `?` for what it lacks, rather than end the command."""
-    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    # the locale C writes file names back as they were, and fails at everything else
+    ascii_alone = stream.errors == "surrogateescape" and stream.encoding.lower() != "utf-8"
+    if stream.errors == "strict" or ascii_alone:
         stream.reconfigure(errors="replace")
 
 

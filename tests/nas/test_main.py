@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 from nas import __version__
+from nas.__main__ import main
 
 
 def module(*words: str, **environment: str) -> str:
@@ -34,3 +36,17 @@ def test_a_shell_completes_commands(shell: str) -> None:
     said = module(**asked, **words, **typed)
     assert "search" in said
     assert "export" not in said
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "nas.cli.app", Loading("nas.cli.app"))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"

@@ -39,10 +39,13 @@ def test_help_is_quick_and_loads_no_heavy_library():
         assert word in done.stdout
 
 
-def test_a_terminal_that_is_not_utf_8_gets_what_it_can_show(monkeypatch):
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # that of the locale C
+def test_a_terminal_that_is_not_utf_8_gets_what_it_can_show(monkeypatch, errors):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "argv", ["nas", "supernet", "list"])
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
+    monkeypatch.setattr(
+        sys, "stdout", io.TextIOWrapper(written, "ascii", errors, write_through=True)
+    )
     monkeypatch.setattr("nas.zoo.folder.zoo_names", lambda: ["8 ± 1"])
     with pytest.raises(SystemExit):
         main()
