@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,8 +50,8 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         print(f"run.pyz: {error.name} is not installed: pip install {error.name}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as stop:  # which names the signal where it was not Ctrl-C
+        raise SystemExit(128 + getattr(signal, str(stop), signal.SIGINT)) from None
 
 
 def _remark(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -20,11 +20,15 @@ def stopping() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         if not stopped:
             stopped.append(number)
+            if before[number] not in (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler):
+                before[number](number, frame)  # who listens outside hears of it too
             raise KeyboardInterrupt(signal.Signals(number).name)
 
     nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     heard = [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
-    before = {number: signal.signal(number, stop) for number in heard}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in heard}
+    for number in heard:
+        signal.signal(number, stop)
     try:
         yield
     finally:

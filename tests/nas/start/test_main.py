@@ -64,3 +64,16 @@ def test_a_folder_without_manifest_is_one_line(
     err = capsys.readouterr().err
     assert "manifest.json does not exist" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("", 130)])
+def test_a_signal_ends_it_with_its_own_code(
+    name: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(folder: str) -> None:
+        raise KeyboardInterrupt(name)
+
+    monkeypatch.setattr("nas.start.main.read_manifest", stopped)
+    with pytest.raises(SystemExit) as end:
+        main("board", ["list"])
+    assert end.value.code == code

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from nas.board.control.stop import SIGNALS, stopping
+from nas.cli.signals import heard_signals
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -37,3 +38,15 @@ def test_what_nohup_ignores_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_who_listens_outside_hears_of_it() -> None:
+    """The command line, which ends with the signal's exit code."""
+
+    def work() -> None:
+        with stopping():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with heard_signals() as heard, pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        work()
+    assert heard == [signal.SIGTERM]
