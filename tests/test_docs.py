@@ -5,7 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 
+from nas.cli.app import built
 from tests.nas.conftest import nas
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +42,17 @@ def test_what_a_document_shows_works(document, tmp_path, monkeypatch):
             if line.startswith("nas "):
                 done = nas(*shlex.split(smaller(line))[1:])
                 assert done.code == 0, f"{line}\n{done.err}"
+
+
+def test_every_command_that_stands_on_a_line_of_its_own_is_one():
+    """Its options are there and none that it needs is missing; those of `sh` blocks also run."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for line in re.findall(r"^ *nas ([a-z].*)$", path.read_text(), flags=re.MULTILINE):
+            words, command = shlex.split(line.partition("   ")[0]), built()
+            while isinstance(command, TyperGroup):
+                command = command.commands[words.pop(0)]
+            with command.make_context("nas", words):
+                pass
 
 
 def test_ci_runs_the_test_command_of_the_readme():
