@@ -1,12 +1,19 @@
-"""Numbers that a caller gave: numpy's become Python's own, and what is none is refused by name."""
+"""What a caller gave: numpy's numbers become Python's own, what does not fit is refused by name."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from search_spaces import InputError
+
+
+def check_not_given(options: Mapping[str, object], kind: str) -> None:
+    """InputError where one of `options`, which are for `kind` alone, has a value."""
+    for name, value in options.items():
+        if value is not None and value is not False and value not in ([], ()):
+            raise InputError(f"`{name}` is for {kind}")
 
 
 def whole_number(name: str, value: Any, least: int | None = None) -> int:

@@ -41,7 +41,10 @@ ROOMS: dict[str, set[str]] = {  # rooms of `nas`, and the rooms above them that 
     "transfer": {"devices", "files", "pareto", "words"},
     "measure": {"called", "cluster", "devices", "files", "given", "pareto", "remote", "words"},
     "report": {"files", "pareto", "runtime", "words"},
-    "export": {"called", "devices", "files", "onnx", "pareto", "runtime", "version", "zoo"},
+    "export": {
+        *{"called", "devices", "files", "given", "onnx"},
+        *{"pareto", "runtime", "version", "zoo"},
+    },
     "search": {
         *{"called", "cluster", "devices", "files", "given", "measure", "pareto"},
         *{"remote", "report", "samplers", "transfer", "version", "words", "zoo"},

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.options import Quiet
+from nas.given import check_not_given
 from nas.words import counted
 
 
@@ -61,7 +62,7 @@ def export(
     if format_ != "onnx":
         networks = {"supernet": supernet, "data": data, "bn_cache": bn_cache, "fp16": fp16}
         networks |= {"precision": precision, "traces": traces, "standalone": standalone}
-        _check_alone(format_, {**networks, "json": json})
+        check_not_given({**networks, "json": json}, f"networks; --format {format_} writes none")
         _configurations(format_, pareto, out, id_ or (), quiet=quiet)
         return
     from nas.api import export as write_points
@@ -103,14 +104,6 @@ def export(
         if told:
             log.print(told)
     log.print(f"next: python3 {quote(str(out / START))} classify IMAGE", soft_wrap=True)
-
-
-def _check_alone(format_: str, networks: dict[str, object]) -> None:
-    """InputError: an option of networks, where configurations alone are written."""
-    from search_spaces import InputError
-
-    if named := [name for name, value in networks.items() if value]:
-        raise InputError(f"`{named[0]}` is for networks; --format {format_} writes none")
 
 
 def _configurations(

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nas.given import check_not_given
+
 KEPT = "What is asked of it"
 SIMULATED = "Simulated"
 BOARD = "On a board"  # titles of the help
@@ -146,7 +148,7 @@ def govern(
     if not 0 <= seconds < float("inf"):
         raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
     simulated = simulate is not None or arrivals is not None
-    _check_kind(
+    check_not_given(
         {"period_ms": period_ms, "images": images, "n_images": n_images, "memory_mb": memory_mb}
         if simulated
         else {"baseline": baseline, "traces": traces, "report": report},
@@ -201,15 +203,6 @@ def govern(
         raise InputError(f"this needs {error.name}: pip install {error.name}") from None
     except (ManifestError, BoardError) as fault:
         raise InputError(str(fault)) from None
-
-
-def _check_kind(others: dict[str, object], kind: str) -> None:
-    """InputError where one of `others`, which are for `kind`, was given."""
-    from search_spaces import InputError
-
-    given = [name for name, value in others.items() if value is not None and value != []]
-    if given:
-        raise InputError(f"`{given[0]}` is for {kind}")
 
 
 def show(rows: list[dict[str, object]], *, quiet: bool, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from nas.given import check_not_given
 from search_spaces import InputError
 
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ def check_options(kind: str, given: Iterable[str]) -> None:
     """InputError where one of the options `given` says nothing to this `kind`."""
     given = set(given)
     for name, kinds in OPTIONS.items():
-        if name in given and kind not in kinds:
-            raise InputError(f"`{name}` is an option of `kind` {kinds[0]}, this is {kind}")
+        if kind not in kinds:
+            check_not_given({name: name in given}, f"`kind` {kinds[0]}, this is {kind}")
     if "exits_only" in given and (kind != "elastic" or "start" not in given):
         raise InputError(
             "`exits_only` is for a finished supernet of `kind` elastic; give it as `start`"
         )
-    for name in OF_DEVICE:
-        if name in given and "for_device" not in given:
-            raise InputError(f"`{name}` is for `for_device`, which is not given")
+    if "for_device" not in given:
+        check_not_given(
+            {name: name in given for name in OF_DEVICE}, "`for_device`, which is not given"
+        )
 
 
 def grouped(shape: str, groups: int, dataset: Dataset, start: str | None) -> GroupSpace:

@@ -8,6 +8,7 @@ from typing import Any
 from nas.export.one import is_configuration, table_of_one
 from nas.export.plan import Export, plan_export
 from nas.export.pruned import is_pruned, plan_pruned
+from nas.given import check_not_given
 from nas.pareto import ParetoTable, read_pareto
 from nas.zoo.folder import supernet_folder
 from search_spaces import InputError
@@ -24,11 +25,10 @@ def plan_asked(
     if isinstance(pareto, Path) and is_pruned(pareto):
         if precision == "int8":
             raise InputError("a pruned network is exported in fp32 or fp16, got `precision` int8")
-        of_tables = {"supernet": supernet} | {
-            name: asked[name] for name in ("ids", "data", "bn_cache", "traces")
-        }
-        if named := [name for name, value in of_tables.items() if value]:
-            raise InputError(f"`{named[0]}` is for points of a table; a pruned network has none")
+        of_tables = {name: asked[name] for name in ("ids", "data", "bn_cache", "traces")}
+        check_not_given(
+            {"supernet": supernet, **of_tables}, "points of a table; a pruned network has none"
+        )
         return plan_pruned(pareto)
     table = pareto if isinstance(pareto, ParetoTable) else _table(pareto, supernet)
     if precision == "int8":  # ranges are of one network's own weights

@@ -9,7 +9,7 @@ then every row against the others.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ OTHER_TIMES = {1e-3: "seconds", 1e3: "microseconds", 1e6: "nanoseconds"}
 OTHER_ENERGIES = {1e-3: "joules", 1e3: "microjoules", 1e6: "nanojoules"}
 COLUMNS = {"seconds": "latency_s", "microseconds": "latency_us", "nanoseconds": "latency_ns"}
 COLUMNS |= {"joules": "energy_j", "microjoules": "energy_uj", "nanojoules": "energy_nj"}
+CLOCKS = ("level", "gpu_mhz")
 SETTING = ("batch", "backend", "precision")  # what costs hold for, besides device and clocks
 IDLE_SHARE = 0.6  # of a profile's idle power; less is one rail, or the part above idle
 UNIT = 0.35  # in log: how near to 1,000 two groups of rows lie apart whose unit differs
@@ -82,16 +83,21 @@ def _checked_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say) -> pd
         return rows
 
 
-def check_one_setting(path: Path, rows: pd.DataFrame) -> None:
-    """TableError unless all rows are of one device, backend, precision, batch and thread count."""
-    for column in ("device", *SETTING, "threads"):
-        cells = rows[column].replace("", np.nan) if column in rows else pd.Series(dtype=object)
-        values = cells.dropna().unique()
+def check_one_setting(
+    path: Path, rows: pd.DataFrame, columns: Iterable[str] = ("device", *SETTING, "threads")
+) -> None:
+    """TableError unless each of `columns` has one value.
+
+    Older rows leave cells empty, which may be anything; beside a clock an empty one is another.
+    """
+    for column in (c for c in columns if c in rows):
+        values = rows[column].replace("", np.nan).unique()
+        values = values if column in CLOCKS else values[~pd.isna(values)]
         if len(values) > 1:
             found = ", ".join(map(str, values[:4]))
             raise TableError(
                 f"{path} mixes {len(values)} values of {column} ({found}); costs hold for one: "
-                "split the file"
+                + ("choose with `level`" if column == "level" else "split the file")
             )
 
 

@@ -11,12 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from nas.transfer.plausible import check_rows_alone
+from nas.transfer.plausible import check_one_setting, check_rows_alone
 from nas.transfer.source import source_of
 from predictors import (
     EnergyPredictor,
     LatencyPredictor,
-    TableError,
     genes_and_heads,
     half_width,
     half_widths,
@@ -75,15 +74,7 @@ def rows_of(
         rows = rows[rows["level"] == level]
     check_has(rows, quantity, str(path))
     rows = rows[rows[quantity].notna()].reset_index(drop=True)
-    for column in [c for c in (*SETTING, "threads") if c in rows and c not in varying]:
-        values = rows[column].unique()
-        values = values[values != ""] if column == "threads" else values  # older rows say none
-        if len(values) > 1:
-            found = ", ".join(map(str, values[:4]))
-            raise TableError(
-                f"{path} mixes {len(values)} values of {column} ({found}); a predictor learns one: "
-                + ("choose with `level`" if column == "level" else "split the file")
-            )
+    check_one_setting(path, rows, [c for c in (*SETTING, "threads") if c not in varying])
     return rows
 
 

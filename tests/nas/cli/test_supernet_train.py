@@ -27,7 +27,7 @@ GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
         (("--shape", "resnet-cifar"), "--shape resnet-cifar is for other images than --data holds"),
         (("--start", "resnet-cifar10"), "--start gives whole networks; groups begin anew"),
         (("--exits-only",), "--exits-only is for a finished supernet"),
-        (("--ratios", "1,.5"), "--ratios is an option of --kind all-in-one, this is groups"),
+        (("--ratios", "1,.5"), "--ratios is for --kind all-in-one, this is groups"),
         (("--threads", 0), "--threads must be at least 1, got 0"),
         (("--batch-size", 0), "--batch-size must be positive, got 0"),
     ],
@@ -57,7 +57,7 @@ def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
 
 def test_options_that_say_nothing_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     train = ("supernet", "train", "--quiet", "--out", tmp_path / "new")
-    refused(nas(*train, "--groups", 4), "--groups is an option of --kind groups, this is elastic")
+    refused(nas(*train, "--groups", 4), "--groups is for --kind groups, this is elastic")
     refused(nas(*train, "--exits-only"), "--exits-only is for a finished supernet of --kind elas")
     ratios = (*train, "--kind", "all-in-one", "--levels", "all")
     refused(nas(*ratios), "--levels is for --for-device, which is not given")
