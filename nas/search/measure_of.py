@@ -152,11 +152,18 @@ def _verify(
     listener: Listener,
 ) -> VerifiedCosts:
     """Costs of the points into the result and its report; on the screen how they compare."""
+    from nas.pareto import read_pareto
     from nas.report import write_report
     from nas.report.verified import verified_cost_lines
     from nas.search.verify_cost import verify_cost
+    from search_spaces import InputError
 
     assert wanted.table is not None
+    if read_pareto(wanted.path).content != wanted.table.content:  # hours may have passed
+        raise InputError(
+            f"{wanted.path} was replaced while its points were measured, and stays as it is; the "
+            f"rows are in {table.path}: the same command goes on with what it holds now"
+        )
     told = verify_cost(wanted, device, jobs, table.rows, file=table.path, command=command)
     wanted.table.write_json(wanted.path)
     report = wanted.path.with_name("report.html")

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.api import measure as measure_rows_of
 from nas.devices import AnalyticDevice, get_device
 from nas.measure import Job, measure_rows
+from nas.measure.listener import Silent
 from nas.measure.table import Table
 from nas.measure.wanted import Asked, off_clock, point_programs, read_wanted, wanted_jobs
 from nas.pareto import read_pareto
@@ -173,6 +175,25 @@ def test_a_killed_verification_goes_on(run: Path, tmp_path: Path) -> None:
     assert nas(*options).code == 0
     assert killed.read_bytes() == whole.read_bytes()
     assert content(run)["points"] == verified["points"]
+
+
+def test_a_result_that_was_replaced_meanwhile_stays(run: Path, tmp_path: Path) -> None:
+    """A search of the same folder ends while the board measures the points that it had."""
+    pareto = run / "pareto.json"
+
+    class Searching(Silent):
+        def row(self, done: int, total: int, note: str) -> None:
+            table = read_pareto(pareto)
+            table.content["created"] = "later"
+            table.write_json(pareto)
+
+    few: dict[str, Any] = {"of": pareto, "out": tmp_path / "rows.csv", "n_points": 1, "levels": [0]}
+    with pytest.raises(InputError, match="was replaced while its points were measured, and stays"):
+        measure_rows_of(**few, listener=Searching())
+    assert content(run)["created"] == "later"
+    assert not any("verified_cost" in p for p in content(run)["points"])
+    measure_rows_of(**few)
+    assert any("verified_cost" in p for p in content(run)["points"])
 
 
 def test_clocks_of_their_own_are_set(digits: Digits, tmp_path: Path) -> None:
