@@ -36,7 +36,7 @@ def cluster_nodes(settings: MeasureSettings, listener: Listener) -> Run | None:
 
     from nas.measure.nodes import run_on_nodes  # which needs Ray
 
-    scratch = settings.out.with_name(settings.out.name + ".tune")
+    scratch = settings.out.with_name(f".{settings.out.name}.nas.tune")
     return partial(
         run_on_nodes, settings.ray, threads=settings.threads, scratch=scratch, tell=listener.say
     )

@@ -17,6 +17,7 @@ EVALUATIONS = "evaluations.jsonl"
 SHARED = "shared.json"  # what several devices have in common
 RESULTS = ("pareto.json", "pareto.csv", "report.html")
 KEPT = (JOURNAL, EVALUATIONS, SHARED, *RESULTS)  # what only `overwrite` may replace
+SCRATCH = ".nas.tune"  # what Ray Tune writes, while it runs; a name that nobody else has
 NEW_ROWS = "target_rows.new.csv"  # becomes ROWS when the run starts
 
 

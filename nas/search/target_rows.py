@@ -11,6 +11,7 @@ import pandas as pd
 from nas.devices import Device, Machine
 from nas.measure import Job, row_key
 from nas.measure.noise import mixed_processors
+from nas.search.folder import SCRATCH
 from nas.search.settings import SearchSettings
 from nas.transfer.plan import plan_rows, write_plan
 from nas.transfer.plausible import check_rows
@@ -54,7 +55,7 @@ def measure_by_nodes(
     from nas.cluster.cluster import NoPlaceError
     from nas.measure.nodes import run_on_nodes
 
-    jobs, scratch = plan_jobs(space, device, planned), settings.folder / "tune"
+    jobs, scratch = plan_jobs(space, device, planned), settings.folder / SCRATCH
     try:
         measured = run_on_nodes(
             address, jobs, threads=device.threads or 1, scratch=scratch, tell=tell

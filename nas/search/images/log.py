@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from nas.files import record_of
-from nas.search.folder import RunFolder
+from nas.search.folder import SCRATCH, RunFolder
 from nas.search.images.evaluator import Counts, Evaluator
 from nas.search.listener import Listener
 from nas.search.model import Model
@@ -171,7 +171,7 @@ def image_accuracy(
     table = model.accuracy.table
     evaluator = Evaluator(supernet, images, table.grid, table.temperatures)
     described = {"supernet_sha256": model.supernet["sha256"], **evaluator.describe()}
-    scratch = folder.out / "tune"
+    scratch = folder.out / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)  # of a killed search
     with ExitStack() as stack:
         evaluate: Evaluate = evaluator.each

@@ -16,6 +16,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from nas.cluster.cluster import connect
+from nas.search.folder import SCRATCH
 from tests.nas.cluster import search_on_images
 from tests.nas.conftest import RAY_HEAD
 from tests.nas.search.test_run import comparable
@@ -108,7 +109,7 @@ def test_a_killed_worker_node_and_driver_change_nothing(cluster, digits, local, 
     assert "Traceback" not in said
     assert comparable(first.out) == local
     assert (first.out / "evaluations.jsonl").read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
-    assert not (first.out / "tune").exists()
+    assert not (first.out / SCRATCH).exists()
 
 
 @pytest.mark.slow
