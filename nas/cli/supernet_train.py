@@ -145,7 +145,7 @@ def train(
     if kind == "all-in-one":
         RatioSettings().mask_epochs(settings.epochs)  # refused before images are read
     log = console(quiet=quiet)
-    before = None if start is None else _trained(start)
+    before = None if start is None else _trained(start, out)
     side, channels = (None, None) if before is None else _images_of(before[1])
     side = side if resolution is None else resolution
     dataset = read_images(data, log, resolution=side, channels=channels, flip=flip)
@@ -206,18 +206,30 @@ def _show(steps: Iterator[Progress], out: Path, log: Console) -> None:
             bar.update(task, total=step.n_steps, completed=step.step, note=note)
 
 
-def _trained(start: str) -> tuple[Any, dict[str, Any]]:
-    """The supernet of `start` and its metadata; InputError: a kind that no training starts from."""
+def _trained(start: str, out: Path) -> tuple[Any, dict[str, Any]]:
+    """The supernet of `start`, and its metadata with the checksum of the file.
+
+    InputError: a kind that no training starts from, or `out` would replace it.
+    """
+    from nas.files import same_file
     from nas.zoo.folder import supernet_folder
     from search_spaces import InputError
-    from supernets import load_supernet
+    from supernets import load_supernet, sha256
 
-    net, metadata = load_supernet(supernet_folder(start) / "weights.safetensors")
+    folder = supernet_folder(start)
+    if same_file(folder, out):
+        raise InputError(
+            f"`out` is the folder of `start`, {folder}, whose weights training would replace; name "
+            "another"
+        )
+    path = folder / "weights.safetensors"
+    checksum = sha256(path)  # before images are read, which takes minutes
+    net, metadata = load_supernet(path)
     if net.kind != "elastic":
         raise InputError(
             f"{start} is a supernet of kind {net.kind}; start from one of kind elastic"
         )
-    return net, metadata
+    return net, {"weights_sha256": checksum, **metadata}
 
 
 def _images_of(metadata: dict[str, Any]) -> tuple[int | None, int | None]:
@@ -236,9 +248,8 @@ def _start(
     """
     import torch
 
-    from nas.zoo.folder import supernet_folder
     from search_spaces import InputError, resnet_for
-    from supernets import ResNetSupernet, sha256
+    from supernets import ResNetSupernet
 
     if start is None or before is None:
         torch.manual_seed(seed)
@@ -255,9 +266,7 @@ def _start(
     if len(known.get("mean", ())) == dataset.channels:
         dataset = replace(dataset, mean=tuple(known["mean"]), std=tuple(known["std"]))
     history = ("command", "source", "epochs_done", "seconds", "settings", "start")
-    earlier = {k: metadata[k] for k in history if k in metadata}
-    weights = supernet_folder(start) / "weights.safetensors"
-    return net, dataset, {"weights_sha256": sha256(weights), **earlier}
+    return net, dataset, {k: metadata[k] for k in ("weights_sha256", *history) if k in metadata}
 
 
 def _check_shape(start: str, space: Any, dataset: Any) -> None:

@@ -67,6 +67,9 @@ def test_options_that_say_nothing_and_images_that_do_not_fit_are_refused(tmp_pat
     refused(nas(*start, "--resolution", 28), "--resolution must be 8, got 28")
     replaced = nas(*train[:-1], tmp_path / "made", "--start", tmp_path / "made")
     refused(replaced, "holds a supernet that training would replace")
+    save_supernet(supernet(), tmp_path / "made" / "weights.safetensors", epochs_done=1)
+    replaced = nas(*train[:-1], tmp_path / "made", "--start", tmp_path / "made")
+    refused(replaced, "--out is the folder of --start")
 
 
 def test_two_trainings_do_not_write_one_folder(tmp_path: Path) -> None:
