@@ -81,7 +81,7 @@ def measure(
         typer.Option(help="Log of tegrastats, jtop or nvidia-smi: energy for rows without it."),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="Timed seconds per row; boards take 2 at least.")
+        float, typer.Option(help="Timed seconds per row; on a board 2 at least, with a sensor 5.")
     ] = 0.3,
     threads: Annotated[int, typer.Option(help="CPU threads (host).")] = 1,
     seed: Annotated[int, typer.Option(help="Which subnets are drawn, in which order.")] = 0,

@@ -56,6 +56,11 @@ def wrap(
     own = None if network is None else own_network(network)
     log = console(quiet=quiet)
     dataset = read_images(data, log, resolution=resolution)
+    if data is None:
+        told = (
+            f"{dataset.resolution}x{dataset.resolution} pixels, grey, {dataset.n_classes} classes"
+        )
+        log.print(f"without --data the images are scikit-learn's digits: {told}")
     found = own or timm_network(timm or "", dataset.n_classes, dataset.channels)
     found = found if weights is None else with_weights(found, weights)
     given = parse_floats("mean", mean), parse_floats("std", std)

@@ -48,7 +48,9 @@ class PruningRun:
         self.begun_with = _sha256(net)
         self.per_epoch = len(data.train) // settings.batch_size
         if not self.per_epoch:
-            raise InputError(f"`batch_size` {settings.batch_size} exceeds {len(data.train)} images")
+            raise InputError(
+                f"`batch_size` {settings.batch_size} exceeds the {len(data.train)} training images"
+            )
         if not any(p.requires_grad for p in net.parameters()):
             raise InputError(f"{type(net).__name__} is frozen: no weight has `requires_grad`")
         self.n_steps = self.per_epoch * settings.epochs

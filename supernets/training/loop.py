@@ -59,7 +59,9 @@ def train(
     """
     per_epoch = len(data.train) // settings.batch_size
     if not per_epoch:
-        raise InputError(f"batch_size {settings.batch_size} exceeds {len(data.train)} images")
+        raise InputError(
+            f"`batch_size` {settings.batch_size} exceeds the {len(data.train)} training images"
+        )
     channels_last(supernet).to(device).train()
     if settings.exits_only:
         train_exits_only(supernet)

@@ -113,11 +113,12 @@ function compared(p, rival) {
   const percent = key => known(p[key]) && known(rival[key]) ? 100 * (1 - p[key] / rival[key]) : null;
   const costs = [["energy", percent("energy_mj")], ["latency", percent("latency_ms")]].filter(([, v]) => known(v));
   const said = v => `${Math.abs(v).toFixed(0)} %`, parts = [];
-  const saves = costs.filter(([, v]) => v >= 0).map(([name, v]) => `${said(v)} of the ${name}`);
-  const takes = costs.filter(([, v]) => v < 0).map(([name, v]) => `${said(v)} more ${name}`);
+  const saves = costs.filter(([, v]) => v >= 0.5).map(([name, v]) => `${said(v)} of the ${name}`);
+  const takes = costs.filter(([, v]) => v <= -0.5).map(([name, v]) => `${said(v)} more ${name}`);
   if (saves.length) parts.push("saves " + saves.join(" and "));
   if (takes.length) parts.push("takes " + takes.join(" and "));
-  const gain = rival.top1_error_pct - p.top1_error_pct;
+  if (!parts.length) parts.push("costs the same");
+  const gain = +(rival.top1_error_pct - p.top1_error_pct).toFixed(2);
   if (gain) parts.push(`${gain < 0 ? "loses" : "gains"} ${Math.abs(gain).toFixed(2)} points of accuracy`);
   else parts.push("loses no accuracy");
   return `Against the largest subnet without exits at the top clock it ${parts.join(", ")}.`;
@@ -165,8 +166,9 @@ function drawVerifiedFigure(cell, limit, p) {
   const {verified, verified_cost: cost} = p;
   const value = limit.atLeast ? verified && percent2(accuracy(verified)) : cost && short(cost[limit.field]);
   if (!value || value === "–") return;
-  const of = limit.atLeast ? `on ${verified.n_images.toLocaleString("en")} ${verified.split} images` : "";
-  el(cell, "small", {class: "check"}, `verified ${of}: ${value} ${limit.unit} `);
+  const of = limit.atLeast ? ` on ${verified.n_images.toLocaleString("en")} ${verified.split} images` : "";
+  const word = limit.atLeast ? "verified" : checked(cost);
+  el(cell, "small", {class: "check"}, `${word}${of}: ${value} ${limit.unit} `);
   badge(cell.lastChild, limit.atLeast ? "measured" : cost.source);
 }
 function drawRival(cell, limit, p, q) {

@@ -30,11 +30,12 @@ function drawVerified(view) {
 }
 function drawVerifiedCost(view, key) {
   const [quantity, unit] = COST[key];
-  const points = view.result.pareto.points.filter(p => known(p[key]) && known(p.verified_cost?.[key]));
+  const {points: all, verified_cost: told} = view.result.pareto, word = told ? checked(told) : "verified";
+  const points = all.filter(p => known(p[key]) && known(p.verified_cost?.[key]));
   scatter(view, "verified_" + key, points, p => p[key], p => p.verified_cost[key], {
-    x: `predicted, ${unit}`, y: `verified, ${unit}`, log: true,
-    none: `No point has a verified ${quantity.toLowerCase()}.`,
-    title: `Verified against predicted ${quantity.toLowerCase()}`}, p => about(p, p.id));
+    x: `predicted, ${unit}`, y: `${word}, ${unit}`, log: true,
+    none: `No point has a ${word} ${quantity.toLowerCase()}.`,
+    title: `${quantity}, ${word} against predicted`}, p => about(p, p.id));
 }
 function drawProgress(view) {
   const {svg, result} = view.chart("progress"), steps = result.pareto.search?.progress;

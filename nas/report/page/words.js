@@ -25,6 +25,8 @@ const signed = (v, n = 0) => { // what rounds to zero has no sign
 };
 const clock = level => level.gpu_mhz ?? level.cpu_mhz;
 const accuracy = p => known(p.top1_error_pct) ? 100 - p.top1_error_pct : null;
+/** Costs that a model answered are not verified. */
+const checked = cost => cost.source === "measured" ? "verified" : cost.source;
 const percent2 = v => known(v) ? v.toFixed(2) : "–"; // an accuracy: a step of one image in 10,000
 const exits = p => p.exits.after.map((k, i) => `${k}@${p.exits.thresholds[i]}`).join("+") || "none";
 /** Genes that are no sizes in words: how many groups, which share of the MACs, how sparse stages are. */

@@ -223,7 +223,9 @@ def test_clocks_of_their_own_are_set(digits: Digits, tmp_path: Path) -> None:
 def test_the_report_and_the_screen_show_it(run: Path, tmp_path: Path) -> None:
     assert "Costs, simulated" not in (run / "report.html").read_text()
     assert measure(run / "pareto.json", tmp_path / "rows.csv", "--quiet").code == 0
-    assert "Costs, simulated against predicted" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "Costs, simulated against predicted" in page
+    assert "<th>Latency,<br>simulated</th>" in page
     done = nas("report", "--pareto", run / "pareto.json", "--out", tmp_path / "report.html")
     assert done.code == 0, done.err
     said = " ".join(done.out.split())

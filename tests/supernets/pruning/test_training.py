@@ -71,5 +71,5 @@ def test_answers_that_exist_in_training_alone_are_not_the_networks() -> None:
 
 def test_more_in_a_batch_than_images_is_refused(tmp_path) -> None:
     data = small_digits(256)
-    with pytest.raises(InputError, match=r"`batch_size` 100000 exceeds \d+ images"):
+    with pytest.raises(InputError, match=r"`batch_size` 100000 exceeds the \d+ training images"):
         PruningRun(network(), data, replace(SETTINGS, batch_size=100_000), tmp_path)

@@ -303,7 +303,7 @@ def test_a_setting_that_must_be_positive_is_named(name: str) -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="batch_size 512 exceeds 64 images"):
+    with pytest.raises(InputError, match="`batch_size` 512 exceeds the 64 training images"):
         run(tmp_path, replace(SETTINGS, batch_size=512))
 
 
