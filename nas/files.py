@@ -60,8 +60,9 @@ def held(lock: Path, busy: str) -> Iterator[None]:
         own.acquire(blocking=False)
     except Timeout:
         raise InputError(busy) from None
-    except OSError as error:
-        raise InputError(f"cannot lock {lock}: {error.strerror or error}") from None
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot lock {lock}: {reason}") from None
     try:
         yield
     finally:

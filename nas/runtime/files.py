@@ -1,7 +1,8 @@
-"""Files of a folder that somebody else may have filled: what they are is looked at first."""
+"""Files that somebody else may have filled, looked at first; files that are whole or absent."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -16,3 +17,16 @@ def plain_size(path: str, limit: int) -> int:
     if size > limit:
         raise ValueError(f"it has {size} bytes, over {limit >> 20} MiB")
     return size
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Replace the content of `path`: who reads it, or a kill, finds the old or the new."""
+    aside = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(aside, "wb") as file:
+            file.write(data)
+        os.replace(aside, path)
+    except BaseException:  # a full disk, or Ctrl-C
+        with contextlib.suppress(OSError):
+            os.remove(aside)
+        raise

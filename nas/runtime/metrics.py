@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any, Sequence
+
+from .files import write_whole
 
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
@@ -92,10 +93,7 @@ class Metrics:
                 for m in self.models
             },
         }
-        aside = path + ".tmp"
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(json.dumps(state, indent=1) + "\n")
-        os.replace(aside, path)
+        write_whole(path, (json.dumps(state, indent=1) + "\n").encode())
 
 
 def _histogram(served: Served) -> list[str]:

@@ -7,14 +7,14 @@ that an image that is hard for one network is hard for the next one too.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .files import plain_size
+from .files import plain_size, write_whole
 from .manifest import ManifestError
 
 SCHEMA = "nas.traces/1"
@@ -46,12 +46,11 @@ def write_traces(path: str, traces: Traces) -> str:
     confidence = traces.confidence.astype(np.float32)
     sha256 = _sha256(confidence, traces.correct)
     about = {**traces.about, "schema": SCHEMA, "subnets": traces.subnets, "sha256": sha256}
-    aside = path + ".tmp"
-    with open(aside, "wb") as file:
-        np.savez_compressed(
-            file, about=np.array(json.dumps(about)), confidence=confidence, correct=traces.correct
-        )
-    os.replace(aside, path)
+    data = io.BytesIO()
+    np.savez_compressed(
+        data, about=np.array(json.dumps(about)), confidence=confidence, correct=traces.correct
+    )
+    write_whole(path, data.getvalue())
     return sha256
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,6 +53,18 @@ def test_the_data_are_on_the_disk_before_the_rename_and_the_rename_after_it(
         monkeypatch.setattr(os, name, lambda *a, n=name, f=real: (done.append(n), f(*a)))
     write_bytes(tmp_path / "table.csv", b"new")
     assert done == ["fsync", "replace", "fsync"]
+
+
+def test_a_share_whose_folders_cannot_be_synced_takes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(number: int) -> None:
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_bytes(tmp_path / "table.csv", b"new")
+    assert (tmp_path / "table.csv").read_bytes() == b"new"
 
 
 def test_two_writers_never_mix(tmp_path: Path) -> None:

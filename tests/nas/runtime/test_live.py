@@ -108,6 +108,25 @@ def test_frames_are_answered_in_time_at_a_low_clock(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_a_full_disk_ends_no_governor_and_leaves_no_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "state.json.tmp"
+    theirs.write_text("mine")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("nas.runtime.files.os.replace", full)
+        made = live(Clocks(), Sensors(), tmp_path / "state.json")
+        made.run(every(0.5, [IMAGES] * 5))
+    assert made.metrics.counters["frames"] == 5
+    assert made.metrics.counters["lost_state"] >= 2
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json.tmp"]
+    assert theirs.read_text() == "mine"
+
+
 def test_a_lost_sensor_is_counted_and_the_table_stands_in() -> None:
     made = live(Clocks(), Sensors(None, None))
     made.run(every(0.1, [IMAGES] * 5))
