@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from nas.onnx.nodes import Nodes
 from nas.onnx.operations import batch_norm, factors, hard_sigmoid, layer_norm, operation
-from nas.onnx.traced import add_traced
+from nas.onnx.traced import add_module, add_traced
 from search_spaces import InputError
 from supernets import (
     GlobalMean,
@@ -51,7 +51,7 @@ class Builder(Nodes):
         if isinstance(module, Wired):
             return self._wired(module, x, value)
         if type(module) not in LAYERS:
-            raise InputError(f"cannot export a layer of type {type(module).__name__}")
+            return add_module(self, module, x, value)
         return LAYERS[type(module)](self, module, x, value), module(value)
 
     def _wired(self, module: Wired, x: str, value: Tensor) -> tuple[str, Tensor]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nas.onnx.nodes import Nodes
@@ -47,7 +48,12 @@ def layer_norm(build: Nodes, module: Any, x: str, value: Tensor) -> str:
 
 def batch_norm(build: Nodes, module: Any, x: str, value: Tensor) -> str:
     """One that could not be folded into a convolution in front of it."""
-    parts = module.weight, module.bias, module.running_mean, module.running_var
+    if module.running_mean is None:
+        raise InputError("cannot export a batch norm that keeps no statistics")
+    like = module.running_mean
+    weight = torch.ones_like(like) if module.weight is None else module.weight
+    bias = torch.zeros_like(like) if module.bias is None else module.bias
+    parts = weight, bias, module.running_mean, module.running_var
     return build.node(
         "BatchNormalization", x, *(build.weight(part) for part in parts), epsilon=module.eps
     )

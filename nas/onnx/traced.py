@@ -1,62 +1,100 @@
-"""Networks that `torch.fx` traced as ONNX nodes: additions and poolings that are no layers."""
+"""Networks that `torch.fx` traced as ONNX nodes, by the rules that wrapped networks have."""
 
 from __future__ import annotations
 
-import operator
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from nas.onnx.nodes import Nodes
+from nas.onnx.operations import OPERATIONS
 from search_spaces import InputError
+from supernets.traced import FUNCTIONS, METHODS, MODULES, Value, Weight, apply
+
+N_IMAGES = 3  # of the run that finds shapes, so that the batch is no side of a map
 
 
-class Builder(Protocol):
-    """What nodes are added to (`nas.onnx.graph`)."""
+class _Writer:
+    """Where rules write operations down, as nodes; a value has a name and an example."""
 
-    def node(self, kind: str, *inputs: str) -> str: ...
-    def layer(self, module: nn.Module, x: str, value: Tensor) -> tuple[str, Tensor]: ...
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.made: list[tuple[str, Tensor]] = []
+
+    def value(self, name: str, example: Tensor) -> Value:
+        self.made.append((name, example))
+        return Value(len(self.made) - 1)
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        inputs: tuple[Value, ...],
+        real: Tensor,
+        weights: Mapping[str, Tensor | None] | None = None,
+        **options: Any,
+    ) -> Value:
+        if weights or kind not in OPERATIONS or real.ndim == 0 or len(real) != N_IMAGES:
+            raise InputError(f"cannot export the {kind} {name}")
+        names, values = zip(*(self.made[v.number] for v in inputs), strict=True)
+        return self.value(OPERATIONS[kind](self.nodes, names, values, options), real)
+
+    def use(self, name: str) -> None:
+        """A weight may be used again: nothing is cut here."""
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        return tuple(self.made[value.number][1].shape[1:])
 
 
-CALLS: dict[Any, str] = {
-    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
-    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul"), "Mul"),
-    **dict.fromkeys((torch.relu, F.relu, "relu", "relu_"), "Relu"),
-    **dict.fromkeys((torch.flatten, "flatten"), "Flatten"),
-}
-POOLED = (F.adaptive_avg_pool2d, torch.mean, "mean")
-LAYERS_OF_CALLS = {F.relu6: nn.ReLU6(), F.hardswish: nn.Hardswish()}
+def add_module(nodes: Nodes, module: nn.Module, x: str, value: Tensor) -> tuple[str, Tensor]:
+    """Add a layer without weights behind the tensor `x`, which has the example `value`."""
+    if type(module) not in MODULES:
+        raise InputError(f"cannot export a layer of type {type(module).__name__}")
+    writer, images = _Writer(nodes), value.expand(N_IMAGES, *value.shape[1:])
+    given = writer.value(x, images)
+    known = module, module(images)
+    made = apply(MODULES[type(module)], writer, type(module).__name__, known, [given], {})
+    name, example = writer.made[made.number]
+    return name, example[: len(value)]
 
 
-def add_traced(build: Builder, net: fx.GraphModule, x: str, value: Tensor) -> tuple[str, Tensor]:
-    """Add all nodes of `net` behind the tensor `x`, which has the example `value`."""
-    known: dict[Any, tuple[str, Tensor]] = {}
+def add_traced(build: Any, net: fx.GraphModule, x: str, value: Tensor) -> tuple[str, Tensor]:
+    """Add all nodes of `net` behind the tensor `x`, which has the example `value` (1, ...).
+
+    `build` is the graph's builder (`nas.onnx.graph`). InputError names what cannot be exported.
+    """
+    writer, run = _Writer(build), fx.Interpreter(net)
+    known: dict[fx.Node, Any] = {}
+    real: dict[fx.Node, Any] = {}
     for node in net.graph.nodes:
+        args, kwargs = (fx.node.map_arg(a, known.__getitem__) for a in (node.args, node.kwargs))
         if node.op == "placeholder":
-            known[node] = x, value
+            real[node] = value.expand(N_IMAGES, *value.shape[1:])
+            known[node] = writer.value(x, real[node])
         elif node.op == "output":
-            return known[node.args[0]]
+            if not isinstance(args[0], Value):
+                raise InputError(f"cannot export a network that returns a {type(args[0]).__name__}")
+            name, example = writer.made[args[0].number]
+            return name, example[:1]
+        elif node.op == "call_module":
+            name, example = writer.made[args[0].number]
+            made = build.layer(net.get_submodule(str(node.target)), name, example)
+            known[node], real[node] = writer.value(*made), made[1]
         else:
-            known[node] = _node(build, net, node, known)
+            given = (fx.node.map_arg(a, real.__getitem__) for a in (node.args, node.kwargs))
+            real[node] = getattr(run, node.op)(node.target, *given)
+            known[node] = _called(writer, node, real[node], args, kwargs)
     raise InputError(f"{type(net).__name__} has no output")
 
 
-def _node(
-    build: Builder, net: fx.GraphModule, node: fx.Node, known: dict[Any, tuple[str, Tensor]]
-) -> tuple[str, Tensor]:
-    inputs = [known[a] for a in node.args if isinstance(a, fx.Node)]
-    if node.op == "call_module":
-        return build.layer(net.get_submodule(str(node.target)), *inputs[0])
-    made: Any = fx.Interpreter(net)
-    values = [known[a][1] if isinstance(a, fx.Node) else a for a in node.args]
-    value = getattr(made, node.op)(node.target, tuple(values), node.kwargs)
-    names = [name for name, _ in inputs]
-    if node.target in LAYERS_OF_CALLS:
-        return build.layer(LAYERS_OF_CALLS[node.target], *inputs[0])
-    if node.target in CALLS and len(names) == (2 if CALLS[node.target] in ("Add", "Mul") else 1):
-        return build.node(CALLS[node.target], *names), value
-    if node.target in POOLED and value.numel() == inputs[0][1].shape[1]:  # whole planes
-        mean = build.node("GlobalAveragePool", *names)
-        return (mean if value.ndim == 4 else build.node("Flatten", mean)), value
-    raise InputError(f"cannot export {node.target} of {node.name}")
+def _called(writer: _Writer, node: fx.Node, real: Any, args: Any, kwargs: Any) -> Any:
+    """The value, or the list of values, that a function or a method makes; a size as it is."""
+    if node.op == "get_attr":
+        return Weight(str(node.target), real)
+    rule = (METHODS if node.op == "call_method" else FUNCTIONS).get(node.target)  # type: ignore[attr-defined]
+    if rule is not None:
+        return apply(rule, writer, node.name, (real,), args, kwargs)
+    if isinstance(real, Tensor):
+        raise InputError(f"cannot export {getattr(node.target, '__name__', node.target)}")
+    return real

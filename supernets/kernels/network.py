@@ -94,7 +94,7 @@ def _replace(
     name = str(node.target)
     conv = cast(nn.Conv2d, net.get_submodule(name))
     follower = _follower(net, node, (nn.BatchNorm2d,))
-    if follower is not None:
+    if follower is not None and cast(nn.BatchNorm2d, follower[1]).running_mean is not None:
         conv = fuse_conv_bn_eval(conv, cast(nn.BatchNorm2d, follower[1]))
         net.set_submodule(name, conv)
         _drop(net, follower[0], node)

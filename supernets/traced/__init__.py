@@ -3,20 +3,27 @@
 from supernets.operations import Operation
 from supernets.static import Wired
 from supernets.traced.blocks import Place
-from supernets.traced.calls import NotUnderstood
+from supernets.traced.calls import NotUnderstood, Value, Weight
 from supernets.traced.capture import capture
 from supernets.traced.layers import Factors
 from supernets.traced.network import TracedSupernet
+from supernets.traced.rules.tables import FUNCTIONS, METHODS, MODULES, apply
 from supernets.traced.wrap import Wrapped, wrap
 
 __all__ = [
+    "FUNCTIONS",
+    "METHODS",
+    "MODULES",
     "Factors",
     "NotUnderstood",
     "Operation",
     "Place",
     "TracedSupernet",
+    "Value",
+    "Weight",
     "Wired",
     "Wrapped",
+    "apply",
     "capture",
     "wrap",
 ]

@@ -10,10 +10,9 @@ from torch import Tensor, fx, nn
 
 from supernets.guest import in_eval
 from supernets.traced.calls import Call, NotUnderstood, Value, Weight
-from supernets.traced.rules.tables import FUNCTIONS, METHODS, MODULES
+from supernets.traced.rules.tables import FUNCTIONS, METHODS, MODULES, apply
 from supernets.traced.tracer import Tracer, has_tensor
 
-FIRST = "input", "tensors"  # what torch calls the first argument of its functions
 N_IMAGES = 3  # of the run that finds shapes; a size that is no width, side or group of theirs
 
 
@@ -137,25 +136,14 @@ class _Lowering(fx.Interpreter):  # type: ignore[misc]
                 raise NotUnderstood(
                     f"{n.target}: no rule for a module of type {type(module).__name__}"
                 )
-            return self._ruled(rule, type(module), (module, real), args, kwargs)
+            return apply(rule, self, self.last, (module, real), args, kwargs)
         table: Mapping[Any, Any] = METHODS if n.op == "call_method" else FUNCTIONS
         rule = table.get(n.target)
         if not isinstance(real, Tensor) and rule is None and not has_tensor(real):
             return real  # a size
         if rule is None:
             raise NotUnderstood(f"{self.last}: no rule for the operation {_told(n.target)}")
-        return self._ruled(rule, n.target, (real,), args, kwargs)
-
-    def _ruled(self, rule: Any, target: Any, known: Any, args: Any, kwargs: Any) -> Any:
-        """What `rule` makes of a call; NotUnderstood where it does not know its arguments."""
-        first = [kwargs[name] for name in FIRST if name in kwargs]  # as in torch.relu(input=x)
-        named = {name: value for name, value in kwargs.items() if name not in FIRST}
-        try:
-            return rule(self, self.last, *known, *first, *args, **named)
-        except TypeError:
-            raise NotUnderstood(
-                f"{self.last}: no rule for these arguments of {_told(target)}"
-            ) from None
+        return apply(rule, self, self.last, (real,), args, kwargs)
 
     def _constant(self, n: fx.Node, real: Any) -> Any:
         """A call on weights and numbers alone: its result is a weight, as the network has it now.

@@ -9,16 +9,18 @@ tables is refused by its name.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from supernets.traced.calls import Build, NotUnderstood
 from supernets.traced.rules import arithmetic, pooling, shapes, weights
 from supernets.traced.rules.arithmetic import Rule
 
+FIRST = "input", "tensors"  # what torch calls the first argument of its functions
 ADD, SUB, MUL, DIV = map(arithmetic.of_two, ("add", "sub", "mul", "div"))
 
 MODULES: dict[type[nn.Module], Rule] = {
@@ -124,3 +126,23 @@ METHODS: dict[str, Rule] = {
     **dict.fromkeys(("tanh", "tanh_"), arithmetic.TANH[1]),
     **dict.fromkeys(("clamp", "clamp_"), arithmetic.clamp),
 }
+
+
+def apply(
+    rule: Rule,
+    build: Build,
+    name: str,
+    known: Sequence[Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """What `rule` makes of a call `name`; NotUnderstood where it does not know its arguments.
+
+    `known` is what comes before the call's own arguments: its module, if it has one, its result.
+    """
+    first = [kwargs[key] for key in FIRST if key in kwargs]  # as in torch.relu(input=x)
+    named = {key: value for key, value in kwargs.items() if key not in FIRST}
+    try:
+        return rule(build, name, *known, *first, *args, **named)
+    except TypeError:
+        raise NotUnderstood(f"{name}: no rule for these arguments") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import nas
@@ -118,16 +119,23 @@ def test_what_a_pruned_folder_cannot_give_is_one_line(pruned: Path, tmp_path: Pa
         nas.export(tmp_path / "cut", tmp_path / "x")
 
 
-def test_a_network_of_ones_own_is_trained_in_place(tmp_path: Path) -> None:
+def test_a_network_of_ones_own_stays_as_it_is(tmp_path: Path) -> None:
+    """So that one network is pruned again and again, each time from the same weights."""
     from tests.supernets.mobilenet_v2 import digits
 
-    net = digits()
+    net = digits().train()
+    given = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     told: list[int] = []
     settings = {"epochs": 1, "batch_size": 1000, "g": 8, "updates": 1}
-    found = nas.prune(net, tmp_path / "out", listener=lambda p: told.append(p.step), **settings)
+    found = nas.prune(
+        nn.DataParallel(net), tmp_path / "out", listener=lambda p: told.append(p.step), **settings
+    )
     assert found == json.loads((tmp_path / "out" / "pruned.json").read_text())
     assert told == [1]
     assert found["net"] is None
+    assert all(torch.equal(tensor, given[name]) for name, tensor in net.state_dict().items())
+    assert net.training
+    net.load_state_dict(load_file(tmp_path / "out" / "weights.safetensors"))
     weight = net.features[2].conv[0][0].weight
     assert float((weight == 0).float().mean()) == pytest.approx(0.9, abs=0.02)
     with pytest.raises(InputError, match="handed over in Python, so nothing here makes it"):

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from nas import api
 from nas.zoo.pruned import named_network, prune_folder
 from search_spaces import InputError
 from supernets import cached_norm, calibrate, calibration_images, read_tensors, save_supernet
@@ -188,19 +187,6 @@ def test_single_weights_are_pruned_from_python(tmp_path) -> None:
     steps = prune_folder(net, none, settings, tmp_path / "none", name=None)
     with pytest.raises(InputError, match="digits has no test images: draw them from three"):
         next(steps)
-
-
-def test_a_network_that_is_handed_over_stays_as_it_is(network, tmp_path) -> None:
-    """So that one network is pruned again and again, each time from the same weights."""
-    net = named_network(network, None, None)[0].train()
-    given = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    asked = {"epochs": 1, "batch_size": 1024, "sparsity": 0.5, "lr": 0.5}
-    found = api.prune(nn.DataParallel(net), tmp_path / "out", **asked)
-    assert all(torch.equal(tensor, given[name]) for name, tensor in net.state_dict().items())
-    assert net.training
-    pruned, _ = read_tensors(tmp_path / "out" / "weights.safetensors", WEIGHTS)
-    net.load_state_dict(pruned)
-    assert float((net[3].weight == 0).float().mean()) == found["layers"]["3"]["sparsity"] == 0.5
 
 
 def test_a_network_that_cannot_be_traced_is_refused_before_it_is_trained() -> None:
