@@ -18,6 +18,7 @@ from nas.cli.quality import proxies, quality
 from nas.pareto import Level, ParetoTable, Point, is_predicted
 from nas.pareto.records import DeviceEntry, SearchEntry
 from nas.report.expected import expected_error, verified_error
+from nas.report.provenance import of_batch
 from nas.report.verified import verified_cost_lines
 from nas.words import counted
 
@@ -45,6 +46,8 @@ def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool
     described = f"{device['name']} {device['power_mode'] or ''} {device['backend']}"
     out.print(f"\n[bold]{described} {device['precision']} batch {device['batch']}[/]")
     out.print(_sources(device))
+    if said := of_batch(table.content):
+        out.print(f"batch: {said}")
     supernet = table.content["supernet"]
     if supernet is not None and (accuracies := supernet.get("accuracies")):
         out.print(f"accuracy: {accuracies}", markup=False)

@@ -45,10 +45,20 @@ def banner(labels: Sequence[str], contents: Sequence[ParetoContent]) -> list[dic
     said: dict[str, dict[str, Any]] = {}
     for label, content in zip(labels, contents, strict=True):
         one: dict[str, Any] = {"lines": _lines(content), "no_go": _no_go(content)}
-        one["expected"] = expected_error(content)
+        one["expected"], one["batch"] = expected_error(content), of_batch(content)
         one["warn"] = one["no_go"] or any("simulat" in line["source"] for line in one["lines"])
         said.setdefault(repr(one), {"labels": [], **one})["labels"].append(label)
     return list(said.values())
+
+
+def of_batch(content: ParetoContent) -> str:
+    """What costs are of where a device runs several images at once; empty for one."""
+    n = content["device"]["batch"]
+    if n == 1:
+        return ""
+    exits = any(point["exits"]["after"] for point in content["points"])
+    leave = ", with early exits as if all of them left at the same one" if exits else ""
+    return f"costs are those of {n} images at once{leave}"
 
 
 def _lines(content: ParetoContent) -> list[dict[str, str]]:

@@ -234,6 +234,14 @@ def test_simulated_figures_and_a_no_go_are_announced(tmp_path: Path) -> None:
     assert "No-go for energy. The proxy host does not rank" in text
 
 
+def test_costs_of_several_images_at_once_say_so(tmp_path: Path) -> None:
+    pareto = synthetic_pareto()
+    said = "costs are those of 8 images at once, with early exits as if all of them left"
+    assert said not in Page(written(tmp_path, pareto)).text
+    pareto["device"]["batch"] = 8
+    assert said in " ".join(Page(written(tmp_path, pareto)).text.split())
+
+
 def test_measured_figures_need_no_warning(tmp_path: Path) -> None:
     pareto = json.loads(json.dumps(synthetic_pareto()).replace("predicted (simulated)", "measured"))
     pareto["predictors"] = None
