@@ -31,7 +31,8 @@ def quality(entry: PredictorEntry) -> str:
     colour = "green" if entry["decision"] == "go" else "yellow"
     said.append(f"[{colour}]{entry['decision']}[/]")
     if "fallback" in entry:
-        said.append(f"{entry['fallback']['model']}, predicts instead")
+        why = "but its rows know one clock: " if entry["decision"] == "go" else ""
+        said.append(f"{why}{entry['fallback']['model']}, predicts instead")
     return "; ".join(said)
 
 

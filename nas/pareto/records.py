@@ -184,7 +184,7 @@ class SupernetEntry(TypedDict):
 
 
 class Fallback(TypedDict):
-    """The model that predicts instead of a proxy that is a no-go."""
+    """The model that predicts instead of a proxy that is a no-go, or whose rows know one clock."""
 
     model: str
     srcc: Finite | None

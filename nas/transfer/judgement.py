@@ -23,7 +23,7 @@ class Judgement:
     proxy_srcc: dict[str, float]  # rank correlation of every proxy with the rows, within clocks
     proxy_weight: dict[str, float]  # percent of the predicted cost per percent of the proxy's
     outlook: Outlook
-    fallback: Fallback | None = None  # the model that predicts instead of a no-go
+    fallback: Fallback | None = None  # the model that predicts instead
     doubtful: tuple[str, ...] = ()  # rows that contradict the others and do not count
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,6 +55,11 @@ class Judgement:
         widths = self.outlook.width_pct
         now, more = widths[0], max(widths)
         narrower = f"from ±{now:.0f} % to ±{widths[more]:.0f} %"
+        if self.report.decision == "go" and self.fallback is not None:
+            return (
+                "measure programs at a second clock: ranks say go, but rows of one clock say "
+                f"nothing of the others, where {self.fallback['model']} predicts"
+            )
         if self.report.decision == "go":
             if widths[more] < MUCH * now:
                 return f"use it; {more} rows more would narrow intervals {narrower}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from nas.cli.quality import quality
+from nas.pareto.records import Fallback, PredictorEntry
 from nas.report import calibration_svg, transfer_report_html
 from nas.report.calibration import ticks
 from nas.transfer.judgement import Judgement
@@ -44,6 +48,15 @@ def judged(
         proxy_srcc=proxies,
         proxy_weight=dict.fromkeys(proxies, 0.5),
         outlook=Outlook(*pool, dict(zip((0, 8, 24), widths, strict=True))),
+    )
+
+
+def test_rows_of_one_clock_are_no_go_on_for_others() -> None:
+    fallback: Fallback = {"model": "the model", "srcc": 0.9, "mape_pct": 3.0}
+    one = replace(judged(), fallback=fallback)
+    assert one.advice.startswith("measure programs at a second clock")
+    assert "[green]go[/]; but its rows know one clock: the model, predicts" in quality(
+        cast(PredictorEntry, one.to_dict())
     )
 
 
