@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from nas.devices import MachineDevice
 from nas.files import prepare_folder
 from nas.measure.jobs import Job, job_row, shuffled
-from nas.measure.per_operator import lut_of
+from nas.measure.per_operator import lut_of, own_entries
 from nas.measure.table import TextRow
 from predictors import ofa_keys, write_ofa_lut
 from search_spaces import InputError, MobileNetV3Space, Space, Subnet, operator_columns
@@ -63,9 +64,14 @@ def block_jobs(
 
 
 def write_table(path: Path, jobs: Iterable[Job], rows: list[TextRow], host: MachineDevice) -> None:
-    """Write the measured blocks of `jobs`; `mean` is the median, which bears noise better."""
+    """Write the measured blocks of `jobs`; `mean` is the median, which bears noise better.
+
+    `count` is that of the calls behind it, repeats together.
+    """
     lut = lut_of(rows, host)
-    runs = {row["operator"]: int(row["n_runs"]) for row in rows if row.get("operator")}
+    runs = Counter[str]()
+    for row in own_entries(rows, host):
+        runs[row["operator"]] += int(row["n_runs"])
     keys = sorted({job.about["operator"] for job in jobs})
     table = {key: {"mean": lut[key], "count": runs[key]} for key in keys}
     write_ofa_lut(path.parent, {int(path.name.split("_")[0]): table})

@@ -108,13 +108,18 @@ def programs_in(rows: pd.DataFrame, space: Space) -> list[Program]:
     return list(dict.fromkeys((s, tuple(np.flatnonzero(h).tolist())) for s, h in listed))
 
 
+def own_entries(entries: Iterable[TextRow], device: MachineDevice) -> list[TextRow]:
+    """The rows of operators that `device` measured in its setting."""
+    wanted = setting(device)
+    operators = (row for row in entries if row.get("operator"))
+    return [row for row in operators if all(str(row.get(n)) == v for n, v in wanted.items())]
+
+
 def lut_of(entries: Iterable[TextRow], device: MachineDevice) -> dict[str, float]:
     """Milliseconds of every operator that `device` measured, the median of its repeats."""
-    wanted = setting(device)
     times: dict[str, list[float]] = {}
-    for row in entries:
-        if row.get("operator") and all(str(row.get(n)) == v for n, v in wanted.items()):
-            times.setdefault(row["operator"], []).append(float(row["latency_ms"]))
+    for row in own_entries(entries, device):
+        times.setdefault(row["operator"], []).append(float(row["latency_ms"]))
     return {operator: float(np.median(ms)) for operator, ms in times.items()}
 
 

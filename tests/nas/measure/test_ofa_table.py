@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from nas.devices.ofa_blocks import block_network
-from nas.measure.ofa_table import covering_subnets
+from nas.devices.host import HostDevice
+from nas.measure import Job
+from nas.measure.ofa_table import covering_subnets, write_table
 from predictors import LutPredictor, ofa_keys, read_ofa_lut
 from search_spaces import MobileNetV3Space, get_space
 from supernets import SqueezeExcite, build_supernet, extract
@@ -43,6 +45,18 @@ def test_blocks_of_once_for_all_add_up_to_the_network() -> None:
                 assert f"-se:{squeezes:d}-hs:{hard_swish:d}" in key
         torch.testing.assert_close(y, static(image)[-1])
         assert n_weights == sum(p.numel() for p in static.parameters())
+
+
+def test_calls_of_another_backend_are_not_counted(tmp_path: Path) -> None:
+    key = "Conv-input:128x128x3-output:64x64x16"
+    same = {"operator": key, "device": "host", "precision": "fp32", "batch": "1", "threads": "1"}
+    rows = [
+        same | {"backend": backend, "latency_ms": ms, "n_runs": n}
+        for backend, ms, n in (("pytorch", "1", "100"), ("pytorch", "3", "120"), ("other", "9", "7"))
+    ]
+    path = tmp_path / "128_lookup_table.yaml"
+    write_table(path, [Job({"operator": key}, dict)], rows, HostDevice())
+    assert read_ofa_lut(path) == {128: {key: {"mean": 2.0, "count": 220}}}
 
 
 @pytest.mark.slow
