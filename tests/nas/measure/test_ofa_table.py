@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas.devices.ofa_blocks import block_network
 from nas.devices.host import HostDevice
+from nas.devices.ofa_blocks import block_network
 from nas.measure import Job
 from nas.measure.ofa_table import covering_subnets, write_table
 from predictors import LutPredictor, ofa_keys, read_ofa_lut
@@ -52,7 +52,7 @@ def test_calls_of_another_backend_are_not_counted(tmp_path: Path) -> None:
     same = {"operator": key, "device": "host", "precision": "fp32", "batch": "1", "threads": "1"}
     rows = [
         same | {"backend": backend, "latency_ms": ms, "n_runs": n}
-        for backend, ms, n in (("pytorch", "1", "100"), ("pytorch", "3", "120"), ("other", "9", "7"))
+        for backend, ms, n in (("pytorch", "1", "100"), ("pytorch", "3", "120"), ("x", "9", "7"))
     ]
     path = tmp_path / "128_lookup_table.yaml"
     write_table(path, [Job({"operator": key}, dict)], rows, HostDevice())
