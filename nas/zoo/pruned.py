@@ -97,9 +97,9 @@ def prune_folder(
         raise InputError(f"{out} holds weights of something else; choose another `out`")
     prepare_folder(out)
     settings = replace(settings, g=settings.block)  # single weights are blocks of one
-    _check(net, data, settings)
+    layers = _check(net, data, settings)
     before = top1(net, data.test, data)
-    run = PruningRun(net, data, settings, out)
+    run = PruningRun(net, data, settings, out, layers)
     assert run.pruner is not None
     yield from run.run()
     net.eval()
@@ -127,8 +127,11 @@ def prune_folder(
     write_text(out / "pruned.json", json.dumps({"schema": SCHEMA, **told}, indent=1) + "\n")
 
 
-def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
-    """InputError, before anything is trained: what cannot be pruned, packed, or fits no image."""
+def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> list[str]:
+    """The convolutions to prune: those that an answer needs, not those of training alone.
+
+    InputError, before anything is trained: what cannot be pruned, packed, or fits no image.
+    """
     import torch
 
     from supernets.kernels import check_called, check_packable, pack_network
@@ -136,10 +139,16 @@ def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
 
     if not 0 < settings.sparsity < 1:
         raise InputError(f"`sparsity` must be above 0 and under 1, got {settings.sparsity}")
-    convolutions = prunable(net, settings.g)
+    traced = pack_network(net, {}, settings.g)
+    used = [str(node.target) for node in traced.graph.nodes]
+    convolutions = {
+        name: conv
+        for name, conv in prunable(net, settings.g).items()
+        if any(target == name or target.startswith(f"{name}.") for target in used)
+    }
     for name, conv in convolutions.items():
         check_packable(name, conv)
-    check_called(pack_network(net, {}, settings.g), convolutions, type(net).__name__)
+    check_called(traced, convolutions, type(net).__name__)
     data.held_out("test")
     images = data.normalise(data.train.images[:2])
     try:
@@ -155,6 +164,7 @@ def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> None:
         raise InputError(
             f"the network answers {told}, and {data.name} has {data.n_classes} classes"
         )
+    return list(convolutions)
 
 
 def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:

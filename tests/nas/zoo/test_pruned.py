@@ -189,6 +189,28 @@ def test_single_weights_are_pruned_from_python(tmp_path) -> None:
         next(steps)
 
 
+class Auxiliary(nn.Module):
+    """An answer more in training, as GoogLeNet has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.Conv2d(8, 8, 1))
+        self.more = nn.Conv2d(8, 8, 1)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.body(x)
+        return (self.head(self.more(x)), self.head(x)) if self.training else self.head(x)
+
+
+def test_what_no_answer_needs_is_not_pruned(tmp_path) -> None:
+    data, net = small_digits(64), Auxiliary()
+    settings = PruneSettings(epochs=1, batch_size=64, sparsity=0.5, bf16=False)
+    list(prune_folder(net, replace(data, test=data.train), settings, tmp_path, name=None))
+    assert list(read_packed(tmp_path / "packed.safetensors")[0]) == ["body.1"]
+    assert net.more.weight.all()
+
+
 def test_a_network_that_cannot_be_traced_is_refused_before_it_is_trained() -> None:
     from supernets.kernels import pack_network
 
