@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernets import Dataset
+
+
+PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -122,26 +125,41 @@ def with_weights(network: Network, path: Path) -> Network:
 
     if not path.is_file():
         raise InputError(f"{path} does not exist")
+    if path.suffix in PICKLED:
+        raise InputError(
+            f"{path} is a pickle, which could run code and is not read: write its weights with "
+            "safetensors.torch.save_file(net.state_dict(), FILE)"
+        )
     try:
         tensors = load(read_tensor_file(path))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
     own = network.net.state_dict()
-    inner = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
-    if not own.keys() & tensors.keys() and own.keys() & inner.keys():
-        tensors = inner  # behind one wrapper, as `module.` of DataParallel
+    front = _front(own, tensors)
+    tensors = {name.removeprefix(front): tensor for name, tensor in tensors.items()}
     both = own.keys() & tensors.keys()
     faults = {
         # some files leave out how many batches a norm has seen
         "it lacks": [k for k in own.keys() - both if not k.endswith("_batches_tracked")],
         "the network has no": tensors.keys() - both,
         "of another shape is": [k for k in both if own[k].shape != tensors[k].shape],
+        "of another type is": [
+            k for k in both if own[k].is_floating_point() != tensors[k].is_floating_point()
+        ],
     }
     told = [f"{fault} {_few(sorted(names))}" for fault, names in faults.items() if names]
     if told:
         raise InputError(f"{path} does not fit {network.name}: {'; '.join(told)}")
     network.net.load_state_dict(tensors, strict=False)
     return network
+
+
+def _front(own: Iterable[str], found: Iterable[str]) -> str:
+    """What wrappers put before every name, as `module.` of DataParallel or `_orig_mod.`."""
+    first = next(iter(own), "")
+    if first in (names := list(found)):
+        return ""
+    return next((n.removesuffix(first) for n in names if n.endswith(f".{first}")), "")
 
 
 def _few(names: Sequence[str]) -> str:

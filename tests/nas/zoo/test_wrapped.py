@@ -140,7 +140,7 @@ def test_weights_of_a_file_are_read_without_unpickling(file: Path, tmp_path: Pat
     assert metadata["source"] == "mymodel"
     torch.save({"x": torch.zeros(1)}, tmp_path / "w.pt")
     done = nas(*wrap, "--weights", tmp_path / "w.pt", "--out", tmp_path / "other")
-    refused(done, "w.pt")
+    refused(done, "w.pt is a pickle", "safetensors.torch.save_file(net.state_dict(), FILE)")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,7 @@ def test_weights_of_a_file_are_read_without_unpickling(file: Path, tmp_path: Pat
         (lambda w: w.pop("fc.bias"), "it lacks fc.bias"),
         (lambda w: w.update(other=torch.zeros(1)), "the network has no other"),
         (lambda w: w.update({"fc.weight": torch.zeros(10, 3)}), "of another shape is fc.weight"),
+        (lambda w: w.update({"fc.bias": w["fc.bias"].int()}), "of another type is fc.bias"),
         (lambda w: [w.pop(k) for k in list(w)[1:]], r"it lacks a\.bias and \d+ more"),
     ],
 )
@@ -158,10 +159,10 @@ def test_weights_of_another_network_are_named(
     net = nn.Sequential()
     for name, layer in (("a", nn.Conv2d(3, 8, 3)), ("fc", nn.Linear(8, 10))):
         net.add_module(name, layer)
-    weights = {f"module.{k}": v.clone() + 1 for k, v in net.state_dict().items()}
+    weights = {f"module._orig_mod.{k}": (v + 1).bfloat16() for k, v in net.state_dict().items()}
     save_file(weights, tmp_path / "w.safetensors")
     with_weights(Network(net, "mine"), tmp_path / "w.safetensors")
-    assert torch.equal(net.state_dict()["fc.bias"], weights["module.fc.bias"])
+    assert torch.equal(net.state_dict()["fc.bias"], weights["module._orig_mod.fc.bias"].float())
     plain = net.state_dict()
     change(plain)
     save_file(plain, tmp_path / "w.safetensors")
