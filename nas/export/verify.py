@@ -14,7 +14,7 @@ from nas.runtime import Engine, read_manifest
 from nas.runtime.records import VerifiedKernels
 from search_spaces import InputError
 
-N_IMAGES = 256
+N_IMAGES = 256  # at most: a small data set has fewer for validation
 MEMORY_MB = 1.0  # the network that is checked, no other one
 TOLERANCE = {"fp32": 1e-4, "fp16": 5e-2}  # of logits, relative to the largest of a network
 DECISIONS = {"fp32": 0.995, "fp16": 0.97}  # share of exits and classes that must agree
@@ -28,9 +28,10 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedKe
     manifest = read_manifest(str(folder))
     engine = Engine(manifest, memory_mb=MEMORY_MB, kernels=False)
     fast = Engine(manifest, memory_mb=MEMORY_MB) if "kernels" in manifest.content else None
-    worst, same, total, done, kernels = 0.0, 0, 0, 0, 0.0
+    worst, same, total, done, kernels, n_images = 0.0, 0, 0, 0, 0.0, 0
     for name, network in export.networks.items():
         x = _images(export, network)
+        n_images = len(x)
         with torch.inference_mode():
             wanted = network.net(x)
         worst = _larger(worst, _difference(wanted, engine.logits(name, x.numpy())))
@@ -60,7 +61,7 @@ def verify_export(export: Export, folder: Path, *, precision: str) -> VerifiedKe
     found: VerifiedKernels = {
         "runtime": "onnxruntime",
         "images": images,
-        "n_images": N_IMAGES,
+        "n_images": n_images,
         "max_logit_difference": float(f"{worst:.3g}"),
         "decisions": total,
         "equal_decisions": same,

@@ -14,7 +14,7 @@ from nas.pareto import read_pareto
 from nas.runtime import Engine, Manifest, ManifestError, read_manifest
 from supernets import load_dataset
 from supernets.elastic import ElasticLinear
-from tests.nas.conftest import Digits, export
+from tests.nas.conftest import Digits, export, nas
 
 # ---- the command ---------------------------------------------------------------------------------
 
@@ -48,6 +48,20 @@ def test_the_check_ran_on_real_images(board: Manifest) -> None:
     assert checked["equal_decisions"] == checked["decisions"] == 256 * len(board.ids)
     assert checked["max_logit_difference"] < 1e-4
     assert checked["source"] == "measured"
+
+
+def test_the_check_counts_the_images_that_there_are(
+    run: Path, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.export.verify.N_IMAGES", 400)
+    first = read_pareto(run / "pareto.json").content["front"][0]
+    done = nas(
+        *("export", "--pareto", run / "pareto.json", "--id", first, "--data", "digits"),
+        *("--supernet", digits.supernet, "--out", tmp_path / "board"),
+    )
+    checked = read_manifest(str(tmp_path / "board")).content["verified"]
+    assert (checked["n_images"], checked["decisions"]) == (300, 300)
+    assert "ONNX Runtime on 300 images (digits validation)" in " ".join(done.err.split())
 
 
 def test_the_board_is_as_accurate_as_the_table_says(board: Manifest) -> None:
