@@ -27,8 +27,8 @@ def stopping() -> Iterator[None]:
     nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     heard = [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
     before: dict[int, Any] = {number: signal.getsignal(number) for number in heard}
-    for number in heard:
-        signal.signal(number, stop)
+    for one in heard:
+        signal.signal(one, stop)
     try:
         yield
     finally:
