@@ -97,9 +97,9 @@ def prune_folder(
         raise InputError(f"{out} holds weights of something else; choose another `out`")
     prepare_folder(out)
     settings = replace(settings, g=settings.block)  # single weights are blocks of one
-    layers = _check(net, data, settings)
+    chosen = _check(net, data, settings)
     before = top1(net, data.test, data)
-    run = PruningRun(net, data, settings, out, layers)
+    run = PruningRun(net, data, settings, out, chosen)
     assert run.pruner is not None
     yield from run.run()
     net.eval()
