@@ -56,7 +56,7 @@ SPACES = {
     "zoo": resnet_cifar(),  # 100 million
     "digits": resnet_digits(),  # scikit-learn's images, for a trial: without --data
 }
-KINDS = ("thresholded", "joint", "alone", "elastic", "fixed masks")
+KINDS = ("thresholded", "joint", "alone", "elastic", "fixed masks", "random ratios")
 
 
 def settings_of(seed: int, epochs: int) -> TrainSettings:
@@ -91,6 +91,7 @@ class Bench:
             "thresholded": self._thresholded,
             "joint": lambda seed: self._pruned("joint", seed, SHARES),
             "fixed masks": lambda seed: self._pruned("fixed masks", seed, SHARES),
+            "random ratios": lambda seed: self._pruned("random ratios", seed, SHARES),
             "alone": self._alone,
             "elastic": self._elastic,
         }[kind](seed)
@@ -107,7 +108,8 @@ class Bench:
             }
 
     def _pruned(self, kind: str, seed: int, shares: tuple[float, ...]) -> Iterator[dict[str, Any]]:
-        ratios = RatioSettings(shares, straight_through=kind != "fixed masks")
+        every, straight = kind != "random ratios", kind != "fixed masks"
+        ratios = RatioSettings(shares, every=every, straight_through=straight)
         name = f"{kind} {seed}" + (f" {shares[0]:g}" if len(shares) == 1 else "")
         out = self.work / name.replace(" ", "-")
         settings = settings_of(seed, self.epochs)

@@ -28,6 +28,7 @@ class RatioSettings:
 
     shares: tuple[float, ...] = (1, 0.7, 0.5, 0.35, 0.2)  # of the MACs, falling
     mask_share: float = 0.4  # of the epochs, in which masks are learned
+    every: bool = True  # each ratio in every step of the weights' epochs; else as `n_random` says
     straight_through: bool = True  # masks learn; else what has the largest scales or weights stays
     unit: str = "filter"  # what is pruned: one of `UnitRatioSpace.units`
     g: int = 0  # rows of a block or pattern; 0: 8 and 4
@@ -79,7 +80,8 @@ def train_all_in_one(
     told["start"] = load_trained(masked, out / "masks" / WEIGHTS)
     counts = masked.counts()
     told |= {"ratios": asdict(ratios), "masks": _masks(masked, counts, flips)}
-    rest = replace(settings, epochs=settings.epochs - n)
+    n_random = max(settings.n_random, ratios.every * (len(ratios.shares) - 2))
+    rest = replace(settings, epochs=settings.epochs - n, n_random=n_random)
     yield from train(masked.compact(counts), data, rest, out, device=device, about=told)
 
 

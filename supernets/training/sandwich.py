@@ -7,6 +7,8 @@ Early exits of every subnet learn the same way (BigNAS and HADAS train theirs af
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -55,9 +57,11 @@ def sandwich_step(
 def _drawn(
     space: Space, rng: np.random.Generator, settings: TrainSettings, progress: float
 ) -> list[Subnet]:
-    """The subnets of one step, the teacher first."""
+    """The subnets of one step, the teacher first; all of a space that has no more than that."""
     late = progress * settings.epochs >= settings.epochs - settings.late_epochs
-    genes: Genes = space.sample(settings.n_random + late, rng)
+    n = settings.n_random + late
+    few = prod(len(choices) for choices in space.choices) <= n + 2
+    genes: Genes = space.enumerate() if few else space.sample(n, rng)
     if settings.sandwich:
         genes = np.concatenate([space.largest, space.smallest, genes])
     if settings.progressive:

@@ -61,6 +61,18 @@ def test_the_checkpoint_says_what_the_masks_did(whole: Path) -> None:
     assert [phase["epochs_done"] for phase in phases] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(("every", "n_random"), [(True, 2), (False, 1)])
+def test_every_ratio_shares_every_step_of_the_weights(tmp_path: Path, every, n_random) -> None:
+    net, ratios = (
+        ResNetSupernet(narrowed(resnet_digits())),
+        RatioSettings((1, 0.7, 0.5, 0.2), every=every),
+    )
+    list(train_all_in_one(net, small_digits(), SETTINGS, ratios, tmp_path))
+    metadata = load_supernet(tmp_path / "weights.safetensors")[1]
+    assert metadata["settings"]["n_random"] == n_random
+    assert metadata["start"]["settings"]["n_random"] == 1  # of the masks
+
+
 @pytest.mark.parametrize("steps", [2, 3])
 def test_a_stopped_run_ends_where_it_would_have(whole: Path, tmp_path: Path, steps: int) -> None:
     run(tmp_path, steps=steps)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from search_spaces import RatioSpace
 from supernets.training import TrainSettings
 from supernets.training.sandwich import _drawn, sandwich_step
 from tests.supernets.tiny import SPACE, digits, images, supernet
@@ -24,6 +25,26 @@ def test_the_largest_teaches_and_the_smallest_learns() -> None:
     assert len(set(drawn)) == len(drawn) == 4
     alone = _drawn(SPACE, np.random.default_rng(0), replace(SETTINGS, sandwich=False), 0.0)
     assert alone == drawn[2:]
+
+
+def test_a_space_with_no_more_subnets_than_a_step_draws_is_drawn_whole() -> None:
+    space = replace(SPACE, widths=((4, 8), *((w[-1],) for w in SPACE.widths[1:])))
+    space = replace(space, depths=space.depths[-1:], expands=space.expands[-1:])
+    drawn = [_drawn(space, np.random.default_rng(i), SETTINGS, 0.0) for i in range(9)]
+    assert drawn == 9 * [space.subnets(np.concatenate([space.largest, space.smallest]))]
+
+
+def test_a_space_with_no_more_subnets_than_a_step_has_is_drawn_whole() -> None:
+    widths, mids = ([(n,) * parts for n in (2, 4, 6, 8)] for parts in (4, 8))
+    space = RatioSpace(SPACE, (100, 300, 500, 1000), tuple(widths), tuple(mids))
+    wanted = space.subnets(np.concatenate([space.largest, space.smallest, space.enumerate()[1:-1]]))
+    drawn = [_drawn(space, np.random.default_rng(i), SETTINGS, 0.0) for i in range(5)]
+    assert drawn == 5 * [wanted]
+    some = [
+        _drawn(space, np.random.default_rng(i), replace(SETTINGS, n_random=1), 0.0)
+        for i in range(9)
+    ]
+    assert {len(subnets) for subnets in some} == {2, 3}
 
 
 def test_one_random_subnet_more_comes_late() -> None:
