@@ -37,8 +37,8 @@ from supernets.evaluate import (
 )
 from supernets.exits import ExitHead, FinalHead
 from supernets.extract import PreparedSubnets, extract
-from supernets.guest import bare, copied, in_eval
-from supernets.layers import RELU, Block, ElasticBlock, Layer, Sized, conv_norm
+from supernets.guest import bare, copied
+from supernets.layers import RELU, Block, Layer, conv_norm
 from supernets.mbconv import SqueezeExcite
 from supernets.ofa import load_ofa, locate, to_ofa_state_dict
 from supernets.resnet import ResNetSupernet
@@ -56,7 +56,6 @@ __all__ = [
     "Dataset",
     "EarlyExitEngine",
     "ElasticBatchNorm2d",
-    "ElasticBlock",
     "ElasticConv2d",
     "ElasticLinear",
     "Evaluation",
@@ -70,7 +69,6 @@ __all__ = [
     "ResNetSupernet",
     "Residual",
     "Segment",
-    "Sized",
     "Slice",
     "SqueezeExcite",
     "StagedSupernet",
@@ -94,7 +92,6 @@ __all__ = [
     "exit_logits",
     "extract",
     "fit_temperatures",
-    "in_eval",
     "known_temperatures",
     "load_dataset",
     "load_ofa",
