@@ -94,7 +94,9 @@ def _saves_and_loses(compared: Comparison, point: Point) -> str:
     return ", and ".join(parts) + ("" if gained or lost else ", at the same accuracy")
 
 
-def next_steps(table: ParetoTable, pareto: Path, report: Path, point: Point) -> list[list[str]]:
+def next_steps(
+    table: ParetoTable, pareto: Path, report: Path, point: Point, data: Path | None = None
+) -> list[list[str]]:
     """The report, and the commands for a board: what it is, then words that stay together."""
     from nas.remote.device import RUNNER_OF
 
@@ -109,8 +111,8 @@ def next_steps(table: ParetoTable, pareto: Path, report: Path, point: Point) -> 
     supernet = table.content["supernet"]
     if supernet is not None and supernet["sha256"] is not None:
         chosen = [f"--pareto {file}", f"--id {point['id']}"]
-        data = "digits" if supernet["dataset"] == "digits" else "DIR"
-        images = [] if ships_statistics(supernet["name"]) else [f"--data {data}"]
+        folder = str(data or ("digits" if supernet["dataset"] == "digits" else "DIR"))
+        images = [] if ships_statistics(supernet["name"]) else [f"--data {shlex.quote(folder)}"]
         steps.append(["export:", "nas export", *chosen, *images, "--out board"])
     elif supernet is not None and (checkpoint := supernet.get("checkpoint")):
         steps.append(["weights:", "nas supernet import", checkpoint, "--out DIR"])

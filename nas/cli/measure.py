@@ -139,7 +139,8 @@ def measure(
     if json:
         print_json(told)
     elif space is not None and Path(space).is_dir() and not per_operator:
-        given = ["--device", device or "host", "--supernet", space, "--proxy", out]
+        rows = "--proxy" if device == "host" else "--measurements"  # of the target itself
+        given = ["--device", device or "host", "--supernet", space, rows, out]
         print_next(console(quiet=quiet), "search", *given)
 
 

@@ -260,7 +260,7 @@ def search(
         told = f"files: {folder}/shared.json, report.html{journal}, DEVICE/{{{files}}}"
         log.print(told, soft_wrap=True, markup=False)
     if json or not quiet:
-        _print(tables, shared, folder, json=json)
+        _print(tables, shared, folder, data, json=json)
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -281,7 +281,12 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(
-    tables: list[ParetoTable], shared: SharedContent | None, folder: Path, *, json: bool
+    tables: list[ParetoTable],
+    shared: SharedContent | None,
+    folder: Path,
+    data: Path | None,
+    *,
+    json: bool,
 ) -> None:
     from nas.cli.output import print_json
     from nas.cli.tables import print_result, print_shared
@@ -295,4 +300,5 @@ def _print(
             print_shared(shared)
         for number, table in enumerate(tables):
             home = folder if shared is None else folder / table.content["device"]["name"]
-            print_result(table, home / "pareto.json", home / "report.html", legend=number == 0)
+            files = home / "pareto.json", home / "report.html"
+            print_result(table, *files, legend=number == 0, data=data)

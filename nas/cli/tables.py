@@ -36,10 +36,18 @@ COLUMNS = {
 DROPPED = ("exits", "worst", "latency", "energy")  # in this order, where the screen is narrow
 
 
-def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool = True) -> None:
+def print_result(
+    table: ParetoTable,
+    pareto: Path,
+    report: Path,
+    *,
+    legend: bool = True,
+    data: Path | None = None,
+) -> None:
     """Print what the file `pareto` and its `report` hold; the answer comes last.
 
-    Of several results one after the other the first has the `legend`.
+    Of several results one after the other the first has the `legend`. `data` are the images that
+    the result was verified with.
     """
     out = Console(highlight=False)
     device = table.content["device"]
@@ -71,7 +79,7 @@ def print_result(table: ParetoTable, pareto: Path, report: Path, *, legend: bool
         if caution.command:
             out.print(command_text(caution.command, out.width), markup=False, soft_wrap=True)
     out.print(f"\n[bold]{sentence(compared, point)}[/]")
-    for step in next_steps(table, pareto, report, point):
+    for step in next_steps(table, pareto, report, point, data):
         out.print(command_text(step, out.width), markup=False, soft_wrap=True)
 
 

@@ -45,6 +45,7 @@ def test_images_become_a_pareto_set(shapes, trained, tmp_path):
     search = ("search", "--supernet", trained, "--device", "xavier-nx", "--trials", 40)
     done = nas(*search, "--data", shapes, "--points", 5, "--out", tmp_path / "run")
     assert done.code == 0, done.err
+    assert f"--data {shapes}" in done.out.partition("export: nas export")[2]
     table = read_pareto(tmp_path / "run" / "pareto.json")
     assert table.content["space"] == "resnet-16x16x3-3"
     assert len(table.levels) == 15
@@ -71,6 +72,13 @@ def test_what_was_found_is_shown(shapes):
     rows = [line.split() for line in shown.splitlines() if line.strip().startswith("rings")]
     assert rows == [["rings", "2", "1", "1"]]
     assert "10 classes, 109 to 130 training images each" in nas("supernet", "data", "digits").out
+
+
+def test_rows_of_a_board_are_those_of_the_target(trained, tmp_path):
+    rows = tmp_path / "rows.csv"
+    done = nas("measure", "--device", "nano", "--space", trained, "--samples", 2, "--out", rows)
+    search = f"nas search --device nano --supernet {trained} --measurements {rows}"
+    assert done.err.splitlines()[-1] == f"next: {search}"
 
 
 def test_many_classes_are_shown_by_both_ends(tmp_path):
