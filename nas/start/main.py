@@ -47,6 +47,10 @@ def main(folder: str, arguments: Sequence[str] | None = None) -> None:
     except (ManifestError, BoardError) as fault:
         print(f"run.pyz: {as_options(str(fault), vars(asked))}", file=sys.stderr)
         raise SystemExit(1) from None
+    except OSError as error:  # a full disk, a folder that is gone
+        where = f" {error.filename}" if error.filename else ""
+        print(f"run.pyz: cannot read or write{where}: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         print(f"run.pyz: {error.name} is not installed: pip install {error.name}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -9,6 +9,7 @@ file below /sys, or the power-mode tool; so is its folder, which its owner alone
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -165,11 +166,22 @@ class Journal:
         self._noted.append((self._write(entry), entry))
 
     def _write(self, entry: dict[str, Any]) -> int:
-        """Append a line, on disk before anything else happens; returns where it begins."""
+        """Append a line, on disk before anything else happens; returns where it begins.
+
+        BoardError: there is no room for it; no half of it stays, which the next line would join.
+        """
         at = int(self._file.seek(0, os.SEEK_END))
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        left = json.dumps(entry).encode() + b"\n"
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(at)
+            raise BoardError(
+                f"cannot note a change in {self.path}: {error.strerror or error}; it was not made"
+            ) from None
         return at
 
     def _lines(self) -> list[tuple[int, dict[str, Any]]]:
@@ -222,7 +234,7 @@ def _open_own(path: str) -> Any:
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise BoardError(f"journal {path} is no file")
-    file = os.fdopen(number, "a+b")
+    file = os.fdopen(number, "a+b", buffering=0)  # a buffer would write again what had no room
     for name, found in ((path, os.fstat(number)), (folder, os.stat(folder))):
         whose = found.st_uid in (0, os.geteuid())
         if not whose or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -66,12 +66,19 @@ def test_a_folder_without_manifest_is_one_line(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("", 130)])
-def test_a_signal_ends_it_with_its_own_code(
-    name: str, code: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("end_of_it", "code"),
+    [
+        (KeyboardInterrupt("SIGTERM"), 143),
+        (KeyboardInterrupt(), 130),
+        (OSError(28, "No space left on device", "state"), 1),
+    ],
+)
+def test_a_signal_or_a_full_disk_ends_it_with_its_code(
+    end_of_it: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(folder: str) -> None:
-        raise KeyboardInterrupt(name)
+        raise end_of_it
 
     monkeypatch.setattr("nas.start.main.read_manifest", stopped)
     with pytest.raises(SystemExit) as end:

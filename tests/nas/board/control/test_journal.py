@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from nas.board.control.journal import BusyError, Journal
 from nas.board.control.modes import current_mode, set_mode
 from nas.board.control.pins import find_clocks, pin_all
+from nas.board.control.sysfs import BoardError
 from tests.nas.board.conftest import memory
 from tests.nas.board.fake_board import FakeKernel, build, state
 
@@ -76,6 +78,27 @@ def test_a_change_is_on_disk_before_it_is_made(root: Path, monkeypatch: pytest.M
         lines = Path(journal.path).read_text().splitlines()
     assert synced[:2] == [0, 1]
     assert [json.loads(line)["old"] for line in lines[1:]] == ["114750000", "1109250000"]
+
+
+def test_a_full_disk_stops_a_change_and_leaves_no_half_line(root: Path) -> None:
+    """The line of the next change would join it, and nothing could be put back after a kill."""
+    build("xavier-nx-jp5", root)
+    before, kernel = state(root), FakeKernel(root)
+    journal = Journal(kernel)
+    (clock,) = find_clocks(kernel, {})["gpu"]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(journal.path) + 9, limits[1]))
+    try:
+        with pytest.raises(BoardError, match=r"cannot note a change in .*; it was not made"):
+            clock.pin(journal, 510_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert state(root) == before
+    clock.pin(journal, 510_000_000)
+    assert state(root) != before
+    journal._file.close()  # killed
+    Journal(kernel).close()
+    assert state(root) == before
 
 
 def test_only_a_power_mode_outlives_a_boot(root: Path) -> None:
