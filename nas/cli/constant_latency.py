@@ -26,10 +26,11 @@ def ratio_choices(rows: Sequence[RatioChoice]) -> Table:
 
 def constant_latency_line(found: ConstantLatency) -> str:
     """What the rows are of."""
-    levels = found["levels"]
+    levels, whole = found["levels"], found["by_number_of_ratios"][0]["ratios"][0]
     return (
         f"one latency at every clock, levels {levels[0]} to {levels[-1]}: the target is "
-        f"{found['target_ms']:.3f} ms, ratio 1 at the top clock; the best K ratios without exits:"
+        f"{found['target_ms']:.3f} ms, ratio {whole:g} at the fastest of them; the best K ratios "
+        "without exits:"
     )
 
 

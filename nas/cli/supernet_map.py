@@ -24,7 +24,7 @@ def map_(
     frames: Annotated[int, typer.Option(help="Images that it runs at once.")] = 1,
     json: Json = False,
 ) -> None:
-    """Give every clock the ratio whose latency is nearest that of the whole network at the top.
+    """Give every clock the ratio whose latency is nearest that of the largest at the top.
 
     Example: `nas supernet map mynet --device xavier-nx --frames 16`
     """
@@ -88,7 +88,11 @@ def _show(log: Console, device: str, result: FrequencyMap, rows: Any, fewer: Any
             f"{row['level']}", f"{row['mhz']:.0f}", f"{row['ratio']:g}",
             f"{row['latency_ms']:.3f}", f"{row['top1_error_pct']:.2f}",
         )  # fmt: skip
-    log.print(f"{device}, simulated; target {result.target_ms:.3f} ms: ratio 1 at the top clock")
+    whole = fewer[0]["ratios"][0]
+    log.print(
+        f"{device}, simulated; target {result.target_ms:.3f} ms: ratio {whole:g} at the fastest "
+        "of these clocks"
+    )
     log.print(by_level)
     log.print(ratio_choices(fewer))
     log.print(MEANING)

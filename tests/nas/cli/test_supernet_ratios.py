@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.cli.constant_latency import constant_latency_line
 from nas.cli.output import console
 from nas.cli.supernet_ratios import asked_ratios, check_asked
 from nas.pareto import read_pareto
@@ -53,7 +54,9 @@ def test_the_document_leads_to_an_engine_on_the_board():
     assert held["levels"] == list(range(held["levels"][0], 10))
     cv = [row["cv"] for row in held["by_number_of_ratios"]]
     assert cv == sorted(cv, reverse=True)
-    assert f"the target is {held['target_ms']:.3f} ms, ratio 1 at the top clock" in said
+    assert f"the target is {held['target_ms']:.3f} ms, ratio 1 at the fastest of them" in said
+    fewer = [held["by_number_of_ratios"][0] | {"ratios": [0.8]}]  # trained with --ratios .8,.5
+    assert "ms, ratio 0.8 at" in constant_latency_line(held | {"by_number_of_ratios": fewer})
     assert all(f"{x:.3f}" in said for x in cv)
     assert "One latency at every clock" in Path("run/report.html").read_text()
     assert get_space(table.content["space"]).gene_names == ("ratio0",)
