@@ -48,10 +48,12 @@ class ParetoTable:
 
     @property
     def points(self) -> list[Point]:
+        """Every configuration of every level, each a dictionary."""
         return self.content["points"]
 
     @property
     def levels(self) -> list[Level]:
+        """The clocks of every DVFS level, level 0 the slowest."""
         return self.content["levels"]
 
     @property
@@ -61,6 +63,7 @@ class ParetoTable:
 
     @property
     def objectives(self) -> list[Objective]:
+        """The fields of a point that were minimised."""
         return [o["name"] for o in self.content["objectives"]]
 
     def at(self, level: int) -> list[Point]:

@@ -45,23 +45,26 @@ def train(
     supernet: Supernet,
     data: Dataset,
     settings: TrainSettings,
-    out: Path,
+    out: Path | str,
     *,
     device: str = "cpu",
     about: Mapping[str, Any] | None = None,
 ) -> Iterator[Progress]:
     """Train into `out/weights.safetensors`; `out/training.safetensors` is where a rerun goes on.
 
+    A generator: `for progress in train(...)` takes its steps, the call alone takes none.
     Every epoch draws from its own random stream, so a resumed run sees the same batches. Raises
     InputError where `out` holds a run with other settings, on other images or from another start.
     `about` (command, host) goes into the checkpoint's metadata; `start` in it is the history of the
     weights that `supernet` begins with, with the checksum of their file as `weights_sha256`.
     """
+    out = Path(out)
     per_epoch = len(data.train) // settings.batch_size
     if not per_epoch:
         raise InputError(
             f"`batch_size` {settings.batch_size} exceeds the {len(data.train)} training images"
         )
+    _check_images(supernet, data)
     channels_last(supernet).to(device).train()
     if settings.exits_only:
         train_exits_only(supernet)
@@ -86,6 +89,17 @@ def train(
         state.epochs_done = epoch + 1
         _ship(state, data, out, device, about or {})
         state.save(resumable)  # last: a run killed in between does this epoch again
+
+
+def _check_images(supernet: Supernet, data: Dataset) -> None:
+    """InputError where the images have other channels or classes than the network is for."""
+    space = supernet.space
+    wanted = space.input_shape(space.subnet(space.largest))[0], space.n_classes
+    if (data.channels, data.n_classes) != wanted:
+        raise InputError(
+            f"{space.name} is for {wanted[0]} channels and {wanted[1]} classes, {data.name} has "
+            f"{data.channels} and {data.n_classes}"
+        )
 
 
 def _step(

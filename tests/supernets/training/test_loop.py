@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from search_spaces import InputError, get_space
+from search_spaces import InputError, get_space, resnet_for
 from supernets import Dataset, ResNetSupernet, load_supernet
 from supernets.data import Split
 from supernets.training import Progress, TrainSettings, sandwich_step, schedule, train
@@ -310,3 +310,10 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:
 def test_a_diverged_run_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"training diverged: .* lower lr \(1e\+30\)"):
         run(tmp_path, replace(SETTINGS, lr=1e30))
+
+
+def test_images_of_other_classes_or_colours_are_refused(tmp_path: Path) -> None:
+    """Fewer classes than the network has would be trained without a word."""
+    space = resnet_for(8, 1, 12)
+    with pytest.raises(InputError, match="is for 1 channels and 12 classes, digits has 1 and 10"):
+        next(train(ResNetSupernet(space), small_digits(), SETTINGS, str(tmp_path)))
