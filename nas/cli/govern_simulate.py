@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nas.files import check_file
+from nas.files import check_apart, check_file
 from nas.runtime.arrivals import drawn, read_arrivals
 from nas.runtime.compare import Comparison
 from nas.runtime.manifest import read_manifest
@@ -51,6 +51,8 @@ def simulate_governor(
 ) -> list[dict[str, Any]]:
     """A row for the governor and for each baseline. 0 in `demands` is the load's own."""
     if report is not None:
+        given = (pareto, asked.arrivals, asked.traces)
+        check_apart("report", report, *(path for path in given if path is not None))
         check_file(report)
     table, device, processor, weights = _table(manifest, pareto)
     scenario = get_scenario(asked.scenario, device)

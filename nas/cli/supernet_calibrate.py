@@ -30,10 +30,12 @@ def calibrate(
     Example: `nas supernet calibrate mynet --pareto run/pareto.json --data myimages --out bn.st`
     """
     from nas.cli.output import command_line, console, print_next, progress
+    from nas.files import check_apart
     from nas.pareto import read_pareto
     from nas.zoo.calibrated import calibrate_points
     from nas.zoo.folder import supernet_folder
 
+    check_apart("out", out, *pareto)
     tables = [read_pareto(path) for path in pareto]
     run = calibrate_points(
         *(tables, supernet_folder(name), data, out),

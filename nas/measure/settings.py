@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from nas.files import check_apart
 from nas.given import whole_number
 from search_spaces import InputError
 
@@ -53,6 +54,8 @@ class MeasureSettings:
             raise InputError(
                 "`against` compares a table of operators: give `per_operator=True` too"
             )
+        if self.against is not None:
+            check_apart("out", self.out, self.against)
         if self.of is not None:
             self._check_file(self.of)
             return

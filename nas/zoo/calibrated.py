@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nas.files import check_file
+from nas.files import check_apart, check_file
 from nas.pareto import ParetoTable
 from nas.pareto.records import SupernetEntry
 from nas.zoo.folder import matching_dataset
@@ -42,8 +42,9 @@ def calibrate_points(
         write_bn_cache,
     )
 
-    check_file(out)
     weights = folder / "weights.safetensors"
+    check_apart("out", out, weights, folder / "accuracy.safetensors")
+    check_file(out)
     supernet, metadata = load_supernet(weights)
     checksum = sha256(weights)
     for table in tables:

@@ -139,6 +139,11 @@ def test_what_cannot_be_is_one_line(run: Path, more: list[str], words: list[str]
     refused(nas("govern", "--pareto", run / "pareto.json", *more), *words)
 
 
+def test_a_page_replaces_no_result(run: Path) -> None:
+    asked = ("--pareto", run / "pareto.json", "--simulate", "bursts")
+    refused(nas("govern", *asked, "--report", run / "pareto.json"), "which this command reads")
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [

@@ -28,6 +28,10 @@ def test_every_backend_meets_every_precision_and_batch() -> None:
         (SAMPLED | {"n_repeats": 0}, "`n_repeats` must be at least 1, got 0"),
         (SAMPLED | {"n_points": 3}, "`n_points` chooses points of a result"),
         (SAMPLED | {"against": OUT}, "give `per_operator=True` too"),
+        (
+            SAMPLED | {"against": OUT, "per_operator": True},
+            "which this command reads; name another file",
+        ),
         (SAMPLED | {"ray": "auto"}, "give `device` host, no `remote`"),
         ({"of": OUT}, "`out` is the file that `of` reads"),
         ({"of": Path("plan.csv"), "n_subnets": 3}, "leave out `n_subnets`"),

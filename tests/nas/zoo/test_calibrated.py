@@ -30,6 +30,8 @@ def test_every_subnet_is_calibrated_once(tmp_path):
     save_supernet(net, weights, dataset=data.name)
     out = tmp_path / "bn.safetensors"
     points = table({"name": "mine", "sha256": sha256(weights)}, subnets)
+    with pytest.raises(InputError, match="which this command reads; name another file"):
+        next(calibrate_points([points], tmp_path, None, weights, command="test"))
     told = list(calibrate_points([points], tmp_path, None, out, n_samples=3, command="test"))
     assert told == [(i, 5) for i in range(1, 6)]
     found = read_bn_cache(out, net, sha256(weights))
