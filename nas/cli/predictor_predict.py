@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nas.cli.options import Json, Quantity, SpaceName
+from nas.words import counted
 
 
 def predict(
@@ -60,7 +61,9 @@ def predict(
     table = _predicted(table, costs, quantity, level, coverage)
     if out:
         write_for_user(out, csv_text(table))
-        console().print(f"{len(table)} predictions in {out}", soft_wrap=True, markup=False)
+        console().print(
+            f"{counted(len(table), 'prediction')} in {out}", soft_wrap=True, markup=False
+        )
     if json:
         print_json(_records(table))
     elif not out:

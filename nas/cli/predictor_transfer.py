@@ -32,7 +32,7 @@ def transfer(
     Example: `nas predictor transfer --rows target.csv --space resnet-cifar --device xavier-nx`
     Several `--proxy` are pooled: each row then corrects what all of them say together.
     """
-    from nas.cli.output import console, print_json, waiting
+    from nas.cli.output import console, print_json, print_next, waiting
     from nas.devices import get_device
     from nas.files import check_apart, check_file, prepare_folder, same_file
     from nas.report import transfer_report_html
@@ -76,6 +76,10 @@ def transfer(
         print(f"warning: a row is not counted: {words}; measure it again")
     for one in judged.values():
         _show(one)
+    if out:
+        asked = ["--model", out, "--space", space, "--subnets", "SUBNETS.csv"]
+        asked += [] if quantity == "latency_ms" else ["--quantity", quantity]
+        print_next(console(), "predictor", "predict", *asked)
 
 
 def _pooled(

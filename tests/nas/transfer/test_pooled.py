@@ -57,6 +57,8 @@ def test_a_pool_is_judged_and_tells_what_more_rows_would_give(rows: Path) -> Non
 def test_a_kept_pool_predicts(rows: Path, tmp_path: Path) -> None:
     done = transfer(rows, *PROXIES, "--out", tmp_path / "pool")
     assert done.code == 0, done.err
+    predict = f"nas predictor predict --model {tmp_path / 'pool'} --space {SPACE.name}"
+    assert done.err.splitlines()[-1] == f"next: {predict} --subnets SUBNETS.csv"
     predictor, names = load_transfer(tmp_path / "pool", "latency_ms", SPACE)
     assert names == ["tx2", "nano", "x86-cpu"]
     genes = SPACE.sample(50, np.random.default_rng(1))
