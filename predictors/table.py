@@ -17,17 +17,8 @@ from predictors.cells import (
 )
 from predictors.dialect import TableError
 from predictors.units import in_our_units, like
-from search_spaces import (
-    ROW_CLOCKS,
-    ROW_POSITIVE,
-    ROW_REQUIRED,
-    ROW_WHOLE,
-    Bools,
-    Genes,
-    InputError,
-    Space,
-    parse_heads,
-)
+from search_spaces import Bools, Genes, InputError, Space, parse_heads
+from search_spaces.rows import ROW_CLOCKS, ROW_POSITIVE, ROW_REQUIRED, ROW_WHOLE
 
 MIN_TARGET_ROWS, MIN_TARGET_SUBNETS = 8, 5
 

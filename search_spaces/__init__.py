@@ -3,7 +3,6 @@
 from search_spaces.arrays import Bools, Floats, Genes, Ints
 from search_spaces.block_sparse import BlockSparseSpace
 from search_spaces.catalog import get_space, register_space, space_from_dict, space_names
-from search_spaces.checkpoint import read_checkpoint, with_checksums
 from search_spaces.dvfs import DvfsLevel
 from search_spaces.encoding import encode, feature_blocks, feature_names
 from search_spaces.errors import InputError
@@ -27,18 +26,7 @@ from search_spaces.proxyless import ProxylessNASSpace
 from search_spaces.ratios import RatioSpace
 from search_spaces.resnet import RESOLUTIONS, ResNetSpace, resnet_cifar, resnet_digits, resnet_for
 from search_spaces.resnet50 import ResNet50Space
-from search_spaces.rows import (
-    ROW_CLOCKS,
-    ROW_KEY,
-    ROW_POSITIVE,
-    ROW_REQUIRED,
-    ROW_WHOLE,
-    Row,
-    asked_row,
-    new_row,
-    operator_columns,
-    program_columns,
-)
+from search_spaces.rows import Row
 from search_spaces.space import GeneGroup, Space
 from search_spaces.stages import StagedSpace
 from search_spaces.subnet import Subnet
@@ -46,11 +34,6 @@ from search_spaces.unit_ratios import UnitRatioSpace
 
 __all__ = [
     "RESOLUTIONS",
-    "ROW_CLOCKS",
-    "ROW_KEY",
-    "ROW_POSITIVE",
-    "ROW_REQUIRED",
-    "ROW_WHOLE",
     "BlockSparseSpace",
     "Bools",
     "DvfsLevel",
@@ -77,7 +60,6 @@ __all__ = [
     "Subnet",
     "UnitRatioSpace",
     "as_meant",
-    "asked_row",
     "encode",
     "feature_blocks",
     "feature_names",
@@ -87,12 +69,8 @@ __all__ = [
     "ideal_mapping",
     "json_object",
     "json_sha256",
-    "new_row",
-    "operator_columns",
     "parse_heads",
-    "program_columns",
     "read_bytes",
-    "read_checkpoint",
     "read_json",
     "read_tensor_file",
     "read_text",
@@ -102,7 +80,6 @@ __all__ = [
     "resnet_for",
     "space_from_dict",
     "space_names",
-    "with_checksums",
     "write_bytes",
     "write_text",
 ]

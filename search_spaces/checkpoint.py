@@ -12,6 +12,8 @@ from search_spaces.errors import InputError
 from search_spaces.files import json_sha256
 from search_spaces.outside import json_object, read_tensor_file
 
+__all__ = ["read_checkpoint", "with_checksums"]
+
 SUPERNET = "nas.supernet/1"
 CONTENT, HEADER = "content_sha256", "header_sha256"
 

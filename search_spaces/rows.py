@@ -15,6 +15,19 @@ from search_spaces.exits import format_heads
 from search_spaces.space import Space
 from search_spaces.subnet import Subnet
 
+__all__ = [
+    "ROW_CLOCKS",
+    "ROW_KEY",
+    "ROW_POSITIVE",
+    "ROW_REQUIRED",
+    "ROW_WHOLE",
+    "Row",
+    "asked_row",
+    "new_row",
+    "operator_columns",
+    "program_columns",
+]
+
 ROW_REQUIRED = ("space", "subnet", "device", "gpu_mhz or level", "latency_ms")
 ROW_CLOCKS = ("gpu_mhz", "cpu_mhz", "emc_mhz")
 ROW_POSITIVE = (

@@ -13,13 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from search_spaces import (
-    InputError,
-    read_checkpoint,
-    space_from_dict,
-    with_checksums,
-    write_bytes,
-)
+from search_spaces import InputError, space_from_dict, write_bytes
+from search_spaces.checkpoint import read_checkpoint, with_checksums
 from supernets.catalog import KINDS, build_supernet
 from supernets.static import channels_last
 from supernets.supernet import Supernet

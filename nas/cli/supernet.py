@@ -96,7 +96,8 @@ def info(
     from nas.cli.output import print_json
     from nas.zoo.folder import entry_folder
     from nas.zoo.published import ENTRY, WEIGHTS
-    from search_spaces import json_object, read_checkpoint, read_text
+    from search_spaces import json_object, read_text
+    from search_spaces.checkpoint import read_checkpoint
 
     folder = entry_folder(name)
     card, weights = folder / "card.md", folder / WEIGHTS

@@ -34,18 +34,8 @@ from nas.devices.names import meant
 from nas.devices.profile import Profile
 from nas.devices.tables import BYTES, Precision, Unit
 from nas.given import whole_number
-from search_spaces import (
-    DvfsLevel,
-    Floats,
-    InputError,
-    Ints,
-    Operators,
-    Row,
-    Space,
-    Subnet,
-    new_row,
-    program_columns,
-)
+from search_spaces import DvfsLevel, Floats, InputError, Ints, Operators, Row, Space, Subnet
+from search_spaces.rows import new_row, program_columns
 
 Key = TypeVar("Key", bound=str)
 TINY = np.finfo(float).tiny  # absent slots: no 0 / 0

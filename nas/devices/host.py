@@ -15,16 +15,8 @@ from nas.devices.backends import get_backend
 from nas.devices.timing import time_calls
 from nas.given import whole_number
 from nas.words import counted
-from search_spaces import (
-    DvfsLevel,
-    InputError,
-    Row,
-    Space,
-    Subnet,
-    new_row,
-    operator_columns,
-    program_columns,
-)
+from search_spaces import DvfsLevel, InputError, Row, Space, Subnet
+from search_spaces.rows import new_row, operator_columns, program_columns
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

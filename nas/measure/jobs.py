@@ -13,16 +13,8 @@ from nas.devices import Device, MachineDevice
 from nas.measure.table import Table
 from nas.remote.session import FailedRowsError
 from predictors import Operator, programs_of
-from search_spaces import (
-    ROW_KEY,
-    InputError,
-    Row,
-    Space,
-    Subnet,
-    asked_row,
-    operator_columns,
-    program_columns,
-)
+from search_spaces import InputError, Row, Space, Subnet
+from search_spaces.rows import ROW_KEY, asked_row, operator_columns, program_columns
 
 GIVE_UP = 5  # failures in a row: the board, not the program
 Program = tuple[Subnet, tuple[int, ...]]

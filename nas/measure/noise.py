@@ -14,7 +14,7 @@ import pandas as pd
 from nas.measure.jobs import row_key
 from nas.words import counted
 from predictors import srcc
-from search_spaces import ROW_KEY
+from search_spaces.rows import ROW_KEY
 
 NOISY_TAIL = 1.25  # 95th percentile over median
 NOISY_REPEAT_PCT = 5.0  # a repeat's distance from the median of all repeats

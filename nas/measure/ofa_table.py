@@ -14,7 +14,8 @@ from nas.measure.jobs import Job, job_row, shuffled
 from nas.measure.per_operator import lut_of, own_entries
 from nas.measure.table import TextRow
 from predictors import ofa_keys, write_ofa_lut
-from search_spaces import InputError, MobileNetV3Space, Space, Subnet, operator_columns
+from search_spaces import InputError, MobileNetV3Space, Space, Subnet
+from search_spaces.rows import operator_columns
 
 
 def table_resolution(path: Path, space: Space) -> int:

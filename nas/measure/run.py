@@ -96,7 +96,7 @@ def import_energy(table: Table, path: Path) -> str:
 
 def described(found: Noise) -> Told:
     """The noise and the noisy rows as a script reads them."""
-    from search_spaces import ROW_KEY
+    from search_spaces.rows import ROW_KEY
 
     noisy = [dict(zip(ROW_KEY, key, strict=True)) for key in sorted(found.noisy)]
     return {"noise": found.figures(), "noisy": noisy}

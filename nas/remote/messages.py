@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any, TypedDict, cast
 
-from search_spaces import ROW_CLOCKS, InputError
+from search_spaces import InputError
+from search_spaces.rows import ROW_CLOCKS
 
 MAX_LINE = 1 << 20  # bytes; a row has some thousand
 MAX_TEXT, MAX_ITEMS, MAX_DEPTH = 2000, 1000, 6

@@ -11,7 +11,8 @@ from nas.devices import Device
 from nas.remote.messages import Message, WireRow
 from nas.remote.session import FailedRowsError, Plan, Task, measure_remote
 from nas.remote.ssh import Remote
-from search_spaces import ROW_CLOCKS, InputError, Row, Space, Subnet, asked_row, program_columns
+from search_spaces import InputError, Row, Space, Subnet
+from search_spaces.rows import ROW_CLOCKS, asked_row, program_columns
 
 CHUNK = 16  # programs whose files are shipped together
 PROVIDERS = {

@@ -13,16 +13,8 @@ from nas.search.settings import SearchSettings
 from nas.zoo.folder import entry_folder, entry_name, folder_table
 from nas.zoo.published import ENTRY, WEIGHTS, read_published
 from predictors import AccuracyPredictor, AccuracyTable, lookup, read_accuracy_table
-from search_spaces import (
-    Floats,
-    Genes,
-    InputError,
-    PolicyGrid,
-    Space,
-    get_space,
-    read_checkpoint,
-    space_from_dict,
-)
+from search_spaces import Floats, Genes, InputError, PolicyGrid, Space, get_space, space_from_dict
+from search_spaces.checkpoint import read_checkpoint
 
 
 @dataclass(frozen=True)

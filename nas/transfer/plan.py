@@ -14,16 +14,8 @@ from nas.pareto import farthest, normalised
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import Proxy
 from predictors import csv_text
-from search_spaces import (
-    Bools,
-    DvfsLevel,
-    Floats,
-    Genes,
-    Row,
-    Space,
-    new_row,
-    program_columns,
-)
+from search_spaces import Bools, DvfsLevel, Floats, Genes, Row, Space
+from search_spaces.rows import new_row, program_columns
 
 MIN_PROGRAMS = 5  # fewer cannot be ranked
 PLAN_COLUMNS = ("power_w", "energy_mj", "latency_ms", "latency_p95_ms", "n_runs", "source")

@@ -6,16 +6,14 @@ from typing import get_type_hints
 
 import pytest
 
-from search_spaces import (
+from search_spaces import DvfsLevel, Row, get_space
+from search_spaces.rows import (
     ROW_CLOCKS,
     ROW_KEY,
     ROW_POSITIVE,
     ROW_REQUIRED,
     ROW_WHOLE,
-    DvfsLevel,
-    Row,
     asked_row,
-    get_space,
     new_row,
     operator_columns,
     program_columns,

@@ -10,7 +10,8 @@ from nas.measure import noise, wanted
 from nas.pareto.records import TargetRow
 from nas.remote import messages, programs
 from nas.transfer import costs, plan, quality
-from search_spaces import ROW_KEY, Row
+from search_spaces import Row
+from search_spaces.rows import ROW_KEY
 
 HINTS = get_type_hints(Row)
 

@@ -13,7 +13,8 @@ from nas.measure import GIVE_UP, Job, measure_rows, row_key
 from nas.measure.table import Table
 from nas.remote.session import FailedRowsError
 from predictors import read_rows, srcc
-from search_spaces import ROW_KEY, InputError, get_space
+from search_spaces import InputError, get_space
+from search_spaces.rows import ROW_KEY
 from tests.nas.conftest import nas
 
 DIGITS = get_space("resnet-digits")
