@@ -86,22 +86,28 @@ def check_apart(name: str, written: Path | None, *read: Path) -> None:
         raise InputError(f"`{name}` is {written}, which this command reads; name another file")
 
 
-def check_file(path: Path) -> None:
-    """Make the folder of a file that the user named; InputError says why it cannot be written."""
+def check_file(path: Path, name: str = "out") -> None:
+    """Make the folder of a file that the user named; InputError says why it cannot be written.
+
+    `name` is the argument that names it.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it")
     if path.is_file() or not path.exists():  # a pipe, or `/dev/stdout`, is written into
-        prepare_folder(path.parent)
+        prepare_folder(path.parent, name)
 
 
-def write_for_user(path: Path, text: str) -> None:
+def write_for_user(path: Path, text: str, name: str = "out") -> None:
     """`write_text` to a path that the user chose; InputError says why it cannot be."""
-    check_file(path)
+    check_file(path, name)
     write_text(path, text)
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make `folder` and check that it can be written; InputError says why not."""
+def prepare_folder(folder: Path, name: str = "out") -> None:
+    """Make `folder` and check that it can be written; InputError says why not.
+
+    `name` is the argument that names it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable.tmp"
@@ -109,7 +115,7 @@ def prepare_folder(folder: Path) -> None:
         probe.unlink(missing_ok=True)  # another process may ask at the same time
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot write to {folder}: {reason}; choose another `out`") from None
+        raise InputError(f"cannot write to {folder}: {reason}; choose another `{name}`") from None
 
 
 def check_new(out: Path) -> None:
@@ -118,6 +124,9 @@ def check_new(out: Path) -> None:
         raise InputError(f"{out} exists already; choose another `out` or remove it")
     if out.resolve() == Path.cwd():  # it would be another folder, and this shell in the one before
         raise InputError(f"`out` {out} is the folder that you are in; name a new one")
+    place = next(folder for folder in out.resolve().parents if folder.exists())
+    if not os.access(place, os.W_OK):  # better said before minutes of work than after them
+        raise InputError(f"cannot write to {place}: it is closed to you; choose another `out`")
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def simulate_governor(
     if report is not None:
         given = (pareto, asked.arrivals, asked.traces)
         check_apart("report", report, *(path for path in given if path is not None))
-        check_file(report)
+        check_file(report, "report")
     table, device, processor, weights = _table(manifest, pareto)
     scenario = get_scenario(asked.scenario, device)
     traces = asked.traces

@@ -60,7 +60,7 @@ def evaluate(
     if plot:
         title = f"{model.name}: MAPE {entry['mape_pct']:.2f} % on {counted(len(y), 'row')}"
         said = {"quantity": quantity, "source": entry["source"], "title": title}
-        write_for_user(plot, calibration_svg(y, predicted, interval, **said))
+        write_for_user(plot, calibration_svg(y, predicted, interval, **said), "plot")
     if json:
         print_json(entry)
         return

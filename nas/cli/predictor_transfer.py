@@ -56,7 +56,7 @@ def transfer(
     if out:  # said before the work, not after it
         prepare_folder(out)
     if report:
-        check_file(report)
+        check_file(report, "report")
     with waiting(console(), "judging by held-out rows"):
         proxies = [load_proxy(found, name) for name in proxy or ["auto"]]
         if len(proxies) > 1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from nas.files import LOCK, exclusive, held, new_folder
+from nas.files import LOCK, check_new, exclusive, held, new_folder
 from nas.measure.table import held_table
 from search_spaces import InputError
 
@@ -59,6 +60,15 @@ def test_a_new_folder_touches_nothing_of_somebody_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         *("board", "board.tmp", "new", "thesis")
     ]
+
+
+def test_a_closed_place_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match=r"cannot write to .*: it is closed to you; choose"):
+        check_new(tmp_path / "new" / "board")
+    assert not (tmp_path / "new").exists()
 
 
 def test_two_commands_do_not_fill_one_folder(tmp_path: Path) -> None:
