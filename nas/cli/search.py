@@ -205,7 +205,7 @@ def search(
         str, typer.Option(help="Name of the study in --storage.", rich_help_panel=OUTPUT)
     ] = "nas",
     points: Annotated[
-        int, typer.Option(help="Points kept per level.", rich_help_panel=OUTPUT)
+        int, typer.Option(help="Points kept per level, 5 or more.", rich_help_panel=OUTPUT)
     ] = 24,
     out: Annotated[
         Path | None, typer.Option(help="Folder; runs/DEVICE without it.", rich_help_panel=OUTPUT)

@@ -37,7 +37,7 @@ supernet.command(cls=SlowCommand)(points)
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of `nas supernet train`.")],
     data: Data = None,
-    samples: Annotated[int, typer.Option(help="Subnets to evaluate.")] = 600,
+    samples: Annotated[int, typer.Option(help="Subnets to evaluate, 20 or more.")] = 600,
     seed: Annotated[int, typer.Option(help="Which subnets.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a table instead of extending it.")

@@ -57,9 +57,8 @@ def wrap(
     log = console(quiet=quiet)
     dataset = read_images(data, log, resolution=resolution)
     if data is None:
-        told = (
-            f"{dataset.resolution}x{dataset.resolution} pixels, grey, {dataset.n_classes} classes"
-        )
+        side = dataset.resolution
+        told = f"{side}x{side} pixels, grey, {dataset.n_classes} classes"
         log.print(f"without --data the images are scikit-learn's digits: {told}")
     found = own or timm_network(timm or "", dataset.n_classes, dataset.channels)
     found = found if weights is None else with_weights(found, weights)

@@ -74,6 +74,7 @@ def wrapped(file: Path) -> Path:
     done = nas("supernet", "wrap", f"{file}:build", "--exits", "0", "--out", out)
     assert done.code == 0, done.err
     said = " ".join(done.err.split())
+    assert "without --data the images are scikit-learn's digits: 8x8 pixels, grey" in said
     assert "next: nas supernet train --start" in said
     right = re.search(r"mymodel is right about (\d+) of 256 validation images", said)
     assert right is not None
