@@ -312,13 +312,14 @@ def prune(
     `pruned.json` says: accuracy and time, before and after, measured. InputError: what cannot be
     used.
     """
-    from nas.files import exclusive, prepare_folder
+    from nas.files import check_place, exclusive, prepare_folder
     from nas.zoo.networks import normalised
     from nas.zoo.pruned import named_network, prune_folder, read_pruned
     from supernets import bare, bf16_pays, copied, load_dataset
     from supernets.pruning import PruneSettings
 
     folder = None if data is None else Path(data)
+    check_place(Path(out))
     known = {field.name for field in fields(PruneSettings)}
     if unknown := sorted(set(settings) - known):
         raise TypeError(f"prune() has no argument {unknown[0]!r}")

@@ -124,9 +124,18 @@ def check_new(out: Path) -> None:
         raise InputError(f"{out} exists already; choose another `out` or remove it")
     if out.resolve() == Path.cwd():  # it would be another folder, and this shell in the one before
         raise InputError(f"`out` {out} is the folder that you are in; name a new one")
-    place = next(folder for folder in out.resolve().parents if folder.exists())
-    if not os.access(place, os.W_OK):  # better said before minutes of work than after them
-        raise InputError(f"cannot write to {place}: it is closed to you; choose another `out`")
+    check_place(out)
+
+
+def check_place(out: Path) -> None:
+    """InputError where the folder `out` can be neither made nor written; nothing is made.
+
+    Said before minutes of work, not after them.
+    """
+    whole = out.resolve()
+    place = next(folder for folder in (whole, *whole.parents) if folder.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise InputError(f"cannot write to {place}: no folder of yours; choose another `out`")
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def train(
     from nas.cli.supernet_data import read_images, show_images
     from nas.cli.supernet_kinds import block_sparse, check_options, grouped
     from nas.cli.supernet_ratios import asked_ratios, check_asked, check_unit
-    from nas.files import prepare_folder
+    from nas.files import check_place, prepare_folder
     from search_spaces import InputError
     from supernets import bf16_pays, check_kind
     from supernets.pruning import (
@@ -132,6 +132,7 @@ def train(
         raise InputError(f"`threads` must be at least 1, got {threads}")
     if threads:
         torch.set_num_threads(threads)
+    check_place(out)
     check_kind(out / "weights.safetensors", kind)
     check_options(kind, (n for n in context.params if is_given(context, n)))
     if kind == "all-in-one":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.files import LOCK, check_new, exclusive, held, new_folder
+from nas.files import LOCK, check_new, check_place, exclusive, held, new_folder
 from nas.measure.table import held_table
 from search_spaces import InputError
 
@@ -66,8 +66,11 @@ def test_a_closed_place_is_said_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    with pytest.raises(InputError, match=r"cannot write to .*: it is closed to you; choose"):
+    with pytest.raises(InputError, match=r"cannot write to .*: no folder of yours; choose"):
         check_new(tmp_path / "new" / "board")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write to .*file: no folder of yours; choose"):
+        check_place(tmp_path / "file" / "run")
     assert not (tmp_path / "new").exists()
 
 
