@@ -85,7 +85,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
         return frame.astype(object).where(frame.notna(), "").map(str).astype(str)
     except ImportError:
-        raise TableError(f"{path}: Parquet needs pyarrow; install it or write CSV") from None
+        raise TableError(
+            f"{path}: Parquet needs pyarrow: pip install 'nas[parquet]', or write CSV"
+        ) from None
     except Exception as error:  # pyarrow has many kinds, also when text is taken out
         reason = " ".join(str(error).split())[:LONGEST]
         raise TableError(f"{path} is no readable Parquet file: {reason}") from None
