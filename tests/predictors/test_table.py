@@ -113,7 +113,7 @@ def test_parquet_is_read_or_asks_for_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"PAR1 no more")
     if importlib.util.find_spec("pyarrow") is None:
-        with pytest.raises(TableError, match="needs pyarrow: pip install .*, or write CSV"):
+        with pytest.raises(TableError, match=r"needs pyarrow: pip install .*, or write CSV"):
             read_rows(path, SPACE)
         return
     with pytest.raises(TableError, match="no readable Parquet file"):
