@@ -32,12 +32,20 @@ class KernelLayer(nn.Module):
 
     def __init__(self, name: str, stride: int, padding: int, low: float, high: float) -> None:
         super().__init__()
+        if stride < 1 or padding < 0:  # kernels would write beside their memory
+            raise InputError(
+                f"{name}: `stride` must be 1 or more and `padding` 0 or more, got {stride} and "
+                f"{padding}"
+            )
         self.name, self.stride, self.padding = name, stride, padding
         self.low, self.high = low, high
         self._plans: dict[tuple[torch.Size, int], Any] = {}
 
     def _served(self, x: Tensor) -> bool:
-        """Whether kernels can compute what `x` needs."""
+        """Whether kernels can compute what `x` needs; InputError: what nobody can."""
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise InputError(f"{self.name}: inputs must be a float tensor, got {found}")
         needs_gradient = torch.is_grad_enabled() and x.requires_grad
         plain = x.dtype == torch.float32 and x.device.type == "cpu" and not needs_gradient
         plain = plain and x.ndim == 4  # torch takes one image without a batch too
@@ -163,6 +171,10 @@ class DepthwiseConv2d(KernelLayer):
     ) -> None:
         taps = weight.shape[-1]
         super().__init__(name, stride, taps // 2, low, high)
+        if bias.shape != weight.shape[:1]:
+            raise InputError(
+                f"{name}: {len(weight)} channels need as many biases, got {tuple(bias.shape)}"
+            )
         if weight.shape[1:] != (1, taps, taps) or taps % 2 == 0 or stride not in (1, 2):
             raise InputError(
                 f"{name}: a depthwise layer needs odd square weights and stride 1 or 2, "

@@ -60,6 +60,11 @@ class SparsePlan:
         if c != channels:
             raise InputError(f"{name}: inputs have {c} channels, weights {channels}")
         out_h, out_w = (h + 2 * padding - kh) // stride + 1, (w + 2 * padding - kw) // stride + 1
+        if min(out_h, out_w) < 1:
+            raise InputError(
+                f"{name}: inputs of {h}x{w} with padding {padding} are smaller than the kernel, "
+                f"{kh}x{kw}"
+            )
         self.out_shape = (n, rows, out_h, out_w)
         self.stride, self.padding = stride, padding
         self.phases = min(stride, kh), min(stride, kw)

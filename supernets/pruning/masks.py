@@ -14,6 +14,7 @@ from search_spaces import Bools, InputError
 from supernets.pruning.blocks import METHODS, select_blocks, wanted_blocks
 from supernets.pruning.network import named_convolutions, prunable, weight_mask
 from supernets.pruning.spread import SPREADS, layer_sparsities
+from supernets.training.settings import plain_numbers
 
 SCHEDULES = ("gradual", "admm")
 UNSTRUCTURED = "unstructured"
@@ -42,6 +43,7 @@ class PruneSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         if self.method not in (*METHODS, UNSTRUCTURED):
             known = ", ".join((*METHODS, UNSTRUCTURED))
             raise InputError(f"`method` must be one of {known}, got {self.method!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import inf
+from numbers import Integral, Real
 from typing import Any
 
 from search_spaces import InputError
@@ -45,6 +46,7 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in (f.name for f in fields(self) if type(f.default) in (int, float)):
             value, positive = getattr(self, name), name in ("epochs", "batch_size", "lr")
             if not (value > 0 if positive else value >= 0) or value == inf:
@@ -57,6 +59,22 @@ class TrainSettings:
             raise InputError(f"`distil` must be kl, alpha or labels, got {self.distil!r}")
         if not self.sandwich and not self.n_random:
             raise InputError("without `sandwich`, `n_random` must be at least 1, got 0")
+
+
+def plain_numbers(settings: Any) -> None:
+    """Numbers of NumPy's become Python's own, which files can hold; InputError: it is no number.
+
+    `settings` is a dataclass whose defaults say what each field is.
+    """
+    for field in fields(settings):
+        value, kind = getattr(settings, field.name), type(field.default)
+        if kind not in (int, float):
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
+            wanted = "whole number" if kind is int else "number"
+            raise InputError(f"`{field.name}` must be a {wanted}, got {value!r}")
+        if not isinstance(value, int | float):
+            object.__setattr__(settings, field.name, kind(value))
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:

@@ -157,6 +157,20 @@ def test_wrong_inputs_are_refused_by_the_layers_name() -> None:
         layer(torch.randn(1, 9, 4, 4))
     with pytest.raises(InputError, match="dw: a depthwise layer needs odd square weights"):
         DepthwiseConv2d(torch.randn(3, 1, 2, 2), torch.zeros(3), name="dw")
+    with pytest.raises(InputError, match="dw: 3 channels need as many biases, got \\(2,\\)"):
+        DepthwiseConv2d(torch.randn(3, 1, 3, 3), torch.zeros(2), name="dw")
+    with pytest.raises(InputError, match=r"stage1\.conv: inputs of 2x2 with padding 0 are smaller"):
+        pruned(taps=3, name="stage1.conv")[0](torch.randn(1, 10, 2, 2))
+    for x in (torch.zeros(1, 10, 4, 4, dtype=torch.uint8), np.zeros((1, 10, 4, 4), np.float32)):
+        with pytest.raises(InputError, match=r"stage1\.conv: inputs must be a float tensor, got"):
+            layer(x)
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, -1), (0, 0)])
+def test_a_padding_below_zero_would_write_beside_the_memory(stride, padding) -> None:
+    layer, _ = pruned()
+    with pytest.raises(InputError, match="`stride` must be 1 or more and `padding` 0 or more, got"):
+        layers.PackedConv2d(layer.packed, stride=stride, padding=padding)
 
 
 @pytest.mark.parametrize("vector", [4, 8])
