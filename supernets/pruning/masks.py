@@ -47,6 +47,8 @@ class PruneSettings:
         if self.method not in (*METHODS, UNSTRUCTURED):
             known = ", ".join((*METHODS, UNSTRUCTURED))
             raise InputError(f"`method` must be one of {known}, got {self.method!r}")
+        if self.norm not in ("l1", "l2"):
+            raise InputError(f"`norm` must be l1 or l2, got {self.norm!r}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"`schedule` must be gradual or admm, got {self.schedule!r}")
         if self.spread not in SPREADS:
