@@ -31,10 +31,10 @@ def train(
 
     kind, found = predictor_kind(quantity), get_space(space)
     X, y, subnets, about = training_data(rows, found, quantity, level)
-    prepare_folder(out)
     with waiting(console(), f"training on {len(y)} rows, and without a part of them"):
         fitted = kind().fit(X, y, subnets)
         quality = held_out(fitted, y, subnets)
+    prepare_folder(out)
     save_predictor(fitted, out, found, **about, held_out=quality, command=command_line())
     if json:
         print_json({"quantity": quantity, **about, **quality})

@@ -31,7 +31,7 @@ def test_a_run_that_started_is_resumed_with_the_same_settings_alone(tmp_path):
     ):
         pass
     with (
-        pytest.raises(InputError, match="`resume=True` to go on or `overwrite=True`"),
+        pytest.raises(InputError, match="`resume=True` to go on, `overwrite=True` or another"),
         claim(tmp_path, {"seed": 1}, resume=False, overwrite=False),
     ):
         pass

@@ -248,7 +248,7 @@ def test_nothing_fits(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match=r"no images in .*looked for image folders.*MNIST.*notes"):
         load_dataset(tmp_path)
-    with pytest.raises(DataError, match=r"no folder .*nowhere; --data names the folder"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere; `data` must be the folder"):
         load_dataset(tmp_path / "nowhere")
 
 
