@@ -70,7 +70,10 @@ LONG: dict[str, list[dict[str, object]]] = {
     "mirrors that alternate, 20 epochs": [{"epochs": 20, "alternate": True}],
     "labels smoothed by 0.1, 20 epochs": [{"epochs": 20, "smoothing": 0.1}],
     "24 pixels, a second subnet, mirrors as above": [TOGETHER],
-    "these three, exit weight 0.1, exits afterwards": [{**TOGETHER, "exit_weight": 0.1}, TUNE],
+    "the last two of them, exit weight 0.1, exits afterwards": [
+        {**TOGETHER, "small_epochs": 0, "exit_weight": 0.1},
+        TUNE,
+    ],
 }
 
 
