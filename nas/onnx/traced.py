@@ -10,9 +10,7 @@ from torch import Tensor, fx, nn
 from nas.onnx.nodes import Nodes
 from nas.onnx.operations import OPERATIONS
 from search_spaces import InputError
-from supernets.traced import FUNCTIONS, METHODS, MODULES, Value, Weight, apply
-
-N_IMAGES = 3  # of the run that finds shapes, so that the batch is no side of a map
+from supernets.traced import FUNCTIONS, METHODS, MODULES, N_IMAGES, Value, Weight, apply
 
 
 class _Writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 
 
 def plain_size(path: str, limit: int) -> int:
@@ -21,7 +22,7 @@ def plain_size(path: str, limit: int) -> int:
 
 def write_whole(path: str, data: bytes) -> None:
     """Replace the content of `path`: who reads it, or a kill, finds the old or the new."""
-    aside = f"{path}.{os.getpid()}.tmp"
+    aside = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"  # a writer's own
     try:
         with open(aside, "wb") as file:
             file.write(data)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from typing import Any, Iterable
+
+from .files import write_whole
 
 INSTALL = "pip install llvmlite"
 OLDEST = (0, 44)  # of llvmlite: pointers without types
@@ -109,11 +110,7 @@ def _write(path: str, content: bytes) -> None:
     """Whole or not at all; a cache that cannot be written costs the time of translating again."""
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as aside:  # gone in any case
-            made = os.path.join(aside, "made")
-            with open(made, "wb") as file:
-                file.write(content)
-            os.replace(made, path)
+        write_whole(path, content)
     except OSError:
         pass
 

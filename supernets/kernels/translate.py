@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import threading
 import warnings
 from functools import cache
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from search_spaces import write_bytes
 from supernets.kernels.text import Code
 
 INSTALL = "pip install 'nas[kernels]'"
@@ -163,10 +163,7 @@ def _write(path: Path, content: bytes) -> None:
     """Whole or not at all; a cache that cannot be written costs the time of translating again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=path.parent) as aside:  # gone, also on a full disk
-            made = Path(aside) / path.name
-            made.write_bytes(content)
-            os.replace(made, path)
+        write_bytes(path, content)
     except OSError:
         pass
 

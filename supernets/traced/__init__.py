@@ -4,7 +4,7 @@ from supernets.operations import Operation
 from supernets.static import Wired
 from supernets.traced.blocks import Place
 from supernets.traced.calls import NotUnderstood, Value, Weight
-from supernets.traced.capture import capture
+from supernets.traced.capture import N_IMAGES, capture
 from supernets.traced.layers import Factors
 from supernets.traced.network import TracedSupernet
 from supernets.traced.rules.tables import FUNCTIONS, METHODS, MODULES, apply
@@ -14,6 +14,7 @@ __all__ = [
     "FUNCTIONS",
     "METHODS",
     "MODULES",
+    "N_IMAGES",
     "Factors",
     "NotUnderstood",
     "Operation",
