@@ -2,7 +2,7 @@
 
     python benchmarks/all_in_one.py --data DIR --work DIR [--width zoo --seeds 0]
 
-One dense network is trained; every run starts from it and has the same number of epochs:
+One dense network is trained for 12 epochs; every run starts from it and has `--epochs` of its own:
 
 - `joint`: All-in-One, all ratios at once;
 - `alone`: masks and weights for one ratio, five runs for what `joint` does in one;
@@ -78,7 +78,7 @@ class Bench:
         """The largest network, trained alone; the elastic supernet starts from it too."""
         torch.manual_seed(0)
         net = ResNetSupernet(narrowed(self.space))
-        settings = replace(settings_of(0, self.epochs), lr=0.1, muon_lr=0.05)
+        settings = replace(settings_of(0, EPOCHS), lr=0.1, muon_lr=0.05)
         report("dense", train(net, self.data, settings, self.work / "dense"))
         whole = ResNetSupernet(self.space)
         weights, _ = load_supernet(self.work / "dense" / "weights.safetensors")
@@ -198,13 +198,13 @@ def read_rows() -> list[dict[str, Any]]:
 
 def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Mean top-1 in percent and its spread over seeds, and `joint` less the others."""
-    for width in dict.fromkeys(row["width"] for row in rows):
+    for width, epochs in dict.fromkeys((row["width"], row["epochs"]) for row in rows):
         found: dict[tuple[str, float], dict[int, float]] = {}
         for row in rows:
-            if row["width"] == width:
+            if (row["width"], row["epochs"]) == (width, epochs):
                 key = row["kind"], row["share"]
                 found.setdefault(key, {})[row["seed"]] = row["top1_pct"]
-        yield f"{width}: top-1 on the test images, percent, mean (spread) of seeds"
+        yield f"{width}, {epochs} epochs: top-1 on the test images, percent, mean (spread) of seeds"
         for kind in dict.fromkeys(kind for kind, _ in found):
             cells = [_cell(list(found.get((kind, s), {}).values())) for s in SHARES]
             yield f"  {kind:26} " + "  ".join(cells)

@@ -102,7 +102,8 @@ def prune(
     log.print(
         f"{counted(len(found['layers']), 'layer')} at {100 * sparsity:.4g} %, blocks of {g}, "
         f"in {out}\n"
-        f"top-1 on {found['n_test_images']} test images, measured: "
+        + "".join(f"{name} stays whole: {why}\n" for name, why in found["left_whole"].items())
+        + f"top-1 on {found['n_test_images']} test images, measured: "
         f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
         f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "
         f"{found['latency_ms_after']:.3f} ms after ({found['after_is'].replace('_', ' ')}; with "

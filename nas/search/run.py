@@ -9,7 +9,7 @@ from functools import partial
 import optuna
 
 from nas.devices import Device, serving
-from nas.files import sha256_of
+from nas.files import sha256_of, without_password
 from nas.pareto import ParetoTable
 from nas.samplers.domain import distributions
 from nas.search.folder import RunFolder, claim
@@ -79,7 +79,8 @@ def search_devices(
     with claim(
         settings.folder, fingerprint, resume=resume, overwrite=overwrite, devices=names
     ) as folder:
-        if resume and not folder.started:
+        resumed = folder.started
+        if resume and not resumed:
             listener.stage(f"{settings.folder} holds no run to go on with: a new one")
         targets, first = _targets(settings, model, devices, proxy, folder, listener)
         search = fingerprint | {"target_rows": [sha256_of(path) for path in folder.rows.values()]}
@@ -100,6 +101,9 @@ def search_devices(
             targets = targets.with_accuracy(accuracy)
             if study is None and not settings.instant:
                 study = open_()
+            if resumed and study is not None and not study.get_trials(deepcopy=False):
+                where = without_password(settings.storage or str(folder.journal))
+                listener.stage(f"{where} holds no trials to go on with: they begin anew")
             archive, warm = _archive(settings, model, targets, study, first, listener)
             parts = targets.archives(archive)
             _check_found(settings, targets, parts)

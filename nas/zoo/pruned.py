@@ -97,7 +97,7 @@ def prune_folder(
         raise InputError(f"{out} holds weights of something else; choose another `out`")
     prepare_folder(out)
     settings = replace(settings, g=settings.block)  # single weights are blocks of one
-    chosen = _check(net, data, settings)
+    chosen, whole = _check(net, data, settings)
     before = top1(net, data.test, data)
     run = PruningRun(net, data, settings, out, chosen)
     assert run.pruner is not None
@@ -122,15 +122,19 @@ def prune_folder(
         "layers": {
             n: {"sparsity": round(p.sparsity, 5), "bytes": p.n_bytes} for n, p in layers.items()
         },
+        "left_whole": whole,
     }
     run.write_weights(out / "weights.safetensors", {**told, "images": data.describe()})
     write_text(out / "pruned.json", json.dumps({"schema": SCHEMA, **told}, indent=1) + "\n")
 
 
-def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> list[str]:
-    """The convolutions to prune: those that an answer needs, not those of training alone.
+def _check(
+    net: nn.Module, data: Dataset, settings: PruneSettings
+) -> tuple[list[str], dict[str, str]]:
+    """The convolutions to prune, and why others stay whole, by name: no kernel computes those.
 
-    InputError, before anything is trained: what cannot be pruned, packed, or fits no image.
+    Only those that an answer needs, not those of training alone. InputError, before anything is
+    trained: nothing can be packed, or what cannot be pruned or fits no image.
     """
     import torch
 
@@ -146,8 +150,16 @@ def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> list[str]:
         for name, conv in prunable(net, settings.g).items()
         if any(target == name or target.startswith(f"{name}.") for target in used)
     }
-    for name, conv in convolutions.items():
-        check_packable(name, conv)
+    whole: dict[str, str] = {}
+    for name, conv in list(convolutions.items()):
+        try:
+            check_packable(name, conv)
+        except InputError as error:
+            whole[name] = str(error).removeprefix(f"{name}: ")
+            del convolutions[name]
+    if whole and not convolutions:
+        name, why = next(iter(whole.items()))
+        raise InputError(f"{name}: {why}")
     check_called(traced, convolutions, type(net).__name__)
     data.held_out("test")
     images = data.normalise(data.train.images[:2])
@@ -164,7 +176,7 @@ def _check(net: nn.Module, data: Dataset, settings: PruneSettings) -> list[str]:
         raise InputError(
             f"the network answers {told}, and {data.name} has {data.n_classes} classes"
         )
-    return list(convolutions)
+    return list(convolutions), whole
 
 
 def pruned_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -111,6 +111,19 @@ def test_another_seed_gives_another_file(digits, result, tmp_path):
     assert comparable(tmp_path / "other")["points"] != comparable(result)["points"]
 
 
+def test_a_resumed_run_whose_trials_are_elsewhere_says_that_it_begins_anew(
+    digits, tmp_path
+) -> None:
+    here, few = tmp_path / "run", ("--points", 5, "--trials", 5)
+    stored = (*command(digits, here, *few), "--storage")
+    assert nas(*stored, tmp_path / "a.journal", "--quiet").code == 0
+    done = nas(*stored, tmp_path / "a.journal", "--resume")
+    assert "no trials to go on with" not in done.err
+    done = nas(*stored, tmp_path / "b.journal", "--resume")
+    assert "b.journal holds no trials to go on with: they begin anew" in " ".join(done.err.split())
+    assert done.code == 0
+
+
 def test_a_model_may_choose_the_subnets(digits, tmp_path):
     few = "--sampler", "surrogate", "--points", 5, "--trials", 40, "--quiet"
     assert nas(*command(digits, tmp_path / "whole", *few)).code == 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.zoo.pruned import named_network, prune_folder
+from nas.zoo.pruned import named_network, prune_folder, pruned_network
 from search_spaces import InputError
 from supernets import cached_norm, calibrate, calibration_images, read_tensors, save_supernet
 from supernets.kernels import read_packed
@@ -49,6 +49,11 @@ def strided():
     net = made()
     net[3] = nn.Conv2d(8, 12, 3, (2, 1), 1)
     return net
+
+def dilated():
+    net = made()
+    end = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10)]
+    return nn.Sequential(*net[:5], nn.Conv2d(12, 12, 3, 1, 2, 2), *end)
 
 def normed():
     net = made()
@@ -110,6 +115,21 @@ def test_a_network_becomes_a_folder_of_packed_layers(network, tmp_path) -> None:
     assert about["net"] == network
     net, _ = named_network("a_net_of_mine.py:made", None, None)
     assert layers["3"].dense().shape == net[3].weight.shape
+
+
+def test_a_convolution_that_no_kernel_computes_stays_whole(network, tmp_path) -> None:
+    name, out = network.replace("made", "dilated"), tmp_path / "out"
+    done = nas("prune", name, "--out", out, "--epochs", 1, "--sparsity", 0.75)
+    assert done.code == 0, done.err
+    why = "dilation and padding other than zeros cannot be packed"
+    assert f"5 stays whole: {why}" in " ".join(done.err.split())
+    found = json.loads((out / "pruned.json").read_text())
+    assert list(found["layers"]) == ["3"]
+    assert found["left_whole"] == {"5": why}
+    net, _ = pruned_network(out)
+    assert (net[5].weight != 0).all()
+    done = nas("export", "--pareto", out, "--out", tmp_path / "board", "--quiet")
+    assert done.code == 0, done.err
 
 
 def test_what_is_no_network_is_refused_in_one_line(network) -> None:
