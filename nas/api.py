@@ -137,7 +137,8 @@ def search_settings(
     from nas.search import Bounds, SearchSettings
 
     limits = {field.name for field in fields(Bounds)}
-    known = {field.name for field in fields(SearchSettings)} - {"bounds", "device", "others"}
+    own = {"bounds", "device", "others", "n_trials"}  # given by other names
+    known = {field.name for field in fields(SearchSettings)} - own
     if unknown := sorted(set(named) - known - limits):
         raise TypeError(f"search() has no argument {unknown[0]!r}")
     bounds = {name: value for name, value in named.items() if name in limits}

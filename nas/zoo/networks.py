@@ -84,8 +84,9 @@ def timm_network(name: str, n_classes: int, in_channels: int) -> Network:
     if name not in timm.list_models():
         near = timm.list_models(f"*{name[:6]}*")[:3]
         raise InputError(f"timm has no network {name!r}; there are {', '.join(near) or 'others'}")
-    torch.manual_seed(0)  # the same network whenever it is asked for
-    net = timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same network whenever it is asked for
+        net = timm.create_model(name, num_classes=n_classes, in_chans=in_channels)
     known = net.pretrained_cfg
     found = Network(net, name.replace(".", "-"))
     if len(known["mean"]) == in_channels:

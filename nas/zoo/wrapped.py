@@ -61,8 +61,9 @@ def wrap_folder(
     if order != "none":
         images = dataset.normalise(dataset.train.images[:N_IMAGES]) if order == "taylor" else None
         wrapped.sort(images)
-    torch.manual_seed(0)  # early exits begin alike whenever the command is given
-    supernet = wrapped.supernet(exits)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # early exits begin alike whenever the command is given
+        supernet = wrapped.supernet(exits)
     about = {
         "dataset": dataset.name,
         "data": dataset.describe(),
