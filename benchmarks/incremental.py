@@ -4,11 +4,13 @@
     python benchmarks/incremental.py --time
     python benchmarks/incremental.py --points
     python benchmarks/incremental.py --data DIR --work DIR --seeds 0 --zoo alexnet-g4-cifar10
+    python benchmarks/incremental.py --data DIR --work DIR --seeds 0 --thin 4 --exit-weight 0
 
 An AlexNet of four groups, whose first alone has 2.6 MMACs, is trained group by group; beside it the
 same grouped net trained jointly and a dense net of the same MACs, each with as many passes over the
 images as a group gets. Test images are used for the last column alone. A run goes on from its last
-epoch, and finished rows in the results are not run again. `--time` measures one image on one
+epoch, and finished rows in the results are not run again. `--thin N` takes an Nth of the channels,
+`--exit-weight` how much a group that is right alone counts. `--time` measures one image on one
 thread, `--points` simulates two boards at all clocks of all processors; `--summary` prints what
 there is. `--zoo` writes the groups of a finished seed as a supernet's folder.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,24 +45,40 @@ BACKENDS = {"pytorch": 2.5, "onnxruntime": 3.0}  # the least time of four groups
 N_COMPARED = 500  # images
 
 
-def space_of(run: str) -> GroupSpace:
+@dataclass(frozen=True)
+class Setting:
+    """What one row of the table of sizes has otherwise."""
+
+    thin: int = 1  # an nth of the channels
+    exit_weight: float = 1.0  # a group alone counts as much as all so far
+
+    def folder(self, work: Path, run: str, seed: int) -> Path:
+        name = f"{run}-{seed}"
+        return work / (name if self == Setting() else f"{name}-{self.thin}-{self.exit_weight:g}")
+
+
+def space_of(run: str, thin: int = 1) -> GroupSpace:
     """The dense net has half of the grouped one's channels, which is the same number of MACs."""
     grouped = GroupSpace.of("alexnet", N_GROUPS)
+    if thin > 1:
+        widths = tuple(width // thin for width in grouped.widths)
+        stem = max(N_GROUPS, grouped.stem // thin)
+        grouped = replace(grouped, name=f"alexnet-thin{thin}", stem=stem, widths=widths)
     if run != "dense":
         return grouped
     halves = tuple(width // 2 for width in grouped.widths)
-    return replace(grouped, name="alexnet-dense", n_groups=1, stem=16, widths=halves)
+    return replace(grouped, name="alexnet-dense", n_groups=1, stem=grouped.stem // 2, widths=halves)
 
 
-def trained(run: str, seed: int, data: Dataset, work: Path) -> Supernet:
-    """The network of a run, trained to its end in `work`."""
-    space, out = space_of(run), work / f"{run}-{seed}"
+def trained(run: str, seed: int, setting: Setting, data: Dataset, out: Path) -> Supernet:
+    """The network of a run, trained to its end in `out`."""
+    space = space_of(run, setting.thin)
     settings = TrainSettings(
         epochs=EPOCHS,
         seed=seed,
         sandwich=False,
         bf16=False,
-        exit_weight=1.0,  # a group alone counts as much as all so far
+        exit_weight=setting.exit_weight,
         exit_distil=0.0,
     )
     if run == "incremental":
@@ -80,9 +98,11 @@ def tell(run: str, steps: Iterator[Progress]) -> None:
             print(f"{run}: epoch {epoch + 1}, {step.images_per_s:.0f} images/s", flush=True)
 
 
-def rows_of(run: str, seed: int, data: Dataset, work: Path) -> Iterator[dict[str, Any]]:
+def rows_of(
+    run: str, seed: int, setting: Setting, data: Dataset, folder: Path
+) -> Iterator[dict[str, Any]]:
     """One row for every configuration that is an answer of this run."""
-    net, folder = trained(run, seed, data, work), work / f"{run}-{seed}"
+    net = trained(run, seed, setting, data, folder)
     genes = net.space.enumerate() if run == "incremental" else net.space.largest
     heads = np.ones((1, 1), dtype=bool)
     operators = net.space.operators(genes, heads)
@@ -91,6 +111,7 @@ def rows_of(run: str, seed: int, data: Dataset, work: Path) -> Iterator[dict[str
         row = {
             "run": run,
             "seed": seed,
+            **asdict(setting),
             "groups": int(genes[i, 0]),
             "mmacs": round(float(operators.macs[i].sum()) / 1e6, 3),
             "params": int(operators.params[i].sum()),
@@ -156,7 +177,7 @@ def points() -> dict[str, Any]:
 def ship(seed: int, data: Dataset, work: Path, out: Path) -> None:
     """The trained groups as they are, with where they come from, for `nas supernet evaluate`."""
     net, metadata = load_supernet(work / f"incremental-{seed}" / "weights.safetensors")
-    (row, *_) = [r for r in read_rows() if (r["run"], r["seed"]) == ("incremental", seed)]
+    (row, *_) = [r for r in rows_with(Setting()) if (r["run"], r["seed"]) == ("incremental", seed)]
     about = {key: metadata[key] for key in ("dataset", "epochs_done", "seconds", "settings")}
     about["command"] = "python benchmarks/incremental.py --data cifar-10-batches-bin --work work"
     about["host"] = f"{row['cpu']}, {row['threads']} CPU threads"
@@ -166,7 +187,12 @@ def ship(seed: int, data: Dataset, work: Path, out: Path) -> None:
 def read_rows() -> list[dict[str, Any]]:
     if not RESULTS.exists():
         return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    usual = asdict(Setting())  # of rows that do not say it
+    return [usual | json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def rows_with(setting: Setting) -> list[dict[str, Any]]:
+    return [row for row in read_rows() if row.items() >= asdict(setting).items()]
 
 
 def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -205,11 +231,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for checkpoints")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--thin", type=int, default=1, help="take an Nth of the channels")
+    parser.add_argument("--exit-weight", type=float, default=1.0, help="of a group alone")
     parser.add_argument("--time", action="store_true", help="measure the time of configurations")
     parser.add_argument("--points", action="store_true", help="simulate the operating points")
     parser.add_argument("--zoo", type=Path, help="folder for the groups of the first of the seeds")
     parser.add_argument("--summary", action="store_true", help="print what there is")
     asked = parser.parse_args()
+    setting = Setting(asked.thin, asked.exit_weight)
     torch.set_num_threads(asked.threads)
     if asked.time:
         TIMES.write_text(json.dumps(times(), indent=1) + "\n")
@@ -221,13 +250,14 @@ def main() -> None:
         data = load_dataset(asked.data)
         for seed in asked.seeds:
             for run in RUNS:
-                if any((r["run"], r["seed"]) == (run, seed) for r in read_rows()):
+                if any((r["run"], r["seed"]) == (run, seed) for r in rows_with(setting)):
                     continue
-                lines = [json.dumps(row) + "\n" for row in rows_of(run, seed, data, asked.work)]
+                folder = setting.folder(asked.work, run, seed)
+                lines = [json.dumps(r) + "\n" for r in rows_of(run, seed, setting, data, folder)]
                 with RESULTS.open("a") as file:
                     file.write("".join(lines))
                 print("".join(lines), flush=True)
-    print("\n".join(summary(read_rows())))
+    print("\n".join(summary(rows_with(setting))))
     for path in (TIMES, POINTS):
         if path.exists():
             print(path.read_text())
