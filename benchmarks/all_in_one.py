@@ -9,6 +9,7 @@ One dense network is trained for 12 epochs; every run starts from it and has `--
 - `elastic`: the weight-sharing supernet of widths, depths and expand ratios, of which the best
   subnet of at most a ratio's MACs is chosen on the validation images;
 - `fixed masks`: as `joint`, without a gradient for the masks;
+- `random ratios`: as `joint`, with three ratios in a step, the ends and one by chance;
 - `thresholded`: no training, the dense network's channels by their scales, with batch norm
   recalibrated on training images, or shared with the dense network.
 
@@ -56,6 +57,7 @@ SPACES = {
     "zoo": resnet_cifar(),  # 100 million
     "digits": resnet_digits(),  # scikit-learn's images, for a trial: without --data
 }
+BESIDE = {"thresholded": ("thresholded, shared norm",)}  # what a run gives besides
 KINDS = ("thresholded", "joint", "alone", "elastic", "fixed masks", "random ratios")
 
 
@@ -190,21 +192,28 @@ def report(name: str, steps: Iterator[Any]) -> None:
             print(f"{name}: epoch {epoch + 1}, {progress.images_per_s:.0f} images/s", flush=True)
 
 
-def read_rows() -> list[dict[str, Any]]:
-    if not RESULTS.exists():
+def read_rows(results: Path) -> list[dict[str, Any]]:
+    if not results.exists():
         return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+def setting(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What rows have in common that are compared."""
+    return row["width"], row["epochs"], row["n_train"]
 
 
 def summary(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Mean top-1 in percent and its spread over seeds, and `joint` less the others."""
-    for width, epochs in dict.fromkeys((row["width"], row["epochs"]) for row in rows):
+    for same in dict.fromkeys(map(setting, rows)):
         found: dict[tuple[str, float], dict[int, float]] = {}
         for row in rows:
-            if (row["width"], row["epochs"]) == (width, epochs):
+            if setting(row) == same:
                 key = row["kind"], row["share"]
                 found.setdefault(key, {})[row["seed"]] = row["top1_pct"]
-        yield f"{width}, {epochs} epochs: top-1 on the test images, percent, mean (spread) of seeds"
+        width, epochs, n_train = same
+        yield f"{width}, {epochs} epochs of {n_train} images: top-1 on the test images, percent,"
+        yield "mean (spread, seeds)"
         for kind in dict.fromkeys(kind for kind, _ in found):
             cells = [_cell(list(found.get((kind, s), {}).values())) for s in SHARES]
             yield f"  {kind:26} " + "  ".join(cells)
@@ -236,10 +245,15 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--images", type=int, help="of every split, for a trial; all without it")
+    # rows of a trial, which --images and --width digits are, stay in WORK
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--summary", action="store_true", help="print the table of what there is")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    if not (asked.summary or asked.work):
+        parser.error("give --work, or --summary")
+    trial = asked.images or asked.width == "digits"
+    results = asked.work / "trial.jsonl" if trial and asked.work else RESULTS
     if not asked.summary:
         data = load_dataset(asked.data)
         if asked.images:
@@ -247,20 +261,20 @@ def main() -> None:
         bench = Bench(data, asked.work, asked.width, asked.epochs)
         for seed in asked.seeds:
             for kind in asked.kinds:
-                add_rows(bench, kind, seed)
-    print("\n".join(summary(read_rows())))
+                add_rows(bench, kind, seed, results)
+    print("\n".join(summary(read_rows(results))))
 
 
-def add_rows(bench: Bench, kind: str, seed: int) -> None:
+def add_rows(bench: Bench, kind: str, seed: int, results: Path) -> None:
     """Append what is missing of one kind and seed."""
-    known = [(r["width"], r["kind"], r["seed"], r["epochs"], r["n_train"]) for r in read_rows()]
-    key = bench.width, kind, seed, bench.epochs, len(bench.data.train)
-    shares = {r["share"] for r, k in zip(read_rows(), known, strict=True) if k == key}
-    if shares >= set(SHARES):
+    same = bench.width, bench.epochs, len(bench.data.train)
+    of_run = [r for r in read_rows(results) if setting(r) == same and r["seed"] == seed]
+    known = {(r["kind"], r["share"]) for r in of_run}
+    if known >= {(k, share) for k in (kind, *BESIDE.get(kind, ())) for share in SHARES}:
         return
     for row in bench.rows(kind, seed):
-        if row["share"] not in shares:
-            with RESULTS.open("a") as file:
+        if (row["kind"], row["share"]) not in known:
+            with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(json.dumps(row), flush=True)
 

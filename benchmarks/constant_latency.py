@@ -121,9 +121,13 @@ def measured_grid() -> Iterator[dict[str, Any]]:
 
 def measured() -> Iterator[dict[str, Any]]:
     """The five ratios that the last grid gives, and the whole network, measured anew."""
-    known = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    grid = np.array(next(row["grid_ms"] for row in reversed(known) if "grid_ms" in row))
     shares, runs = thin_networks()
+    wanted = (_host() | {"runs": SPEED_RUNS, "ratios": shares}).items()
+    known = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    grids = [row["grid_ms"] for row in known if "grid_ms" in row and row.items() >= wanted]
+    if not grids:
+        raise SystemExit("no grid of this CPU with these ratios: run `--real grid` first")
+    grid = np.array(grids[-1])
     rows = choose_ratios(grid, 5)
     plan = FrequencyMap(grid[rows])
     dense, kept = np.empty(len(DUTIES)), np.empty(len(DUTIES))

@@ -239,6 +239,8 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true", help="print what there is")
     asked = parser.parse_args()
     setting = Setting(asked.thin, asked.exit_weight)
+    if asked.zoo and setting != Setting():
+        parser.error("--zoo ships the usual setting: leave out --thin and --exit-weight")
     torch.set_num_threads(asked.threads)
     if asked.time:
         TIMES.write_text(json.dumps(times(), indent=1) + "\n")

@@ -18,7 +18,7 @@ import numpy as np
 from nas.devices import AnalyticDevice, Profile
 from nas.pareto import non_dominated
 from nas.pareto.provenance import SIMULATED
-from search_spaces import Bools, Floats, InputError, Space
+from search_spaces import Bools, Floats, InputError, Operators, Space
 
 # What of a device runs small convolutional networks: names of backends by device.
 PROCESSORS = {
@@ -72,8 +72,8 @@ def operating_points(
     """Every configuration in `top1_error_pct`, by its string, at every clock of every processor.
 
     Of a CPU one core to all of them compute, as Dynamic-OFA has it (arXiv:2105.03596). `processors`
-    maps names to backends of `profile` (PROCESSORS knows some boards; else all backends). The final
-    exit answers. Power is that of the rails where the profile knows them.
+    maps names to backends of `profile` (PROCESSORS knows some boards; else one backend each). The
+    final exit answers. Power is that of the rails where the profile knows them.
     """
     subnets = list(top1_error_pct)
     if not subnets:
@@ -81,8 +81,7 @@ def operating_points(
     heads = np.zeros((1, space.n_exits + 1), dtype=bool)
     heads[0, -1] = True
     operators = space.operators(space.parse_all(subnets), heads)
-    usual = {name: name for name in profile.backends}
-    chosen = processors or PROCESSORS.get(profile.name, usual)
+    chosen = processors or PROCESSORS.get(profile.name) or _one_each(profile, operators, batch)
     found = []
     for processor, device in _placed(profile, chosen, batch):
         latency, energy = device.cost(operators)
@@ -100,6 +99,19 @@ def operating_points(
         OperatingPoint(**{**asdict(point), "non_dominated": bool(k)})
         for point, k in zip(found, kept, strict=True)
     ]
+
+
+def _one_each(profile: Profile, operators: Operators, batch: int) -> dict[str, str]:
+    """A backend for every processor and cluster: the default one, else the fastest."""
+    by_place: dict[str, list[str]] = {}
+    for name, backend in profile.backends.items():
+        by_place.setdefault(backend.cluster or backend.processor.upper(), []).append(name)
+
+    def rank(name: str) -> tuple[bool, float]:
+        latency, _ = AnalyticDevice(profile, backend=name, batch=batch).cost(operators)
+        return name != profile.default_backend, float(latency.min())
+
+    return {place: min(names, key=rank) for place, names in by_place.items()}
 
 
 def _placed(

@@ -98,7 +98,8 @@ def get_space(space: str | PathLike[str] | Space) -> Space:
     `ofa-mobilenetv3-r224` is `ofa-mobilenetv3` for images of 224 pixels alone,
     `ofa-mobilenetv3=SUBNET` that subnet alone,
     `resnet-28x28x1-10` the space for ten classes of 28x28 images with one channel, and
-    `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images, and
+    `resnet-g4-28x28x1-10` or `alexnet-g4-28x28x1-10` four groups for the same images,
+    `resnet-cifar-g4` an elastic ResNet in groups, `...-first2` the first two of them, and
     `resnet-cifar-blocks4-10.30.100` an elastic ResNet pruned in blocks.
     """
     if isinstance(space, Space):
@@ -117,6 +118,8 @@ def get_space(space: str | PathLike[str] | Space) -> Space:
     for read in (ratio_space, unit_ratio_space, block_sparse_space):
         if derived := read(space, get_space):
             return derived
+    if part := re.fullmatch(r"(.+)-(g|first)([1-9]\d*)", space):
+        return _grouped(get_space(part[1]), part[2], int(part[3]))
     if "=" in space:
         return _specialised(space)
     base, _, exits = space.partition("-x")
@@ -134,6 +137,15 @@ def get_space(space: str | PathLike[str] | Space) -> Space:
         )
     found = found.with_resolutions(_numbers(sides)) if sides else found
     return found.with_exits(_numbers(exits))
+
+
+def _grouped(base: Space, what: str, n: int) -> Space:
+    """`base` in `n` groups, or the first `n` groups of it."""
+    if what == "g":
+        return GroupSpace.of(base, n)
+    if not isinstance(base, GroupSpace) or n > base.n_groups:
+        raise InputError(f"unknown space '{base.name}-first{n}': {base.name} has no {n} groups")
+    return base.first(n)
 
 
 def _specialised(name: str) -> Space:

@@ -67,9 +67,11 @@ class GroupSpace(StagedSpace):
         if shape == "alexnet":
             return _alexnet(groups, resolution, in_channels, n_classes)
         if shape == "resnet":
-            return _resnet(_wide(resnet_for(resolution, in_channels, n_classes)), groups)
+            images = f"{resolution}x{resolution}x{in_channels}-{n_classes}"
+            space = _wide(resnet_for(resolution, in_channels, n_classes))
+            return _resnet(space, groups, f"resnet-g{groups}-{images}")
         if isinstance(shape, ResNetSpace):
-            return _resnet(shape, groups)
+            return _resnet(shape, groups, f"{shape.name}-g{groups}")
         if isinstance(shape, Space):
             raise InputError(f"{shape.name} cannot be grouped; {' and '.join(SHAPES)} can")
         raise InputError(f"`shape` must be one of {', '.join(SHAPES)}, got {shape!r}")
@@ -170,21 +172,20 @@ class GroupSpace(StagedSpace):
 
 
 def _wide(space: ResNetSpace) -> ResNetSpace:
-    """`space` with 8 to 64 channels in each of four groups: PyTorch takes ten times as long where
-    a group of a convolution has no multiple of 8 (oneDNN's blocks).
+    """`space` with 8 to 64 channels in each of four groups: whole vectors, without which PyTorch
+    takes eight times as long where images are not channels-last.
     """
     if space.resolution == 8:
         return space
     return replace(space, widths=((32,), (64,), (128,), (256,)), head_widths=(64, 64, 96))
 
 
-def _resnet(space: ResNetSpace, groups: int) -> GroupSpace:
+def _resnet(space: ResNetSpace, groups: int, name: str) -> GroupSpace:
     widths = tuple(map(max, space.widths))
-    side = space.resolution
     return GroupSpace(
-        name=f"resnet-g{groups}-{side}x{side}x{space.in_channels}-{space.n_classes}",
+        name=name,
         n_groups=groups,
-        resolution=side,
+        resolution=space.resolution,
         in_channels=space.in_channels,
         n_classes=space.n_classes,
         stem=widths[0],

@@ -20,6 +20,8 @@ from supernets.static import channels_last
 from supernets.supernet import Supernet
 
 SCHEMA = "nas.supernet/1"
+BEGUN = {"dense": "all-in-one", "masks": "all-in-one", "group1": "groups"}
+"""The kinds of runs that begin in a folder of their own."""
 
 
 class CheckpointError(InputError):
@@ -75,6 +77,11 @@ def load_supernet(path: Path | str) -> tuple[Supernet, dict[str, Any]]:
     """
     path = Path(path) / "weights.safetensors" if Path(path).is_dir() else Path(path)
     tensors, metadata = read_tensors(path, SCHEMA)
+    if any(name.startswith("masks.") for name in tensors):
+        raise CheckpointError(
+            f"{path} holds masks that are being learned, no supernet yet: `nas supernet train` "
+            f"goes on with them, and the supernet comes to be in {path.parent.parent}"
+        )
     space = space_from_dict(metadata["space"])
     try:
         supernet = build_supernet(space)
@@ -96,6 +103,7 @@ def check_kind(path: Path, kind: str) -> None:
     if kind not in KINDS:
         raise InputError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
     if not path.exists():
+        _check_begun(path.parent, kind)
         return
     _, metadata = read_tensors(path, SCHEMA)
     found = metadata.get("kind", "elastic")  # older files do not say it
@@ -109,6 +117,15 @@ def check_kind(path: Path, kind: str) -> None:
             f"{path} holds a supernet that training would replace: give it as `start`, and "
             "another `out`"
         )
+
+
+def _check_begun(folder: Path, kind: str) -> None:
+    for name, found in BEGUN.items():
+        if (folder / name / "training.safetensors").exists() and kind != found:
+            raise CheckpointError(
+                f"{folder} holds a training run of kind {found}, `kind` asks for {kind}; give "
+                f"`kind` {found} or another folder"
+            )
 
 
 def sha256(path: Path) -> str:

@@ -22,6 +22,13 @@ def export(
     id_: Annotated[
         list[str] | None, typer.Option("--id", help="A point; the table's front without it.")
     ] = None,
+    one_latency: Annotated[
+        bool,
+        typer.Option(
+            "--one-latency",
+            help="Of an All-in-One supernet, for every clock: the ratio that holds the latency.",
+        ),
+    ] = False,
     data: Annotated[
         Path | None, typer.Option(help="Training images, for batch norm and for the check.")
     ] = None,
@@ -59,6 +66,12 @@ def export(
     `--format ofa` writes subnets of once-for-all as its tools read them, ID.json with ks, e, d and
     image_size; it needs neither weights nor images.
     """
+    if one_latency:
+        from nas.export.configurations import one_latency as held
+        from nas.pareto import read_pareto
+
+        check_not_given({"id": id_}, "points; --one-latency chooses them")
+        id_ = [point["id"] for point in held(read_pareto(pareto))]
     if format_ != "onnx":
         networks = {"supernet": supernet, "data": data, "bn_cache": bn_cache, "fp16": fp16}
         networks |= {"precision": precision, "traces": traces, "standalone": standalone}

@@ -34,7 +34,13 @@ def asked_ratios(
 
 
 def check_asked(
-    ratios: str | None, unit: str, g: int | None, for_device: str | None, frames: int
+    ratios: str | None,
+    unit: str,
+    g: int | None,
+    for_device: str | None,
+    frames: int,
+    levels: str,
+    n_ratios: int,
 ) -> None:
     """InputError for what needs no images to be seen: they may take minutes to read."""
     if ratios is not None and for_device is not None:
@@ -59,8 +65,13 @@ def check_asked(
             "give `ratios`"
         )
     from nas.devices import get_device
+    from nas.devices.constant_latency import check_simulates
 
-    get_device(for_device, batch=frames)
+    if n_ratios < 1:
+        raise InputError(f"`n_ratios` must be at least 1, got {n_ratios}")
+    device = get_device(for_device, batch=frames)
+    check_simulates(device)
+    held_levels(device, levels)
 
 
 def check_unit(base: Space, unit: str, g: int | None) -> None:

@@ -114,7 +114,7 @@ def train(
 
     from nas.cli.output import console, print_next
     from nas.cli.supernet_data import read_images, show_images
-    from nas.cli.supernet_kinds import block_sparse, check_options, grouped
+    from nas.cli.supernet_kinds import block_sparse, check_options, check_settings, grouped
     from nas.cli.supernet_ratios import asked_ratios, check_asked, check_unit
     from nas.files import check_place, prepare_folder
     from search_spaces import InputError
@@ -136,12 +136,14 @@ def train(
     check_kind(out / "weights.safetensors", kind)
     check_options(kind, (n for n in context.params if is_given(context, n)))
     if kind == "all-in-one":
-        check_asked(ratios, unit, g, for_device, frames)
+        check_asked(ratios, unit, g, for_device, frames, levels, n_ratios)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bf16 = bf16_pays(device)
     given: dict[str, Any] = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16}
     given |= {} if batch_size is None else {"batch_size": batch_size}
-    given |= parse_settings(set_ or [])
+    settings_given = parse_settings(set_ or [])
+    check_settings(kind, settings_given)
+    given |= settings_given
     settings = TrainSettings(**given)
     if kind == "all-in-one":
         RatioSettings().mask_epochs(settings.epochs)  # refused before images are read

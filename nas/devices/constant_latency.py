@@ -29,15 +29,21 @@ def speed_levels(levels: Sequence[DvfsLevel], asked: str) -> list[int]:
     return np.flatnonzero(clocks >= lowest * (1 - 1e-9)).tolist()
 
 
+def check_simulates(device: Device) -> None:
+    """InputError: the device has no model of its latency."""
+    if not isinstance(device, Simulates):
+        raise InputError(
+            f"{device.name} has no model of its latency at every clock; name a profile"
+        )
+
+
 def simulated_ms(device: Device, space: RatioSpace) -> Floats:
     """Latency (ratios, levels) of every ratio without early exits, the largest first.
 
     InputError: the device has no model.
     """
-    if not isinstance(device, Simulates):
-        raise InputError(
-            f"{device.name} has no model of its latency at every clock; name a profile"
-        )
+    check_simulates(device)
+    assert isinstance(device, Simulates)
     last = np.arange(space.n_exits + 1) == space.n_exits
     latency_ms, _ = device.cost(space.operators(space.enumerate()[::-1], last[None]))
     return latency_ms

@@ -30,9 +30,24 @@ def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list
     return [out / f"{point['id']}.json" for point in points]
 
 
+def one_latency(table: ParetoTable) -> list[Point]:
+    """Of every level the ratio that holds the latency, without early exits.
+
+    InputError: the table is of no ratios.
+    """
+    points = table.content.get("constant_latency", {}).get("points")
+    if points is None:
+        raise InputError(
+            "the table says of no ratios which of them hold one latency at every clock: search an "
+            "All-in-One supernet (`nas supernet train --kind all-in-one`), with this version"
+        )
+    return points
+
+
 def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:
     """The points called `ids`, or those of the front; InputError names an unknown id."""
-    points = {p["id"]: p for p in table.points}
+    held = table.content.get("constant_latency", {}).get("points", [])
+    points = {p["id"]: p for p in (*table.points, *held)}
     wanted = list(dict.fromkeys(ids or table.content["front"]))
     unknown = [id_ for id_ in wanted if id_ not in points]
     if unknown:

@@ -18,6 +18,7 @@ from supernets import (
     calibrate_all,
     calibration_images,
     read_bn_cache,
+    stored_statistics,
 )
 
 
@@ -49,21 +50,30 @@ def read_statistics(
 ) -> BatchNorm:
     """Those of the file `bn_cache`, which must have all; without it those that `folder` ships with.
 
-    What these lack is predicted from them. InputError: there is no file, or it lacks a subnet.
+    Those of subnets with batch norms of their own are in the weights. What all lack is predicted.
+    InputError: there is no file, or it lacks a subnet.
     """
     shipped = folder / STATISTICS
-    if bn_cache is None and not shipped.exists():
+    found = {}
+    if bn_cache is not None or shipped.exists():
+        found = read_bn_cache(bn_cache or shipped, supernet, checksum)
+    if bn_cache is None:
+        subnets = [supernet.space.parse(text) for text in texts if text not in found]
+        own = [s for s in subnets if supernet.widest(s) in supernet.with_own_norms()]
+        found |= {str(subnet): stored_statistics(supernet, subnet) for subnet in own}
+    missing = [text for text in texts if text not in found]
+    if missing and bn_cache is None and not shipped.exists():
         raise InputError(
             "batch norm needs the statistics of every subnet: give `data` DIR with the training "
             "images, or `bn_cache` FILE (`nas supernet calibrate` writes one)"
         )
-    found = read_bn_cache(bn_cache or shipped, supernet, checksum)
-    missing = [text for text in texts if text not in found]
     if missing and bn_cache is not None:
         raise InputError(
             f"{bn_cache} has no statistics of {missing[0]} ({len(missing)} of {len(texts)} "
             "subnets are missing); run `nas supernet calibrate` on this table or give `data`"
         )
+    if not missing:
+        return BatchNorm(found)
     predict = PredictedStatistics(supernet, found)
     more = {text: predict(supernet.space.parse(text)) for text in missing}
     return BatchNorm(found | more, frozenset(more))

@@ -295,7 +295,7 @@ class RatioChoice(TypedDict):
     """What the best K ratios of an All-in-One supernet hold over levels."""
 
     n_ratios: int
-    ratios: list[Finite]  # fewer than `n_ratios` where more would change nothing
+    ratios: list[Finite]
     cv: Finite  # standard deviation of the latency over levels by its mean
     cv_spread_evenly: Finite | None  # about what ratios spread evenly leave
     variance_less: Finite | None  # times below that of the full network; None: nothing varies
@@ -309,6 +309,7 @@ class ConstantLatency(TypedDict):
     levels: list[int]
     target_ms: Finite  # the full network at the fastest of them
     by_number_of_ratios: list[RatioChoice]
+    points: NotRequired[list[Point]]  # of every level: the ratio that comes nearest the target
 
 
 class ParetoContent(TypedDict):

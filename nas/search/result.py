@@ -77,7 +77,7 @@ def result_table(
         "baselines": baselines,
         "front": [p["id"] for p, on in zip(points, non_dominated(reached), strict=True) if on],
     }
-    if found := constant_latency(model.space, target.problem, device.levels):
+    if found := constant_latency(model.space, target.problem, device.levels, maker):
         content["constant_latency"] = found
     return ParetoTable(content)
 

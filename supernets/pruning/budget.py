@@ -28,10 +28,13 @@ def check_shares(shares: Sequence[float], groups: Mapping[str, int]) -> None:
 
 
 def check_falling(shares: Sequence[float]) -> None:
-    """InputError: shares that do not fall, or not from 1 to 0."""
+    """InputError: shares that do not fall, not from 1 to 0, or not whole thousandths."""
     shown = ", ".join(f"{s:g}" for s in shares)
     if not shares or not all(0 < s <= 1 for s in shares):
         raise InputError(f"`ratios` must be above 0 and at most 1, got {shown or 'none'}")
+    for share in shares:
+        if abs(1000 * share - round(1000 * share)) > 1e-6:
+            raise InputError(f"`ratios` must be whole thousandths, such as 0.125, got {share:g}")
     for larger, smaller in pairwise(shares):
         if smaller == larger:
             raise InputError(f"`ratios` has {smaller:g} twice; give every ratio once")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -113,13 +113,25 @@ def train_groups(
     for i in range(1, space.n_groups + 1):
         folder = out / f"group{i}"
         part = Increment(_fresh(space.first(1), settings.seed, i), base)
+        trained = False
         for step in train(part, data, settings, folder, device=device, about=about):
+            trained = True
             yield _of_all(step, settings, i, space.n_groups)
         base, metadata = _finished(folder, space.first(i))
         seconds += metadata["seconds"]
         described = {k: v for k, v in metadata.items() if k not in ("schema", "space", "kind")}
         path = out / "weights.safetensors"
+        if not trained and _n_groups(path) >= i:
+            continue  # a rerun takes nothing back
         save_supernet(base, path, half=True, **{**described, "seconds": round(seconds)})
+
+
+def _n_groups(path: Path) -> int:
+    """Of the supernet at `path`; 0 where none can be read."""
+    try:
+        return cast(GroupSpace, get_space(path)).n_groups if path.exists() else 0
+    except InputError:
+        return 0
 
 
 def check_groupable(space: str | Space) -> None:

@@ -5,10 +5,12 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from nas import api
 from nas.cli.constant_latency import constant_latency_line
 from nas.cli.output import console
 from nas.cli.supernet_ratios import asked_ratios, check_asked
@@ -61,16 +63,47 @@ def test_the_document_leads_to_an_engine_on_the_board():
     assert "One latency at every clock" in Path("run/report.html").read_text()
     assert get_space(table.content["space"]).gene_names == ("ratio0",)
     assert {p["subnet"] for p in table.points} <= {"r200", "r500", "r1000"}
-    folder = nas(*words("supernet calibrate")[:-1], "clocks")
-    refused(folder, "clocks is a folder; name a file in it")  # before anything was measured
-    steps = run("supernet calibrate").err.splitlines()
-    assert steps[-1] == "next: nas " + shlex.join(words("export"))
+    calibrate = "supernet", "calibrate", "clocks", "--pareto", "run/pareto.json", "--out"
+    refused(nas(*calibrate, "clocks"), "clocks is a folder; name a file in it")  # nothing measured
+    steps = nas(*calibrate, "bn.safetensors").err.splitlines()
+    assert steps[-1].startswith("next: nas export --pareto run/pareto.json --supernet clocks")
     run("export")
     manifest = read_manifest(Path("board"))
     engine = Engine(manifest)
     images = np.zeros((2, 1, 8, 8), dtype=np.uint8)
     assert all(len(engine(i, manifest.normalise(images)).classes) == 2 for i in manifest.ids)
     assert "shared" in manifest.content  # the weights stand once
+    levels = json.loads(run("supernet map", "--json").out)["levels"]
+    wanted = {level["level"]: f"r{1000 * level['ratio']:.0f}" for level in levels}
+    networks, configurations = (manifest.content[x] for x in ("networks", "configurations"))
+    assert {c["level"]: networks[c["network"]]["subnet"] for c in configurations} == wanted
+    assert len(set(wanted.values())) > 1  # another ratio at a slow clock than at a fast one
+    text = (ROOT / "docs" / "all_in_one.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(example, found)
+    assert len(found["answers"].classes) == 1
+    more = nas(*words("export")[:-1], "more", "--id", table.points[0]["id"])
+    refused(more, "--id is for points; --one-latency chooses them")
+
+
+def test_what_the_weights_hold_is_exported_as_it_would_be_measured(tmp_path):
+    """Batch norm of every ratio stands in the file: no images, no statistics, the same answers."""
+    run("search", "--overwrite")
+    images = np.random.default_rng(0).integers(0, 255, (8, 1, 8, 8), dtype=np.uint8)
+    confidence = []
+    for name, more in (("stored", ()), ("measured", ("--data", "digits"))):
+        assert nas(*words("export")[:-1], tmp_path / name, "--quiet", *more).code == 0
+        manifest = read_manifest(tmp_path / name)
+        engine, x = Engine(manifest), manifest.normalise(images)
+        confidence.append([engine(i, x).confidence for i in manifest.ids])
+    np.testing.assert_allclose(*confidence, atol=2e-3)
+
+
+def test_a_table_of_no_ratios_holds_no_latency(tmp_path):
+    api.search("xavier-nx", trials=20, n_points=5).write_json(tmp_path / "pareto.json")
+    asked = nas("export", "--pareto", tmp_path / "pareto.json", "--one-latency", "--out", "x")
+    refused(asked, "the table says of no ratios which of them hold one latency at every clock")
 
 
 def test_a_ratio_that_was_not_evaluated_is_refused(trained, tmp_path):
@@ -99,7 +132,7 @@ def test_every_clock_gets_a_ratio():
 
 def asked(ratios=None, device=None, *, levels="1/4..top", n_ratios=3, frames=16, base=None):
     log = console(quiet=True)
-    check_asked(ratios, "filter", None, device, frames)
+    check_asked(ratios, "filter", None, device, frames, levels, n_ratios)
     return asked_ratios(base or resnet_cifar(), ratios, device, levels, n_ratios, frames, log)
 
 
@@ -118,6 +151,7 @@ def test_ratios_are_given_or_chosen_for_a_device():
     ("given", "words"),
     [
         ({"ratios": "1,half"}, "`ratios` takes numbers like 1,.7,.5,.35,.2, got '1,half'"),
+        ({"ratios": "1,.7001,.7"}, "`ratios` must be whole thousandths, such as 0.125, got 0.7001"),
         ({"ratios": "1,.5,.5"}, "`ratios` has 0.5 twice; give every ratio once"),
         ({"ratios": "1,.5", "device": "tx2"}, "`ratios` are given, or chosen by `for_device`"),
         ({"device": "tx2", "levels": "99"}, "tx2 has levels 0 to 12, got `levels` 99"),
@@ -137,6 +171,12 @@ def test_refusals_name_the_options(trained, tmp_path):
     assert not (tmp_path / "dense").exists()  # before anything was trained
     other = nas(*train, trained, "--kind", "elastic")
     refused(other, "holds a supernet of kind all-in-one, --kind asks for elastic")
+    begun = shutil.copytree(trained, tmp_path / "begun")
+    (begun / "weights.safetensors").unlink()
+    other = nas(*train, begun, "--kind", "elastic")
+    refused(other, "begun holds a training run of kind all-in-one, --kind asks for elastic")
+    masks = nas("supernet", "map", trained / "masks", "--device", "tx2")
+    refused(masks, "holds masks that are being learned, no supernet yet")
     start = nas(*train, tmp_path, "--start", trained)
     refused(start, "is a supernet of kind all-in-one; start from one of kind elastic")
     dense = nas("supernet", "map", trained / "dense", "--device", "tx2")
@@ -154,6 +194,9 @@ def test_units_that_cannot_be_asked_are_refused_by_the_option(tmp_path):
         (("--for-device", "tx"), "did you mean tx2? `nas devices` lists them all; --for-device"),
         (("--frames", 0, "--for-device", "tx2"), "--frames must be at least 1, got 0"),
         (("--unit", "block", "--for-device", "tx2"), "has no figure for blocks; give --ratios"),
+        (("--for-device", "tx2", "--levels", 99), "tx2 has levels 0 to 12, got --levels 99"),
+        (("--for-device", "tx2", "--n-ratios", 0), "--n-ratios must be at least 1, got 0"),
+        (("--for-device", "host"), "host has no model of its latency"),
         (("--g", 8), "--g is of blocks and patterns; give --unit block or leave it out"),
     ):
         # before images are looked at, but for what divides the channels of their network
