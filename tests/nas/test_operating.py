@@ -84,6 +84,15 @@ def test_a_gpu_is_one_choice() -> None:
     assert cores == {"GPU": {0}, "CPU": {1, 2, 3, 4}}
 
 
+def test_a_processor_is_counted_once_whatever_runs_on_it() -> None:
+    """tx2 has four backends of one GPU."""
+    tx2 = load_profile("tx2")
+    found = operating_points(tx2, SPACE, ERRORS)
+    assert {p.processor for p in found} == {"GPU", "CPU"}
+    alone = operating_points(tx2, SPACE, ERRORS, processors={"GPU": tx2.default_backend})
+    assert {p.latency_ms for p in alone} == {p.latency_ms for p in found if p.processor == "GPU"}
+
+
 def test_no_configuration_is_refused() -> None:
     with pytest.raises(InputError, match="`top1_error_pct` names no configuration"):
         operating_points(XU3, SPACE, {})

@@ -43,12 +43,29 @@ def test_a_group_reads_its_own_part_of_the_input_alone() -> None:
     assert (pool.kind, linear.groups, linear.c_in) == ("pool", 1, 96)
 
 
-@pytest.mark.parametrize("name", ["alexnet-g4-32x32x3-10", "resnet-g2-28x28x1-5"])
-def test_a_space_is_found_by_its_name(name: str) -> None:
-    space = get_space(name)
-    assert space.name == name
+@pytest.mark.parametrize(
+    "space",
+    [
+        GroupSpace.of("alexnet", 4),
+        GroupSpace.of("resnet", 2, 28, 1, 5),
+        GroupSpace.of(get_space("resnet-cifar"), 4),
+        GroupSpace.of(get_space("resnet-28x28x1-5"), 2),
+        GroupSpace.of("alexnet", 4).first(2),
+        GroupSpace.of(get_space("resnet-cifar"), 4).first(3),
+    ],
+    ids=lambda space: space.name,
+)
+def test_a_space_is_found_by_its_name(space: GroupSpace) -> None:
+    assert get_space(space.name) == space
     assert space == space_from_dict(space.to_dict())
-    assert str(space.subnet(space.largest)) == f"g{name[9 if name[0] == 'a' else 8]}"
+    assert str(space.subnet(space.largest)) == f"g{space.n_groups}"
+
+
+def test_a_name_of_more_groups_than_there_are_is_refused() -> None:
+    with pytest.raises(InputError, match="alexnet-g4-32x32x3-10 has no 5 groups"):
+        get_space("alexnet-g4-32x32x3-10-first5")
+    with pytest.raises(InputError, match="unknown space 'nothing'"):
+        get_space("nothing-g4")
 
 
 def test_the_first_groups_are_a_network_of_their_own() -> None:

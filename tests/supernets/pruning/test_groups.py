@@ -118,7 +118,9 @@ def same_weights(a: Path, b: Path) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def test_a_finished_run_has_nothing_to_do(whole: Path) -> None:
+def test_a_finished_run_has_nothing_to_do(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And writes nothing: a rerun that is killed would leave the first groups alone."""
+    monkeypatch.setattr("supernets.pruning.groups.save_supernet", pytest.fail)
     assert list(run(whole)) == []
 
 
