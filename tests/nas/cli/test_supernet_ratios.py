@@ -16,7 +16,7 @@ from nas.cli.output import console
 from nas.cli.supernet_ratios import asked_ratios, check_asked
 from nas.pareto import read_pareto
 from nas.runtime import Engine, read_manifest
-from search_spaces import InputError, get_space, resnet_cifar
+from search_spaces import InputError, get_space, resnet_cifar, resnet_for
 from supernets import read_tensors, write_tensors
 from tests.nas.cli.test_app import refused
 from tests.nas.conftest import nas
@@ -145,6 +145,17 @@ def test_ratios_are_given_or_chosen_for_a_device():
     assert list(five) == sorted(five, reverse=True)
     assert asked(device="xavier-nx", levels="-1", n_ratios=1) == (1,)
     assert min(five) < min(asked(device="xavier-nx", levels="1/2..top"))
+
+
+@pytest.mark.parametrize(
+    ("resolution", "said"),
+    [(32, "evenly spread ones leave about 0.0"), (8, "kernel starts, which no ratio shortens")],
+)
+def test_what_the_ratios_of_a_device_leave_is_told(resolution, said, capsys):
+    """Images of 8 pixels take hardly longer at a slow clock: there is nothing to prune."""
+    log, base = console(quiet=False), resnet_for(resolution, 3, 10)
+    asked_ratios(base, None, "xavier-nx", "1/4..top", 5, 16, log)
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
