@@ -4,7 +4,7 @@ from supernets.attach import attach_exits
 from supernets.augment import calibration_images
 from supernets.bn_cache import read_bn_cache, write_bn_cache
 from supernets.bn_predict import PredictedStatistics
-from supernets.calibrate import calibrate, calibrate_all, stored_statistics
+from supernets.calibrate import calibrate, calibrate_all
 from supernets.catalog import build_supernet, random_supernet, register_supernet
 from supernets.channels import Slice
 from supernets.checkpoint import (
@@ -105,7 +105,6 @@ __all__ = [
     "save_supernet",
     "sha256",
     "slices",
-    "stored_statistics",
     "to_ofa_state_dict",
     "write_bn_cache",
     "write_tensors",

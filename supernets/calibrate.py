@@ -94,13 +94,6 @@ def calibrate_all(
             yield narrow, _first_channels(supernet, narrow, whole)
 
 
-def stored_statistics(supernet: Supernet, subnet: Subnet) -> Statistics:
-    """What `store_statistics` left in the weights, of a subnet with batch norms of its own."""
-    layers = [item for _, trunk, head in supernet.program(subnet) for item in (*trunk, *head)]
-    of_layer = dict(supernet.norms())
-    return {key: of_layer[key].running(n) for key, n in norms(layers)}
-
-
 def store_statistics(supernet: Supernet, images: Tensor, *, exits_only: bool = False) -> None:
     """Make those of the largest subnet the defaults of every layer, or of early exits.
 

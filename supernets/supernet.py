@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from search_spaces import InputError, Space, Subnet
 from supernets.channels import Channels
-from supernets.elastic import ElasticBatchNorm2d, Norm, batch_norm, running_norm
-from supernets.layers import ElasticBlock, Layer, run
+from supernets.elastic import ElasticBatchNorm2d, Norm, Statistics, batch_norm, running_norm
+from supernets.layers import ElasticBlock, Layer, norms, run
 
 
 def at_resolution(images: Tensor, space: Space, subnet: Subnet, share: float = 1.0) -> Tensor:
@@ -75,6 +75,14 @@ class Supernet(nn.Module, ABC):
     def widest(self, subnet: Subnet) -> Subnet:
         """The subnet whose batch-norm statistics begin with those of `subnet`: mostly itself."""
         return subnet
+
+    def stored_statistics(self, subnet: Subnet) -> Statistics | None:
+        """Those in the weights, for `subnet` and its batch norms alone; None where others share."""
+        if self.widest(subnet) not in self.with_own_norms():
+            return None
+        layers = [item for _, trunk, head in self.program(subnet) for item in (*trunk, *head)]
+        of_layer = dict(self.norms())
+        return {key: of_layer[key].running(n) for key, n in norms(layers)}
 
     def penalty(self, subnet: Subnet) -> Tensor | float:
         """What is added to the loss of `subnet` while it is trained."""

@@ -18,7 +18,6 @@ from supernets import (
     calibrate_all,
     calibration_images,
     read_bn_cache,
-    stored_statistics,
 )
 
 
@@ -58,9 +57,9 @@ def read_statistics(
     if bn_cache is not None or shipped.exists():
         found = read_bn_cache(bn_cache or shipped, supernet, checksum)
     if bn_cache is None:
-        subnets = [supernet.space.parse(text) for text in texts if text not in found]
-        own = [s for s in subnets if supernet.widest(s) in supernet.with_own_norms()]
-        found |= {str(subnet): stored_statistics(supernet, subnet) for subnet in own}
+        more = {text: supernet.space.parse(text) for text in texts if text not in found}
+        stored = {text: supernet.stored_statistics(subnet) for text, subnet in more.items()}
+        found |= {text: own for text, own in stored.items() if own is not None}
     missing = [text for text in texts if text not in found]
     if missing and bn_cache is None and not shipped.exists():
         raise InputError(
@@ -75,5 +74,5 @@ def read_statistics(
     if not missing:
         return BatchNorm(found)
     predict = PredictedStatistics(supernet, found)
-    more = {text: predict(supernet.space.parse(text)) for text in missing}
-    return BatchNorm(found | more, frozenset(more))
+    predicted = {text: predict(supernet.space.parse(text)) for text in missing}
+    return BatchNorm(found | predicted, frozenset(predicted))
