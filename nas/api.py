@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nas.devices import device_names, get_device
-from nas.given import whole_numbers
+from nas.given import whole_number, whole_numbers
 from nas.pareto import ParetoTable, read_pareto
 from search_spaces import InputError
 
@@ -147,7 +147,11 @@ def search_settings(
         raise InputError(f"`devices` must be a list of one or more, got {devices!r}")
     first, *more = devices
     return SearchSettings(
-        device=first, others=tuple(more), n_trials=trials, bounds=Bounds(**bounds), **others
+        device=first,
+        others=tuple(more),
+        n_trials=whole_number("trials", trials, 1),
+        bounds=Bounds(**bounds),
+        **others,
     )
 
 
@@ -167,7 +171,7 @@ def measure(
     samples: int | None = None,
     levels: Sequence[int] | Literal["all"] | None = None,
     remote: str | None = None,
-    seconds: float = 0.3,
+    seconds: float | None = None,
     repeats: int = 1,
     seed: int = 0,
     listener: MeasureListener | None = None,
@@ -179,7 +183,7 @@ def measure(
     points of a `pareto.json`, whose measured costs are then written into it. `levels` are DVFS
     levels, -1 the fastest, or `"all"`; without them a space is measured at the fastest, a file at
     all of its own. `remote`
-    (`USER@HOST`) measures on a board over ssh. `seconds` times a row, `repeats` times each; a
+    (`USER@HOST`) measures on a board over ssh. `seconds` times a row (0.3), `repeats` times each; a
     measurement that was stopped goes on from the file. `settings` are the other fields of
     `nas.measure.settings.MeasureSettings`. InputError: what cannot be used, in one line.
 
@@ -205,10 +209,10 @@ def measure(
         device=device,
         space=space,
         of=None if of is None else Path(of),
-        n_subnets=samples,
+        samples=samples,
         remote=remote,
         seconds=seconds,
-        n_repeats=repeats,
+        repeats=repeats,
         seed=seed,
         levels=_asked_levels(levels, of),
         **settings | paths,

@@ -29,10 +29,13 @@ def whole_number(name: str, value: Any, least: int | None = None) -> int:
 
 
 def whole_numbers(name: str, values: Iterable[Any]) -> tuple[int, ...]:
-    """All of a list, a range or an array of whole numbers."""
+    """All of a list, a range or an array of whole numbers, one or more."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InputError(f"`{name}` must be a list of whole numbers, got {values!r}")
-    return tuple(whole_number(name, value) for value in values)
+    numbers = tuple(whole_number(name, value) for value in values)
+    if not numbers:
+        raise InputError(f"`{name}` must be a list of one or more, got {values!r}; or leave it out")
+    return numbers
 
 
 def real_number(name: str, value: Any) -> float:
@@ -42,3 +45,11 @@ def real_number(name: str, value: Any) -> float:
     if isinstance(value, str) or not hasattr(value, "__float__"):
         raise InputError(f"`{name}` must be a number, got {value!r}")
     return float(value)
+
+
+def positive_number(name: str, value: Any) -> float:
+    """`value` as a finite number of Python's above 0."""
+    number = real_number(name, value)
+    if not 0 < number < float("inf"):
+        raise InputError(f"`{name}` must be a positive number, got {number:g}")
+    return number

@@ -128,6 +128,7 @@ def get_space(space: str | PathLike[str] | Space) -> Space:
         near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()
         raise InputError(
             f"unknown space {space!r}; did you mean {', '.join(near)}, or the folder of a supernet?"
+            " `nas spaces` lists them"
         )
     found = _SPACES[base]()
     if not isinstance(found, OnceForAllSpace) or not (exits + sides).replace(".", "").isdecimal():

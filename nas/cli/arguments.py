@@ -1,7 +1,7 @@
 """Names of arguments in a message, shown as the options that a user of the command line types.
 
-The library says `` `n_trials` must be at least 1, got 0 ``, as a Python caller needs it. On the
-command line the same line reads `--trials must be at least 1, got 0`.
+The library says `` `repeats` must be at least 1, got 0 ``, as a Python caller needs it. On the
+command line the same line reads `--repeat must be at least 1, got 0`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ OTHER_NAMES = {  # of an argument: what its option is called, where neither rule
     "n_target_rows": "samples",
     "n_programs": "samples",
     "others": "device",
-    "n_subnets": "samples",
-    "n_repeats": "repeat",
+    "repeats": "repeat",
     "half": "fp16",
 }
 ARGUMENT = re.compile(r"`([a-z_][a-z0-9_]*)(?:=True)?`")

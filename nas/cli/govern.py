@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nas.given import check_not_given
+from nas.given import check_not_given, whole_number
 
 KEPT = "What is asked of it"
 SIMULATED = "Simulated"
@@ -88,8 +88,11 @@ def govern(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="The same seed draws the same frames.", rich_help_panel=SIMULATED)
-    ] = 0,
+        int | None,
+        typer.Option(
+            help="The same seed draws the same frames.", show_default="0", rich_help_panel=SIMULATED
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Time lines as HTML.", rich_help_panel=SIMULATED)
     ] = None,
@@ -114,11 +117,17 @@ def govern(
         ),
     ] = None,
     state: Annotated[
-        Path, typer.Option(help="Where its state is written, as JSON.", rich_help_panel=BOARD)
-    ] = Path("governor.json"),
+        Path | None,
+        typer.Option(
+            help="Where its state is written, as JSON.",
+            show_default="governor.json",
+            rich_help_panel=BOARD,
+        ),
+    ] = None,
     port: Annotated[
-        int, typer.Option(help="Of Prometheus text; 0: none.", rich_help_panel=BOARD)
-    ] = 0,
+        int | None,
+        typer.Option(help="Of Prometheus text; 0: none.", show_default="0", rich_help_panel=BOARD),
+    ] = None,
     memory_mb: Annotated[
         float | None,
         typer.Option("--memory", help="MB of prepared networks.", rich_help_panel=BOARD),
@@ -148,14 +157,24 @@ def govern(
     if not 0 <= seconds < float("inf"):
         raise InputError(f"`seconds` must be 0 or more, got {seconds:g}")
     simulated = simulate is not None or arrivals is not None
-    check_not_given(
-        {"period_ms": period_ms, "images": images, "n_images": n_images, "memory_mb": memory_mb}
-        if simulated
-        else {"baseline": baseline, "traces": traces, "report": report},
-        "a board: a simulated load is known by its name, or in `arrivals`"
-        if simulated
-        else "a simulation: give `simulate` too",
-    )
+    if simulated:
+        check_not_given(
+            {"period_ms": period_ms, "images": images, "n_images": n_images},
+            "a board: a simulated load is known by its name, or in `arrivals`",
+        )
+        check_not_given(
+            {"state": state, "port": port, "memory_mb": memory_mb},
+            "a board: leave it out of a simulation",
+        )
+        if seconds == 0:
+            raise InputError(
+                "`seconds` must be above 0 in a simulation, got 0; 0 is for a board, until Ctrl-C"
+            )
+    else:
+        check_not_given(
+            {"baseline": baseline, "traces": traces, "report": report, "seed": seed},
+            "a simulation: give `simulate` too",
+        )
     try:
         check_positive(
             target_ms=target_ms or [],
@@ -179,7 +198,8 @@ def govern(
                 raise InputError(
                     "`simulate` takes one `manifest`; loads of two models: odroid-two, nx-two"
                 )
-            load = Asked(simulate or "constant", arrivals, traces, seconds, seed)
+            drawn = whole_number("seed", seed or 0, 0)
+            load = Asked(simulate or "constant", arrivals, traces, seconds, drawn)
             folder = folders[0] if folders else None
             with Steps(console(quiet=quiet)) as steps:
                 found = simulate_governor(
@@ -197,7 +217,8 @@ def govern(
         from nas.cli.govern_board import Running, govern_board
 
         frames = period_ms or [100.0], images or [], n_images or [1]
-        running = Running(*frames, seconds, state, port, root, memory_mb)
+        written = state or Path("governor.json")
+        running = Running(*frames, seconds, written, port or 0, root, memory_mb)
         govern_board(folders, asked, running, quiet=quiet)
     except ModuleNotFoundError as error:
         raise InputError(f"this needs {error.name}: pip install {error.name}") from None

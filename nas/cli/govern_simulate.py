@@ -69,7 +69,7 @@ def simulate_governor(
     answered = (
         answers(table, read) if read is not None else drawn_answers(table, N_DRAWN, asked.seed)
     )
-    seconds = asked.seconds or 60.0
+    seconds = asked.seconds
     error = float(table.error_pct[largest])
     models = build(scenario, table, answered, error, seconds, asked.seed)
     if asked.arrivals is not None:

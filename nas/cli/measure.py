@@ -81,9 +81,15 @@ def measure(
         typer.Option(help="Log of tegrastats, jtop or nvidia-smi: energy for rows without it."),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="Timed seconds per row; on a board 2 at least, with a sensor 5.")
-    ] = 0.3,
-    threads: Annotated[int, typer.Option(help="CPU threads (host).")] = 1,
+        float | None,
+        typer.Option(
+            help="Timed seconds per row; on a board 2 at least, with a sensor 5.",
+            show_default="0.3",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads (host).", show_default="1")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which subnets are drawn, in which order.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The noise as JSON on stdout.")] = False,

@@ -19,7 +19,10 @@ def predict(
     subnet: Annotated[
         list[str] | None, typer.Option(help="A subnet's string; repeat for more.")
     ] = None,
-    heads: Annotated[str, typer.Option(help="Exits that are computed, `0+2`; empty: all.")] = "",
+    heads: Annotated[
+        str | None,
+        typer.Option(help="Exits that are computed, `0+2` (--subnet).", show_default="all"),
+    ] = None,
     subnets: Annotated[
         Path | None, typer.Option(help="CSV with a column subnet; optional heads, level.")
     ] = None,
@@ -39,6 +42,7 @@ def predict(
 
     from nas.cli.output import console, print_json
     from nas.files import check_apart, write_for_user
+    from nas.given import check_not_given
     from nas.transfer.quality import predictor_kind
     from nas.transfer.saved import load_costs
     from predictors import csv_text, read_subnets
@@ -51,10 +55,11 @@ def predict(
         raise InputError("give subnets as --subnet or as a table --subnets FILE, one of the two")
     found = get_space(space)
     if subnets:
+        check_not_given({"heads": heads}, "`subnet`: in a table a column heads says it")
         check_apart("out", out, subnets)
         table = read_subnets(subnets, found)
     else:
-        asked = format_heads(parse_heads(heads, found.n_exits))
+        asked = format_heads(parse_heads(heads or "", found.n_exits))
         names = [str(found.parse(text)) for text in subnet or ()]
         table = pd.DataFrame({"subnet": names, "heads": asked})
     costs = load_costs(model, quantity, found)
@@ -92,9 +97,12 @@ def _show(table: Any, quantity: str, coverage: float) -> None:
     stem, unit = quantity.rsplit("_", 1)
     for row in table.to_dict("records"):
         low, high = row[f"{stem}_low_{unit}"], row[f"{stem}_high_{unit}"]
+        wide = f"{100 * coverage:g} % interval"
+        known = f"{wide} {low:.5g} to {high:.5g}"
+        interval = f"no {wide}: too few subnets" if high == float("inf") else known
         heads = f" heads {row['heads']}" if row.get("heads") else ""
         level = f" level {row['level']:g}" if notna(row.get("level")) else ""
         print(
             f"{row['subnet']}{heads}{level} {quantity} {row[quantity]:.5g} ({row['source']}), "
-            f"{100 * coverage:g} % interval {low:.5g} to {high:.5g}"
+            f"{interval}"
         )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from nas.devices.backends import get_backend
 from nas.devices.timing import time_calls
-from nas.given import whole_number
+from nas.given import positive_number, whole_number
 from nas.words import counted
-from search_spaces import DvfsLevel, InputError, Row, Space, Subnet
+from search_spaces import DvfsLevel, Row, Space, Subnet
 from search_spaces.rows import new_row, operator_columns, program_columns
 
 if TYPE_CHECKING:
@@ -46,10 +46,8 @@ class HostDevice:
         self._backend = get_backend(backend, precision)
         self.batch = whole_number("batch", batch, 1)
         self.threads = whole_number("threads", threads, 1)
-        if not 0 < seconds < float("inf"):
-            raise InputError(f"`seconds` must be positive, got {seconds:g}")
         self.backend, self.precision, self.processor = backend, precision, self._backend.processor
-        self.seconds = seconds
+        self.seconds = positive_number("seconds", seconds)
         self.levels = [DvfsLevel(0, None, cpu_mhz() or UNKNOWN_MHZ, None)]
 
     def measure(self, space: Space, subnet: Subnet, heads: Sequence[int], level: int = 0) -> Row:

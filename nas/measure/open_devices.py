@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nas.given import check_not_given
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,6 +32,8 @@ def open_devices(
     """
     from nas.devices import get_device
 
+    if name != "host":
+        _check_taken(settings, name)
     if settings.remote is not None:
         return _boards(settings, name, kinds, listener, power_mode=power_mode, model=model)
     return [
@@ -39,11 +43,20 @@ def open_devices(
             precision=precision,
             batch=batch or 1,
             power_mode=power_mode,
-            threads=settings.threads,
-            seconds=settings.seconds,
+            threads=settings.threads or 1,
+            seconds=settings.seconds or 0.3,
         )
         for backend, precision, batch in kinds
     ]
+
+
+def _check_taken(settings: MeasureSettings, name: str) -> None:
+    """InputError for what a board or a model would leave aside."""
+    left_out = f"not for {name}: leave it out"
+    check_not_given({"threads": settings.threads}, f"`device` host, {left_out}")
+    if settings.remote is None:
+        where = f"`device` host and boards (`remote`), {left_out}"
+        check_not_given({"seconds": settings.seconds}, where)
 
 
 def _boards(
@@ -61,6 +74,7 @@ def _boards(
 
     assert settings.remote is not None
     target = settings.remote
+    seconds = settings.seconds or 0.0
     profile, board = load_profile(name), Remote(target, sudo=settings.sudo)
 
     def say(message: Message) -> None:
@@ -74,7 +88,7 @@ def _boards(
             AnalyticDevice(profile, backend=model, batch=batch or 1, power_mode=power_mode),
             backend=backend,
             precision=precision,
-            settings={"seconds": settings.seconds} if settings.seconds > LEAST_S else None,
+            settings={"seconds": seconds} if seconds > LEAST_S else None,
             say=say,
         )
         for backend, precision, batch in kinds

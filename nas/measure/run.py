@@ -38,7 +38,11 @@ def cluster_nodes(settings: MeasureSettings, listener: Listener) -> Run | None:
 
     scratch = settings.out.with_name(f".{settings.out.name}.nas.tune")
     return partial(
-        run_on_nodes, settings.ray, threads=settings.threads, scratch=scratch, tell=listener.say
+        run_on_nodes,
+        settings.ray,
+        threads=settings.threads or 1,
+        scratch=scratch,
+        tell=listener.say,
     )
 
 
@@ -51,7 +55,7 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
     check_sources(jobs, table)
     nodes = cluster_nodes(settings, listener)
     if nodes is None and any(job.about["device"] == "host" for job in jobs):
-        check_cores(settings.threads)
+        check_cores(settings.threads or 1)
         warn_if_busy(listener)
     prepare_folder(table.path.parent)
     wanted = {row_key(job.about) for job in jobs}

@@ -34,8 +34,8 @@ def measure_sampled(settings: MeasureSettings, listener: Listener) -> Told:
     opened = open_devices(s, s.device, s.kinds, listener, power_mode=s.power_mode)
     devices = [serving(device, space) for device in opened]
     hosts = machines(devices) if s.per_operator or s.ofa_lut else []
-    sampled = [] if s.ofa_lut else programs(space, s.n_subnets or N_SUBNETS, s.seed)
-    order: dict[str, int] = {"repeats": s.n_repeats, "seed": s.seed}
+    sampled = [] if s.ofa_lut else programs(space, s.samples or N_SUBNETS, s.seed)
+    order: dict[str, int] = {"repeats": s.repeats, "seed": s.seed}
     whole: list[pd.DataFrame] = []
     if s.ofa_lut is not None:
         jobs = block_jobs(hosts, space, s.ofa_lut, **order)

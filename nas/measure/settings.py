@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from nas.files import check_apart
-from nas.given import whole_number
+from nas.given import check_not_given, positive_number, whole_number
 from search_spaces import InputError
 
 Kind = tuple[str | None, str | None, int | None]  # backend, precision, batch; None: the usual one
@@ -25,7 +25,7 @@ class MeasureSettings:
     space: str | None = None
     of: Path | None = None
     n_points: int | None = None  # of every level of a pareto.json; None: all
-    n_subnets: int | None = None  # sampled ones; None: 320
+    samples: int | None = None  # subnets; None: 320
     levels: tuple[int, ...] | None = (-1,)  # negative ones count from the fastest; None: all
     backends: tuple[str | None, ...] = (None,)
     precisions: tuple[str | None, ...] = (None,)
@@ -34,22 +34,27 @@ class MeasureSettings:
     remote: str | None = None  # USER@HOST of a board behind ssh
     sudo: bool = False
     ray: str | None = None
-    n_repeats: int = 1
+    repeats: int = 1
     per_operator: bool = False
     against: Path | None = None
     ofa_lut: Path | None = None
     redo_noisy: bool = False
     power_log: Path | None = None  # of a tool that ran beside: energy for rows without it
-    seconds: float = 0.3
-    threads: int = 1
+    seconds: float | None = None  # per row; None: 0.3, what a board needs
+    threads: int | None = None  # of this machine or its nodes; None: 1
     seed: int = 0
     command: str = ""  # as typed; empty from Python
 
     def __post_init__(self) -> None:
-        counts = [("n_subnets", self.n_subnets), ("n_repeats", self.n_repeats)]
+        counts = [(name, getattr(self, name)) for name in ("samples", "repeats", "threads")]
         for name, value in (*counts, *(("batch", batch) for batch in self.batches)):
             if value is not None:
                 whole_number(name, value, 1)
+        whole_number("seed", self.seed, 0)
+        if self.seconds is not None:
+            positive_number("seconds", self.seconds)
+        if self.remote is None:
+            check_not_given({"sudo": self.sudo}, "a board: give `remote` too")
         if self.against is not None and not self.per_operator:
             raise InputError(
                 "`against` compares a table of operators: give `per_operator=True` too"
@@ -71,8 +76,8 @@ class MeasureSettings:
             )
 
     def _check_file(self, of: Path) -> None:
-        if self.n_subnets is not None or self.per_operator or self.ofa_lut is not None:
-            raise InputError("`of` says what is measured: leave out `n_subnets` and look-up tables")
+        if self.samples is not None or self.per_operator or self.ofa_lut is not None:
+            raise InputError("`of` says what is measured: leave out `samples` and look-up tables")
         if self.out.resolve() == of.resolve():
             raise InputError(f"`out` is the file that `of` reads, {of}; name another for the rows")
         for name, given in (

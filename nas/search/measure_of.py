@@ -45,7 +45,7 @@ def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
     wanted.check_device(on)
     if s.levels is not None:
         wanted = wanted.only(level_numbers(on, s.levels))
-    jobs, of = wanted_jobs(wanted, on, repeats=s.n_repeats, seed=s.seed)
+    jobs, of = wanted_jobs(wanted, on, repeats=s.repeats, seed=s.seed)
     listener.say(_announced(wanted, on))
     with held_table(s.out):
         table = Table(s.out)

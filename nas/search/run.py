@@ -221,7 +221,7 @@ def _check_found(settings: SearchSettings, targets: Targets, parts: Sequence[Arc
     for target, part in zip(targets.targets, parts, strict=True):
         if not part.n_points:
             where = f" on {target.name}" if settings.others else ""
-            more = "search without `instant`" if settings.instant else "give more `n_trials`"
+            more = "search without `instant`" if settings.instant else "give more `trials`"
             raise InputError(
                 f"no configuration of {part.n_subnets} subnets meets all bounds together{where}: "
                 f"the closest one exceeds a bound by {100 * part.least[0]:.1f} %; "

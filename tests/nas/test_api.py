@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -112,14 +113,20 @@ def test_the_import_is_light() -> None:
 def test_a_setting_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="has no argument 'trails'"):
         nas.search("nano", trails=3)
-    with pytest.raises(InputError, match=r"trials`? must be at least 1, got 0"):
+    with pytest.raises(InputError, match=r"^`trials` must be at least 1, got 0$"):
         nas.search("nano", trials=0)
+    with pytest.raises(TypeError, match="has no argument 'n_repeats'"):
+        nas.measure("nano", space="resnet-digits", out="rows.csv", n_repeats=2)
 
 
 TABLE = nas.ParetoTable(small_result())
+DIGITS = partial(nas.measure, "host", space="resnet-digits", out="x")
 WRONG = [  # what Python lets anybody type, and the words that name it
-    (lambda: nas.search("nano", trials="10"), "`n_trials` must be a whole number, got '10'"),
-    (lambda: nas.search("nano", trials=10.5), "`n_trials` must be a whole number, got 10.5"),
+    (lambda: nas.search("nano", trials="10"), "`trials` must be a whole number, got '10'"),
+    (lambda: nas.search("nano", trials=10.5), "`trials` must be a whole number, got 10.5"),
+    (lambda: nas.search("nano", levels=[]), "`levels` must be a list of one or more, got []"),
+    (lambda: nas.search("nano", precision=8), "precision 8"),
+    (lambda: nas.get_device("nano", backend=8), "backend 8"),
     (lambda: nas.search("nano", levels="0,3"), "`levels` must be a list of whole numbers, got '0"),
     (lambda: nas.search("nano", levels=3), "`levels` must be a list of whole numbers, got 3"),
     (lambda: nas.search("nano", max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
@@ -135,8 +142,13 @@ WRONG = [  # what Python lets anybody type, and the words that name it
     (lambda: nas.search(["nano"], trials=9), "`nas.search_together` takes a list of them"),
     (lambda: nas.search_together("nano"), "`devices` must be a list of one or more, got 'nano'"),
     (lambda: nas.search_together([]), "`devices` must be a list of one or more, got []"),
-    (lambda: nas.measure("host", space="resnet-digits", samples="2", out="x"), "a whole number"),
-    (lambda: nas.measure("host", space="resnet-digits", levels=3, out="x"), "a list of whole"),
+    (lambda: DIGITS(samples="2"), "`samples` must be a whole number, got '2'"),
+    (lambda: DIGITS(samples=0), "`samples` must be at least 1, got 0"),
+    (lambda: DIGITS(repeats=0), "`repeats` must be at least 1, got 0"),
+    (lambda: DIGITS(seconds="1"), "`seconds` must be a number, got '1'"),
+    (lambda: DIGITS(seed=-1), "`seed` must be 0 or more, got -1"),
+    (lambda: DIGITS(levels=3), "`levels` must be a list of whole numbers, got 3"),
+    (lambda: DIGITS(levels=[]), "`levels` must be a list of one or more, got []"),
     (lambda: TABLE.cheapest(max_error_pct="9"), "`max_error_pct` must be a number, got '9'"),
     (lambda: TABLE.cheapest(levels=3), "`levels` must be a list of whole numbers, got 3"),
     (lambda: TABLE.cheapest(levels=[99]), "the table has levels 0 to 1, got `levels` 99"),

@@ -6,7 +6,8 @@ from search_spaces import InputError, get_space
 
 
 def test_it_is_a_value_error_of_one_line():
-    with pytest.raises(ValueError, match=r"^unknown space 'no-space'; did you mean .+\?$") as found:
+    line = r"^unknown space 'no-space'; did you mean .+\? `nas spaces` lists them$"
+    with pytest.raises(ValueError, match=line) as found:
         get_space("no-space")
     assert type(found.value) is InputError
     assert "\n" not in str(found.value)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.given import real_number, whole_numbers
+from nas.given import positive_number, whole_numbers
 from nas.search.score.quantities import QUANTITIES
-from search_spaces import Bools, Floats, InputError, Ints
+from search_spaces import Bools, Floats, Ints
 
 if TYPE_CHECKING:
     from nas.search.score.scorer import Scores
@@ -32,10 +32,7 @@ class Bounds:
 
     def __post_init__(self) -> None:
         for name, value in self.given.items():
-            number = real_number(name, value)
-            if not (np.isfinite(number) and number > 0):
-                raise InputError(f"`{name}` must be a positive number, got {number:g}")
-            object.__setattr__(self, name, number)
+            object.__setattr__(self, name, positive_number(name, value))
         if self.levels is not None:
             object.__setattr__(self, "levels", whole_numbers("levels", self.levels))
 

@@ -131,6 +131,7 @@ def test_named_subnets_are_answered_on_the_screen_and_as_json(folder: Path) -> N
         (("--subnet", SPACE.example, "--level", "3"), ["it learned level 14", "asked 3"]),
         (("--subnet", SPACE.example, "--quantity", "w"), ["--quantity must be one of"]),
         (("--subnets", "none.csv"), ["none.csv does not exist"]),
+        (("--subnets", "none.csv", "--heads", "0"), ["--heads is for --subnet: in a table a"]),
         (("--subnets", "."), [". is a folder"]),
     ],
 )
@@ -179,9 +180,10 @@ def test_rows_of_few_subnets_have_no_intervals(folder: Path, tmp_path: Path) -> 
     train = ("--rows", tmp_path / "few.csv", "--out", tmp_path / "m")
     done = nas("predictor", "train", *COMMON, *train)
     assert "too few subnets for intervals" in done.out
-    ask = ("--model", tmp_path / "m", "--subnet", SPACE.example, "--json")
-    (entry,) = json.loads(nas("predictor", "predict", *COMMON, *ask).out)
+    ask = ("predictor", "predict", *COMMON, "--model", tmp_path / "m", "--subnet", SPACE.example)
+    (entry,) = json.loads(nas(*ask, "--json").out)
     assert entry["latency_high_ms"] is None
+    assert nas(*ask).out.endswith(", no 90 % interval: too few subnets\n")
 
 
 def test_heads_are_spelled_out(folder: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_batch_is_timed_as_a_whole() -> None:
         ({"precision": "int8"}, "unknown precision 'int8'; pytorch has fp32, fp16"),
         ({"batch": 0}, "`batch` must be at least 1, got 0"),
         ({"threads": -1}, "`threads` must be at least 1, got -1"),
-        ({"seconds": float("nan")}, "`seconds` must be positive, got nan"),
+        ({"seconds": float("nan")}, "`seconds` must be a positive number, got nan"),
     ],
 )
 def test_what_the_host_does_not_do(asked: dict, message: str) -> None:

@@ -23,9 +23,14 @@ def test_every_backend_meets_every_precision_and_batch() -> None:
     ("asked", "reason"),
     [
         ({}, "give `device` and `space`, or a plan or a pareto.json with `of`"),
-        (SAMPLED | {"n_subnets": 0}, "`n_subnets` must be at least 1, got 0"),
+        (SAMPLED | {"samples": 0}, "`samples` must be at least 1, got 0"),
         (SAMPLED | {"batches": (1, 0)}, "`batch` must be at least 1, got 0"),
-        (SAMPLED | {"n_repeats": 0}, "`n_repeats` must be at least 1, got 0"),
+        (SAMPLED | {"repeats": 0}, "`repeats` must be at least 1, got 0"),
+        (SAMPLED | {"threads": 0}, "`threads` must be at least 1, got 0"),
+        (SAMPLED | {"seed": -1}, "`seed` must be 0 or more, got -1"),
+        (SAMPLED | {"seconds": 0}, "`seconds` must be a positive number, got 0"),
+        (SAMPLED | {"seconds": "1"}, "`seconds` must be a number, got '1'"),
+        (SAMPLED | {"sudo": True}, "`sudo` is for a board: give `remote` too"),
         (SAMPLED | {"n_points": 3}, "`n_points` chooses points of a result"),
         (SAMPLED | {"against": OUT}, "give `per_operator=True` too"),
         (
@@ -34,7 +39,7 @@ def test_every_backend_meets_every_precision_and_batch() -> None:
         ),
         (SAMPLED | {"ray": "auto"}, "give `device` host, no `remote`"),
         ({"of": OUT}, "`out` is the file that `of` reads"),
-        ({"of": Path("plan.csv"), "n_subnets": 3}, "leave out `n_subnets`"),
+        ({"of": Path("plan.csv"), "samples": 3}, "leave out `samples`"),
         ({"of": Path("plan.csv"), "batches": (1, 8)}, "`of` measures with one `batch`, got 2"),
     ],
 )

@@ -105,6 +105,7 @@ def test_of_a_plan_for_two_boards_one_is_measured_at_a_time(digits: Digits, tmp_
         (["--points", "0"], "--points must be at least 1, got 0"),
         (["--batch", "8"], "is for --batch 1, got 8; its costs hold for that alone"),
         (["--power-mode", "5W"], "is for --power-mode"),
+        (["--seconds", "6"], "--seconds is for --device host and boards (--remote), not for nano"),
         (["--samples", "8"], "--of says what is measured: leave out --samples"),
         (["--per-operator"], "--of says what is measured: leave out --samples"),
     ],
