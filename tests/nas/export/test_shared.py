@@ -57,8 +57,9 @@ def test_every_family_is_cut_as_it_is_extracted(name: str, tmp_path: Path) -> No
             found = shared.of(f"{network.name}-{i}.onnx", network.subnet)
             assert list(found) == list(wanted)
             for key, array in wanted.items():
-                # a smaller kernel is a sum over the larger one's, in another order on each CPU
-                np.testing.assert_allclose(found[key], array, rtol=2e-6, atol=2e-6)
+                # rounded as the largest weight is: a smaller kernel is a sum over the larger one's
+                close = 2e-7 * max(1.0, float(np.abs(array).max()))
+                np.testing.assert_allclose(found[key], array, rtol=2e-6, atol=close)
     through = [s for n in made.networks.values() for parts in n.slices or [] for s in parts]
     assert any(part.through for part in through) == (name == "mobile")
 
