@@ -11,7 +11,7 @@ from torch import Tensor
 from search_spaces import InputError, Subnet
 from supernets.channels import Channels
 from supernets.elastic import ElasticBatchNorm2d, Statistics
-from supernets.layers import norms, run
+from supernets.layers import run
 from supernets.supernet import Supernet, at_resolution
 
 BATCH = 500  # images
@@ -55,8 +55,8 @@ def _first_channels(supernet: Supernet, subnet: Subnet, found: Statistics) -> St
     """Those of `subnet` among the statistics of its widest."""
     if supernet.widest(subnet) == subnet:
         return found
-    layers = [item for _, trunk, head in supernet.program(subnet) for item in (*trunk, *head)]
-    return {key: (found[key][0][:n], found[key][1][:n]) for key, n in norms(layers)}
+    sizes = supernet.norm_channels(subnet)
+    return {key: (found[key][0][:n], found[key][1][:n]) for key, n in sizes}
 
 
 @torch.no_grad()

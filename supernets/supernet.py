@@ -80,9 +80,12 @@ class Supernet(nn.Module, ABC):
         """Those in the weights, for `subnet` and its batch norms alone; None where others share."""
         if self.widest(subnet) not in self.with_own_norms():
             return None
-        layers = [item for _, trunk, head in self.program(subnet) for item in (*trunk, *head)]
         of_layer = dict(self.norms())
-        return {key: of_layer[key].running(n) for key, n in norms(layers)}
+        return {key: of_layer[key].running(n) for key, n in self.norm_channels(subnet)}
+
+    def norm_channels(self, subnet: Subnet) -> Iterator[tuple[str, int]]:
+        """The key and the channels of every batch norm of `subnet`."""
+        return norms([x for _, trunk, head in self.program(subnet) for x in (*trunk, *head)])
 
     def penalty(self, subnet: Subnet) -> Tensor | float:
         """What is added to the loss of `subnet` while it is trained."""
