@@ -1,8 +1,9 @@
 """The base of our Optuna samplers: whole batches, bred from finished trials alone.
 
 Batch g draws from `default_rng([seed, g])` and what it is bred from follows from the trials of
-batches 0..g-1, so a resumed study continues as if it had not stopped. `generation` and `tell` serve
-`nas.search.study.generations`, the rest is Optuna's interface for one trial at a time.
+batches 0..g-1, in the order in which they ended, so a resumed study continues as if it had not
+stopped. `generation` and `tell` serve `nas.search.study.generations`, the rest is Optuna's
+interface for one trial at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,7 @@ class BatchSampler(BaseSampler):
         """Forget every result: the next batch is the first of a study."""
         self._seen: set[bytes] = set()
         self._handed: set[bytes] = set()  # to trials that may still run
+        self._told: set[int] = set()  # numbers of the trials of a study
         self._number = 0  # of the next batch
         self._n_told = 0
         self._next: Genes | None = None
@@ -97,22 +100,28 @@ class BatchSampler(BaseSampler):
     def tell(self, genes: Genes, values: Floats, violation: Floats) -> None:
         """The results of one whole batch."""
         self._learn(genes, values, violation)
-        self._seen.update(row.tobytes() for row in genes)
+        rows = {row.tobytes() for row in genes}
+        self._seen |= rows
+        self._handed -= rows  # the others run on
         self._number, self._n_told = self._number + 1, self._n_told + len(genes)
         self._next = None
-        self._handed.clear()
 
     def generation(self, trials: Sequence[FrozenTrial]) -> tuple[int, Genes]:
         """Number and genes of the batch that follows the finished `trials`, in their order."""
-        return self._generation(trials, np.ones(1))
+        self._tell_whole_batches(trials[self._n_told :], np.ones(1))
+        return self.ask()
 
-    def _generation(self, trials: Sequence[FrozenTrial], signs: Floats) -> tuple[int, Genes]:
-        while len(trials) - self._n_told >= self.size(self._number):
-            batch = trials[self._n_told : self._n_told + self.size(self._number)]
+    def _tell_whole_batches(
+        self, untold: Sequence[FrozenTrial], signs: Floats
+    ) -> Sequence[FrozenTrial]:
+        """Tell the batches that `untold` fills; what is left over is too few for one."""
+        while len(untold) >= (size := self.size(self._number)):
+            batch, untold = untold[:size], untold[size:]
             values = signs * np.array([t.values for t in batch])
             violation = [max(t.constraints.values(), default=0.0) for t in batch]
             self.tell(self.domain.genes(batch), values, np.array(violation))
-        return self.ask()
+            self._told.update(t.number for t in batch)
+        return untold
 
     # ---- Optuna's interface --------------------------------------------------------------------
 
@@ -143,15 +152,17 @@ class BatchSampler(BaseSampler):
                 self.restart()
                 self._study = study.study_name
             signs = [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions]
-            number, genes = self._generation(finished, np.array(signs))
-            taken = self._taken(trials, finished[self._n_told :])
+            untold = sorted((t for t in finished if t.number not in self._told), key=completion)
+            untold = self._tell_whole_batches(untold, np.array(signs))
+            number, genes = self.ask()
+            taken = self._taken(trials, untold)
             row = self._pick(number, genes, taken, trial.number)
             if row is None:
                 return {}  # every point was seen: let Optuna sample independently
             self._handed.add(row.tobytes())
             return self.domain.params(row[None])[0]
 
-    def _taken(self, trials: list[FrozenTrial], untold: list[FrozenTrial]) -> set[bytes]:
+    def _taken(self, trials: list[FrozenTrial], untold: Sequence[FrozenTrial]) -> set[bytes]:
         """Points of the pending batch, and of trials that failed or still run."""
         names = self.domain.distributions.keys()
         others = [t for t in trials if t.state != TrialState.COMPLETE and names <= t.params.keys()]
@@ -186,6 +197,11 @@ class BatchSampler(BaseSampler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def completion(trial: FrozenTrial) -> datetime:
+    """When a trial ended; of trials that run at once, the first to start may be the last to end."""
+    return trial.datetime_complete or datetime.max
 
 
 def distinct(draw: Callable[[], Genes], n: int, seen: set[bytes]) -> Genes:

@@ -115,6 +115,35 @@ def test_threads_and_copies_of_it_work(space, make):
 
 
 @both
+def test_a_slow_trial_is_told_once_and_not_proposed_again(space, make):
+    """Trials that run at once end in any order, and storages get one parameter after the other."""
+    sampler, values, told, slow = make(space), objective(space), [], []
+    learn = sampler._learn
+    sampler._learn = lambda genes, *results: (told.extend(genes), learn(genes, *results))
+    study = new_study(sampler)
+    first, choices = next(iter(space.named_choices().items()))
+    for i in range(60):
+        trial = study.ask()
+        if i % 4 == 1:
+            trial.suggest_categorical(first, choices)
+            slow.append(trial)
+        else:
+            study.tell(trial, values(trial))
+        if len(slow) == 5:
+            for trial in (slow.pop(2), slow.pop(0)):
+                study.tell(trial, values(trial))
+    for trial in slow:
+        study.tell(trial, values(trial))
+    values(study.ask())
+    genes = trial_genes(space, study.trials[:-1])
+    assert len(np.unique(genes, axis=0)) == len(genes) == len(told) == 60
+    np.testing.assert_array_equal(np.unique(told, axis=0), np.unique(genes, axis=0))
+    study.sampler = make(space)  # as after a kill
+    values(study.ask())
+    np.testing.assert_array_equal(study.sampler.ask()[1], sampler.ask()[1])
+
+
+@both
 def test_constraints_steer_it(space, make):
     """The objectives ask for large subnets, the bound for the smaller half."""
     half = float(space.largest.sum() + space.smallest.sum()) / 2
