@@ -27,6 +27,7 @@ from nas.samplers.domain import Domain, ParameterDomain, SpaceDomain
 from search_spaces import Floats, Genes, InputError, Ints, Space
 
 N_ATTEMPTS = 20
+N_SPREAD = 16  # points drawn at once, at least: the first two of a spread are always the same
 CONSTRAINT = "constraints"  # the system attribute in which Optuna keeps constraint values
 
 

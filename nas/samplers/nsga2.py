@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from nas.samplers.batches import BatchSampler, distinct
+from nas.samplers.batches import N_SPREAD, BatchSampler, distinct
 from nas.samplers.domain import Domain
 from nas.samplers.variation import offspring
 from search_spaces import Floats, Genes, Ints, Space
@@ -65,7 +65,7 @@ class GenerationSampler(BatchSampler):
 
     def _breed(self, number: int, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
         if self._parents is None:
-            return distinct(lambda: self.domain.spread(2 * n, rng), n, seen)
+            return distinct(lambda: self.domain.spread(max(2 * n, N_SPREAD), rng), n, seen)
         parents = self._parents
         return distinct(lambda: parents.offspring(self.domain, 2 * n, rng), n, seen)
 

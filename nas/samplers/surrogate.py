@@ -15,7 +15,7 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from nas.pareto import non_dominated
-from nas.samplers.batches import BatchSampler, distinct, fresh
+from nas.samplers.batches import N_SPREAD, BatchSampler, distinct, fresh
 from nas.samplers.ehvi import below, boxes, improvement
 from nas.samplers.gaussian import GaussianProcess, Posterior
 from nas.samplers.variation import offspring
@@ -71,7 +71,7 @@ class SurrogateSampler(BatchSampler):
 
     def _breed(self, number: int, n: int, seen: set[bytes], rng: np.random.Generator) -> Genes:
         if not self._results:
-            return distinct(lambda: self.domain.spread(n, rng), n, seen)
+            return distinct(lambda: self.domain.spread(max(n, N_SPREAD), rng), n, seen)
         genes, values, violation = (np.concatenate(x) for x in zip(*self._results, strict=True))
         candidates = self._candidates(genes, values, violation, seen, rng)
         if len(candidates) <= n:

@@ -144,6 +144,22 @@ def test_a_slow_trial_is_told_once_and_not_proposed_again(space, make):
 
 
 @both
+def test_more_trials_at_once_than_a_batch_holds_all_differ(space, make):
+    """The sampler proposes each itself: Optuna draws one at random where it has none."""
+    sampler, values = make(space), objective(space)
+    sampler.sample_independent = None  # would be called
+    study = new_study(sampler)
+    trials = [study.ask() for _ in range(24)]
+    found = [values(trial) for trial in trials]
+    for trial, result in zip(trials, found, strict=True):
+        study.tell(trial, result)
+    later = [study.ask() for _ in range(16)]
+    assert all(values(trial) for trial in later)
+    genes = trial_genes(space, study.trials)
+    assert len(np.unique(genes, axis=0)) == 40
+
+
+@both
 def test_constraints_steer_it(space, make):
     """The objectives ask for large subnets, the bound for the smaller half."""
     half = float(space.largest.sum() + space.smallest.sum()) / 2
