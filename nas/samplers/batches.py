@@ -1,9 +1,9 @@
 """The base of our Optuna samplers: whole batches, bred from finished trials alone.
 
 Batch g draws from `default_rng([seed, g])` and what it is bred from follows from the trials of
-batches 0..g-1, in the order in which they ended, so a resumed study continues as if it had not
-stopped. `generation` and `tell` serve `nas.search.study.generations`, the rest is Optuna's
-interface for one trial at a time.
+batches 0..g-1, so a resumed study continues as if it had not stopped. `ask` and `tell` serve
+`nas.search.study.generations`, the rest is Optuna's interface for one trial at a time. There trials
+may run at once: each is then told once, with the first batch that is filled after it ended.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import threading
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -46,15 +45,15 @@ class BatchSampler(BaseSampler):
         self.space, self.seed, self.population = space, seed, population
         self.domain: Domain = ParameterDomain({}) if space is None else SpaceDomain(space)
         self._lock = threading.Lock()  # Optuna's n_jobs are threads
-        self._study: str | None = None
         self._start: Genes | None = None
         self.restart()
 
     def restart(self) -> None:
         """Forget every result: the next batch is the first of a study."""
         self._seen: set[bytes] = set()
-        self._handed: set[bytes] = set()  # to trials that may still run
-        self._told: set[int] = set()  # numbers of the trials of a study
+        self._study: str | None = None
+        self._told: set[int] = set()  # trials of the study, by their numbers
+        self._handed: dict[int, bytes] = {}  # to trials that still run: they get parameters later
         self._number = 0  # of the next batch
         self._n_told = 0
         self._next: Genes | None = None
@@ -101,21 +100,18 @@ class BatchSampler(BaseSampler):
     def tell(self, genes: Genes, values: Floats, violation: Floats) -> None:
         """The results of one whole batch."""
         self._learn(genes, values, violation)
-        rows = {row.tobytes() for row in genes}
-        self._seen |= rows
-        self._handed -= rows  # the others run on
+        self._seen.update(row.tobytes() for row in genes)
         self._number, self._n_told = self._number + 1, self._n_told + len(genes)
         self._next = None
 
     def generation(self, trials: Sequence[FrozenTrial]) -> tuple[int, Genes]:
-        """Number and genes of the batch that follows the finished `trials`, in their order."""
-        self._tell_whole_batches(trials[self._n_told :], np.ones(1))
+        """Number and genes of the batch that follows the finished `trials` of a study."""
+        self._tell_batches(trials, np.ones(1))
         return self.ask()
 
-    def _tell_whole_batches(
-        self, untold: Sequence[FrozenTrial], signs: Floats
-    ) -> Sequence[FrozenTrial]:
-        """Tell the batches that `untold` fills; what is left over is too few for one."""
+    def _tell_batches(self, trials: Sequence[FrozenTrial], signs: Floats) -> list[FrozenTrial]:
+        """Tell the batches that finished `trials` fill; what is left over is too few for one."""
+        untold = [t for t in trials if t.number not in self._told]
         while len(untold) >= (size := self.size(self._number)):
             batch, untold = untold[:size], untold[size:]
             values = signs * np.array([t.values for t in batch])
@@ -131,14 +127,11 @@ class BatchSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """The space's genes, or what all trials so far have in common."""
         del trial
-        if self.space is None:
-            found = ParameterDomain.of(IntersectionSearchSpace().calculate(study))
-            if found != self.domain:
-                self.domain = found
-                self.restart()
-            if len(study.get_trials(deepcopy=False)) < self.size(0):
-                return {}
-        return self.domain.distributions
+        if self.space is not None:
+            return self.domain.distributions
+        if len(study.get_trials(deepcopy=False)) < self.size(0):
+            return {}
+        return ParameterDomain.of(IntersectionSearchSpace().calculate(study)).distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -147,28 +140,28 @@ class BatchSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock:
+            if self.space is None and self.domain.distributions != search_space:
+                self.domain = ParameterDomain(search_space)
+                self.restart()
             trials = study.get_trials(deepcopy=False)
-            finished = [t for t in trials if t.state == TrialState.COMPLETE]
+            whole = [t for t in trials if search_space.keys() <= t.params.keys()]
+            finished = [t for t in whole if t.state == TrialState.COMPLETE]
             if self._study != study.study_name or len(finished) < self._n_told:
                 self.restart()
                 self._study = study.study_name
             signs = [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions]
-            untold = sorted((t for t in finished if t.number not in self._told), key=completion)
-            untold = self._tell_whole_batches(untold, np.array(signs))
+            untold = self._tell_batches(finished, np.array(signs))
             number, genes = self.ask()
-            taken = self._taken(trials, untold)
-            row = self._pick(number, genes, taken, trial.number)
-            if row is None:
+            others = [t for t in whole if t.state != TrialState.COMPLETE]
+            running = {t.number for t in trials if not t.state.is_finished()}
+            self._handed = {n: row for n, row in self._handed.items() if n in running}
+            rows = self.domain.genes([*untold, *others])
+            taken = {*self._handed.values(), *(row.tobytes() for row in rows)}
+            chosen = self._pick(number, genes, taken, trial.number)
+            if chosen is None:
                 return {}  # every point was seen: let Optuna sample independently
-            self._handed.add(row.tobytes())
-            return self.domain.params(row[None])[0]
-
-    def _taken(self, trials: list[FrozenTrial], untold: Sequence[FrozenTrial]) -> set[bytes]:
-        """Points of the pending batch, and of trials that failed or still run."""
-        names = self.domain.distributions.keys()
-        others = [t for t in trials if t.state != TrialState.COMPLETE and names <= t.params.keys()]
-        rows = self.domain.genes([*untold, *others])
-        return self._handed | {row.tobytes() for row in rows}
+            self._handed[trial.number] = chosen.tobytes()
+            return self.domain.params(chosen[None])[0]
 
     def _pick(self, number: int, genes: Genes, taken: set[bytes], trial: int) -> Ints | None:
         """A free row of `genes`, by the trial's number so that workers differ, or one more."""
@@ -194,15 +187,11 @@ class BatchSampler(BaseSampler):
         return rng.sample_independent(study, trial, param_name, param_distribution)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+        with self._lock:
+            return {k: v for k, v in self.__dict__.items() if k != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-
-
-def completion(trial: FrozenTrial) -> datetime:
-    """When a trial ended; of trials that run at once, the first to start may be the last to end."""
-    return trial.datetime_complete or datetime.max
 
 
 def distinct(draw: Callable[[], Genes], n: int, seen: set[bytes]) -> Genes:

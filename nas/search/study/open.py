@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage
 from nas.files import without_password
 from nas.pareto import OBJECTIVES
 from nas.search.study.check import SEARCH, check_search, check_study
-from nas.search.study.storage import faults_named, open_storage
+from nas.search.study.storage import faults_named, open_storage, turns
 
 STUDY_NAME = "nas"
 VALUE_LEVELS = "value_levels"  # user attribute: at which level of each device values are taken
@@ -61,9 +61,10 @@ def open_study(
                 found = optuna.load_study(study_name=name, storage=backend, sampler=sampler)
                 check_study(found, where, objectives, parameters, search or {})
         study = _open(backend, name, sampler, objectives)
-        check_search(study, where, search or {})  # another search may have made it meanwhile
-        if SEARCH not in study.user_attrs:
-            study.set_user_attr(SEARCH, search or {})
+        with turns(storage)():  # another search may have made it meanwhile
+            if SEARCH not in study.user_attrs:
+                study.set_user_attr(SEARCH, search or {})
+            check_search(study, where, search or {})
     return study
 
 

@@ -32,6 +32,7 @@ def search_study(
         "on_generation": listener.generation,
     }
     if batches is not None:
+        batches.restart()  # it may have served another search
         batches.start_from(begin)
         if not settings.ray_async:
             return generations.run(study, problem, settings.n_trials, shared=shared, **how)

@@ -138,9 +138,6 @@ def test_a_slow_trial_is_told_once_and_not_proposed_again(space, make):
     genes = trial_genes(space, study.trials[:-1])
     assert len(np.unique(genes, axis=0)) == len(genes) == len(told) == 60
     np.testing.assert_array_equal(np.unique(told, axis=0), np.unique(genes, axis=0))
-    study.sampler = make(space)  # as after a kill
-    values(study.ask())
-    np.testing.assert_array_equal(study.sampler.ask()[1], sampler.ask()[1])
 
 
 @both
@@ -157,6 +154,53 @@ def test_more_trials_at_once_than_a_batch_holds_all_differ(space, make):
     assert all(values(trial) for trial in later)
     genes = trial_genes(space, study.trials)
     assert len(np.unique(genes, axis=0)) == 40
+
+
+@both
+def test_batches_and_optunas_loop_share_a_sampler(space, make):
+    """What was told as a whole batch is not told again."""
+    sampler = make(space)
+    study = new_study(sampler)
+    study.optimize(objective(space), n_trials=20)
+    sampler.restart()
+    values = np.array([t.values for t in study.trials[:10]])
+    sampler.tell(trial_genes(space, study.trials[:10]), values, np.zeros(10))
+    study.optimize(objective(space), n_trials=1)
+    number, genes = sampler.ask()
+    again, same = make(space).generation(study.trials)
+    assert number == again
+    np.testing.assert_array_equal(genes, same)
+
+
+@pytest.mark.parametrize("sampler", [GenerationSampler, SurrogateSampler])
+def test_a_trial_without_a_common_parameter_may_end_meanwhile(sampler):
+    """Threads find what trials have in common before they are given a point."""
+    sampler = sampler(seed=0, population=4)
+    study = new_study(sampler, 2)
+    study.optimize(lambda t: (t.suggest_int("a", 1, 9), t.suggest_int("b", 1, 9)), n_trials=20)
+    conditional = study.ask()
+    conditional.suggest_int("a", 1, 9)
+    trial = study.ask()
+    found = sampler.infer_relative_search_space(study, study.trials[-1])
+    study.tell(conditional, [1.0, 2.0])
+    assert set(sampler.sample_relative(study, study.trials[-1], found)) == {"a", "b"}
+    assert trial.suggest_int("a", 1, 9) in range(1, 10)
+
+
+def test_a_point_that_did_not_run_is_free_again():
+    """An enqueued trial gets a point for the parameters that it leaves open, and runs another."""
+    sampler = GenerationSampler(seed=0, population=6)
+    study = new_study(sampler, 2)
+
+    def values(trial):
+        a, b = trial.suggest_int("a", 1, 6), trial.suggest_int("b", 1, 6)
+        return a, -b
+
+    study.optimize(values, n_trials=6)
+    for _ in range(60):
+        study.enqueue_trial({"a": 1})
+    study.optimize(values, n_trials=120)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 36
 
 
 @both
