@@ -35,7 +35,8 @@ def constant_latency_line(found: ConstantLatency) -> str:
 
 
 MEANING = (
-    "CV: standard deviation of the latency over these levels by its mean; evenly: about what "
-    "ratios spread evenly leave, ln(s) / (3.46 (K - 1)) over a speed range s. Of all ratios, `nas "
-    "export --one-latency` writes the one of every clock"
+    "K ratios are those of the least squared distance from the target, within the limits of the "
+    "search where K of them allow it. CV: standard deviation of the latency over these levels by "
+    "its mean; evenly: about what ratios spread evenly leave, ln(s) / (3.46 (K - 1)) over a speed "
+    "range s. Of all ratios, `nas export --one-latency` writes the one of every clock"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,18 +23,23 @@ def map_(
         str, typer.Option(help="`1/4..top`, `0,4,8-14`, `-1` or `all`.")
     ] = "1/4..top",
     frames: Annotated[int, typer.Option(help="Images that it runs at once.")] = 1,
+    max_error_pct: Annotated[
+        float | None, typer.Option(help="No ratio with a larger error, %.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Give every clock the ratio whose latency is nearest that of the largest at the top.
 
     Example: `nas supernet map mynet --device xavier-nx --frames 16`
     """
+    import numpy as np
     from rich.console import Console
 
     from nas.cli.output import console, print_json, print_next
     from nas.cli.supernet_ratios import check_frames, held_levels
     from nas.devices import get_device
     from nas.devices.constant_latency import FrequencyMap, simulated_ms
+    from nas.given import positive_number
     from nas.search.front.constant_latency import by_number_of_ratios
     from nas.zoo.folder import folder_table, supernet_folder
     from search_spaces import InputError, RatioSpace
@@ -56,7 +62,13 @@ def map_(
     target = get_device(device, batch=frames)
     chosen = held_levels(target, levels)
     latency_ms = simulated_ms(target, space)[:, chosen]
-    result = FrequencyMap(latency_ms)
+    limit = math.inf if max_error_pct is None else positive_number("max_error_pct", max_error_pct)
+    if errors.min() > limit:
+        raise InputError(
+            f"`max_error_pct` is {limit:g}; the best ratio of {folder} has {errors.min():.2f} %"
+        )
+    outside = np.broadcast_to(errors[:, None] > limit, latency_ms.shape)
+    result = FrequencyMap(latency_ms, outside)
     rows = [
         {
             "level": target.levels[i].level,
@@ -67,7 +79,7 @@ def map_(
         }
         for i, k, ms in zip(chosen, result.ratio_of, result.chosen_ms, strict=True)
     ]
-    fewer = by_number_of_ratios(latency_ms, errors, genes[:, 0] / 1000)
+    fewer = by_number_of_ratios(latency_ms, errors, genes[:, 0] / 1000, outside)
     if json:
         print_json({"levels": rows, "by_number_of_ratios": fewer, "latency_source": "simulated"})
         return

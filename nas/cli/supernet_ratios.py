@@ -123,16 +123,20 @@ def ratios_for_device(
     rows = choose_ratios(latency_ms, n_ratios)
     chosen = FrequencyMap(latency_ms[rows])
     full = latency_ms[0]
-    evenly = rule_of_thumb(full.max() / full.min(), max(2, len(rows)))
-    every = variation(FrequencyMap(latency_ms).chosen_ms)
-    told = (
-        f"evenly spread ones leave about {evenly:.3f}, ln(s) / (3.46 (K - 1)) over a speed range s"
-        if every <= evenly
-        else f"any number of them leaves {every:.3f}: kernel starts, which no ratio shortens, rule"
-    )
+    held, every = variation(chosen.chosen_ms), variation(FrequencyMap(latency_ms).chosen_ms)
+    told = ""
+    if len(rows) > 1:
+        evenly = rule_of_thumb(full.max() / full.min(), len(rows))
+        told = (
+            f"; evenly spread ones leave about {evenly:.3f}, ln(s) / (3.46 (K - 1)) over a speed "
+            "range s"
+            if every <= evenly
+            else f"; any number of them leaves at least {min(held, every):.3f}: kernel starts, "
+            "which no ratio shortens, rule"
+        )
     log.print(
         f"{device}, {counted(len(full), 'level')}, {counted(frames, 'image')}: latency varies by "
-        f"{variation(full):.3f} (CV) at ratio 1 and by {variation(chosen.chosen_ms):.3f} with "
-        f"{counted(len(rows), 'ratio')}, simulated; {told}"
+        f"{variation(full):.3f} (CV) at ratio 1 and by {held:.3f} with "
+        f"{counted(len(rows), 'ratio')}, simulated{told}"
     )
     return tuple(space.ratios[::-1][row] / 1000 for row in rows)

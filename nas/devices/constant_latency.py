@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.devices.protocol import Device, Simulates
-from search_spaces import DvfsLevel, Floats, InputError, Ints, RatioSpace
+from search_spaces import Bools, DvfsLevel, Floats, InputError, Ints, RatioSpace
+
+OUTSIDE = 1e3  # times the longest latency: further away than any ratio that a level may take
 
 
 def speed_levels(levels: Sequence[DvfsLevel], asked: str) -> list[int]:
@@ -22,7 +24,7 @@ def speed_levels(levels: Sequence[DvfsLevel], asked: str) -> list[int]:
     if asked == "all":
         return list(range(len(levels)))
     share = re.fullmatch(r"(\d+)/([1-9]\d*)\.\.top", asked.strip())
-    if share is None or int(share[1]) > int(share[2]):
+    if share is None or not 0 < int(share[1]) <= int(share[2]):
         raise InputError(f"`levels` takes 1/4..top, 0,4,8-14 or all, got {asked!r}")
     clocks = np.array([level.clock_mhz for level in levels])
     lowest = int(share[1]) / int(share[2]) * clocks.max()
@@ -53,10 +55,12 @@ def simulated_ms(device: Device, space: RatioSpace) -> Floats:
 class FrequencyMap:
     """For every level the ratio whose latency is nearest `target_ms`.
 
-    `latency_ms` (ratios, levels) has the full network first and rises with neither index.
+    `latency_ms` (ratios, levels) has the full network first and rises with neither index. A level
+    takes none that is `outside` of a user's limits there, of the same shape, while it has others.
     """
 
     latency_ms: Floats
+    outside: Bools | None = None
 
     @property
     def target_ms(self) -> float:
@@ -64,9 +68,15 @@ class FrequencyMap:
         return float(self.latency_ms[0].min())
 
     @property
+    def distance_ms(self) -> Floats:
+        """From the target, (ratios, levels)."""
+        away: Floats = np.abs(self.latency_ms - self.target_ms)
+        return away if self.outside is None else away + OUTSIDE * away.max() * self.outside
+
+    @property
     def ratio_of(self) -> Ints:
         """The row of each level, (levels,)."""
-        nearest: Ints = np.abs(self.latency_ms - self.target_ms).argmin(axis=0)
+        nearest: Ints = self.distance_ms.argmin(axis=0)
         return nearest
 
     @property
@@ -96,18 +106,19 @@ def rule_of_thumb(speed_range: float, k: int) -> float:
     return math.log(speed_range) / (math.sqrt(12) * (k - 1))
 
 
-def choose_ratios(latency_ms: Floats, k: int) -> list[int]:
+def choose_ratios(latency_ms: Floats, k: int, outside: Bools | None = None) -> list[int]:
     """The `k` rows of `latency_ms` (candidates, levels) that hold the target best, with row 0.
 
     Row 0 is the full network. Levels in order of their clock are cut into runs that take one
     candidate each, so that the sum of squared distances from the target is the least possible:
     one-dimensional clustering by a dynamic programme. Fewer rows where more would change nothing.
+    `outside` as in `FrequencyMap`.
     """
     n_candidates, n_levels = latency_ms.shape
     if k < 1:
         raise InputError(f"`n_ratios` must be at least 1, got {k}")
-    by_speed = latency_ms[:, np.argsort(latency_ms[0])]  # the fastest level first
-    squared = (by_speed - by_speed[0, 0]) ** 2
+    by_speed = np.argsort(latency_ms[0])  # the fastest level first
+    squared = FrequencyMap(latency_ms, outside).distance_ms[:, by_speed] ** 2
     sums = np.concatenate([np.zeros((n_candidates, 1)), squared.cumsum(axis=1)], axis=1)
     runs = sums[:, None, :] - sums[:, :, None]  # (candidates, from, to)
     best, cost = runs.argmin(axis=0), runs.min(axis=0)

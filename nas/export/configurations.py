@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nas.files import new_folder
 from nas.pareto import ParetoTable, Point
-from search_spaces import InputError, OnceForAllSpace, get_space
+from search_spaces import InputError, OnceForAllSpace, RatioSpace, get_space
 
 
 def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list[Path]:
@@ -33,15 +33,20 @@ def write_ofa(table: ParetoTable, out: Path, *, ids: Sequence[str] = ()) -> list
 def one_latency(table: ParetoTable) -> list[Point]:
     """Of every level the ratio that holds the latency, without early exits.
 
-    InputError: the table is of no ratios.
+    InputError: the table is of no ratios, or of fewer than two levels.
     """
     points = table.content.get("constant_latency", {}).get("points")
-    if points is None:
+    if points is not None:
+        return points
+    lacks = "the table says of no ratios which of them hold one latency at every clock: "
+    if isinstance(get_space(table.content["space"]), RatioSpace):
         raise InputError(
-            "the table says of no ratios which of them hold one latency at every clock: search an "
-            "All-in-One supernet (`nas supernet train --kind all-in-one`), with this version"
+            f"{lacks}fewer than two levels were searched, or have a ratio within the limits; "
+            "search others with `--levels`, or with looser limits"
         )
-    return points
+    raise InputError(
+        f"{lacks}search an All-in-One supernet (`nas supernet train --kind all-in-one`)"
+    )
 
 
 def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:

@@ -100,6 +100,42 @@ def test_what_the_weights_hold_is_exported_as_it_would_be_measured(tmp_path):
     np.testing.assert_allclose(*confidence, atol=2e-3)
 
 
+def levels_held(*more: str, device: str = "raspberry-pi-4") -> list[tuple[int, float, float]]:
+    """Level, latency and error of the points of a search that hold one latency."""
+    of = "--supernet", "clocks", "--device", device, "--out", "limited", "--overwrite", "--quiet"
+    assert nas("search", *of, *more).code == 0
+    held = json.loads(Path("limited/pareto.json").read_text()).get("constant_latency", {})
+    points = held.get("points", [])
+    return [(p["level"], p["latency_ms"], p["top1_error_pct"]) for p in points]
+
+
+def test_one_latency_keeps_the_limits_and_the_levels_of_the_search(trained):
+    free = levels_held()
+    errors = sorted({error for *_, error in free})
+    assert len(errors) > 1
+    limit = (errors[-2] + errors[-1]) / 2
+    kept = levels_held("--max-error-pct", f"{limit}")
+    assert len(kept) == len(free)
+    assert max(error for *_, error in kept) < limit
+    said = json.loads(run("supernet map", "--max-error-pct", f"{limit}", "--json").out)
+    assert max(level["top1_error_pct"] for level in said["levels"]) < limit
+    refused(
+        nas(*words("supernet map"), "--max-error-pct", "1e-9"),
+        "--max-error-pct is 1e-09; the best ratio of",
+    )
+    longest = sorted(ms for _, ms, _ in free)[-1]
+    shorter = levels_held("--max-worst-latency-ms", f"{longest * 0.999}")
+    assert len(shorter) > 1
+    assert max(ms for _, ms, _ in shorter) < longest
+    assert [level for level, *_ in levels_held(device="xavier-nx")] == list(range(15))
+    content = json.loads(Path("limited/pareto.json").read_text())
+    assert content["constant_latency"]["levels"] == list(range(2, 15))  # from a quarter on
+    assert [level for level, *_ in levels_held("--levels", "1,4", device="xavier-nx")] == [1, 4]
+    assert not levels_held("--levels", "-1")
+    asked = nas("export", "--pareto", "limited/pareto.json", "--one-latency", "--out", "x")
+    refused(asked, "clock: fewer than two levels were searched, or have a ratio within the limits")
+
+
 def test_a_table_of_no_ratios_holds_no_latency(tmp_path):
     api.search("xavier-nx", trials=20, n_points=5).write_json(tmp_path / "pareto.json")
     asked = nas("export", "--pareto", tmp_path / "pareto.json", "--one-latency", "--out", "x")
