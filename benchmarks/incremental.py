@@ -10,9 +10,10 @@ An AlexNet of four groups, whose first alone has 2.6 MMACs, is trained group by 
 same grouped net trained jointly and a dense net of the same MACs, each with as many passes over the
 images as a group gets. Test images are used for the last column alone. A run goes on from its last
 epoch, and finished rows in the results are not run again. `--thin N` takes an Nth of the channels,
-`--exit-weight` how much a group that is right alone counts. `--time` measures one image on one
-thread, `--points` simulates two boards at all clocks of all processors; `--summary` prints what
-there is. `--zoo` writes the groups of a finished seed as a supernet's folder.
+`--exit-weight` says how much a group that is right alone counts, `--epochs` how many passes a group
+gets. `--time` measures one image on one thread, `--points` simulates two boards at all clocks of
+all processors; `--summary` prints what there is. `--zoo` writes the groups of a finished seed as a
+supernet's folder.
 """
 
 from __future__ import annotations
@@ -51,10 +52,13 @@ class Setting:
 
     thin: int = 1  # an nth of the channels
     exit_weight: float = 1.0  # a group alone counts as much as all so far
+    epochs: int = EPOCHS  # of every group, of the joint and of the dense net
 
     def folder(self, work: Path, run: str, seed: int) -> Path:
         name = f"{run}-{seed}"
-        return work / (name if self == Setting() else f"{name}-{self.thin}-{self.exit_weight:g}")
+        if self != Setting():
+            name += f"-{self.thin}-{self.exit_weight:g}"
+        return work / (name if self.epochs == EPOCHS else f"{name}-{self.epochs}")
 
 
 def space_of(run: str, thin: int = 1) -> GroupSpace:
@@ -74,7 +78,7 @@ def trained(run: str, seed: int, setting: Setting, data: Dataset, out: Path) -> 
     """The network of a run, trained to its end in `out`."""
     space = space_of(run, setting.thin)
     settings = TrainSettings(
-        epochs=EPOCHS,
+        epochs=setting.epochs,
         seed=seed,
         sandwich=False,
         bf16=False,
@@ -115,7 +119,6 @@ def rows_of(
             "groups": int(genes[i, 0]),
             "mmacs": round(float(operators.macs[i].sum()) / 1e6, 3),
             "params": int(operators.params[i].sum()),
-            "epochs": EPOCHS,
             "validation_top1_pct": top1(net, subnet, data, "validation"),
             "test_top1_pct": top1(net, subnet, data, "test"),
         }
@@ -233,14 +236,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--thin", type=int, default=1, help="take an Nth of the channels")
     parser.add_argument("--exit-weight", type=float, default=1.0, help="of a group alone")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of every group")
     parser.add_argument("--time", action="store_true", help="measure the time of configurations")
     parser.add_argument("--points", action="store_true", help="simulate the operating points")
     parser.add_argument("--zoo", type=Path, help="folder for the groups of the first of the seeds")
     parser.add_argument("--summary", action="store_true", help="print what there is")
     asked = parser.parse_args()
-    setting = Setting(asked.thin, asked.exit_weight)
+    setting = Setting(asked.thin, asked.exit_weight, asked.epochs)
     if asked.zoo and setting != Setting():
-        parser.error("--zoo ships the usual setting: leave out --thin and --exit-weight")
+        parser.error("--zoo ships the usual setting: leave out --thin, --exit-weight, --epochs")
     torch.set_num_threads(asked.threads)
     if asked.time:
         TIMES.write_text(json.dumps(times(), indent=1) + "\n")

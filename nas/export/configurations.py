@@ -49,10 +49,25 @@ def one_latency(table: ParetoTable) -> list[Point]:
     )
 
 
+def every_subnet(table: ParetoTable) -> list[Point]:
+    """Every subnet that meets the bounds, once, also those that no front has.
+
+    InputError: the space has many, or an older version wrote the table.
+    """
+    points = table.content.get("every_subnet")
+    if points is None:
+        raise InputError(
+            "the table does not list every subnet: searches of few do, such as of groups or ratios "
+            "(`nas supernet train --kind groups`); name points with --id"
+        )
+    return points
+
+
 def chosen_points(table: ParetoTable, ids: Sequence[str]) -> list[Point]:
     """The points called `ids`, or those of the front; InputError names an unknown id."""
     held = table.content.get("constant_latency", {}).get("points", [])
-    points = {p["id"]: p for p in (*table.points, *held)}
+    every = table.content.get("every_subnet", [])
+    points = {p["id"]: p for p in (*table.points, *held, *every)}
     wanted = list(dict.fromkeys(ids or table.content["front"]))
     unknown = [id_ for id_ in wanted if id_ not in points]
     if unknown:

@@ -333,5 +333,6 @@ class ParetoContent(TypedDict):
     baselines: list[Baseline]
     front: list[str]  # ids of points that no point of any level dominates
     constant_latency: NotRequired[ConstantLatency]  # of All-in-One supernets
+    every_subnet: NotRequired[list[Point]]  # of spaces of few, such as groups: at a fast level
     verified_cost: NotRequired[VerifiedCosts]
     content_sha256: NotRequired[str]  # of all but created, command, versions

@@ -16,6 +16,7 @@ from nas.pareto.provenance import MEASURED
 from nas.pareto.records import DeviceEntry, ParetoContent, SearchEntry
 from nas.search.front.archive import Archive
 from nas.search.front.constant_latency import constant_latency
+from nas.search.front.every_subnet import every_subnet
 from nas.search.front.importance import importance
 from nas.search.front.points import PointMaker, Provenance, digits
 from nas.search.front.progress import described
@@ -79,6 +80,8 @@ def result_table(
     }
     if found := constant_latency(model.space, target.problem, device.levels, maker):
         content["constant_latency"] = found
+    if of_few := every_subnet(model.space, target.problem, maker):
+        content["every_subnet"] = of_few
     return ParetoTable(content)
 
 
