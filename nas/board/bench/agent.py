@@ -70,11 +70,11 @@ def _own(
             link.owner = None
             return journal
         except BusyError as error:
-            if not told:
-                link.say({"waiting": str(error)})
-                told = True
             same_plan = error.owner.get("rows") == os.path.abspath(rows.path)
             link.owner = error.owner.get("pid") if same_plan else None
+            if not told:  # the host may answer at once, with a stop that is for the owner too
+                link.say({"waiting": str(error)})
+                told = True
             _forward(link, rows, wanted, done)
             time.sleep(WAIT_S)
 

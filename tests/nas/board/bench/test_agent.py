@@ -333,7 +333,6 @@ def test_the_second_line_can_stop_what_the_first_began(root: Path) -> None:
         wait_for(lambda: pinned(root))
         with running(root, lines) as second:
             second.until("waiting")
-            time.sleep(0.5)
             second.send(b'{"stop": true}\n')
             assert first.process.wait(10) == 130
             assert second.process.wait(10) == 130
