@@ -102,16 +102,17 @@ def main(arguments: list[str] | None = None, fs: Sysfs | None = None) -> int:
     given = parser.parse_args(arguments)
     sink = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115
     link = Link(sink)
-    try:
-        with stopping(), open(given.plan or 0, "rb", buffering=0, closefd=bool(given.plan)) as file:
-            link.source = file
-            serve(fs or Sysfs(given.root), link, given)
-    except (BoardError, OSError) as error:
-        link.say({"fatal": str(error)})
-        return 1
-    except KeyboardInterrupt as signal:
-        link.say({"stopped": str(signal)})
-        return 130
+    with stopping():  # also while the last line is said
+        try:
+            with open(given.plan or 0, "rb", buffering=0, closefd=bool(given.plan)) as file:
+                link.source = file
+                serve(fs or Sysfs(given.root), link, given)
+        except (BoardError, OSError) as error:
+            link.say({"fatal": str(error)})
+            return 1
+        except KeyboardInterrupt as signal:
+            link.say({"stopped": str(signal)})
+            return 130
     return 0
 
 

@@ -22,7 +22,8 @@ import pytest
 from nas.board.bench import agent as agent_module
 from tests.alone import run_alone
 from tests.nas.board.control.test_clocks import as_nobody
-from tests.nas.board.fake_board import FakeKernel, build, state
+from tests.nas.board.fake_board import NVPMODEL, FakeKernel, build, state
+from tests.nas.conftest import in_process
 
 REPO = Path(__file__).parents[4]
 BOARD = REPO / "nas" / "board"
@@ -256,17 +257,34 @@ def test_what_is_measured_is_not_measured_again(root: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_restores_at_once(number: signal.Signals, root: Path) -> None:
-    build("xavier-nx-jp5", root)
+    tree = build("xavier-nx-jp5", root)
     before = state(root)
     lines = plan([task("a", clocks={"gpu_mhz": 510}, mode="MODE_10W_2CORE")], settings=LONG)
     with running(root, lines) as agent:
         wait_for(lambda: pinned(root))
         time.sleep(0.3)
+        again = f"set -e; kill -{int(number)} $PPID"  # a second one, while the mode is put back
+        tree.program("nvpmodel", NVPMODEL.replace("set -e", again), "/usr/sbin")
         agent.process.send_signal(number)
-        agent.process.send_signal(number)  # an impatient second one changes nothing
         assert agent.until("stopped")[-1] == {"stopped": number.name}
         assert agent.end() == 130
     assert state(root) == before
+    assert (root / "var/lib/nas/clocks.journal").read_text() == ""  # nothing is left to put back
+
+
+def test_a_second_signal_while_the_last_line_is_said_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    (tmp_path / "plan").touch()
+    monkeypatch.setattr(agent_module, "serve", signalled)
+    monkeypatch.setattr(agent_module.Link, "say", signalled)
+    arguments = ["--plan", str(tmp_path / "plan")]
+    process = in_process(lambda: sys.exit(agent_module.main(arguments)))
+    process.join(20)
+    assert process.exitcode == 130
 
 
 def test_after_a_kill_the_next_start_restores(root: Path) -> None:
