@@ -48,7 +48,12 @@ if not there:
         with open(path, "wb") as file:
             shutil.copyfileobj(tar.extractfile(member), file)
     os.chmod(aside, 0o755)
-    os.rename(aside, target)
+    try:
+        os.rename(aside, target)
+    except OSError:
+        if not os.path.isdir(target):  # where it is one, another shipping was faster
+            raise
+        shutil.rmtree(aside)
 print(target)
 """
 FATAL = {  # what ssh says where another try is of no use, and what to do

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nas.remote.session import Plan, measure_remote
-from nas.remote.ssh import Remote, pack, ship
+from nas.remote.ssh import UNPACK, Remote, pack, ship
 from search_spaces import InputError
 from tests.nas.remote.echo import QUICK, echo
 
@@ -31,6 +33,21 @@ def test_what_is_shipped_travels_once_and_leaves_nothing(server: SshServer, boar
     list(measure_remote(board, echo(1)))
     assert set(folders.iterdir()) == before
     assert pack({"a": b"1", "b": b"2"}) == pack({"b": b"2", "a": b"1"})
+
+
+def test_two_that_ship_the_same_at_once(tmp_path: Path) -> None:
+    """Both find nothing on the board; the second one arrives where the first has unpacked."""
+    archive = pack({})
+    checksum, pipe = hashlib.sha256(archive).hexdigest(), subprocess.PIPE
+    command = [sys.executable, "-c", UNPACK, str(tmp_path), checksum, str(len(archive))]
+    both = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(2)]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"send\n"
+    for process in both:
+        said, _ = process.communicate(archive)
+        assert (process.returncode, said) == (0, f"{tmp_path / checksum}\n".encode())
+    assert [path.name for path in tmp_path.iterdir()] == [checksum]
 
 
 def test_a_wrong_host_key_is_refused(server: SshServer, board: Remote) -> None:
