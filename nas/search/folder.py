@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ class RunFolder:
         for rows in self.rows.values():
             rows.unlink(missing_ok=True)
         for home in self._made:
-            home.rmdir()
+            with suppress(OSError):  # somebody put a file there
+                home.rmdir()
 
 
 @contextmanager
@@ -107,7 +108,8 @@ def claim(
                 if not locked:
                     (out / LOCK).unlink(missing_ok=True)
                 if not existed:
-                    out.rmdir()
+                    with suppress(OSError):  # another process has claimed it since
+                        out.rmdir()
 
 
 def _check_no_results(out: Path, devices: Sequence[str]) -> None:

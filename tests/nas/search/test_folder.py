@@ -1,5 +1,6 @@
 """The folder of a run: claimed by one process, left as it was where a run does not start."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,27 @@ def test_a_run_that_does_not_start_leaves_nothing(tmp_path):
     with claim(out, {"seed": 0}, resume=False, overwrite=False):
         assert (out / LOCK).exists()
     assert not out.exists()
+
+
+def test_what_others_put_there_hides_no_error(tmp_path, monkeypatch):
+    """Another process claims the folder as this one lets go of it; somebody has a file there."""
+    out, unlink, other = tmp_path / "run", Path.unlink, contextlib.ExitStack()
+
+    def unlinked(path, **how):
+        unlink(path, **how)
+        if path.name == LOCK:
+            monkeypatch.undo()
+            other.enter_context(claim(out, {}, resume=False, overwrite=False))
+
+    def refused():
+        with claim(out, {}, resume=False, overwrite=False, devices=("nano", "tx2")) as folder:
+            (folder.homes["nano"] / "notes").touch()
+            raise InputError("a bound is out of reach")
+
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    with other, pytest.raises(InputError, match="out of reach"):
+        refused()
+    assert [path.name for path in out.rglob("*")] == ["nano", "notes"]
 
 
 def test_a_run_that_started_is_resumed_with_the_same_settings_alone(tmp_path):
