@@ -105,8 +105,7 @@ class SshServer:
         return int(self._listener.get_port())
 
     async def _stop(self) -> None:
-        self._listener.close()
-        await self._listener.wait_closed()
+        self._listener.close()  # not waited for: from Python 3.12.1 on it waits for connections too
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         self.commands.append(process.command or "")
