@@ -106,7 +106,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole: Path, tmp_path: Pat
 def test_twenty_kills_change_nothing(whole: Path, tmp_path: Path) -> None:
     """Each after 1 to 3 steps, in an epoch or while files are written; two steps end an epoch."""
     for n_steps in np.random.default_rng(0).integers(1, 4, 20).tolist():
-        killed_after(n_steps, lambda: run(tmp_path))
+        killed_after(n_steps, lambda: run(tmp_path), runs_on=True)
     list(run(tmp_path))
     assert same_weights(tmp_path, whole)
 

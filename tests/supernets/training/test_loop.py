@@ -6,6 +6,7 @@ Epochs are a few steps on few images, so that the file takes seconds.
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -227,14 +228,8 @@ def _no_space(*_: object, **__: object) -> None:
     raise OSError("no space left on device")
 
 
-def run_until(out: Path, n_steps: int, *, epochs: int) -> None:
-    """A training process that is killed once it took so many steps."""
-    settings = replace(SETTINGS, epochs=epochs)
-    killed_after(n_steps, lambda: train(supernet(), small_digits(), settings, out))
-
-
 def test_a_killed_process_loses_no_epoch(uninterrupted: Path, tmp_path: Path) -> None:
-    run_until(tmp_path, 6, epochs=SETTINGS.epochs)
+    killed_after(6, lambda: train(supernet(), small_digits(), SETTINGS, tmp_path))
     went_on = run(tmp_path, seed=1)
     assert went_on[0].step == 5
     torch.testing.assert_close(weights(tmp_path), weights(uninterrupted))
@@ -245,13 +240,13 @@ def test_ten_kills_at_random_change_nothing(tmp_path: Path) -> None:
     """Each after 1 to 12 steps of its process, in an epoch or while its files are written."""
     settings = replace(SETTINGS, epochs=24)
     run(tmp_path / "whole", settings)
+    killed = tmp_path / "killed"
     for n_steps in np.random.default_rng(0).integers(1, 13, 10).tolist():
-        run_until(tmp_path / "killed", n_steps, epochs=24)
-    went_on = run(tmp_path / "killed", settings, seed=1)
+        steps = partial(train, supernet(), small_digits(), settings, killed)
+        killed_after(n_steps, steps, runs_on=True)
+    went_on = run(killed, settings, seed=1)
     assert 0 < went_on[0].step < went_on[-1].step
-    torch.testing.assert_close(
-        weights(tmp_path / "killed"), weights(tmp_path / "whole"), atol=0, rtol=0
-    )
+    torch.testing.assert_close(weights(killed), weights(tmp_path / "whole"), atol=0, rtol=0)
 
 
 def test_a_finished_run_has_nothing_to_do(uninterrupted: Path) -> None:
