@@ -39,11 +39,11 @@ def test_rows_come_over_ssh(server: SshServer, board: Remote) -> None:
 def test_a_dropped_connection_loses_nothing(server: SshServer, board: Remote) -> None:
     said: list[dict[str, Any]] = []
     rows = []
-    for row in measure_remote(board, echo(8, warmup_s=0.2), say=said.append):
+    for row in measure_remote(board, echo(12, warmup_s=0.2), say=said.append):
         rows.append(row)
         if len(rows) in (2, 5):
             server.drop()
-    assert sorted(row["subnet"] for row in rows) == list(range(8))
+    assert sorted(row["subnet"] for row in rows) == list(range(12))
     dropped = [message for message in said if "dropped" in message]
     assert len(dropped) >= 2
     assert sum("board.bench.agent" in command for command in server.commands) >= 3
