@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from search_spaces import InputError, Ints, ResNetSpace, get_space
+from search_spaces import InputError, Ints, ResNetSpace, UnitRatioSpace, space_from_dict
 from supernets.checkpoint import SCHEMA, read_tensors
 from supernets.data import Dataset
+from supernets.pruning.budget import check_falling
 from supernets.pruning.masked import MaskedSupernet
 from supernets.pruning.masked_units import MaskedUnits
 from supernets.resnet import ResNetSupernet
 from supernets.supernet import Supernet
 from supernets.training import Progress, TrainSettings, train
+from supernets.training.settings import plain_numbers
 
 WEIGHTS, STATE = "weights.safetensors", "training.safetensors"
 HISTORY = ("command", "epochs_done", "seconds", "settings", "start")  # of earlier weights
@@ -32,6 +35,21 @@ class RatioSettings:
     straight_through: bool = True  # masks learn; else what has the largest scales or weights stays
     unit: str = "filter"  # what is pruned: one of `UnitRatioSpace.units`
     g: int = 0  # rows of a block or pattern; 0: 8 and 4
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        if not all(isinstance(share, Real) for share in self.shares):
+            raise InputError(f"`shares` must be numbers, such as (1, 0.5), got {self.shares}")
+        shares = tuple(map(float, self.shares))  # NumPy's become Python's own
+        check_falling(shares)
+        object.__setattr__(self, "shares", tuple(round(share, 3) for share in shares))
+        if not 0 < self.mask_share < 1:
+            raise InputError(f"`mask_share` must be above 0 and below 1, got {self.mask_share}")
+        if self.unit not in UnitRatioSpace.units:
+            known = ", ".join(UnitRatioSpace.units)
+            raise InputError(f"`unit` must be one of {known}, got {self.unit!r}")
+        if self.unit == "filter" and self.g:
+            raise InputError("`g` is of blocks and patterns; give `unit` block or leave it out")
 
     def mask_epochs(self, epochs: int) -> int:
         """Epochs in which masks are learned, at least 1 and not all."""
@@ -72,14 +90,15 @@ def train_all_in_one(
         yield from train(dense, data, settings, out / "dense", device=device, about=told)
         told["start"] = load_trained(dense, out / "dense" / WEIGHTS)
     masked = masked_supernet(dense, ratios)
-    _check_ratios(out / "masks" / WEIGHTS, masked.space.ratios)
+    said = asdict(ratios) | {"g": getattr(masked.space, "g", 0)}  # what a `g` of 0 stands for
+    _check_ratios(out / "masks" / WEIGHTS, said)
     masked.masks.requires_grad_(ratios.straight_through)
-    short = replace(settings, epochs=n)
-    yield from train(masked, data, short, out / "masks", device=device, about=told)
+    short, about = replace(settings, epochs=n), told | {"ratios": said}
+    yield from train(masked, data, short, out / "masks", device=device, about=about)
     flips = masked.masks.flips.tolist()
     told["start"] = load_trained(masked, out / "masks" / WEIGHTS)
     counts = masked.counts()
-    told |= {"ratios": asdict(ratios), "masks": _masks(masked, counts, flips)}
+    told |= {"ratios": said, "masks": _masks(masked, counts, flips)}
     n_random = max(settings.n_random, ratios.every * (len(ratios.shares) - 2))
     rest = replace(settings, epochs=settings.epochs - n, n_random=n_random)
     yield from train(masked.compact(counts), data, rest, out, device=device, about=told)
@@ -92,15 +111,26 @@ def masked_supernet(dense: ResNetSupernet, ratios: RatioSettings) -> MaskedSuper
     return MaskedUnits(dense, ratios.shares, ratios.unit, ratios.g)
 
 
-def _check_ratios(path: Path, asked: Sequence[int]) -> None:
-    """InputError: masks of other ratios were begun at `path`; shapes alone do not tell."""
-    found = getattr(get_space(str(path)), "ratios", asked) if path.exists() else asked
-    if found != asked:
-        told, wanted = (", ".join(f"{r / 1000:g}" for r in reversed(x)) for x in (found, asked))
-        raise InputError(
-            f"{path.parents[1]} holds a training run with the ratios {told}, `ratios` asks for "
-            f"{wanted}; go on with the same or choose another folder"
-        )
+def _check_ratios(path: Path, asked: Mapping[str, Any]) -> None:
+    """InputError: masks with other settings were begun at `path`; shapes alone do not tell."""
+    if not path.exists():
+        return
+    metadata = read_tensors(path, SCHEMA)[1]
+    ratios = getattr(space_from_dict(metadata["space"]), "ratios", ())
+    shares = [r / 1000 for r in reversed(ratios)]  # all that older runs say
+    found = {**asked, "shares": shares, **metadata.get("ratios", {})}
+    for name, wanted in asked.items():
+        if _shown(found[name]) != _shown(wanted):
+            of, argument = ("ratios", "ratios") if name == "shares" else (f"`{name}`", name)
+            raise InputError(
+                f"{path.parents[1]} holds a training run with the {of} {_shown(found[name])}, "
+                f"`{argument}` asks for {_shown(wanted)}; go on with the same or choose another "
+                "folder"
+            )
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(f"{x:g}" for x in value) if isinstance(value, list | tuple) else str(value)
 
 
 def check_dense(out: Path, state: Path) -> None:

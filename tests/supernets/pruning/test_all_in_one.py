@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from search_spaces import InputError, resnet_digits
-from supernets import Dataset, ResNetSupernet, load_supernet
+from supernets import Dataset, ResNetSupernet, load_supernet, read_tensors, write_tensors
+from supernets.checkpoint import SCHEMA
 from supernets.data import Split
 from supernets.pruning import RatioSettings, train_all_in_one
 from supernets.pruning.all_in_one import narrowed
@@ -90,6 +94,73 @@ def test_other_ratios_in_the_same_folder_are_refused(whole: Path, shares) -> Non
     why = f"holds a training run with the ratios 1, 0.5, 0.2, `ratios` asks for {shares[0]}, 0.4"
     with pytest.raises(InputError, match=why):
         next(training)
+
+
+@pytest.mark.parametrize("was", [True, False])
+def test_masks_with_other_settings_are_not_gone_on_with(tmp_path: Path, was: bool) -> None:
+    """Those of another `straight_through` have the same shapes; without it, less momentum."""
+    net = ResNetSupernet(narrowed(resnet_digits()))
+
+    def begin(**other: Any) -> None:
+        asked = RatioSettings((1, 0.5), **{"straight_through": was, **other})
+        training = train_all_in_one(net, small_digits(), SETTINGS, asked, tmp_path)
+        next(training), next(training, None)  # the epoch of the masks is over
+        training.close()  # type: ignore[attr-defined]
+
+    begin()
+    masks = read_tensors(tmp_path / "masks" / "weights.safetensors", SCHEMA)
+    asked = RatioSettings((1, 0.5), straight_through=was)
+    assert masks[1]["ratios"] == json.loads(json.dumps(asdict(asked)))
+    for name, value in {"straight_through": not was, "mask_share": 0.3, "every": False}.items():
+        found = getattr(RatioSettings(straight_through=was), name)
+        why = f"a training run with the `{name}` {found}, `{name}` asks for {value}; go on with the"
+        with pytest.raises(InputError, match=why):
+            begin(**{name: value})
+    begin()
+
+
+def test_masks_that_say_nothing_of_their_settings_are_gone_on_with(
+    whole: Path, tmp_path: Path
+) -> None:
+    """Those of earlier versions."""
+    run(tmp_path, steps=4)
+    path = tmp_path / "masks" / "weights.safetensors"
+    tensors, metadata = read_tensors(path, SCHEMA)
+    write_tensors(path, tensors, {k: v for k, v in metadata.items() if k != "ratios"})
+    assert run(tmp_path) == 1
+    net = ResNetSupernet(narrowed(resnet_digits()))
+    with pytest.raises(InputError, match=r"the ratios 1, 0.5, 0.2, `ratios` asks for 1, 0.4; go"):
+        next(train_all_in_one(net, small_digits(), SETTINGS, RatioSettings((1, 0.4)), tmp_path))
+
+
+def test_a_run_in_blocks_says_its_rows_and_may_name_them(tmp_path: Path) -> None:
+    net = ResNetSupernet(narrowed(resnet_digits()))
+    for g in (0, 8):
+        asked = RatioSettings((1, 0.5), unit="block", g=g)
+        training = train_all_in_one(net, small_digits(), SETTINGS, asked, tmp_path)
+        next(training), next(training, None)
+        training.close()  # type: ignore[attr-defined]
+    assert read_tensors(tmp_path / "masks" / "weights.safetensors", SCHEMA)[1]["ratios"]["g"] == 8
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"mask_share": 5}, "`mask_share` must be above 0 and below 1, got 5"),
+        ({"mask_share": -1}, "`mask_share` must be above 0 and below 1, got -1"),
+        ({"mask_share": math.nan}, "`mask_share` must be above 0 and below 1, got nan"),
+        ({"mask_share": "half"}, "`mask_share` must be a number, got 'half'"),
+        ({"g": 3}, "`g` is of blocks and patterns; give `unit` block or leave it out"),
+        ({"unit": "rows"}, "`unit` must be one of filter, block, pattern, got 'rows'"),
+        ({"shares": (1, "a")}, r"`shares` must be numbers, such as \(1, 0.5\), got \(1, 'a'\)"),
+        ({"shares": (1, math.nan)}, "`ratios` must be above 0 and at most 1, got 1, nan"),
+        ({"shares": (0.5, 1)}, "`ratios` must fall, got 0.5, 1"),
+        ({"shares": ()}, "`ratios` must be above 0 and at most 1, got none"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        RatioSettings(**given)
 
 
 def test_without_the_start_that_a_run_had_nothing_is_trained(tmp_path: Path) -> None:
