@@ -132,6 +132,12 @@ def _contradictions(content: ParetoContent) -> Iterator[str]:
     for i, id_ in enumerate(content["front"]):
         if id_ not in ids:
             yield f"front[{i}] is {id_!r}; expected the id of a point"
+    held = content.get("constant_latency", {})
+    of = [(f"levels[{i}]", level) for i, level in enumerate(held.get("levels", ()))]
+    of += [(f"points[{i}].level", p["level"]) for i, p in enumerate(held.get("points", ()))]
+    for name, level in of:
+        if level not in levels:
+            yield f"constant_latency.{name} is {level}; expected one of the file's levels"
     if "verified_cost" not in content:
         for i, point in enumerate(content["points"]):
             if "verified_cost" in point:

@@ -295,20 +295,20 @@ class RatioChoice(TypedDict):
     """What the best K ratios of an All-in-One supernet hold over levels."""
 
     n_ratios: int
-    ratios: list[Finite]
+    ratios: Annotated[list[Finite], Field(min_length=1)]
     cv: Finite  # standard deviation of the latency over levels by its mean
     cv_spread_evenly: Finite | None  # about what ratios spread evenly leave
     variance_less: Finite | None  # times below that of the full network; None: nothing varies
-    latency_ms: list[Finite]  # least and most
-    top1_error_pct: list[Finite]
+    latency_ms: Pair  # least and most
+    top1_error_pct: Pair
 
 
 class ConstantLatency(TypedDict):
     """One latency at every clock, for every number of ratios; without early exits."""
 
-    levels: list[int]
+    levels: Annotated[list[int], Field(min_length=1)]
     target_ms: Finite  # the full network at the fastest of them
-    by_number_of_ratios: list[RatioChoice]
+    by_number_of_ratios: Annotated[list[RatioChoice], Field(min_length=1)]
     points: NotRequired[list[Point]]  # of every level: the ratio that comes nearest the target
 
 

@@ -127,6 +127,40 @@ def test_a_fault_of_the_file_is_named(
     assert message in said(written(tmp_path, content))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("levels", [], "levels is []; "),
+        ("levels", [0, 99], "levels[1] is 99; expected one of the file's levels"),
+        ("by_number_of_ratios", [], "by_number_of_ratios is []; "),
+        ("ratios", [], "by_number_of_ratios[0].ratios is []; "),
+        ("latency_ms", [1.0], "by_number_of_ratios[0].latency_ms is [1.0]; "),
+        ("top1_error_pct", [5.0] * 3, "by_number_of_ratios[0].top1_error_pct is [5.0, 5.0, 5.0]; "),
+        ("points", 7, "points[0].level is 7; expected one of the file's levels"),
+    ],
+)
+def test_a_fault_of_what_holds_the_latency_is_named(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    content: Content = {**small_result()}
+    row = {
+        "n_ratios": 1,
+        "ratios": [1.0],
+        "cv": 0.1,
+        "cv_spread_evenly": None,
+        "variance_less": None,
+        "latency_ms": [1.0, 2.0],
+        "top1_error_pct": [5.0, 5.0],
+    }
+    held = {"levels": [0, 1], "target_ms": 1.0, "by_number_of_ratios": [row]}
+    content["constant_latency"] = held | {"points": content["points"][:1]}
+    assert read_pareto(written(tmp_path, content)).content == content
+    if key == "points":
+        value = [content["points"][0] | {"level": value}]
+    (row if key in row else content["constant_latency"])[key] = value
+    assert f"constant_latency.{message}" in said(written(tmp_path, content))
+
+
 def test_an_edit_by_hand_is_said(tmp_path: Path) -> None:
     """A figure, not the command or the date; what is written by `nas` is not complained about."""
     path = tmp_path / "pareto.json"
