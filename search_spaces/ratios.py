@@ -6,6 +6,7 @@ thousandths. Which channels a ratio keeps was learned; the space says how many.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class RatioSpace(StagedSpace):
     def evenly_pruned(cls, base: ResNetSpace, n: int = 120) -> RatioSpace:
         """The largest network of `base` and about `n` that are thinner everywhere by one factor.
 
-        Stand-ins for what masks will keep, to choose ratios before anything is trained.
+        Stand-ins for what masks will keep, to choose ratios before anything is trained. None is so
+        small that masks would remove the narrowest layer.
         """
         largest = base.subnet(base.largest)
         widths = np.array([base.stage_width(s, largest) for s in range(base.n_stages)])
@@ -71,7 +73,8 @@ class RatioSpace(StagedSpace):
         for factor in np.sqrt(np.geomspace(SMALLEST, 1, n)):
             w, m = (np.maximum(1, np.rint(factor * x)).astype(int) for x in (widths, mids))
             thin[round(1000 * base.macs(w, m) / full)] = tuple(w.tolist()), tuple(m.tolist())
-        thin.pop(0, None)
+        narrowest = min(*widths, *mids)
+        thin = {r: kept for r, kept in thin.items() if math.sqrt(r / 1000) * narrowest >= 1}
         return cls(base, tuple(thin), *map(tuple, zip(*thin.values(), strict=True)))
 
     @property

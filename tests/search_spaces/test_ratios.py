@@ -56,6 +56,16 @@ def test_the_full_network_is_the_largest_of_its_base() -> None:
     assert space.ratios[0] <= 15
 
 
+@pytest.mark.parametrize(
+    ("name", "n", "least"),
+    [("resnet-cifar", 104, (12, 13)), ("resnet-digits", 75, (12, 13))],
+)
+def test_a_base_without_narrow_layers_has_ratios_from_a_hundredth(name, n, least) -> None:
+    space = RatioSpace.evenly_pruned(get_space(name))  # type: ignore[arg-type]
+    assert len(space.ratios) == n
+    assert space.ratios[:2] == least
+
+
 def test_a_strided_first_stage_projects() -> None:
     base = get_space("resnet-64x64x3-10")
     assert isinstance(base, ResNetSpace)

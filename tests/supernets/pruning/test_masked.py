@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 
 from nas.onnx.graph import segment_model
-from search_spaces import InputError, get_space
+from search_spaces import InputError, RatioSpace, get_space
 from supernets import ResNetSupernet, extract
 from supernets.pruning.masked import MaskedSupernet
 from tests.supernets.pruning.settled import settle
-from tests.supernets.tiny import images, supernet
+from tests.supernets.tiny import SPACE, images, supernet
 
 SHARES = (1, 0.7, 0.35, 0.1)
 
@@ -89,3 +91,12 @@ def test_a_stem_of_stride_2_keeps_what_the_first_stage_keeps() -> None:
     assert "stages.0.0.norm2" not in masked.masks.names
     net = masked.compact(masked.counts()).eval()
     assert net(torch.zeros(1, 1, 64, 64), net.by_ratio[300])[-1].shape == (1, 3)
+
+
+@pytest.mark.parametrize("width", [1, 4, 8])
+def test_a_narrow_layer_is_left_by_the_least_ratio_that_is_chosen_for_a_device(width: int) -> None:
+    """`--for-device` chooses among these: it would name ratios that nobody gave."""
+    base = replace(SPACE, name="narrow", widths=((width,), *SPACE.widths[1:]))
+    ratios = RatioSpace.evenly_pruned(base).ratios
+    shares = (1, ratios[0] / 1000) if len(ratios) > 1 else (1,)
+    assert MaskedSupernet(ResNetSupernet(base), shares).space.ratios[0] == ratios[0]
