@@ -86,7 +86,7 @@ def trained(run: str, seed: int, setting: Setting, data: Dataset, out: Path) -> 
         exit_distil=0.0,
     )
     if run == "incremental":
-        tell(run, train_groups(space, data, settings, out))
+        tell(run, train_groups(space, data, replace(settings, sandwich=True), out))
     else:
         torch.manual_seed(seed)
         net = build_supernet(space)

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nas.devices import device_names, get_device
-from nas.given import whole_number, whole_numbers
+from nas.given import check_not_given, whole_number, whole_numbers
 from nas.pareto import ParetoTable, read_pareto
 from search_spaces import InputError
 
@@ -235,6 +235,7 @@ def export(
     out: str | Path,
     *,
     ids: str | Sequence[str] = (),
+    one_latency: bool = False,
     supernet: str | None = None,
     data: str | Path | None = None,
     bn_cache: str | Path | None = None,
@@ -249,7 +250,8 @@ def export(
 
     `pareto` may be the folder of `nas.prune` too: its network, with kernels for the CPU. Or it is a
     file with one of once-for-all's configurations, of the folder `supernet`.
-    `ids` name the points; without them it is the front of all levels. `supernet` is a name of the
+    `ids` name the points; without them it is the front of all levels, with `one_latency` for every
+    clock the ratio of an All-in-One supernet that holds the latency. `supernet` is a name of the
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
     training images in `data`, from the file `bn_cache`, or from those that ship with the supernet.
     `precision` is fp32, fp16 (`half` says the same) or int8, which is quantised with images of
@@ -269,6 +271,7 @@ def export(
 
     try:
         from nas.export.asked import plan_asked
+        from nas.export.configurations import one_latency as held
         from nas.export.step import no_step
         from nas.export.write import check_asked, write_export
     except ModuleNotFoundError as error:
@@ -279,6 +282,10 @@ def export(
         raise InputError(f"`half` and `precision` {precision} were asked; leave one out")
     precision = precision or ("fp16" if half else "fp32")
     check_asked(Path(out), precision)
+    if one_latency:
+        check_not_given({"ids": ids}, "points; `one_latency` chooses them")
+        pareto = pareto if isinstance(pareto, ParetoTable) else read_pareto(pareto)
+        ids = [point["id"] for point in held(pareto)]
     plan = plan_asked(
         pareto if isinstance(pareto, ParetoTable) else Path(pareto),
         supernet,

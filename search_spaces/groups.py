@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from math import gcd
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class GroupSpace(StagedSpace):
         An elastic ResNet's space stands for its largest network. InputError names what is wrong: an
         unknown shape, a space of other blocks, a width `groups` does not divide.
         """
+        groups = _whole("groups", groups)
+        resolution, in_channels = (
+            _whole("resolution", resolution),
+            _whole("in_channels", in_channels),
+        )
+        n_classes = _whole("n_classes", n_classes)
         if shape == "alexnet":
             return _alexnet(groups, resolution, in_channels, n_classes)
         if shape == "resnet":
@@ -77,8 +84,7 @@ class GroupSpace(StagedSpace):
         raise InputError(f"`shape` must be one of {', '.join(SHAPES)}, got {shape!r}")
 
     def __post_init__(self) -> None:
-        if self.n_groups < 1:
-            raise InputError(f"`groups` must be at least 1, got {self.n_groups}")
+        _whole("groups", self.n_groups)
         for layer, width in self.layer_widths().items():
             if width % self.n_groups:
                 most = gcd(*self.layer_widths().values())
@@ -169,6 +175,15 @@ class GroupSpace(StagedSpace):
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": "groups", **asdict(self)}
+
+
+def _whole(name: str, value: Any) -> int:
+    """`value` as an int; InputError: no whole number, or below 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"`{name}` must be a whole number, got {value!r}")
+    if value < 1:
+        raise InputError(f"`{name}` must be at least 1, got {value}")
+    return int(value)
 
 
 def _wide(space: ResNetSpace) -> ResNetSpace:

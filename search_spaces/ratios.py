@@ -55,6 +55,8 @@ class RatioSpace(StagedSpace):
         parts = (np.array(self.ratios)[:, None], self._widths, self._mids)
         table = np.concatenate(parts, axis=1)
         steps = np.diff(table, axis=0)
+        if max(self.ratios, default=0) > 1000:
+            raise InputError(f"ratios are thousandths, 1000 at most, got {max(self.ratios)}")
         if (table < 1).any() or (steps < 0).any() or (steps[:, 0] < 1).any():
             raise InputError(f"ratios must rise and their channels with them, got {table.tolist()}")
 

@@ -21,6 +21,7 @@ OTHER_NAMES = {  # of an argument: what its option is called, where neither rule
     "others": "device",
     "repeats": "repeat",
     "half": "fp16",
+    "ids": "id_",
 }
 ARGUMENT = re.compile(r"`([a-z_][a-z0-9_]*)(?:=True)?`")
 

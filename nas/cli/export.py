@@ -66,16 +66,11 @@ def export(
     `--format ofa` writes subnets of once-for-all as its tools read them, ID.json with ks, e, d and
     image_size; it needs neither weights nor images.
     """
-    if one_latency:
-        from nas.export.configurations import one_latency as held
-        from nas.pareto import read_pareto
-
-        check_not_given({"id": id_}, "points; --one-latency chooses them")
-        id_ = [point["id"] for point in held(read_pareto(pareto))]
     if format_ != "onnx":
         networks = {"supernet": supernet, "data": data, "bn_cache": bn_cache, "fp16": fp16}
         networks |= {"precision": precision, "traces": traces, "standalone": standalone}
-        check_not_given({**networks, "json": json}, f"networks; --format {format_} writes none")
+        networks |= {"one_latency": one_latency, "json": json}
+        check_not_given(networks, f"networks; --format {format_} writes none")
         _configurations(format_, pareto, out, id_ or (), quiet=quiet)
         return
     from nas.api import export as write_points
@@ -86,6 +81,7 @@ def export(
             pareto,
             out,
             ids=id_ or (),
+            one_latency=one_latency,
             supernet=supernet,
             data=data,
             bn_cache=bn_cache,

@@ -21,7 +21,6 @@ OPTIONS = {  # by their arguments: the kinds that they say something to
         ("ratios", "unit", "for_device", "levels", "frames", "n_ratios"), ("all-in-one",)
     ),
 }
-OF_SUBNETS = ("sandwich", "n_random", "late_epochs", "progressive", "distil")
 OF_DEVICE = ("levels", "frames", "n_ratios")
 
 
@@ -39,16 +38,6 @@ def check_options(kind: str, given: Iterable[str]) -> None:
         check_not_given(
             {name: name in given for name in OF_DEVICE}, "`for_device`, which is not given"
         )
-
-
-def check_settings(kind: str, names: Iterable[str]) -> None:
-    """InputError where one of the settings `names` says nothing to this `kind`."""
-    for name in names:
-        if kind == "groups" and name in OF_SUBNETS:
-            raise InputError(
-                f"`set` {name} is for subnets that share a step, and a group is one network: leave "
-                "it out"
-            )
 
 
 def grouped(shape: str, groups: int, dataset: Dataset, start: str | None) -> GroupSpace:

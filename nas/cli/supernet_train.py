@@ -114,13 +114,14 @@ def train(
 
     from nas.cli.output import console, print_next
     from nas.cli.supernet_data import read_images, show_images
-    from nas.cli.supernet_kinds import block_sparse, check_options, check_settings, grouped
+    from nas.cli.supernet_kinds import block_sparse, check_options, grouped
     from nas.cli.supernet_ratios import asked_ratios, check_asked, check_unit
     from nas.files import check_place, prepare_folder
     from search_spaces import InputError
     from supernets import bf16_pays, check_kind
     from supernets.pruning import (
         RatioSettings,
+        check_group_settings,
         train_all_in_one,
         train_block_sparse,
         train_groups,
@@ -142,7 +143,8 @@ def train(
     given: dict[str, Any] = {"epochs": epochs, "seed": seed, "exits_only": exits_only, "bf16": bf16}
     given |= {} if batch_size is None else {"batch_size": batch_size}
     settings_given = parse_settings(set_ or [])
-    check_settings(kind, settings_given)
+    if kind == "groups":
+        check_group_settings(settings_given, "`set` ")
     given |= settings_given
     settings = TrainSettings(**given)
     if kind == "all-in-one":

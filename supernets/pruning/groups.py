@@ -7,7 +7,7 @@ what the first i groups answer keeps every bit whatever is trained behind them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -26,6 +26,8 @@ from supernets.grouped import GroupedSupernet
 from supernets.layers import Layer
 from supernets.supernet import Supernet
 from supernets.training import Progress, TrainSettings, train
+
+OF_SUBNETS = ("sandwich", "n_random", "late_epochs", "progressive", "distil")  # settings
 
 
 class Increment(Supernet):
@@ -107,6 +109,9 @@ def train_groups(
 
     `out/group1` and so on hold the groups done so far, in the same form, and where a rerun goes on.
     """
+    check_group_settings(
+        name for name in OF_SUBNETS if getattr(settings, name) != getattr(TrainSettings, name)
+    )
     if settings.exits_only:
         raise InputError("`exits_only` is for a finished supernet; groups train their exits too")
     base, seconds = None, 0.0
@@ -132,6 +137,16 @@ def _n_groups(path: Path) -> int:
         return cast(GroupSpace, get_space(path)).n_groups if path.exists() else 0
     except InputError:
         return 0
+
+
+def check_group_settings(names: Iterable[str], option: str = "") -> None:
+    """InputError where one of the settings `names`, behind `option`, says nothing to groups."""
+    for name in names:
+        if name in OF_SUBNETS:
+            raise InputError(
+                f"{option}`{name}` is for subnets that share a step, and a group is one network: "
+                "leave it out"
+            )
 
 
 def check_groupable(space: str | Space) -> None:

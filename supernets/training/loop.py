@@ -58,6 +58,7 @@ def train(
     `about` (command, host) goes into the checkpoint's metadata; `start` in it is the history of the
     weights that `supernet` begins with, with the checksum of their file as `weights_sha256`.
     """
+    _check_device(device)
     out = Path(out)
     per_epoch = len(data.train) // settings.batch_size
     if not per_epoch:
@@ -89,6 +90,17 @@ def train(
         state.epochs_done = epoch + 1
         _ship(state, data, out, device, about or {})
         state.save(resumable)  # last: a run killed in between does this epoch again
+
+
+def _check_device(device: str) -> None:
+    """InputError where PyTorch does not have the device here."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"`device` must be cpu, or cuda where PyTorch has a GPU, got {device!r}: {reason}"
+        ) from None
 
 
 def _check_images(supernet: Supernet, data: Dataset) -> None:

@@ -194,3 +194,11 @@ def test_a_supernet_that_is_elsewhere_is_asked_for(tmp_path: Path) -> None:
 def test_a_table_without_a_supernet_exports_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="comes with tables alone: nothing to export"):
         nas.export(nas.ParetoTable(small_result()), tmp_path / "board")
+
+
+def test_ratios_of_every_clock_are_chosen_by_a_table_that_has_them(tmp_path: Path) -> None:
+    asked = partial(nas.export, nas.ParetoTable(small_result()), tmp_path / "x", one_latency=True)
+    with pytest.raises(InputError, match="the table says of no ratios which of them hold one late"):
+        asked()
+    with pytest.raises(InputError, match="`ids` is for points; `one_latency` chooses them"):
+        asked(ids="L00-x")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,32 @@ def test_what_cannot_be_grouped_is_refused_by_name() -> None:
         GroupSpace.of("vgg", 4)
     with pytest.raises(InputError, match="ofa-mobilenetv3 cannot be grouped; resnet and"):
         GroupSpace.of(get_space("ofa-mobilenetv3"), 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"groups": 2.0}, "`groups` must be a whole number, got 2.0"),
+        ({"groups": True}, "`groups` must be a whole number, got True"),
+        ({"groups": "4"}, "`groups` must be a whole number, got '4'"),
+        ({"groups": None}, "`groups` must be a whole number, got None"),
+        ({"in_channels": 0}, "`in_channels` must be at least 1, got 0"),
+        ({"resolution": 32.0}, "`resolution` must be a whole number, got 32.0"),
+        ({"n_classes": "10"}, "`n_classes` must be a whole number, got '10'"),
+    ],
+)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_no_number_of_anything_is_refused_by_name(
+    shape: str, given: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(InputError, match=why):
+        GroupSpace.of(shape, **{"groups": 4, **given})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    space = GroupSpace.of("resnet", np.int64(4))  # type: ignore[arg-type]
+    assert space == ALL["resnet"]
+    assert type(space.n_groups) is int
 
 
 def test_a_resnet_stands_for_its_largest() -> None:

@@ -91,6 +91,12 @@ def test_ratios_that_are_not_nested_are_refused(
         RatioSpace(BASE, ratios, widths, ((4,) * 8, (12,) * 8))
 
 
+def test_a_ratio_above_1_is_refused() -> None:
+    name = SPACE.name.replace("r1000w", "r1500w")
+    with pytest.raises(InputError, match="ratios are thousandths, 1000 at most, got 1500"):
+        get_space(name)
+
+
 def test_another_number_of_stages_is_refused() -> None:
     with pytest.raises(InputError, match="ratios of resnet-digits need 4 stage widths each"):
         RatioSpace(BASE, (1000,), ((4, 8, 9),), ((4,) * 8,))

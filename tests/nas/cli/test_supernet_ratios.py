@@ -69,6 +69,8 @@ def test_the_document_leads_to_an_engine_on_the_board():
     assert steps[-1].startswith("next: nas export --pareto run/pareto.json --supernet clocks")
     run("export")
     manifest = read_manifest(Path("board"))
+    again = api.export(Path("run/pareto.json"), "again", supernet="clocks", one_latency=True)
+    assert again.content["configurations"] == manifest.content["configurations"]
     engine = Engine(manifest)
     images = np.zeros((2, 1, 8, 8), dtype=np.uint8)
     assert all(len(engine(i, manifest.normalise(images)).classes) == 2 for i in manifest.ids)

@@ -21,7 +21,7 @@ GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
     ("options", "words"),
     [
         (("--shape", "alexnet", "--groups", 3), "--groups 3 does not divide the 32 channels of st"),
-        (("--set", "progressive=true"), "--set progressive is for subnets that share a step"),
+        (("--set", "progressive=true"), "--set `progressive` is for subnets that share a step"),
         (("--groups", 0), "--groups must be at least 1, got 0"),
         (("--shape", "vgg"), "--shape must be resnet, alexnet or one of"),
         (("--shape", "ofa-mobilenetv3"), "first.depthwise of ofa-mobilenetv3 cannot be grouped"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from tests.supernets.tiny import digits, images
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPACE = GroupSpace.of("resnet", 4, 8, 1)
-SETTINGS = TrainSettings(epochs=2, batch_size=32, bf16=False, sandwich=False, seed=3)
+SETTINGS = TrainSettings(epochs=2, batch_size=32, bf16=False, seed=3)
 
 
 def small_digits(n: int = 64) -> Dataset:
@@ -138,6 +139,18 @@ def test_another_run_in_the_same_folder_is_refused(whole: Path) -> None:
 def test_exits_alone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`exits_only` is for a finished supernet"):
         list(run(tmp_path, replace(SETTINGS, exits_only=True)))
+
+
+@pytest.mark.parametrize(
+    "given", [{"sandwich": False}, {"n_random": 2}, {"progressive": True}], ids=str
+)
+def test_settings_that_say_nothing_to_groups_are_refused(
+    tmp_path: Path, given: dict[str, Any]
+) -> None:
+    why = f"`{next(iter(given))}` is for subnets that share a step, and a group is one network"
+    with pytest.raises(InputError, match=why):
+        next(run(tmp_path, replace(SETTINGS, **given)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_layer_that_cannot_be_grouped_is_named() -> None:

@@ -312,3 +312,9 @@ def test_images_of_other_classes_or_colours_are_refused(tmp_path: Path) -> None:
     space = resnet_for(8, 1, 12)
     with pytest.raises(InputError, match="is for 1 channels and 12 classes, digits has 1 and 10"):
         next(train(ResNetSupernet(space), small_digits(), SETTINGS, str(tmp_path)))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_here_is_refused(tmp_path: Path, device: str) -> None:
+    with pytest.raises(InputError, match=f"`device` must be cpu, or cuda where .*, got '{device}'"):
+        next(train(supernet(), digits(), TrainSettings(), tmp_path, device=device))
