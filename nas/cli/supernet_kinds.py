@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.given import check_not_given
@@ -40,19 +41,43 @@ def check_options(kind: str, given: Iterable[str]) -> None:
         )
 
 
-def grouped(shape: str, groups: int, dataset: Dataset, start: str | None) -> GroupSpace:
-    """The space of `groups` groups for these images."""
+def supposed_side(data: Path | None, resolution: int | None) -> int:
+    """The side of images before they are read, to refuse what no images allow.
+
+    Where it is unknown, 32: the network of these takes all groups and blocks that others take.
+    """
+    from search_spaces import RESOLUTIONS
+
+    if resolution is not None:
+        return resolution if resolution in RESOLUTIONS else 32  # refused with the images
+    return 8 if data is None else 32
+
+
+def check_grouped(shape: str, groups: int, start: str | None, side: int) -> None:
+    """InputError for what needs no images to be seen: they may take minutes to read."""
     from search_spaces import GroupSpace, get_space, space_names
+    from search_spaces.groups import SHAPES
     from supernets.pruning import check_groupable
 
     if start is not None:
         raise InputError("`start` gives whole networks; groups begin anew: leave it out")
-    images = dataset.resolution, dataset.channels, dataset.n_classes
-    if shape in ("resnet", "alexnet"):
-        return GroupSpace.of(shape, groups, *images)
+    if shape in SHAPES:
+        GroupSpace.of(shape, groups, side)
+        return
     if shape not in space_names():
         raise InputError(f"`shape` must be resnet, alexnet or one of `nas spaces`, got {shape!r}")
     check_groupable(shape)
+    GroupSpace.of(get_space(shape), groups)
+
+
+def grouped(shape: str, groups: int, dataset: Dataset) -> GroupSpace:
+    """The space of `groups` groups for these images."""
+    from search_spaces import GroupSpace, get_space
+    from search_spaces.groups import SHAPES
+
+    images = dataset.resolution, dataset.channels, dataset.n_classes
+    if shape in SHAPES:
+        return GroupSpace.of(shape, groups, *images)
     space = GroupSpace.of(get_space(shape), groups)
     if (space.resolution, space.in_channels, space.n_classes) != images:
         raise InputError(f"`shape` {shape} is for other images than `data` holds; try resnet")

@@ -114,10 +114,16 @@ def train(
 
     from nas.cli.output import console, print_next
     from nas.cli.supernet_data import read_images, show_images
-    from nas.cli.supernet_kinds import block_sparse, check_options, grouped
+    from nas.cli.supernet_kinds import (
+        block_sparse,
+        check_grouped,
+        check_options,
+        grouped,
+        supposed_side,
+    )
     from nas.cli.supernet_ratios import asked_ratios, check_asked, check_unit
     from nas.files import check_place, prepare_folder
-    from search_spaces import InputError
+    from search_spaces import InputError, resnet_for
     from supernets import bf16_pays, check_kind
     from supernets.pruning import (
         RatioSettings,
@@ -149,8 +155,16 @@ def train(
     settings = TrainSettings(**given)
     if kind == "all-in-one":
         RatioSettings().mask_epochs(settings.epochs)  # refused before images are read
+    supposed = supposed_side(data, resolution)
+    if kind == "groups":
+        check_grouped(shape, groups, start, supposed)
     log = console(quiet=quiet)
     before = None if start is None else _trained(start, out)
+    base = resnet_for(supposed, 3, 10) if before is None else before[0].space
+    if kind == "blocks":
+        block_sparse(base, 4 if g is None else g, sparsities)
+    if kind == "all-in-one":
+        check_unit(base, unit, g)
     side, channels = (None, None) if before is None else _images_of(before[1])
     side = side if resolution is None else resolution
     dataset = read_images(data, log, resolution=side, channels=channels, flip=flip)
@@ -160,7 +174,7 @@ def train(
     net: Any
     run: Callable[..., Iterator[Progress]] = train_all
     if kind == "groups":
-        net, earlier, run = grouped(shape, groups, dataset, start), None, train_groups
+        net, earlier, run = grouped(shape, groups, dataset), None, train_groups
     else:
         net, dataset, earlier = _start(start, before, dataset, seed)
     if kind == "blocks":

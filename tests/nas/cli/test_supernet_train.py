@@ -29,6 +29,11 @@ GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
         (("--start", "resnet-cifar10"), "--start gives whole networks; groups begin anew"),
         (("--exits-only",), "--exits-only is for a finished supernet"),
         (("--ratios", "1,.5"), "--ratios is for --kind all-in-one, this is groups"),
+        (
+            ("--resolution", 8, "--groups", 16),
+            "--groups 16 does not divide the 24 channels of stage",
+        ),
+        (("--resolution", 20), "--resolution must be one of 8, 16, 24,"),
         (("--threads", 0), "--threads must be at least 1, got 0"),
         (("--batch-size", 0), "--batch-size must be positive, got 0"),
     ],
@@ -36,8 +41,24 @@ GROUPS = ("supernet", "train", "--kind", "groups", "--quiet", "--out")
 def test_what_cannot_be_grouped_is_named(
     options: tuple[object, ...], words: str, tmp_path: Path
 ) -> None:
-    refused(nas(*GROUPS, tmp_path / "out", *options), words)
+    # before images are looked at, but for what depends on them
+    missing = () if "--data holds" in words else ("--data", tmp_path / "missing")
+    refused(nas(*GROUPS, tmp_path / "out", *options, *missing), words)
     assert not (tmp_path / "out" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--g", 64), "--g must be 1 to 8, the channels of the narrowest stage, got 64"),
+        (("--sparsities", "0,1"), "--sparsities must be 0 or more and at most .99, got 0,1"),
+    ],
+)
+def test_blocks_that_no_images_allow_are_refused_at_once(
+    options: tuple[object, ...], words: str, tmp_path: Path
+) -> None:
+    train = ("supernet", "train", "--kind", "blocks", "--quiet", "--out", tmp_path / "out")
+    refused(nas(*train, *options, "--data", tmp_path / "missing"), words)
 
 
 def test_a_small_set_gets_a_small_batch() -> None:
