@@ -236,6 +236,7 @@ def export(
     *,
     ids: str | Sequence[str] = (),
     one_latency: bool = False,
+    every_subnet: bool = False,
     supernet: str | None = None,
     data: str | Path | None = None,
     bn_cache: str | Path | None = None,
@@ -251,7 +252,8 @@ def export(
     `pareto` may be the folder of `nas.prune` too: its network, with kernels for the CPU. Or it is a
     file with one of once-for-all's configurations, of the folder `supernet`.
     `ids` name the points; without them it is the front of all levels, with `one_latency` for every
-    clock the ratio of an All-in-One supernet that holds the latency. `supernet` is a name of the
+    clock the ratio of an All-in-One supernet that holds the latency, with `every_subnet` each of a
+    few groups or ratios once, at its fastest level. `supernet` is a name of the
     zoo or a folder, without it the one of the table. Batch norm takes its statistics from the
     training images in `data`, from the file `bn_cache`, or from those that ship with the supernet.
     `precision` is fp32, fp16 (`half` says the same) or int8, which is quantised with images of
@@ -270,8 +272,8 @@ def export(
     from nas.runtime import Manifest
 
     try:
+        from nas.export import configurations
         from nas.export.asked import plan_asked
-        from nas.export.configurations import one_latency as held
         from nas.export.step import no_step
         from nas.export.write import check_asked, write_export
     except ModuleNotFoundError as error:
@@ -282,10 +284,13 @@ def export(
         raise InputError(f"`half` and `precision` {precision} were asked; leave one out")
     precision = precision or ("fp16" if half else "fp32")
     check_asked(Path(out), precision)
-    if one_latency:
-        check_not_given({"ids": ids}, "points; `one_latency` chooses them")
+    if one_latency and every_subnet:
+        raise InputError("`one_latency` and `every_subnet` were asked; leave one out")
+    if one_latency or every_subnet:
+        chosen = configurations.one_latency if one_latency else configurations.every_subnet
+        check_not_given({"ids": ids}, f"points; `{chosen.__name__}` chooses them")
         pareto = pareto if isinstance(pareto, ParetoTable) else read_pareto(pareto)
-        ids = [point["id"] for point in held(pareto)]
+        ids = [point["id"] for point in chosen(pareto)]
     plan = plan_asked(
         pareto if isinstance(pareto, ParetoTable) else Path(pareto),
         supernet,

@@ -29,6 +29,13 @@ def export(
             help="Of an All-in-One supernet, for every clock: the ratio that holds the latency.",
         ),
     ] = False,
+    every_subnet: Annotated[
+        bool,
+        typer.Option(
+            "--every-subnet",
+            help="Of groups or ratios: each once, also those that another point beats.",
+        ),
+    ] = False,
     data: Annotated[
         Path | None, typer.Option(help="Training images, for batch norm and for the check.")
     ] = None,
@@ -69,7 +76,7 @@ def export(
     if format_ != "onnx":
         networks = {"supernet": supernet, "data": data, "bn_cache": bn_cache, "fp16": fp16}
         networks |= {"precision": precision, "traces": traces, "standalone": standalone}
-        networks |= {"one_latency": one_latency, "json": json}
+        networks |= {"one_latency": one_latency, "every_subnet": every_subnet, "json": json}
         check_not_given(networks, f"networks; --format {format_} writes none")
         _configurations(format_, pareto, out, id_ or (), quiet=quiet)
         return
@@ -82,6 +89,7 @@ def export(
             out,
             ids=id_ or (),
             one_latency=one_latency,
+            every_subnet=every_subnet,
             supernet=supernet,
             data=data,
             bn_cache=bn_cache,
