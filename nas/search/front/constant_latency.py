@@ -47,7 +47,7 @@ def constant_latency(
     held = FrequencyMap(latency_ms[:, served], outside[:, served])
     no_exit = np.zeros_like(served)
     return {
-        "levels": [levels[i].level for i in fast],
+        "levels": [levels[i].level for i in fast.tolist()],
         "target_ms": digits(held.target_ms),
         "by_number_of_ratios": rows,
         "points": maker.points(genes, scores, held.ratio_of, no_exit, served),
