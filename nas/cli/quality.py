@@ -31,7 +31,7 @@ def quality(entry: PredictorEntry) -> str:
     colour = "green" if entry["decision"] == "go" else "yellow"
     said.append(f"[{colour}]{entry['decision']}[/]")
     if "fallback" in entry:
-        why = "but its rows know one clock: " if entry["decision"] == "go" else ""
+        why = "but its rows do not cover the clocks: " if entry["decision"] == "go" else ""
         said.append(f"{why}{entry['fallback']['model']}, predicts instead")
     return "; ".join(said)
 

@@ -184,7 +184,7 @@ class SupernetEntry(TypedDict):
 
 
 class Fallback(TypedDict):
-    """The model that predicts instead of a proxy that is a no-go, or whose rows know one clock."""
+    """What predicts instead of a proxy that is a no-go, or whose rows do not cover the clocks."""
 
     model: str
     srcc: Finite | None

@@ -30,6 +30,7 @@ from predictors import (
 )
 from search_spaces import Bools, DvfsLevel, Floats, Genes, Space
 
+COVERED = 1 / 3  # of the range of clocks: what rows know of less is no law of all clocks
 COMPARED = ("subnet", "heads", "gpu_mhz", "cpu_mhz", "latency_ms", "energy_mj", "source")
 
 
@@ -125,7 +126,7 @@ Energy = Callable[[_Seen, Floats], Floats]  # energy_mj (n, L), given the latenc
 def target_costs(space: Space, device: Device, proxy: Proxy, rows: pd.DataFrame) -> TargetCosts:
     """Fit the costs of `device` from `rows` measured (or simulated) on it.
 
-    Every quantity goes through the monotone transfer where the rows know it at two clocks or the
+    Every quantity goes through the monotone transfer where the rows cover the clocks or the
     device has one level, and the held-out ranks say "go"; from measured rows a pool of the proxy
     and all analytic models corrects it. Where they do not, the analytic model of the device scaled
     to the rows predicts, and the source says so.
@@ -214,13 +215,21 @@ class _Fit:
         return lambda seen, latency_ms: scaled.predict(seen.simulated[1]), SCALED
 
     def _transfers(self, name: str) -> bool:
-        """Whether the rows know enough clocks and their held-out ranks say go."""
+        """Whether the rows cover the clocks and their held-out ranks say go."""
         if name not in self.reports:
             return False
         # energy is latency times power: a proxy whose latency does not transfer serves neither
         go = all(self.reports[n].decision == "go" for n in (name, "latency_ms"))
-        n_clocks = self.rows[self.rows[name].notna()]["clock_mhz"].nunique()
-        return go and (n_clocks >= 2 or len(self.clocks) == 1)
+        return go and (len(self.clocks) == 1 or self._covers(self.clock[self.rows[name].notna()]))
+
+    def _covers(self, clock: Floats) -> bool:
+        """Whether the clocks (n,) of rows are far enough apart, and up to fast enough ones.
+
+        Neighbours hold more noise than law. Slow clocks do not show what waits for the memory, so
+        that fast ones are not told from them; slow ones are told from fast ones.
+        """
+        least = COVERED * np.ptp(self.clocks)
+        return bool(np.ptp(clock) >= least and clock.max() >= self.clocks.max() - least)
 
     def _transferred(self, seen: _Seen) -> Floats:
         h, kernels = seen.proxy_ms[:, None], seen.programs.kernels[:, None]

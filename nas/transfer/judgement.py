@@ -57,8 +57,8 @@ class Judgement:
         narrower = f"from ±{now:.0f} % to ±{widths[more]:.0f} %"
         if self.report.decision == "go" and self.fallback is not None:
             return (
-                "measure programs at a second clock: ranks say go, but rows of one clock say "
-                f"nothing of the others, where {self.fallback['model']} predicts"
+                "measure programs at the slowest and the fastest clock: ranks say go, but the rows "
+                f"do not cover the clocks, so {self.fallback['model']}, predicts"
             )
         if self.report.decision == "go":
             if widths[more] < MUCH * now:

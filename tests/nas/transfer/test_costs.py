@@ -151,10 +151,37 @@ def test_energy_that_the_rows_lack(rows):
     assert "predicted_energy_mj" not in unknown.compare(rows, DEVICE.levels)[0]
 
 
-def test_one_clock_cannot_tell_the_others():
-    at_one = ROWS[ROWS["level"] == ROWS["level"].iloc[0]]
-    costs = target_costs(SPACE, DEVICE, PROXY, at_one)
-    assert costs.latency_source == "predicted (scaled simulation)"
+@pytest.mark.parametrize(
+    ("levels", "covers"),
+    [([0], False), ([13, 14], False), ([0, 1], False), ([0, 6], False), ([7, 14], True)],
+)
+def test_rows_that_do_not_cover_the_clocks_leave_all_of_them_to_the_model(levels, covers):
+    programs = [measured for measured in ROWS.to_dict("records") if measured["level"] == 0]
+    rng, rows = np.random.default_rng(0), []
+    for one in programs:
+        heads = [int(head) for head in one["heads"].split("+")]
+        for level in levels:
+            row = DEVICE.measure(SPACE, SPACE.parse(one["subnet"]), heads, level)
+            noise = np.exp(0.02 * rng.standard_normal())
+            row |= {q: row[q] * noise for q in ("latency_ms", "energy_mj")}
+            rows.append(row | {"source": "measured"})
+    costs = target_costs(SPACE, DEVICE, PROXY, pd.DataFrame(rows))
+    assert costs.entries()["latency_ms"]["decision"] == "go"
+    source = "predicted" if covers else "predicted (scaled simulation)"
+    assert (costs.latency_source, costs.energy_source) == (source, source)
+    latency, energy = costs(GENES, GRID)
+    for level in (0, -1):
+        assert off(latency[..., level], TRUE[0][..., level]) < 0.15
+        assert off(energy[..., level], TRUE[1][..., level]) < 0.15
+
+
+def test_energy_at_neighbouring_clocks_alone_is_the_models():
+    at_top = ROWS["level"] == ROWS["level"].max()
+    costs = target_costs(
+        SPACE, DEVICE, PROXY, ROWS.assign(energy_mj=ROWS["energy_mj"].where(at_top))
+    )
+    assert costs.latency_source == "predicted (simulated)"
+    assert costs.energy_source == "predicted (scaled simulation)"
 
 
 def test_rows_are_compared_with_what_is_predicted_at_their_own_level():

@@ -51,11 +51,11 @@ def judged(
     )
 
 
-def test_rows_of_one_clock_are_no_go_on_for_others() -> None:
+def test_a_go_from_rows_that_do_not_cover_the_clocks_says_what_to_measure() -> None:
     fallback: Fallback = {"model": "the model", "srcc": 0.9, "mape_pct": 3.0}
     one = replace(judged(), fallback=fallback)
-    assert one.advice.startswith("measure programs at a second clock")
-    assert "[green]go[/]; but its rows know one clock: the model, predicts" in quality(
+    assert one.advice.startswith("measure programs at the slowest and the fastest clock")
+    assert "[green]go[/]; but its rows do not cover the clocks: the model, predicts" in quality(
         cast(PredictorEntry, one.to_dict())
     )
 
