@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from nas.devices import Device, Simulates, VoltageKnown
+from nas.devices import SAME_CLOCK, Device, Simulates, VoltageKnown
 from nas.pareto.provenance import ON_SIMULATED, SCALED, predicted_from
 from nas.pareto.records import PredictorEntry, TargetRow
 from nas.transfer.doubtful import doubtful_rows
@@ -45,7 +45,7 @@ class TargetCosts:
     energy_source: str | None
     reports: dict[str, TransferReport]  # what the target rows say of the proxy
     fallbacks: dict[str, TransferReport]  # and of the model, where it predicts in its place
-    latency_interval_log: tuple[float, float]  # 90 %, of log(true / predicted)
+    latency_interval_log: Floats  # (2, L), 90 %, of log(true / predicted)
     doubtful: Mapping[int, str] = field(default_factory=dict)
     """Numbers of the rows that contradict the others and do not count, and why."""
     outlook: Callable[[], Outlook | None] = lambda: None
@@ -268,16 +268,25 @@ class _Fit:
             else outlook_of(self.pool, correction.pool)
         )
 
-    def interval_log(self) -> tuple[float, float]:
-        """The interval of the latency: held-out rows, and what the device model itself may be off.
+    def interval_log(self) -> Floats:
+        """The interval (2, L) of the latency: held-out rows, and what the device model may be off.
 
-        Rows that a model simulated cannot tell how far it is from the board; its profile does.
+        Held-out rows tell nothing of clocks that no row has: where the model predicts, it may be
+        off there by its uncertainty, and by as much again at e times the nearest clock of a row.
+        Nor can rows that a model simulated tell how far it is from the board; its profile does.
         """
-        low, high = self.fallbacks.get("latency_ms", self.reports["latency_ms"]).interval_log
-        if self.source == ON_SIMULATED and self.model is not None:
-            off = float(np.log1p(self.model.uncertainty))
-            low, high = min(low, -off), max(high, off)
-        return low, high
+        scaled = self.fallbacks.get("latency_ms")
+        low, high = (scaled or self.reports["latency_ms"]).interval_log
+        ends = np.tile([[low], [high]], len(self.clocks))
+        if self.model is None:
+            return ends
+        off = np.log1p(self.model.uncertainty)
+        if scaled is not None:
+            away = np.abs(np.log(self.clocks / self.clock[:, None])).min(axis=0)
+            ends += [[-off], [off]] * np.where(away > SAME_CLOCK, 1 + away, 0)
+        if self.source == ON_SIMULATED:
+            ends = np.stack([np.minimum(ends[0], -off), np.maximum(ends[1], off)])
+        return ends
 
 
 def _power_of_model(seen: _Seen, latency_ms: Floats) -> Floats:

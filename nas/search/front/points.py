@@ -26,7 +26,7 @@ class Provenance:
 
     latency: str
     energy: str | None  # None: the target has no source of energy
-    latency_interval_log: tuple[float, float]
+    latency_interval_log: Floats  # (2, L)
     error: str = MEASURED  # of subnets that were evaluated
 
     def error_of(self, evaluated: bool) -> str:
@@ -91,7 +91,7 @@ class PointMaker:
         exits = self.scorer.grid[policy]
         latency = float(scores.latency_ms[row, policy, column])
         energy = float(scores.energy_mj[row, policy, column])
-        interval = self.provenance.latency_interval_log
+        interval = self.provenance.latency_interval_log[:, level]
         latency_source, energy_source = self.provenance.at(setting < len(self.levels))
         clocks = self._clocks(setting)
         return {

@@ -16,10 +16,17 @@ SCORER = Scorer(FormulaAccuracy(SPACE, GRID), FormulaCost(SPACE), 0.01)
 PROBLEM = Problem(SPACE, SCORER, Bounds(), (len(CLOCKS_GHZ),))
 GENES = np.unique(SPACE.sample_spread(20, np.random.default_rng(0)), axis=0)
 LEVELS = [DvfsLevel(i, 1000 * ghz, None, None) for i, ghz in enumerate(CLOCKS_GHZ)]
+INTERVAL = np.outer((-0.1, 0.1), 1 + np.arange(len(LEVELS)))
 
 
 def maker(energy):
-    return PointMaker(PROBLEM, LEVELS, Provenance("predicted", energy, (-0.1, 0.1)))
+    return PointMaker(PROBLEM, LEVELS, Provenance("predicted", energy, INTERVAL))
+
+
+def test_the_interval_of_a_point_is_that_of_its_level():
+    for p in maker(None).baselines():
+        ends = np.log(p["latency_interval_ms"]) - np.log(p["latency_ms"])
+        np.testing.assert_allclose(ends, INTERVAL[:, p["level"]], atol=1e-4)
 
 
 def test_points_of_a_level_do_not_dominate_each_other_and_cost_what_the_scorer_says():
@@ -47,7 +54,7 @@ def test_points_say_what_to_expect_on_new_images():
         error = np.arange(len(GRID)) + genes.sum(axis=1, keepdims=True)
         return error, 0.1 + 0 * error
 
-    made = PointMaker(PROBLEM, LEVELS, Provenance("predicted", None, (-0.1, 0.1)), known)
+    made = PointMaker(PROBLEM, LEVELS, Provenance("predicted", None, INTERVAL), known)
     archive = Archive(PROBLEM.n_levels, PROBLEM.bounds)
     archive.add(GENES, SCORER(GENES))
     for p in [*made.fronts(archive, 5), *made.baselines()]:
