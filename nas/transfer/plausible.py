@@ -29,7 +29,7 @@ OTHER_TIMES = {1e-3: "seconds", 1e3: "microseconds", 1e6: "nanoseconds"}
 OTHER_ENERGIES = {1e-3: "joules", 1e3: "microjoules", 1e6: "nanojoules"}
 COLUMNS = {"seconds": "latency_s", "microseconds": "latency_us", "nanoseconds": "latency_ns"}
 COLUMNS |= {"joules": "energy_j", "microjoules": "energy_uj", "nanojoules": "energy_nj"}
-CLOCKS = ("level", "gpu_mhz")
+CLOCKS = ("level", "gpu_mhz", "cpu_mhz")
 SETTING = ("batch", "backend", "precision")  # what costs hold for, besides device and clocks
 IDLE_SHARE = 0.6  # of a profile's idle power; less is one rail, or the part above idle
 UNIT = 0.35  # in log: how near to 1,000 two groups of rows lie apart whose unit differs
@@ -84,9 +84,12 @@ def _checked_alone(path: Path, rows: pd.DataFrame, space: Space, say: Say) -> pd
 
 
 def check_one_setting(
-    path: Path, rows: pd.DataFrame, columns: Iterable[str] = ("device", *SETTING, "threads")
+    path: Path,
+    rows: pd.DataFrame,
+    columns: Iterable[str] = ("device", *SETTING, "threads"),
+    remedy: str = "split the file",
 ) -> None:
-    """TableError unless each of `columns` has one value.
+    """TableError unless each of `columns` has one value; `remedy` is what to do about several.
 
     Older rows leave cells empty, which may be anything; beside a clock an empty one is another.
     """
@@ -97,7 +100,7 @@ def check_one_setting(
             found = ", ".join(map(str, values[:4]))
             raise TableError(
                 f"{path} mixes {len(values)} values of {column} ({found}); costs hold for one: "
-                + ("choose with `level`" if column == "level" else "split the file")
+                f"{remedy}"
             )
 
 
@@ -109,6 +112,12 @@ def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> 
         own = the_one(rows, column)
         if own not in (None, asked):
             say(f"{path}: rows are of {column} {own}, asked is {asked}: costs are those of {own}")
+    modes = rows["power_mode"].dropna().unique() if "power_mode" in rows else []
+    if len(modes) > 1:
+        say(
+            f"{path} mixes {len(modes)} values of power_mode ({', '.join(map(str, modes))}), asked "
+            f"is {device.power_mode}: costs lie between those of each; split the file"
+        )
 
 
 def _check_levels(path: Path, rows: pd.DataFrame, device: Device) -> None:

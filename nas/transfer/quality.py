@@ -74,7 +74,10 @@ def rows_of(
         rows = rows[rows["level"] == level]
     check_has(rows, quantity, str(path))
     rows = rows[rows[quantity].notna()].reset_index(drop=True)
-    check_one_setting(path, rows, [c for c in (*SETTING, "threads") if c not in varying])
+    asked = [c for c in (*SETTING, "threads") if c not in varying]
+    if "level" in asked:
+        check_one_setting(path, rows, ["level"], "choose with `level`")
+    check_one_setting(path, rows, asked)
     return rows
 
 

@@ -290,6 +290,11 @@ def test_rows_of_another_power_mode_or_device_are_said(column: str, own: str) ->
     assert f"rows are of {column} {own}, asked is" in line
 
 
+def test_rows_of_two_power_modes_are_said() -> None:
+    (line,) = checked(ROWS.assign(power_mode=["MODE_20W_6CORE", "MODE_10W_2CORE"] * 12))[1]
+    assert "mixes 2 values of power_mode (MODE_20W_6CORE, MODE_10W_2CORE), asked is MODE_2" in line
+
+
 def test_a_row_of_odd_power_is_named_and_does_not_count() -> None:
     frame = ROWS.copy()
     frame.loc[3, "energy_mj"] *= 50

@@ -1,6 +1,10 @@
 """Where a proxy comes from: bundled rows, a file, or an analytic device."""
 
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from nas.devices import get_device
@@ -10,6 +14,7 @@ from predictors import TableError, mape_pct, read_rows
 from search_spaces import InputError, get_space
 
 DIGITS, CIFAR = get_space("resnet-digits"), get_space("resnet-cifar")
+BUNDLED = Path(str(files("nas.devices") / "proxies" / "resnet-cifar-host.csv"))
 
 
 def whole(space, n=20):
@@ -64,6 +69,31 @@ def test_a_file_of_rows(tmp_path):
         load_proxy(space, "nanno")
     with pytest.raises(TableError, match=r"nowhere\.csv does not exist"):
         load_proxy(space, str(tmp_path / "nowhere.csv"))
+
+
+@pytest.mark.parametrize("column", ["level", "gpu_mhz", "cpu_mhz"])
+def test_rows_of_several_clocks_are_no_proxy(tmp_path, column):
+    device, subnets = get_device("nano"), DIGITS.subnets(whole(DIGITS).genes)
+    rows = [device.measure(DIGITS, s, [3], (0, 5, 11)[i % 3]) for i, s in enumerate(subnets)]
+    table, path = pd.DataFrame(rows), tmp_path / "rows.csv"
+    if column == "level":
+        table = table.drop(columns=["gpu_mhz"])
+    elif column == "gpu_mhz":
+        table = table.drop(columns=["level"])
+    else:
+        alone = [device.measure(DIGITS, s, [3], 11) for s in subnets]
+        table = pd.DataFrame(alone).assign(cpu_mhz=[614.4, 1224, 1479] * 6 + [614.4, 1224])
+    table.to_csv(path, index=False)
+    with pytest.raises(TableError, match=rf"mixes 3 values of {column} .*; keep the rows of one"):
+        load_proxy(DIGITS, str(path))
+    table[table[column] == table[column].iloc[0]].to_csv(path, index=False)
+    assert load_proxy(DIGITS, str(path)).n_rows == 7
+
+
+def test_the_clock_of_this_machine_may_wander_in_a_proxys_rows(tmp_path):
+    rows = read_rows(BUNDLED, CIFAR)[:40].assign(cpu_mhz=np.linspace(2000, 3000, 40))
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    assert load_proxy(CIFAR, str(tmp_path / "rows.csv")).n_rows == 40
 
 
 @pytest.mark.parametrize("choice", ["auto", "nano"])
