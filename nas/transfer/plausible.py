@@ -33,6 +33,7 @@ CLOCKS = ("level", "gpu_mhz", "cpu_mhz")
 SETTING = ("batch", "backend", "precision")  # what costs hold for, besides device and clocks
 IDLE_SHARE = 0.6  # of a profile's idle power; less is one rail, or the part above idle
 UNIT = 0.35  # in log: how near to 1,000 two groups of rows lie apart whose unit differs
+MOST_ODD = 0.25  # share of rows of odd power; more are no slips of measuring
 AGREE = 3.0  # times that power and energy over latency of one row may differ
 
 
@@ -199,10 +200,16 @@ def _check_power(path: Path, rows: pd.DataFrame, known: Known, say: Say) -> None
         return
     odd = (power < IDLE_SHARE * low) | (power > high * 2)
     if odd.any():
-        say(
+        words = (
             f"{path}: {_lines(list(own.index[odd]))}: energy_mj over latency_ms is "
-            f"{power[odd].iloc[0]:.3g} W, {draws}; they count for little: measure again"
+            f"{power[odd].iloc[0]:.3g} W, {draws}"
         )
+        if odd.mean() > MOST_ODD:
+            raise TableError(
+                f"{words}, in {odd.sum()} of {len(odd)} rows; is the column an energy of one run, "
+                "in mJ, and latency_ms of the same?"
+            )
+        say(f"{words}; measure again")
 
 
 def _check_stated(path: Path, rows: pd.DataFrame, power: pd.Series, say: Say) -> None:
@@ -236,7 +243,7 @@ def _check_mixed(
     few = below if below.sum() <= (~below).sum() else ~below
     factor = next((f for f in units if abs(apart - abs(np.log(f))) < UNIT), None)
     if factor is None:
-        return  # several times off, by no unit: such rows count for little
+        return  # several times off, by no unit: `doubtful_rows` judges them
     larger = {1e-3: 1e3}.get(factor, factor)
     raise TableError(
         f"{path} {_lines(list(rows.index[few]))}: {column} is {np.exp(apart):.3g} times "

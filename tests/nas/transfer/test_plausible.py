@@ -290,6 +290,14 @@ def test_rows_of_another_power_mode_or_device_are_said(column: str, own: str) ->
     assert f"rows are of {column} {own}, asked is" in line
 
 
+@pytest.mark.parametrize("column", ["power", "doubled"])
+def test_odd_power_of_many_rows_is_refused_though_the_middle_one_is_plausible(column: str) -> None:
+    power = ROWS["energy_mj"] / ROWS["latency_ms"]
+    energy = power if column == "power" else ROWS["energy_mj"].where(ROWS.index % 3 > 0, 200.0)
+    with pytest.raises(TableError, match=r"W, in \d+ of 24 rows; is the column an energy"):
+        checked(ROWS.assign(energy_mj=energy))
+
+
 def test_rows_of_two_power_modes_are_said() -> None:
     (line,) = checked(ROWS.assign(power_mode=["MODE_20W_6CORE", "MODE_10W_2CORE"] * 12))[1]
     assert "mixes 2 values of power_mode (MODE_20W_6CORE, MODE_10W_2CORE), asked is MODE_2" in line
