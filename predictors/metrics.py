@@ -48,11 +48,13 @@ def kendall_tau(y: ArrayLike, predicted: ArrayLike) -> float:
 def srcc_within(y: ArrayLike, predicted: ArrayLike, groups: ArrayLike) -> float:
     """Mean over `groups` (n,), the DVFS levels, of the rank correlation within each.
 
-    Groups in which `y` or `predicted` does not vary say nothing and are left out; NaN if all are.
+    A group counts by its rows less one, for a group of two says little. Groups in which `y` or
+    `predicted` does not vary say nothing and are left out; NaN if all are.
     """
     correlations = _weighted_srcc(y, predicted, groups, np.ones((1, len(np.asarray(y)))))[0]
-    known = correlations[np.isfinite(correlations)]
-    return float(known.mean()) if len(known) else float("nan")
+    known = np.isfinite(correlations)
+    weights = _group_weights(groups)[known]
+    return float(np.average(correlations[known], weights=weights)) if known.any() else float("nan")
 
 
 def srcc_within_interval(
@@ -78,13 +80,19 @@ def srcc_within_interval(
     known = np.isfinite(correlations[0])  # the first row is the sample itself
     if not known.any():
         return float("nan"), float("nan")
-    means = correlations[1:, known].mean(axis=1)
+    means = np.average(correlations[1:, known], axis=1, weights=_group_weights(groups)[known])
     means = means[np.isfinite(means)]
     if not len(means):
         return float("nan"), float("nan")
     tail = 50 * (1 - confidence)
     low, high = np.percentile(means, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def _group_weights(groups: ArrayLike) -> Ints:
+    """Rows less one of each group, as `_weighted_srcc` orders them."""
+    counts: Ints = np.unique(np.asarray(groups), return_counts=True)[1] - 1
+    return counts
 
 
 def _weighted_srcc(

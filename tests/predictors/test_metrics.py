@@ -36,6 +36,17 @@ def test_srcc_within_is_the_mean_over_groups_that_vary() -> None:
     assert with_single == pytest.approx(expected)
 
 
+def test_two_near_equal_programs_at_another_level_do_not_outweigh_ten() -> None:
+    y, predicted = (
+        np.append(np.arange(1.0, 11), [1, 1.02]),
+        np.append(np.arange(1.0, 11), [1.02, 1]),
+    )
+    level, subnet = np.append(np.zeros(10), [1, 1]), np.append(np.arange(10), [10, 11])
+    ranks = [spearmanr(y[level == g], predicted[level == g]).statistic for g in (0, 1)]
+    assert srcc_within(y, predicted, level) == pytest.approx(0.9 * ranks[0] + 0.1 * ranks[1])
+    assert srcc_within_interval(y, predicted, level, subnet)[0] > 0.79
+
+
 def test_the_clock_alone_ranks_nothing() -> None:
     clock = np.array([9.0, 3.0, 1.0])[LEVEL]
     assert srcc(Y * clock**3, clock) > 0.8
