@@ -83,7 +83,7 @@ def load_proxy(space: Space, choice: str) -> Proxy:
 def _measured(space: Space, rows: pd.DataFrame) -> Proxy:
     """XGBoost on the log latency of measured rows."""
     X, y = Programs.of_rows(rows, space).features, rows["latency_ms"].to_numpy()
-    predictor = LatencyPredictor(n_folds=0).fit(X, y)
+    predictor = LatencyPredictor(n_folds=0).fit(X, y, rows["subnet"])
     host = rows["host"].iloc[0] if "host" in rows else ""
     return Proxy(
         name=f"{rows['device'].iloc[0]} ({host})" if host else str(rows["device"].iloc[0]),

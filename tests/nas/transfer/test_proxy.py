@@ -29,6 +29,8 @@ def test_the_bundled_rows_of_a_space_are_learned():
     assert (
         proxy.described(CIFAR.name) == f"{proxy.n_rows} measured rows of {proxy.n_subnets} subnets"
     )
+    assert (proxy.predictor.n_rows_, proxy.predictor.n_groups_) == (proxy.n_rows, proxy.n_subnets)
+    assert proxy.n_subnets < proxy.n_rows
     latency = proxy.latency_ms(whole(CIFAR))
     assert latency.shape == (20,)
     assert (latency > 0).all()
