@@ -76,7 +76,7 @@ def load_proxy(space: Space, choice: str) -> Proxy:
     clocks = CLOCKS
     if device_of_rows(rows) is None:  # nobody holds this machine's CPU clock: it wanders
         clocks = tuple(c for c in CLOCKS if c != "cpu_mhz")
-    check_one_setting(path, rows, clocks, "a proxy is one device at one; keep the rows of one")
+    check_one_setting(path, rows, clocks, "a proxy has one clock: keep the rows of one")
     return _measured(space, rows.reset_index(drop=True))
 
 
