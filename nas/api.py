@@ -60,7 +60,7 @@ def devices() -> list[str]:
 def search(
     device: str | Device,
     *,
-    trials: int = 1000,
+    trials: int | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     max_error_pct: float | None = None,
@@ -76,10 +76,11 @@ def search(
     """Search subnets, exits and clocks for `device`: a Pareto set per DVFS level.
 
     `device` is a name of `nas.devices()`, a profile's `.toml` file or an own device; `trials` are
-    the subnets to search. `out` keeps what `nas search --out` writes, the study as well; without it
-    nothing stays on the disk. The bounds hold for every point; `levels` are the only ones that may
-    be used. `settings` are the other fields of `nas.search.SearchSettings`, such as `supernet`,
-    `space` or `sampler` (a name, or any Optuna sampler). `listener` is told how far the search is.
+    the subnets to search (1000; with `resume` as many as before). `out` keeps what `nas search
+    --out` writes, the study as well; without it nothing stays on the disk. The bounds hold for
+    every point; `levels` are the only ones that may be used. `settings` are the other fields of
+    `nas.search.SearchSettings`, such as `supernet`, `space` or `sampler` (a name, or any Optuna
+    sampler). `listener` is told how far the search is.
     InputError: what cannot be used, in one line.
 
     >>> import nas
@@ -126,15 +127,25 @@ def search_together(
     from nas.search import search_devices
 
     with TemporaryDirectory() as aside:
-        asked = search_settings(devices, out=aside if out is None else out, **settings)
+        folder = aside if out is None else out
+        asked = search_settings(devices, out=folder, resume=resume, **settings)
         return search_devices(asked, resume=resume, overwrite=overwrite, listener=listener)
 
 
 def search_settings(
-    devices: Sequence[str | Device], *, trials: int = 1000, **named: Any
+    devices: Sequence[str | Device],
+    *,
+    trials: int | None = None,
+    resume: bool = False,
+    **named: Any,
 ) -> SearchSettings:
-    """The arguments of a search as its settings: bounds by their names, the rest by theirs."""
+    """The arguments of a search as its settings: bounds by their names, the rest by theirs.
+
+    How far a resumed search goes is what its folder says, where it is None.
+    """
     from nas.search import Bounds, SearchSettings
+    from nas.search.folder import extent_of
+    from nas.search.settings import EXTENT
 
     limits = {field.name for field in fields(Bounds)}
     own = {"bounds", "device", "others", "n_trials"}  # given by other names
@@ -143,14 +154,18 @@ def search_settings(
         raise TypeError(f"search() has no argument {unknown[0]!r}")
     bounds = {name: value for name, value in named.items() if name in limits}
     others = {name: value for name, value in named.items() if name not in limits}
+    extent = extent_of(Path(named["out"])) if resume else {}
+    if trials is not None:
+        extent["n_trials"] = whole_number("trials", trials, 1)
+    extent |= {n: v for n in EXTENT if (v := others.pop(n, None)) is not None}
     if isinstance(devices, str) or not devices:
         raise InputError(f"`devices` must be a list of one or more, got {devices!r}")
     first, *more = devices
     return SearchSettings(
         device=first,
         others=tuple(more),
-        n_trials=whole_number("trials", trials, 1),
         bounds=Bounds(**bounds),
+        **extent,
         **others,
     )
 

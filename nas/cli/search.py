@@ -86,7 +86,12 @@ def search(
             help="Rows of the target that correct the proxy, 8 or more.", rich_help_panel=COSTS
         ),
     ] = 24,
-    trials: Annotated[int, typer.Option(help="Subnets to search.", rich_help_panel=SEARCH)] = 1000,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Subnets to search: 1000, with --resume as many as before.", rich_help_panel=SEARCH
+        ),
+    ] = None,
     sampler: Annotated[
         str,
         typer.Option(
@@ -205,8 +210,9 @@ def search(
         str, typer.Option(help="Name of the study in --storage.", rich_help_panel=OUTPUT)
     ] = "nas",
     points: Annotated[
-        int, typer.Option(help="Points kept per level, 5 or more.", rich_help_panel=OUTPUT)
-    ] = 24,
+        int | None,
+        typer.Option(help="Points kept per level, 5 or more: 24.", rich_help_panel=OUTPUT),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder; runs/DEVICE without it.", rich_help_panel=OUTPUT)
     ] = None,
@@ -245,14 +251,16 @@ def search(
             asked = _arguments(given)
             print_plan(search_settings(device, **asked), plan, log)
         return
-    with SearchScreen(log, trials) as screen:
-        from nas.api import search_together
+    with SearchScreen(log) as screen:
+        from nas.api import search_settings
+        from nas.search import search_devices
 
-        asked = _arguments(given)
-        tables, shared = search_together(
-            device, resume=resume, overwrite=overwrite, listener=screen, **asked
+        settings = search_settings(device, resume=resume, **_arguments(given))
+        screen.ask(settings.n_trials)
+        tables, shared = search_devices(
+            settings, resume=resume, overwrite=overwrite, listener=screen
         )
-    folder, files = asked["out"], "pareto.json, pareto.csv, report.html"
+    folder, files = settings.folder, "pareto.json, pareto.csv, report.html"
     journal = "" if instant or storage else ", study.journal"
     if shared is None:
         log.print(f"files: {folder}/{files}{journal}", soft_wrap=True, markup=False)

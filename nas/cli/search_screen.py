@@ -16,12 +16,12 @@ STAGES = ("search", "result", "verify on test images", "shared subnets")  # that
 class SearchScreen:
     """Draws what a search reports: a line per finding, what it is at, a bar for the generations."""
 
-    def __init__(self, log: Console, n_trials: int) -> None:
+    def __init__(self, log: Console) -> None:
         from nas.cli.output import end, progress, waiting
 
         self.end, self.log, self.bar = end, log, progress(log)
         self.stages = waiting(log, "loading libraries")
-        self.task = self.bar.add_task("search", total=n_trials, note="")
+        self.task = self.bar.add_task("search", total=None, note="")
         self.drawn = self.stages
 
     def __enter__(self) -> SearchScreen:
@@ -30,6 +30,10 @@ class SearchScreen:
 
     def __exit__(self, *raised: object) -> None:
         self.end(self.drawn)
+
+    def ask(self, n_trials: int) -> None:
+        """Draw the bar for so many trials."""
+        self.bar.update(self.task, total=n_trials)
 
     def stage(self, text: str) -> None:
         """What was found is a line that stays; what begins is shown while it lasts."""

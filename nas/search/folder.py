@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nas.files import LOCK, exclusive, prepare_folder
-from nas.search.settings import differing
+from nas.search.settings import EXTENT, differing
 from search_spaces import InputError, json_object, read_json, read_text, write_text
 
 STATE, ROWS, JOURNAL = "run.json", "target_rows.csv", "study.journal"
@@ -28,8 +28,14 @@ class RunFolder:
     """
 
     def __init__(
-        self, out: Path, fingerprint: dict[str, Any], devices: Sequence[str], *, resumed: bool
+        self,
+        out: Path,
+        state: Mapping[str, Any],
+        devices: Sequence[str],
+        *,
+        earlier: Mapping[str, Any] | None,
     ) -> None:
+        resumed = earlier is not None
         self.out = out
         self.journal = out / JOURNAL
         self.evaluations = out / EVALUATIONS
@@ -37,7 +43,8 @@ class RunFolder:
         rows = ROWS if resumed else NEW_ROWS
         self.rows = {name: home / rows for name, home in self.homes.items()}
         self.started = resumed
-        self._fingerprint = fingerprint
+        self.n_trials = (earlier or {}).get("n_trials")  # that the run before was to search
+        self._earlier, self._state = earlier, {**(earlier or {}), **state}
         self._made = [home for home in self.homes.values() if not home.exists()]
         for home in self._made:
             home.mkdir()
@@ -50,8 +57,9 @@ class RunFolder:
             self._clear()
             for name, home in self.homes.items():
                 self.rows[name] = self.rows[name].replace(home / ROWS)
-            write_text(self.out / STATE, json.dumps(self._fingerprint, indent=1) + "\n")
-            self.started = True
+        if self._state != self._earlier:
+            write_text(self.out / STATE, json.dumps(self._state, indent=1) + "\n")
+        self.started = True
 
     def _clear(self) -> None:
         homes = set(self.homes.values())
@@ -80,10 +88,12 @@ def claim(
     resume: bool,
     overwrite: bool,
     devices: Sequence[str] = ("",),
+    extent: Mapping[str, int | None] | None = None,
 ) -> Iterator[RunFolder]:
     """Hold `out` for this process. InputError: it holds a run that this one does not go on with.
 
-    A run that ends before `start` leaves `out` as it found it.
+    A run that ends before `start` leaves `out` as it found it. `extent` says how far this one goes,
+    which the next may change.
     """
     state, existed = out / STATE, out.exists()
     if state.exists() and not (resume or overwrite):
@@ -96,10 +106,9 @@ def claim(
     prepare_folder(out)
     locked = (out / LOCK).exists()
     with exclusive(out):
-        resumed = resume and state.exists()
-        if resumed:
-            _check_same(state, fingerprint)
-        folder = RunFolder(out, fingerprint, devices, resumed=resumed)
+        earlier = _same(state, fingerprint) if resume and state.exists() else None
+        written = fingerprint if earlier is None else {}
+        folder = RunFolder(out, {**written, **(extent or {})}, devices, earlier=earlier)
         try:
             yield folder
         finally:
@@ -133,7 +142,20 @@ def _devices_of(state: Path) -> list[str]:
     return [name for name in names if name not in ("", "..")] if len(names) > 1 else []
 
 
-def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:
+def extent_of(out: Path) -> dict[str, Any]:
+    """How far the run in `out` was to go; nothing where it does not say so, as of older versions.
+
+    Whether the file is sound is seen when the run is claimed.
+    """
+    try:
+        found = json_object(read_text(out / STATE), out / STATE)
+    except (InputError, OSError):
+        return {}
+    return {name: found[name] for name in EXTENT if name in found}
+
+
+def _same(state: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """What `state` tells of a run with the same settings."""
     try:
         found = json_object(read_text(state), state)
     except InputError:
@@ -144,3 +166,4 @@ def _check_same(state: Path, fingerprint: dict[str, Any]) -> None:
             f"{state.parent} holds a run with another {', '.join(changed)}; "
             "resume with the same settings or choose another `out`"
         )
+    return found

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import optuna
+from optuna.trial import TrialState
 
 from nas.devices import Device, serving
 from nas.files import sha256_of, without_password
@@ -77,7 +78,12 @@ def search_devices(
     fingerprint[CONTENT + "accuracies"] = model.accuracy.table.sha256
     names = [device.name for device in devices]
     with claim(
-        settings.folder, fingerprint, resume=resume, overwrite=overwrite, devices=names
+        settings.folder,
+        fingerprint,
+        resume=resume,
+        overwrite=overwrite,
+        devices=names,
+        extent=settings.extent(),
     ) as folder:
         resumed = folder.started
         if resume and not resumed:
@@ -96,7 +102,10 @@ def search_devices(
             overwrite=overwrite,
         )
         # a study of another search is refused before the folder changes; its own starts with it
-        study = open_() if settings.storage and not settings.instant else None
+        early = (settings.storage or resumed) and not settings.instant
+        study = open_() if early else None
+        if resumed and study is not None:
+            _check_no_fewer(settings, folder.n_trials, study)
         with _accuracy(settings, model, folder, listener) as accuracy:
             targets = targets.with_accuracy(accuracy)
             if study is None and not settings.instant:
@@ -130,6 +139,19 @@ def _check_space(model: Model) -> None:
         raise InputError(
             f"{model.space.name} is one network: there is nothing to search; `nas supernet points` "
             "says what it costs at every clock"
+        )
+
+
+def _check_no_fewer(settings: SearchSettings, before: object, study: optuna.Study) -> None:
+    """InputError: the result would get smaller than that of the run `before`.
+
+    A study that is shared may hold more trials than the run had asked for.
+    """
+    held = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    if settings.n_trials < (min(held, before) if isinstance(before, int) else held):
+        raise InputError(
+            f"{settings.folder} holds {held} trials, {settings.n_trials} asked; ask for {held} or "
+            "more with `n_trials`, or choose another `out`"
         )
 
 

@@ -31,10 +31,9 @@ LEAST = {  # of whole numbers
     **{"n_trials": 1, "n_target_rows": 8, "n_points": 5, "batch": 1, "patience": 1},
     **{"population": 2, "seed": 0},
 }
-FREE = {
-    *("out", "n_trials", "n_points", "patience", "data", "command", "storage"),
-    *("optimiser", "study", "ray"),
-}
+EXTENT = ("n_trials", "n_points", "patience")
+"""How far a search goes: a resumed run that is asked for nothing else goes on with what it had."""
+FREE = {*EXTENT, "out", "data", "command", "storage", "optimiser", "study", "ray"}
 """What a resumed run may have otherwise."""
 CONTENT = "content of "  # before the name of what a file holds
 
@@ -167,6 +166,10 @@ class SearchSettings:
         """What must not change between a run and its resumption."""
         named = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in FREE}
         return named | self._contents()
+
+    def extent(self) -> dict[str, int | None]:
+        """How far the search goes."""
+        return {name: getattr(self, name) for name in EXTENT}
 
     def _contents(self) -> dict[str, list[str]]:
         """Checksums of the files that are named, which may hold something else later."""

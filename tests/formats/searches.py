@@ -13,7 +13,7 @@ import optuna
 from nas.cli.spaces import _subnet
 from nas.export.one import is_configuration
 from nas.pareto.read import read_pareto
-from nas.search.folder import _check_same, _devices_of
+from nas.search.folder import _devices_of, _same
 from nas.search.images.log import EvaluationLog
 from nas.search.study.storage import open_storage
 from nas.search.study.warm_start import read_warm_start
@@ -62,7 +62,7 @@ def read_evaluations(path: Path) -> Any:
 
 
 def read_state(path: Path) -> Any:
-    _check_same(path, FINGERPRINT)
+    _same(path, FINGERPRINT)
     return _devices_of(path)
 
 

@@ -78,7 +78,7 @@ def test_a_slow_command_speaks_before_it_loads(monkeypatch: pytest.MonkeyPatch) 
 def test_what_a_search_found_is_shown_as_it_is() -> None:
     """A folder's name may look like markup."""
     console = screen(terminal=False)
-    with SearchScreen(console, 10) as shows:
+    with SearchScreen(console) as shows:
         shows.stage("optimiser: runs/[b]/[/old]/optimiser.json")
     assert "runs/[b]/[/old]/optimiser.json" in shown(console)
 

@@ -16,9 +16,11 @@ import optuna
 import pandas as pd
 import pytest
 
+import nas as library
 from nas.cli.search_screen import SearchScreen
 from nas.pareto import ParetoTable, hypervolume, read_pareto
-from search_spaces import NASBench201Space, get_space
+from nas.search import SearchSettings
+from search_spaces import InputError, NASBench201Space, get_space
 from tests.nas.conftest import Digits, in_process, nas, nas_in_process
 from tests.nas.synthetic import latencies_of
 
@@ -138,6 +140,39 @@ def test_a_model_may_choose_the_subnets(digits, tmp_path):
     assert "--sampler must be nsga2, surrogate or optuna:NAME, got 'best'" in refused.err
 
 
+def test_a_resumed_search_goes_as_far_as_it_was_to_go(settings: SearchSettings) -> None:
+    """And to no smaller result, unless the study holds less; a later one may go further."""
+    given = {"space": settings.space, "accuracy_table": settings.accuracy_table, "population": 10}
+    state, result = (settings.folder / name for name in ("run.json", "pareto.json"))
+
+    def search(**more: object) -> ParetoTable:
+        return library.search(settings.device, out=settings.folder, **given, **more)
+
+    whole = search(trials=40, n_points=5, patience=99)
+    again = search(resume=True)
+    assert again.points == whole.points
+    assert again.content["search"]["n_subnets"] == 40
+    with pytest.raises(InputError, match="holds 40 trials, 30 asked; ask for 40 or more with `n_t"):
+        search(resume=True, trials=30)
+    assert json.loads(result.read_text())["points"] == whole.points
+    assert search(resume=True, trials=45).content["search"]["n_subnets"] == 45
+    extent = {"n_trials": 45, "n_points": 5, "patience": 99}
+    found = json.loads(state.read_text())
+    assert extent.items() <= found.items()
+    state.write_text(json.dumps({n: v for n, v in found.items() if n not in extent}))  # older
+    with pytest.raises(InputError, match="holds 45 trials, 30 asked"):
+        search(resume=True, trials=30)
+    assert search(resume=True, trials=50).content["search"]["n_subnets"] == 50
+    # a killed run of more may end sooner than it was to
+    state.write_text(json.dumps(found | {"n_trials": 200}))
+    with pytest.raises(InputError, match="holds 50 trials, 45 asked"):
+        search(resume=True, trials=45)
+    assert search(resume=True, trials=60).content["search"]["n_subnets"] == 60
+    # others wrote into the study: the command as it was given goes on
+    state.write_text(json.dumps(found))
+    assert search(resume=True, trials=45).content["search"]["n_subnets"] == 45
+
+
 def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
     """Kill a search with SIGKILL at random moments, cut its journal, then let it finish."""
     rng = random.Random(seed)
@@ -161,7 +196,7 @@ def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
     assert done.code == 0, done.err
 
 
-def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
+def test_ctrl_c_keeps_what_was_done(digits, tmp_path):
     out = tmp_path / "run"
 
     def stay(*_: object) -> None:
@@ -186,8 +221,11 @@ def test_ctrl_c_keeps_what_was_done(digits, result, tmp_path):
     assert process.exitcode == 130, said
     assert "stopped; what was done so far is kept" in said
     assert "Traceback" not in said
-    assert nas(*command(digits, out, "--quiet", "--resume")).code == 0
-    assert comparable(out) == comparable(result)
+    held = (out / "study.journal").read_text().count('"op_code":4')  # trials
+    more = "--quiet", "--trials", held + 50
+    assert nas(*command(digits, out, *more, "--resume")).code == 0
+    assert nas(*command(digits, tmp_path / "whole", *more)).code == 0
+    assert comparable(out) == comparable(tmp_path / "whole")
 
 
 def test_two_kills_change_nothing(digits, result, tmp_path):
