@@ -163,8 +163,8 @@ class AnalyticDevice:
     def _times(self, operators: Operators) -> Times:
         if operators.any_pruned:
             raise InputError(
-                f"the model of {self.name} has no figure for pruned layers; measure them: "
-                "`nas measure`, or search with `device` host"
+                f"the model of {self.name} has no figure for pruned layers: `nas measure` measures "
+                "them, `nas search --proxy ROWS.csv` takes what it measured"
             )
         runtime, mhz = self.runtime, self._clocks()
         conv = np.array([kind in ("conv", "depthwise") for kind in operators.kinds])

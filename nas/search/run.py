@@ -71,7 +71,7 @@ def search_devices(
     check_data(model, settings.data)
     _check_space(model)
     sampler = sampler_of(settings, model.space)
-    proxy = load_proxy(model.space, settings.proxy)
+    proxy = load_proxy(model.space, settings.proxy, model.measured_as)
     listener.stage(f"proxy {proxy.name}: {proxy.described(model.measured_as)}")
     _say_own(proxy, devices, listener)
     fingerprint = settings.fingerprint() | {"weights": model.supernet and model.supernet["sha256"]}
@@ -262,7 +262,7 @@ def _shared(targets: Targets, parts: Sequence[Archive], listener: Listener) -> S
 def plan_search(settings: SearchSettings) -> list[Row]:
     """The rows of a plan: what to measure on the target, or on each of several."""
     model = load_model(settings)
-    proxy = load_proxy(model.space, settings.proxy)
+    proxy = load_proxy(model.space, settings.proxy, model.measured_as)
     return [
         row
         for device in find_devices(settings)

@@ -46,21 +46,23 @@ class Proxy:
         )
 
 
-def load_proxy(space: Space, choice: str) -> Proxy:
+def load_proxy(space: Space, choice: str, measured_as: str = "SUPERNET") -> Proxy:
     """The proxy named `choice`: bundled rows, a file of rows, or an analytic device.
 
     `auto` takes the bundled rows of the space, and the analytic host where there are none.
+    `measured_as` is what `nas measure --space` takes for its programs.
     """
+    if space.measured_alone and choice in ("auto", "host", *profile_names()):
+        raise InputError(
+            "no analytic model has a figure for the pruned layers of this space: measure "
+            f"programs, `nas measure --device host --space {measured_as} --out rows.csv`, and give "
+            "`proxy` rows.csv"
+        )
+    # the name of a space that is measured alone may be longer than that of a file
     bundled = files("nas.devices") / "proxies" / f"{space.name}-host.csv"
     if choice in ("auto", "host") and bundled.is_file():
         path = Path(str(bundled))
         return _measured(space, read_rows(path, space))
-    if space.measured_alone and choice in ("auto", *profile_names()):
-        raise InputError(
-            "no analytic model has a figure for the pruned layers of this space: measure "
-            "programs, `nas measure --device host --space SUPERNET --out rows.csv`, and give "
-            "`proxy` rows.csv"
-        )
     if choice == "auto":
         return model_proxy(AnalyticDevice(load_profile(ANALYTIC_HOST)))
     if choice in profile_names():

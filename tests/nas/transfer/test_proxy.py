@@ -11,7 +11,7 @@ from nas.devices import get_device
 from nas.transfer.programs import Programs
 from nas.transfer.proxy import ANALYTIC_HOST, load_proxy
 from predictors import TableError, mape_pct, read_rows
-from search_spaces import InputError, get_space
+from search_spaces import InputError, UnitRatioSpace, get_space
 
 DIGITS, CIFAR = get_space("resnet-digits"), get_space("resnet-cifar")
 BUNDLED = Path(str(files("nas.devices") / "proxies" / "resnet-cifar-host.csv"))
@@ -98,7 +98,12 @@ def test_the_clock_of_this_machine_may_wander_in_a_proxys_rows(tmp_path):
     assert load_proxy(CIFAR, str(tmp_path / "rows.csv")).n_rows == 40
 
 
-@pytest.mark.parametrize("choice", ["auto", "nano"])
+@pytest.mark.parametrize("choice", ["auto", "host", "nano"])
 def test_pruned_layers_need_measured_rows(choice):
     with pytest.raises(InputError, match="no analytic model has a figure for the pruned layers"):
         load_proxy(get_space("resnet-digits-blocks4-10.100"), choice)
+    many = tuple(range(100, 900, 100))
+    long = UnitRatioSpace.of(DIGITS, many, "block", densities=((100,) * 19,) * 8)
+    assert len(long.name) > 255  # characters that the name of a file can have
+    with pytest.raises(InputError, match=r"--space my/net --out rows\.csv`, and give `proxy` rows"):
+        load_proxy(long, choice, "my/net")
