@@ -113,6 +113,8 @@ def measure(
     from nas.api import measure as measure_rows
     from nas.cli.options import parse_levels, parse_names, parse_numbers
     from nas.cli.output import command_line, console, print_json, print_next
+    from nas.zoo.folder import is_evaluated, to_evaluate
+    from nas.zoo.published import WEIGHTS
 
     with _Screen(console(quiet=quiet)) as screen:
         told = measure_rows(
@@ -144,9 +146,11 @@ def measure(
         ).told
     if json:
         print_json(told)
-    elif space is not None and Path(space).is_dir() and not per_operator:
+    elif space is not None and (Path(space) / WEIGHTS).is_file() and not per_operator:
         rows = "--proxy" if device == "host" else "--measurements"  # of the target itself
         given = ["--device", device or "host", "--supernet", space, rows, out]
+        if not is_evaluated(Path(space)):  # without accuracies a search is refused
+            print_next(console(quiet=quiet), *to_evaluate(Path(space)))
         print_next(console(quiet=quiet), "search", *given)
 
 

@@ -21,6 +21,7 @@ from nas.files import LOCK, held
 from nas.zoo.card import card, named_accuracies
 from nas.zoo.published import ENTRY, TABLE, WEIGHTS, read_entry
 from search_spaces import ExitPolicy, InputError, PolicyGrid, Space, Subnet, read_text, write_text
+from search_spaces.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from predictors import AccuracyTable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from supernets.data import Listener
 
 DEFAULT = "resnet-cifar10"
+
+DIGITS, IMAGES = "digits", "IMAGES"  # what comes without `--data`, and what stands for a folder
 
 STATISTICS = "bn.safetensors"  # of batch norm, of the subnets of default searches
 
@@ -82,10 +85,21 @@ def folder_table(folder: Path, space: Space) -> AccuracyTable:
     path = folder / "accuracy.safetensors"
     if not path.exists():
         raise InputError(
-            f"{folder} holds weights of {space.name} without accuracies: "
-            f"`nas supernet evaluate {folder} --data IMAGES` measures them"
+            f"{folder} holds weights without accuracies: `nas {' '.join(to_evaluate(folder))}` "
+            "measures them"
         )
     return read_accuracy_table(path, space)
+
+
+def is_evaluated(folder: Path) -> bool:
+    """Whether the accuracies of a supernet's folder are known to the end."""
+    return (folder / "predictor").exists() or (folder / ENTRY).exists()
+
+
+def to_evaluate(folder: Path) -> list[str]:
+    """The command that measures accuracies of the weights in `folder`, behind `nas`."""
+    images = [] if read_checkpoint(folder / WEIGHTS)[1]["dataset"] == DIGITS else ["--data", IMAGES]
+    return ["supernet", "evaluate", str(folder), *images]
 
 
 def _without_weights(name: str, folder: Path) -> str:

@@ -76,9 +76,17 @@ def test_what_was_found_is_shown(shapes):
 
 def test_rows_of_a_board_are_those_of_the_target(trained, tmp_path):
     rows = tmp_path / "rows.csv"
-    done = nas("measure", "--device", "nano", "--space", trained, "--samples", 2, "--out", rows)
+    measure = "measure", "--device", "nano", "--samples", 2, "--out", rows, "--space"
+    done = nas(*measure, trained)
     search = f"nas search --device nano --supernet {trained} --measurements {rows}"
     assert done.err.splitlines()[-1] == f"next: {search}"
+    assert done.err.count("next:") == 1
+    (bare := tmp_path / "bare").mkdir()  # not evaluated
+    shutil.copy(trained / "weights.safetensors", bare)
+    done = nas(*measure, bare)
+    evaluate = f"next: nas supernet evaluate {bare} --data IMAGES"
+    search = search.replace(str(trained), str(bare))
+    assert done.err.splitlines()[-2:] == [evaluate, f"next: {search}"]
 
 
 def test_many_classes_are_shown_by_both_ends(tmp_path):
