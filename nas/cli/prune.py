@@ -11,6 +11,8 @@ from nas.cli.options import Data, Mean, Quiet, Std, parse_floats
 from nas.words import counted
 from search_spaces import InputError
 
+FAR_BELOW = 5.0  # percentage points of accuracy that pruning should not cost
+
 
 def prune(
     net: Annotated[
@@ -61,6 +63,7 @@ def prune(
 
     from nas.api import prune as prune_network
     from nas.cli.output import command_line, console, print_json, print_next, progress
+    from nas.cli.supernet_data import say_digits
     from supernets.pruning import UNSTRUCTURED
     from supernets.training import Progress
 
@@ -71,6 +74,8 @@ def prune(
     if method == UNSTRUCTURED:
         g = 1
     log = console(quiet=quiet)
+    if data is None and ":" in net:  # a supernet knows its images
+        say_digits(log)
     with progress(log) as bar:
         task = bar.add_task("prune", total=None, note="")
 
@@ -103,10 +108,15 @@ def prune(
         f"{counted(len(found['layers']), 'layer')} at {100 * sparsity:.4g} %, blocks of {g}, "
         f"in {out}\n"
         + "".join(f"{name} stays whole: {why}\n" for name, why in found["left_whole"].items())
-        + f"top-1 on {found['n_test_images']} test images, measured: "
+        + f"top-1 on {found['n_test_images']} test images of {found['data']}, measured: "
         f"{found['top1_pct_before']:.2f} % before, {found['top1_pct_after']:.2f} % after\n"
         f"one image on one thread, measured: {found['latency_ms_before']:.3f} ms before, "
         f"{found['latency_ms_after']:.3f} ms after ({found['after_is'].replace('_', ' ')}; with "
-        f"kernels in torch {found['latency_ms_after_in_torch']:.3f} ms)"
+        f"kernels in torch {found['latency_ms_after_in_torch']:.3f} ms)",
+        markup=False,
     )
+    if (lost := found["top1_pct_before"] - found["top1_pct_after"]) > FAR_BELOW:
+        log.print(
+            f"warning: {lost:.1f} points are lost; more --epochs or a lower --sparsity lose fewer"
+        )
     print_next(log, "export", "--pareto", out, "--out", "board")

@@ -75,6 +75,12 @@ def read_images(
         )
 
 
+def say_digits(log: Console, side: int = 8) -> None:
+    """Where no images were named: which these are."""
+    told = f"{side}x{side} pixels, grey, 10 classes"
+    log.print(f"without --data the images are scikit-learn's digits: {told}", soft_wrap=True)
+
+
 def reading(bar: Progress) -> Listener:
     """A line of `bar` that appears with the first image read."""
     task = bar.add_task("read", total=None, note="", visible=False)

@@ -46,7 +46,7 @@ def wrap(
     from dataclasses import replace
 
     from nas.cli.output import command_line, console, print_next
-    from nas.cli.supernet_data import read_images
+    from nas.cli.supernet_data import read_images, say_digits
     from nas.zoo.networks import own_network, timm_network, with_weights
     from nas.zoo.wrapped import wrap_folder
     from search_spaces import InputError
@@ -57,19 +57,22 @@ def wrap(
     log = console(quiet=quiet)
     dataset = read_images(data, log, resolution=resolution)
     if data is None:
-        side = dataset.resolution
-        told = f"{side}x{side} pixels, grey, {dataset.n_classes} classes"
-        log.print(f"without --data the images are scikit-learn's digits: {told}")
+        say_digits(log, dataset.resolution)
     found = own or timm_network(timm or "", dataset.n_classes, dataset.channels)
     found = found if weights is None else with_weights(found, weights)
     given = parse_floats("mean", mean), parse_floats("std", std)
     found = replace(found, mean=given[0] or found.mean, std=given[1] or found.std)
-    made = wrap_folder(
-        *(found, dataset, out),
-        exits=None if exits is None else _places(exits),
-        order=order,
-        command=command_line(),
-    )
+    try:
+        made = wrap_folder(
+            *(found, dataset, out),
+            exits=None if exits is None else _places(exits),
+            order=order,
+            command=command_line(),
+        )
+    except InputError as error:
+        if data is None and "does not run on these images" in str(error):
+            raise InputError(f"{error}; these are grey digits, give others with `data`") from None
+        raise
     space = made.supernet.space
     log.print(
         f"{found.name} is right about {made.right} of {made.images} validation images; should it"

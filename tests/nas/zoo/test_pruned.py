@@ -122,7 +122,10 @@ def test_a_convolution_that_no_kernel_computes_stays_whole(network, tmp_path) ->
     done = nas("prune", name, "--out", out, "--epochs", 1, "--sparsity", 0.75)
     assert done.code == 0, done.err
     why = "dilation and padding other than zeros cannot be packed"
-    assert f"5 stays whole: {why}" in " ".join(done.err.split())
+    said = " ".join(done.err.split())
+    assert f"5 stays whole: {why}" in said
+    assert "without --data the images are scikit-learn's digits: 8x8 pixels, grey" in said
+    assert "test images of digits, measured: " in said
     found = json.loads((out / "pruned.json").read_text())
     assert list(found["layers"]) == ["3"]
     assert found["left_whole"] == {"5": why}
@@ -130,6 +133,17 @@ def test_a_convolution_that_no_kernel_computes_stays_whole(network, tmp_path) ->
     assert (net[5].weight != 0).all()
     done = nas("export", "--pareto", out, "--out", tmp_path / "board", "--quiet")
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(("after", "warned"), [(71.0, True), (76.0, False)])
+def test_accuracy_that_pruning_costs_is_remarked(network, after, warned, monkeypatch) -> None:
+    found = {"layers": {}, "left_whole": {}, "n_test_images": 9, "data": "digits"}
+    found |= {"top1_pct_before": 80.0, "top1_pct_after": after, "after_is": "exported"}
+    times = dict.fromkeys(("before", "after", "after_in_torch"), 1.0)
+    found |= {f"latency_ms_{name}": ms for name, ms in times.items()}
+    monkeypatch.setattr("nas.api.prune", lambda *given, **named: found)
+    said = " ".join(nas("prune", network, "--out", "out").err.split())
+    assert ("warning: 9.0 points are lost; more --epochs or a lower --sparsity" in said) == warned
 
 
 def test_what_is_no_network_is_refused_in_one_line(network) -> None:

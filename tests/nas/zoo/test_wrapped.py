@@ -47,6 +47,11 @@ def build():
     torch.manual_seed(0)
     return Net(10)
 
+def colours():
+    net = build()
+    net.stem = nn.Conv2d(3, 16, 3, 2, 1)
+    return net
+
 def three():
     return Net(3)
 
@@ -172,6 +177,7 @@ def test_weights_of_another_network_are_named(
 
 
 BAD = {
+    "colours": ("does not run on these images: ", "these are grey digits, give others with --data"),
     "three": ("fc of three tells 3 classes apart", "has 10"),
     "nothing": ("returns must be a torch network, got a int",),
     "broken": ("makes no network: RuntimeError: no weights here",),
