@@ -25,6 +25,7 @@ from nas.cli.search import search
 from nas.cli.signals import heard_signals
 from nas.cli.slow import SlowCommand
 from nas.cli.spaces import spaces
+from nas.cli.stopped import kept
 from nas.cli.supernet import supernet
 from nas.version import __version__
 from search_spaces import InputError
@@ -33,7 +34,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 INTERRUPTED = 130  # the exit code of Ctrl-C
 MAIN = "From a device to its table, and to the board"
 BESIDE = "What that way uses"
-STOPPED = "stopped; what was done so far is kept"
 
 app = typer.Typer(
     name="nas",
@@ -112,17 +112,25 @@ def _run() -> None:
         sys.exit(1)
     except SystemExit as done:
         if done.code == INTERRUPTED:  # typer took the KeyboardInterrupt and said nothing
-            print(STOPPED, file=sys.stderr)
+            _say_stopped()
         raise
     except (KeyboardInterrupt, Exception) as error:
         if _interrupted(error):
-            print(STOPPED, file=sys.stderr)
+            _say_stopped()
             sys.exit(INTERRUPTED)
         if not isinstance(error, OSError) or not (error.errno in FULL or error.filename):
             raise
         what = "write" if error.errno in FULL else f"use {error.filename}"
-        print(f"error: cannot {what}: {error.strerror}; what was done is kept", file=sys.stderr)
+        print(f"error: cannot {what}: {error.strerror}{_kept()}", file=sys.stderr)
         sys.exit(1)
+
+
+def _say_stopped() -> None:
+    print(f"stopped{_kept()}", file=sys.stderr)
+
+
+def _kept() -> str:
+    return kept(built(), sys.argv[1:])
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -271,6 +271,11 @@ def search(
         _print(tables, shared, folder, data, json=json)
 
 
+def search_folder(devices: list[str]) -> Path:
+    """Where a search without `--out` writes."""
+    return Path("runs") / "+".join(Path(name).stem for name in devices)
+
+
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The command's options as the arguments of `nas.search`, most of which have their names."""
     from nas.cli.options import parse_levels
@@ -279,7 +284,7 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 
     levels = given["levels"]
     changed = {
-        "out": given["out"] or Path("runs") / "+".join(Path(name).stem for name in given["device"]),
+        "out": given["out"] or search_folder(given["device"]),
         "levels": None if levels is None else parse_levels(levels),
         "objectives": (*OBJECTIVES, *(given["objectives"] or ())),
         "evaluate": given["evaluate"] or given["ray"] is not None,

@@ -201,7 +201,9 @@ def test_a_full_disk_is_one_line_and_the_search_goes_on_when_there_is_room(
     process.join(120)
     assert process.exitcode == 1
     said = (tmp_path / "said").read_text()
-    assert said.splitlines()[-1] == "error: cannot write: File too large; what was done is kept"
+    assert (
+        said.splitlines()[-1] == "error: cannot write: File too large; what was done so far is kept"
+    )
     assert "Traceback" not in said
     assert nas(*on_images(digits, out, "--resume")).code == 0
     assert comparable(out) == result
