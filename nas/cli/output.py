@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from nas.files import without_password
+from nas.files import same_file, without_password
 
 LINE_S = 60.0  # between lines on the progress of work that nobody watches
 
@@ -133,6 +134,12 @@ def command_text(parts: Sequence[str], width: int) -> str:
 def print_next(log: Console, *words: object) -> None:
     """The command that a user most likely types next, ready to be copied."""
     log.print(f"next: nas {shlex.join(map(str, words))}", soft_wrap=True, markup=False)
+
+
+def search_out(folder: Path | str) -> Path:
+    """The folder to propose for a search of the supernet in `folder`, which is another."""
+    out = Path("runs", Path(folder).name)
+    return out.with_name(f"{out.name}-search") if same_file(out, folder) else out
 
 
 def print_json(values: Mapping[str, Any] | list[Any]) -> None:

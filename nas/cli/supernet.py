@@ -48,7 +48,7 @@ def evaluate(
 
     Example: `nas supernet evaluate mynet --data cifar-10-batches-bin`
     """
-    from nas.cli.output import command_line, console, print_next, progress
+    from nas.cli.output import command_line, console, print_next, progress, search_out
     from nas.cli.supernet_data import reading
     from nas.zoo.folder import evaluate_folder
     from search_spaces import InputError, get_space
@@ -75,7 +75,7 @@ def evaluate(
         print_next(log, "measure", "--device", "host", "--space", folder, "--out", out)
     else:
         given = ["--supernet", folder, *([] if data is None else ["--data", data])]
-        given += ["--out", Path("runs", folder.name)]
+        given += ["--out", search_out(folder)]
         print_next(log, "search", "--device", "xavier-nx", *given)
 
 

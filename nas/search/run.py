@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from nas.devices import Device, serving
-from nas.files import sha256_of, without_password
+from nas.files import same_file, sha256_of, without_password
 from nas.pareto import ParetoTable
 from nas.samplers.domain import distributions
 from nas.search.folder import RunFolder, claim
@@ -69,6 +69,8 @@ def search_devices(
     if model.told:
         listener.stage(model.told)
     check_data(model, settings.data)
+    if model.folder is not None and same_file(model.folder, settings.folder):
+        raise InputError(f"`out` is the folder of the supernet, {settings.folder}; name another")
     _check_space(model)
     sampler = sampler_of(settings, model.space)
     proxy = load_proxy(model.space, settings.proxy, model.measured_as)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.cli.output import search_out
 from nas.pareto import read_pareto
 from search_spaces import InputError
 from tests.nas.cli.test_app import refused
@@ -50,6 +51,16 @@ def test_images_become_a_pareto_set(shapes, trained, tmp_path):
     assert table.content["space"] == "resnet-16x16x3-3"
     assert len(table.levels) == 15
     assert all(p["verified"]["n_images"] == 5 for p in table.points)
+
+
+def test_a_search_does_not_write_into_its_supernet(trained, tmp_path, monkeypatch):
+    search = ("search", "--supernet", trained, "--device", "xavier-nx", "--out", trained)
+    refused(
+        nas(*search, "--quiet"), f"--out is the folder of the supernet, {trained}; name another"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert search_out("net") == search_out("other/net") == Path("runs/net")
+    assert search_out("runs/net") == search_out(tmp_path / "runs/net") == Path("runs/net-search")
 
 
 def test_the_checkpoint_tells_how_to_prepare_an_image(shapes, trained):
