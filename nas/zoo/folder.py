@@ -32,6 +32,10 @@ DEFAULT = "resnet-cifar10"
 
 DIGITS, IMAGES = "digits", "IMAGES"  # what comes without `--data`, and what stands for a folder
 
+OF_ONNX = (
+    "a torch network is needed, not its ONNX file; `nas supernet wrap FILE.py:FUNCTION` takes one"
+)
+
 STATISTICS = "bn.safetensors"  # of batch norm, of the subnets of default searches
 
 BLOCK = 128  # subnets that are drawn together
@@ -65,10 +69,23 @@ def entry_folder(name: str) -> Path:
                 return folder
     if Path(name).name in (WEIGHTS, ENTRY) and Path(name).is_file():
         raise InputError(f"{name} is a file of a supernet; give its folder, {Path(name).parent}")
+    if other := _other_network(name):
+        raise InputError(f"{name} is no supernet: {other}")
     raise InputError(
         f"no supernet {name!r}: it is neither in the zoo ({', '.join(zoo_names()) or 'empty'}) nor "
         "a folder with weights.safetensors; `nas supernet train --out DIR` makes one"
     )
+
+
+def _other_network(name: str) -> str:
+    """What to do with a network of another kind that was given as a supernet."""
+    file, _, function = name.partition(":")
+    if file.endswith(".onnx"):
+        return OF_ONNX
+    if not file.endswith(".py"):
+        return ""
+    source = f"{file}:{function or 'FUNCTION'}"
+    return f"`nas supernet wrap {source} --out DIR` makes one of a trained torch network"
 
 
 def entry_name(folder: Path) -> str:

@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.zoo.folder import OF_ONNX
 from search_spaces import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def own_network(source: str) -> Network:
     """What `FILE.py:FUNCTION` or `MODULE:FUNCTION` returns; runs the user's code."""
     from supernets import bare
 
+    if source.endswith(".onnx"):
+        raise InputError(f"{source}: {OF_ONNX}")
     place, _, function = source.rpartition(":")
     if not place or not function.isidentifier():
         raise InputError(

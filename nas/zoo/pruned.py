@@ -67,7 +67,11 @@ def _subnet(name: str, subnet: str | None) -> tuple[Supernet, Subnet, dict[str, 
     """A supernet, the subnet of it that is meant, and what its checkpoint says."""
     from supernets import load_supernet
 
-    supernet, metadata = load_supernet(supernet_folder(name) / "weights.safetensors")
+    try:
+        folder = supernet_folder(name)
+    except InputError as error:
+        raise InputError(f"{error}; or give FILE.py:FUNCTION, a torch network of yours") from None
+    supernet, metadata = load_supernet(folder / "weights.safetensors")
     space = supernet.space
     chosen = space.subnet(space.largest) if subnet is None else space.parse(subnet)
     return supernet, chosen, metadata

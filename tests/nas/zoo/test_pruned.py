@@ -157,8 +157,14 @@ def test_what_is_no_network_is_refused_in_one_line(network) -> None:
         named_network(network, "d1", None)
     with pytest.raises(InputError, match="resnet-cifar10 says itself how images are normalised"):
         named_network("resnet-cifar10", None, None, (0.5, 0.5, 0.5), (1, 1, 1))
-    with pytest.raises(InputError, match="no supernet 'nothing'"):
+    with pytest.raises(
+        InputError, match=r"no supernet 'nothing'.*; or give FILE\.py:FUNCTION, a t"
+    ):
         named_network("nothing", None, None)
+    with pytest.raises(InputError, match=r"mine\.py is no supernet: .*; or give FILE\.py:FUNCTION"):
+        named_network("mine.py", None, None)
+    with pytest.raises(InputError, match=r"m\.onnx is no supernet: a torch network is needed, not"):
+        named_network("m.onnx", None, None)
 
 
 @pytest.mark.parametrize(

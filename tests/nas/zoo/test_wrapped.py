@@ -198,6 +198,12 @@ def test_what_cannot_be_asked_is_refused(file: Path, wrapped: Path, tmp_path: Pa
     wrap, out = ["supernet", "wrap", f"{file}:build", "--quiet"], ["--out", tmp_path / "out"]
     refused(nas("supernet", "wrap", *out), "FILE.py:FUNCTION or --timm NAME")
     refused(nas("supernet", "wrap", "nowhere.py:build", *out), "nowhere.py does not exist")
+    refused(nas("supernet", "wrap", "m.onnx", *out), "m.onnx: a torch network is needed, not its")
+    search = "search", "--device", "nano", "--quiet", *out, "--supernet"
+    for given, source in ((file, f"{file}:FUNCTION"), (f"{file}:build", f"{file}:build")):
+        words = f"{given} is no supernet: `nas supernet wrap {source} --out DIR` makes one"
+        refused(nas(*search, given), words)
+    refused(nas(*search, "m.onnx"), "m.onnx is no supernet: a torch network is needed")
     refused(nas(*wrap, *out, "--order", "size"), "taylor, l2, none")
     refused(nas(*wrap, *out, "--exits", "9"), "the places 0 to 1, where a single map")
     refused(
