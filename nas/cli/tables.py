@@ -18,7 +18,7 @@ from nas.cli.quality import proxies, quality
 from nas.pareto import Level, ParetoTable, Point, is_predicted
 from nas.pareto.records import DeviceEntry, SearchEntry
 from nas.report.expected import expected_error, verified_error
-from nas.report.provenance import of_batch
+from nas.report.provenance import of_batch, of_rows
 from nas.report.verified import verified_cost_lines
 from nas.words import counted
 
@@ -56,6 +56,8 @@ def print_result(
     out.print(_sources(device))
     if said := of_batch(table.content):
         out.print(f"batch: {said}")
+    if said := of_rows(table.content):
+        out.print(f"[bold black on yellow] WARNING [/] {said}")
     supernet = table.content["supernet"]
     if supernet is not None and (accuracies := supernet.get("accuracies")):
         out.print(f"accuracy: {accuracies}", markup=False)

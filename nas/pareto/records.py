@@ -170,6 +170,7 @@ class DeviceEntry(TypedDict):
     power_mode: str | None
     latency_source: NotRequired[str]
     energy_source: NotRequired[str | None]
+    rows_of: NotRequired[dict[str, str]]  # what rows of the target have otherwise: costs are those
 
 
 class SupernetEntry(TypedDict):

@@ -46,19 +46,34 @@ def banner(labels: Sequence[str], contents: Sequence[ParetoContent]) -> list[dic
     for label, content in zip(labels, contents, strict=True):
         one: dict[str, Any] = {"lines": _lines(content), "no_go": _no_go(content)}
         one["expected"], one["batch"] = expected_error(content), of_batch(content)
-        one["warn"] = one["no_go"] or any("simulat" in line["source"] for line in one["lines"])
+        one["rows_of"] = of_rows(content)
+        simulated = any("simulat" in line["source"] for line in one["lines"])
+        one["warn"] = one["no_go"] or one["rows_of"] or simulated
         said.setdefault(repr(one), {"labels": [], **one})["labels"].append(label)
     return list(said.values())
 
 
 def of_batch(content: ParetoContent) -> str:
     """What costs are of where a device runs several images at once; empty for one."""
-    n = content["device"]["batch"]
-    if n == 1:
+    device = content["device"]
+    n = device.get("rows_of", {}).get("batch", str(device["batch"]))
+    if n == "1":
         return ""
     exits = any(point["exits"]["after"] for point in content["points"])
     leave = ", with early exits as if all of them left at the same one" if exits else ""
     return f"costs are those of {n} images at once{leave}"
+
+
+def of_rows(content: ParetoContent) -> str:
+    """What the rows of the target were measured with where that was not asked; empty for nothing.
+
+    Whatever is said of the device, the costs are those of its rows.
+    """
+    device = content["device"]
+    asked: dict[str, object] = {**device}
+    other = device.get("rows_of", {})
+    told = [f"{name} {own}, asked was {asked.get(name)}" for name, own in other.items()]
+    return f"costs are those of the target's rows: {'; '.join(told)}" if told else ""
 
 
 def _lines(content: ParetoContent) -> list[dict[str, str]]:

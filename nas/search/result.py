@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 
 from nas.devices import Device, StartsKnown
 from nas.pareto import SCHEMA, Level, ParetoTable, hypervolume, non_dominated
@@ -26,6 +27,8 @@ from nas.search.settings import SearchSettings
 from nas.search.study.warm_start import WarmStart
 from nas.search.targets import Target
 from nas.transfer.costs import TargetCosts
+from nas.transfer.known import the_one
+from nas.transfer.plausible import SETTING
 from nas.version import __version__
 from predictors import NewImages
 
@@ -65,7 +68,7 @@ def result_table(
         "command": settings.command,
         "seed": settings.seed,
         "versions": {"nas": __version__} | {name: version(name) for name in LIBRARIES},
-        "device": _device(device, costs),
+        "device": _device(device, costs, target.rows),
         "space": model.space.name,
         "supernet": model.supernet,
         "objectives": [{"name": q.name, "unit": q.unit} for q in maker.objectives],
@@ -101,8 +104,8 @@ def write_overview(tables: Sequence[ParetoTable], homes: Sequence[Path], out: Pa
     write_report(tables, [home / "pareto.json" for home in homes], out / "report.html")
 
 
-def _device(device: Device, costs: TargetCosts) -> DeviceEntry:
-    return {
+def _device(device: Device, costs: TargetCosts, rows: pd.DataFrame) -> DeviceEntry:
+    entry: DeviceEntry = {
         "name": device.name,
         "processor": device.processor,
         "backend": device.backend,
@@ -112,6 +115,10 @@ def _device(device: Device, costs: TargetCosts) -> DeviceEntry:
         "latency_source": costs.latency_source,
         "energy_source": costs.energy_source,
     }
+    found = {column: the_one(rows, column) for column in (*SETTING, "power_mode")}
+    if other := {c: own for c, own in found.items() if own not in (None, str(getattr(device, c)))}:
+        entry["rows_of"] = {column: own for column, own in other.items() if own is not None}
+    return entry
 
 
 def _search(
