@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -135,7 +136,8 @@ def check_place(out: Path) -> None:
     whole = out.resolve()
     place = next(folder for folder in (whole, *whole.parents) if folder.exists())
     if not (place.is_dir() and os.access(place, os.W_OK)):
-        raise InputError(f"cannot write to {place}: no folder of yours; choose another `out`")
+        why = os.strerror(errno.EACCES if place.is_dir() else errno.ENOTDIR)
+        raise InputError(f"cannot write to {place}: {why}; choose another `out`")
 
 
 @contextmanager

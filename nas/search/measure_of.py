@@ -39,8 +39,10 @@ def measure_of(settings: MeasureSettings, listener: Listener) -> Told:
     assert s.of is not None
     wanted = read_wanted(s.of, device=s.device, space=s.space, n_points=s.n_points)
     if wanted.table is not None:
-        # the costs go there: better said before hours than after them
-        prepare_folder(s.of.parent, "of")
+        try:  # the costs go there: better said before hours than after them
+            prepare_folder(s.of.parent, "of")
+        except InputError as error:
+            raise InputError(f"{error}: costs are written back into its folder") from None
     on = _device(s, wanted, listener)
     wanted.check_device(on)
     if s.levels is not None:

@@ -66,10 +66,10 @@ def test_a_closed_place_is_said_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    with pytest.raises(InputError, match=r"cannot write to .*: no folder of yours; choose"):
+    with pytest.raises(InputError, match=r"cannot write to .*: Permission denied; choose"):
         check_new(tmp_path / "new" / "board")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot write to .*file: no folder of yours; choose"):
+    with pytest.raises(InputError, match=r"cannot write to .*file: Not a directory; choose"):
         check_place(tmp_path / "file" / "run")
     assert not (tmp_path / "new").exists()
 

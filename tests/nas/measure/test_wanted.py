@@ -30,6 +30,21 @@ def run(searched: Searched, tmp_path: Path) -> Path:
 # ---- a plan --------------------------------------------------------------------------------------
 
 
+def test_a_result_that_cannot_be_written_back_is_refused_first(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Path.touch
+
+    def touched(path: Path, *given: Any, **how: Any) -> None:
+        if path.parent == run:
+            raise PermissionError(13, "Permission denied")
+        touch(path, *given, **how)
+
+    monkeypatch.setattr(Path, "touch", touched)
+    words = f"cannot write to {run}: Permission denied; choose another --of: costs are written back"
+    refused(measure(run / "pareto.json", tmp_path / "rows.csv"), words)
+
+
 def test_the_commands_that_a_plan_prints_lead_to_the_same_result(
     digits: Digits, searched: Searched, tmp_path: Path
 ) -> None:
