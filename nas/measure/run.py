@@ -63,11 +63,14 @@ def run_jobs(settings: MeasureSettings, jobs: list[Job], table: Table, listener:
         again = noise([row for row in table.rows if row_key(row) in wanted]).noisy
         dropped = table.keep(lambda row: row_key(row) not in again)
         listener.say(f"measured again: {counted(dropped, 'noisy row')}")
+    before = len(table.rows)
     done = len(wanted & {row_key(row) for row in table.rows})
     listener.row(done, len(jobs), "")
     for done, row in measure_rows(jobs, table, nodes or one_by_one):
         listener.row(done, len(jobs), f"{row['latency_ms']:.4g} ms {row['source']}")
-    listener.say(f"{counted(len(jobs), 'row')} in {table.path}")
+    alone = len(table.rows) == len(jobs)
+    added = f"{counted(len(table.rows) - before, 'row')} added, {len(table.rows)}"
+    listener.say(f"{counted(len(jobs), 'row') if alone else added} in {table.path}")
     if settings.power_log is not None:
         listener.say(import_energy(table, settings.power_log))
     rows = [row for row in table.rows if row_key(row) in wanted]

@@ -43,6 +43,9 @@ def test_the_whole_table_in_one_command(tmp_path: Path) -> None:
     assert not rows.duplicated(["subnet", "heads", "level", "precision", "batch", "repeat"]).any()
     assert set(rows["level"]) == {0, 11}
     assert set(rows["batch"]) == {1, 8}
+    assert f"160 rows in {out}" in done.err
+    more = nas(*MODEL, "--samples", 1, "--levels", "2", "--out", out)
+    assert f"5 rows added, 165 in {out}" in more.err
     every = nas(*MODEL, "--samples", 2, "--levels", "all", "--out", tmp_path / "all.csv")
     assert every.code == 0
     assert set(read_rows(tmp_path / "all.csv", DIGITS)["level"]) == set(range(12))
