@@ -38,6 +38,8 @@ class SearchScreen:
     def stage(self, text: str) -> None:
         """What was found is a line that stays; what begins is shown while it lasts."""
         if self.drawn is self.bar:
+            if text == "result":  # a search may end before its last trial: with the space, or early
+                self.bar.update(self.task, total=self.bar.tasks[self.task].completed)
             self._draw(self.stages)
         name = text if text in STAGES else "preparing"
         self.stages.reset(self.stages.task_ids[0], description=name)

@@ -32,6 +32,7 @@ from nas.search.study.warm_start import WarmStart, read_warm_start, warm_start
 from nas.search.target_rows import as_measured, planned_rows, target_rows
 from nas.search.targets import Targets, find_devices, fit_target
 from nas.transfer.proxy import Proxy, load_proxy
+from nas.words import counted
 from search_spaces import Genes, InputError, Row
 
 
@@ -119,6 +120,8 @@ def search_devices(
             parts = targets.archives(archive)
             _check_found(settings, targets, parts)
             listener.stage("result")
+            if study is not None and _is_exhausted(settings, archive):
+                listener.stage(f"all {counted(archive.n_subnets, 'subnet')} of the space")
             tables = [
                 result_table(settings, model, target, part, warm)
                 for target, part in zip(targets.targets, parts, strict=True)
@@ -251,6 +254,11 @@ def _check_found(settings: SearchSettings, targets: Targets, parts: Sequence[Arc
                 f"the closest one exceeds a bound by {100 * part.least[0]:.1f} %; "
                 f"relax one of them, or {more}"
             )
+
+
+def _is_exhausted(settings: SearchSettings, archive: Archive) -> bool:
+    """Whether a search ended because the space has no other subnets."""
+    return settings.patience is None and archive.n_subnets < settings.n_trials
 
 
 def _shared(targets: Targets, parts: Sequence[Archive], listener: Listener) -> SharedContent | None:

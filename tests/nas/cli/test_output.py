@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from nas.cli.output import Steps, progress, waiting
 from nas.cli.search_screen import SearchScreen
 from nas.cli.slow import SlowCommand
+from nas.search.front.outcomes import Generation
 
 
 def screen(*, terminal: bool) -> Console:
@@ -81,6 +82,15 @@ def test_what_a_search_found_is_shown_as_it_is() -> None:
     with SearchScreen(console) as shows:
         shows.stage("optimiser: runs/[b]/[/old]/optimiser.json")
     assert "runs/[b]/[/old]/optimiser.json" in shown(console)
+
+
+def test_a_search_that_ends_before_its_last_trial_has_a_full_bar() -> None:
+    console = screen(terminal=True)
+    with SearchScreen(console) as shows:
+        shows.ask(1000)
+        shows.generation(Generation(4, 3, 9, 0.5))
+        shows.stage("result")
+    assert "4/4" in shown(console)
 
 
 def test_a_log_gets_a_line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

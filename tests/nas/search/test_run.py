@@ -20,7 +20,9 @@ import nas as library
 from nas.cli.search_screen import SearchScreen
 from nas.pareto import ParetoTable, hypervolume, read_pareto
 from nas.search import SearchSettings
+from nas.search.listener import Silent
 from search_spaces import InputError, NASBench201Space, get_space
+from search_spaces.space import GeneGroup
 from tests.nas.conftest import Digits, in_process, nas, nas_in_process
 from tests.nas.synthetic import latencies_of
 
@@ -171,6 +173,35 @@ def test_a_resumed_search_goes_as_far_as_it_was_to_go(settings: SearchSettings) 
     # others wrote into the study: the command as it was given goes on
     state.write_text(json.dumps(found))
     assert search(resume=True, trials=45).content["search"]["n_subnets"] == 45
+
+
+class Narrow(NASBench201Space):
+    """64 networks: every edge has two operators."""
+
+    @property
+    def groups(self) -> tuple[GeneGroup, ...]:  # type: ignore[override]
+        skip = tuple(np.flatnonzero(self.smallest[0]))
+        return (GeneGroup("o", "op", tuple((int(edge in skip), 3) for edge in range(6))),)
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(("trials", "whole"), [(63, False), (64, False), (1000, True)])
+def test_a_small_space_is_searched_to_its_end(trials: int, whole: bool, tmp_path: Path) -> None:
+    space, table, said = Narrow(name="narrow"), tmp_path / "table.csv", Said()
+    subnets = space.subnets(np.array(list(itertools.product(*space.choices))))
+    lines = [f"{subnet},{50 - n / 9}" for n, subnet in enumerate(subnets)]
+    table.write_text("\n".join(["subnet,top1_error_pct", *lines]))
+    given = {"space": space, "accuracy_table": table, "out": tmp_path / "run", "listener": said}
+    found = library.search("nano", trials=trials, **given)
+    assert found.content["search"]["n_subnets"] == min(trials, 64)
+    assert ("all 64 subnets of the space" in said.lines) == whole
 
 
 def kill_and_resume(digits: Digits, out: Path, n_kills: int, seed: int) -> None:
