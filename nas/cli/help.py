@@ -1,4 +1,4 @@
-"""Help as plain text in named groups: nothing is cut at any width, a command stays on its line."""
+"""Help as plain text in named groups: nothing is cut at any width, commands can be pasted."""
 
 from __future__ import annotations
 
@@ -88,12 +88,24 @@ def write_sections(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> 
 
 
 def write_text(text: str, formatter: Any) -> None:
-    """Paragraphs wrapped, but for the command of an example, which is to be copied."""
+    """Paragraphs wrapped; the command of an example can be copied."""
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         formatter.write_paragraph()
         for part in EXAMPLE.split(" ".join(paragraph.split())):
             if EXAMPLE.fullmatch(part):
-                formatter.write(f"  {part.replace('`', '')}\n")
+                formatter.write(_broken(part.replace("`", ""), formatter.width))
             elif part.strip():
                 with formatter.indentation():
                     formatter.write_text(part.strip())
+
+
+def _broken(example: str, width: int) -> str:
+    """A command; where it is too long, lines that end before an option, in a backslash."""
+    first, *options = re.split(r" (?=--)", example)
+    lines = [f"  {first}"]
+    for option in options:
+        if len(lines[-1]) + len(option) + 3 <= width:  # a space before it, room for a backslash
+            lines[-1] += f" {option}"
+        else:
+            lines.append(f"      {option}")
+    return " \\\n".join(lines) + "\n"
