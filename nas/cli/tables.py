@@ -51,8 +51,8 @@ def print_result(
     """
     out = Console(highlight=False)
     device = table.content["device"]
-    described = f"{device['name']} {device['power_mode'] or ''} {device['backend']}"
-    out.print(f"\n[bold]{described} {device['precision']} batch {device['batch']}[/]")
+    names = device["name"], device["power_mode"], device["backend"], device["precision"]
+    out.print(f"\n[bold]{' '.join(filter(None, names))} batch {device['batch']}[/]")
     out.print(_sources(device))
     if said := of_batch(table.content):
         out.print(f"batch: {said}")
@@ -102,10 +102,10 @@ def _sources(device: DeviceEntry) -> str:
 def _print_levels(out: Console, compared: Comparison, *, legend: bool) -> None:
     """One row per level, with the columns that there is room for, and what they mean."""
     base = compared.baseline
+    energy = "" if base["energy_mj"] is None else f", {digits(base['energy_mj'])} mJ"
     out.print(
         f"\nto compare with, the largest subnet without exits at the top clock: "
-        f"{base['top1_error_pct']:.2f} % error, {digits(base['latency_ms'])} ms, "
-        f"{digits(base['energy_mj'])} mJ\n"
+        f"{base['top1_error_pct']:.2f} % error, {digits(base['latency_ms'])} ms{energy}\n"
     )
     stops = any(point["exits"]["after"] for point in compared.table.points)
     left_out = set() if stops else {"worst", "exits"}  # those say nothing without early exits

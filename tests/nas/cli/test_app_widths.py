@@ -73,6 +73,16 @@ def test_a_result_is_whole(width: int, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert one_line.count("SIMULATED") == 1
 
 
+def test_what_is_unknown_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    content = small_result()
+    device = content["device"]
+    text = printed(content, 200, monkeypatch, capsys)
+    assert device["power_mode"] is content["baselines"][-1]["energy_mj"] is None
+    assert f"{device['name']} {device['backend']} {device['precision']} batch 1\n" in text
+    assert "- mJ" not in text
+    assert "at the top clock: 10.00 % error, 1.00 ms\n" in text
+
+
 def test_the_answer_says_what_it_saves_beside_what_it_loses(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
