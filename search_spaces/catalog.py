@@ -125,7 +125,10 @@ def get_space(space: str | PathLike[str] | Space) -> Space:
     base, _, exits = space.partition("-x")
     base, _, sides = base.rpartition("-r") if base not in _SPACES else (base, "", "")
     if base == space or base not in _SPACES:
-        near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3) or space_names()
+        near = difflib.get_close_matches(space, space_names(), n=3, cutoff=0.3)
+        if not near:
+            known = f"known: {', '.join(space_names())}, or the folder of a supernet"
+            raise InputError(f"unknown space {space!r}; {known}; `nas spaces` describes them")
         raise InputError(
             f"unknown space {space!r}; did you mean {', '.join(near)}, or the folder of a supernet?"
             " `nas spaces` lists them"

@@ -11,3 +11,7 @@ def test_it_is_a_value_error_of_one_line():
         get_space("no-space")
     assert type(found.value) is InputError
     assert "\n" not in str(found.value)
+    with pytest.raises(
+        InputError, match=r"^unknown space 'foo'; known: resnet-cifar, .* or the folder"
+    ):
+        get_space("foo")
