@@ -20,6 +20,7 @@ from search_spaces.outside import (
     read_bytes,
     read_json,
     read_tensor_file,
+    read_tensor_header,
     read_text,
 )
 from search_spaces.proxyless import ProxylessNASSpace
@@ -73,6 +74,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_tensor_file",
+    "read_tensor_header",
     "read_text",
     "register_space",
     "resnet_cifar",

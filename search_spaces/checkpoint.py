@@ -24,13 +24,17 @@ def read_checkpoint(path: Path, schema: str = SUPERNET) -> tuple[bytes, dict[str
     A truncated file, one with a flipped bit and a file of another kind are refused by name.
     """
     try:
-        data = read_tensor_file(path)
-        header = _header(data)
-        metadata = json_object(header.pop("__metadata__", {}).get("json", "{}"), path)
-        digest = metadata.pop(CONTENT, None)
+        data = read_tensor_file(path)  # its InputError names the file
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (OSError, ValueError, TypeError, AttributeError, InputError) as error:
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} is no readable safetensors file: {reason}") from None
+    try:
+        header = _header(data)
+        metadata = json_object(header.pop("__metadata__", {}).get("json", "{}"), "its metadata")
+        digest = metadata.pop(CONTENT, None)
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no readable safetensors file: {error}") from None
     if metadata.get("schema") != schema:
         raise InputError(f"{path} has schema {metadata.get('schema')!r}, expected {schema!r}")
@@ -55,7 +59,7 @@ def with_checksums(metadata: Mapping[str, Any], data: bytes) -> dict[str, Any]:
 
 def _header(data: bytes) -> dict[str, Any]:
     """What a safetensors file says of its tensors, and its metadata."""
-    return json_object(data[8 : _start(data)], "the header")
+    return json_object(data[8 : _start(data)], "its header")
 
 
 def _digest(metadata: Mapping[str, Any], data: bytes) -> str:

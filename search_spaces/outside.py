@@ -50,7 +50,10 @@ def read_tensor_header(path: Path) -> dict[str, Any]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         fits = size >= 8 and 0 < length <= min(size - 8, MAX_HEADER)
-        header = json_object(file.read(length), f"the header of {path}") if fits else {}
+        try:
+            header = json_object(file.read(length), "its header") if fits else {}
+        except InputError as error:
+            raise InputError(f"{path} is no readable safetensors file: {error}") from None
     ends = [v.get("data_offsets") for v in header.values() if isinstance(v, dict)]
     last = [e[1] for e in ends if isinstance(e, list) and len(e) == 2 and type(e[1]) is int]
     if not fits or size != 8 + length + max(last, default=0):

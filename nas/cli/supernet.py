@@ -18,6 +18,8 @@ from nas.cli.supernet_points import points
 from nas.cli.supernet_train import train
 from nas.cli.supernet_wrap import wrap
 
+LARGE = 1 << 28  # bytes of weights whose checksum takes longer than a card should
+
 supernet = typer.Typer(
     help="Train and evaluate weight-sharing networks.",
     cls=Group,
@@ -96,7 +98,7 @@ def info(
     from nas.cli.output import print_json
     from nas.zoo.folder import entry_folder
     from nas.zoo.published import ENTRY, WEIGHTS
-    from search_spaces import json_object, read_text
+    from search_spaces import json_object, read_tensor_header, read_text
     from search_spaces.checkpoint import read_checkpoint
 
     folder = entry_folder(name)
@@ -106,6 +108,9 @@ def info(
         about = read_checkpoint(weights)[1] if weights.exists() else None
         print_json(json_object(read_text(entry), entry) if about is None else about)
         return
+    if weights.exists():  # the card does not know what became of them
+        check = read_tensor_header if weights.stat().st_size > LARGE else read_checkpoint
+        check(weights)
     text = read_text(card)
     text = "".join(c for c in text if c.isprintable() or c == "\n")  # a card may be anybody's
     print(text, end="")  # as it is: drawn tables are cut on a narrow screen

@@ -184,6 +184,20 @@ def test_supernet_info_shows_the_card(digits):
     assert described["command"].startswith("nas supernet train")
 
 
+def test_supernet_info_says_that_the_weights_are_damaged(digits, tmp_path, monkeypatch):
+    """And of large ones what their header tells."""
+    folder = shutil.copytree(digits.supernet, tmp_path / "net")
+    weights = folder / "weights.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    refused(nas("supernet", "info", folder), "weights.safetensors is damaged: its content does not")
+    monkeypatch.setattr("nas.cli.supernet.LARGE", 0)
+    assert nas("supernet", "info", folder).code == 0
+    weights.write_bytes(data[:-1])
+    refused(nas("supernet", "info", folder), "header does not account for its size")
+    shutil.rmtree(folder)
+
+
 def test_a_predictor_from_rows_to_a_prediction(digits, tmp_path):
     common = ("--space", "resnet-digits")
     trained = nas("predictor", "train", "--rows", digits.rows, "--out", tmp_path / "p", *common)
