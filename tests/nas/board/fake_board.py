@@ -350,7 +350,7 @@ class FakeKernel(Sysfs):
                 raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         if name == "rate" and int(self.raw_read(f"{folder}/mrq_rate_locked")) == 0:
             return  # the memory's own governor goes on
-        super().raw_write(path, text)
+        self._overwrite(path, text)
         self.writes.append((path, text))
         if limit and not any(part in path for part in self.stuck):
             now = f"{folder}/{prefix}cur_freq"
@@ -358,7 +358,14 @@ class FakeKernel(Sysfs):
             if any(part in path for part in self.rounds):
                 table = self.raw_read(f"{folder}/{prefix}available_frequencies").split()
                 value = min((int(p) for p in table if int(p) > value), default=value)
-            super().raw_write(now, str(value))
+            self._overwrite(now, str(value))
+
+    def _overwrite(self, path: str, text: str) -> None:
+        """In one step, as a kernel does it: a kill finds the old text or the new one."""
+        with open(self.path(path), "rb+", buffering=0) as file:
+            line = f"{text}\n".encode()
+            file.write(line.ljust(os.fstat(file.fileno()).st_size))
+            file.truncate(len(line))
 
     def raw_read(self, path: str) -> str:
         for part, number in self.errors.items():
