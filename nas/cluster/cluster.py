@@ -76,6 +76,7 @@ class Cluster:
         self.handout.asked.put(None)
         self._thread.join(timeout=CLOSE_S)
         ray.shutdown()
+        self._thread.join(timeout=CLOSE_S)  # a slow one, which ends now: till then it may write
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     @property

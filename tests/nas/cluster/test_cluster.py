@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ pytest.importorskip("ray", reason="a cluster: needs nas[ray]")
 import ray
 from ray.cluster_utils import Cluster
 
+from nas.cluster.cluster import Cluster as UsedCluster
 from nas.cluster.cluster import connect
 from nas.search.folder import SCRATCH
 from tests.nas.cluster import search_on_images
@@ -195,6 +197,29 @@ def test_only_this_machine_alone_is_started_on_loopback(monkeypatch):
     for address in ("local", "auto"):
         connect(address)
     assert seen == ["127.0.0.1", before]
+
+
+def test_a_tune_that_ends_slowly_leaves_no_folder(tmp_path, monkeypatch):
+    """It writes to the last, and ends once Ray is away."""
+    scratch, away = tmp_path / SCRATCH, threading.Event()
+
+    def shutdown():
+        monkeypatch.setattr("nas.cluster.cluster.CLOSE_S", PATIENCE_S)
+        away.set()
+
+    def write():
+        away.wait()
+        time.sleep(0.3)
+        scratch.mkdir()
+
+    monkeypatch.setattr("nas.cluster.cluster.CLOSE_S", 0.01)
+    monkeypatch.setattr("ray.shutdown", shutdown)
+    used = UsedCluster("local", str, scratch)
+    used._thread = threading.Thread(target=write)
+    used._thread.start()
+    used.__exit__(None, None, None)
+    used._thread.join()
+    assert not scratch.exists()
 
 
 def test_no_cluster_is_one_line(digits, tmp_path):
