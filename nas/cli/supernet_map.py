@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,7 +34,7 @@ def map_(
     import numpy as np
     from rich.console import Console
 
-    from nas.cli.output import console, print_json, print_next
+    from nas.cli.output import console, print_json, print_next, search_out
     from nas.cli.supernet_ratios import check_frames, held_levels
     from nas.devices import get_device
     from nas.devices.constant_latency import FrequencyMap, simulated_ms
@@ -86,7 +85,7 @@ def map_(
     _show(Console(), device, result, rows, fewer)
     given = ["--device", device, "--supernet", folder]
     given += ["--batch", str(frames)] if frames > 1 else []
-    print_next(console(), "search", *given, "--out", Path("runs", Path(folder).name))
+    print_next(console(), "search", *given, "--out", search_out(folder))
 
 
 def _show(log: Console, device: str, result: FrequencyMap, rows: Any, fewer: Any) -> None:
