@@ -113,7 +113,7 @@ def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> 
         own = the_one(rows, column)
         if own not in (None, asked):
             say(f"{path}: rows are of {column} {own}, asked is {asked}: costs are those of {own}")
-    modes = rows["power_mode"].dropna().unique() if "power_mode" in rows else []
+    modes = rows.get("power_mode", pd.Series(dtype=str)).dropna().unique().tolist()
     if len(modes) > 1:
         say(
             f"{path} mixes {len(modes)} values of power_mode ({', '.join(map(str, modes))}), asked "

@@ -75,9 +75,8 @@ def load_proxy(space: Space, choice: str, measured_as: str = "SUPERNET") -> Prox
         )
     rows = check_rows_alone(path, read_rows(path, space, lines=True), space)
     check_one_setting(path, rows)
-    clocks = CLOCKS
-    if device_of_rows(rows) is None:  # nobody holds this machine's CPU clock: it wanders
-        clocks = tuple(c for c in CLOCKS if c != "cpu_mhz")
+    wanders = device_of_rows(rows) is None  # nobody holds the CPU clock of this machine
+    clocks = [column for column in CLOCKS if not (wanders and column == "cpu_mhz")]
     check_one_setting(path, rows, clocks, "a proxy has one clock: keep the rows of one")
     return _measured(space, rows.reset_index(drop=True))
 
