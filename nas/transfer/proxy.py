@@ -77,7 +77,7 @@ def load_proxy(space: Space, choice: str, measured_as: str = "SUPERNET") -> Prox
     check_one_setting(path, rows)
     wanders = device_of_rows(rows) is None  # nobody holds the CPU clock of this machine
     clocks = [column for column in CLOCKS if not (wanders and column == "cpu_mhz")]
-    check_one_setting(path, rows, clocks, "a proxy has one clock: keep the rows of one")
+    check_one_setting(path, rows, clocks, "keep the rows of one")
     return _measured(space, rows.reset_index(drop=True))
 
 

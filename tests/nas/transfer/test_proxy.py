@@ -86,7 +86,7 @@ def test_rows_of_several_clocks_are_no_proxy(tmp_path, column):
         alone = [device.measure(DIGITS, s, [3], 11) for s in subnets]
         table = pd.DataFrame(alone).assign(cpu_mhz=[614.4, 1224, 1479] * 6 + [614.4, 1224])
     table.to_csv(path, index=False)
-    with pytest.raises(TableError, match=rf"mixes 3 values of {column} .*; keep the rows of one"):
+    with pytest.raises(TableError, match=rf"mixes 3 values of {column} .*: keep the rows of one"):
         load_proxy(DIGITS, str(path))
     table[table[column] == table[column].iloc[0]].to_csv(path, index=False)
     assert load_proxy(DIGITS, str(path)).n_rows == 7
