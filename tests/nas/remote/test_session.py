@@ -72,14 +72,14 @@ def test_the_board_goes_on_while_the_network_is_away(server: SshServer, board: R
 
 
 def test_a_network_that_stays_away(server: SshServer, board: Remote) -> None:
-    rows = measure_remote(board, echo(3, warmup_s=0.3), attempts=2)
+    rows = measure_remote(board, echo(8, warmup_s=0.3), attempts=2)
     next(rows)
     server.stop()
     server.drop()
     with pytest.raises(InputError, match=r"gave up on board: .*(refused|closed|ended|reset)"):
         list(rows)
     server.start()
-    assert len(list(measure_remote(board, echo(3, warmup_s=0.3)))) == 3
+    assert len(list(measure_remote(board, echo(8, warmup_s=0.3)))) == 8
 
 
 @pytest.mark.parametrize("layout", ["xavier-nx-jp5", "bare"])

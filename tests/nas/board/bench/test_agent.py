@@ -333,8 +333,11 @@ def test_a_broken_line_stops_nothing_and_the_next_one_follows(root: Path) -> Non
         assert first.process.stdout is not None
         first.process.stdin.close()
         first.process.stdout.close()
+        first.process.send_signal(signal.SIGSTOP)  # or it is done before a slow second one begins
         with running(root, lines) as second:
-            messages = second.until("done")
+            messages = second.until("waiting")
+            first.process.send_signal(signal.SIGCONT)
+            messages += second.until("done")
             second.send(b'{"forget": true}\n')
             assert second.end() == 0
         assert first.process.wait(40) == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -65,12 +65,14 @@ def test_a_sensor_that_stands_still_or_leaves_a_gap() -> None:
 
 def test_a_sensor_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler_module, "FIRST_SAMPLE_S", 0.05)
+    released = threading.Event()
 
     class Hanging(Wire):
         def read(self) -> dict[str, float]:
-            time.sleep(0.3)
+            released.wait()
             return {"a": 1.0}
 
     with Sampler(Hanging(), 0.001) as sampler:
         pass
+    released.set()
     assert sampler.reasons[0] == "wire gave no reading in 0.05 s"
