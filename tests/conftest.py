@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; xdist then hands out whole files in this order."""
     rank = {file: number for number, file in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(file_of(item.path), len(FIRST)))
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """A test sees the same ones whatever its process ran before; torch is not loaded for it."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
