@@ -32,7 +32,8 @@ class KernelRegressor(BaseEstimator):
         distance = squared_distance(self.rows_, self.rows_)
         best = np.inf
         for length in LENGTHS:
-            weights, error = _ridge(_gaussian(distance, length), Y - self.offset_)
+            weights, left_out = _ridge(_gaussian(distance, length), Y - self.offset_)
+            error = (left_out**2).sum()
             if error < best:
                 best, self.length_, self.weights_ = error, length, weights
         return self
@@ -42,6 +43,14 @@ class KernelRegressor(BaseEstimator):
         distance = squared_distance((np.log1p(X) - self.mean_) / self.scale_, self.rows_)
         outputs: Floats = self.offset_ + _gaussian(distance, self.length_) @ self.weights_
         return outputs
+
+    def left_out(self, Y: Floats) -> Floats:
+        """Errors (n, outputs) at the rows that were learned, Y their outputs, each without its own.
+
+        Outputs minus what the other rows say at the same length and ridge.
+        """
+        distance = squared_distance(self.rows_, self.rows_)
+        return _ridge(_gaussian(distance, self.length_), Y - self.offset_)[1]
 
     def to_arrays(self) -> dict[str, Floats]:
         """What was learned, for a file."""
@@ -63,8 +72,8 @@ class KernelRegressor(BaseEstimator):
         return regressor
 
 
-def _ridge(kernel: Floats, Y: Floats) -> tuple[Floats, float]:
-    """Weights (n, outputs) at each output's best ridge, and the summed leave-one-out error."""
+def _ridge(kernel: Floats, Y: Floats) -> tuple[Floats, Floats]:
+    """Weights and leave-one-out errors (n, outputs) at each output's best ridge."""
     values, vectors = np.linalg.eigh(kernel)
     projected, squared = vectors.T @ Y, vectors**2
     inverses = 1 / (np.maximum(values, 0) + RIDGES[:, None])  # (ridges, n)
@@ -73,7 +82,7 @@ def _ridge(kernel: Floats, Y: Floats) -> tuple[Floats, float]:
     error = (left_out**2).sum(axis=1)  # (ridges, outputs)
     chosen = error.argmin(axis=0)
     outputs = np.arange(Y.shape[1])
-    return weights[chosen, :, outputs].T, float(error[chosen, outputs].sum())
+    return weights[chosen, :, outputs].T, left_out[chosen, :, outputs].T
 
 
 def squared_distance(a: Floats, b: Floats) -> Floats:

@@ -24,8 +24,10 @@ class NewImages:
     """Expected error of any subnet on images that served no choice, with its standard error."""
 
     predictor: AccuracyPredictor
-    n_images: int  # that the table's rows were measured on
-    spread_pct: float  # of the table's rows around the predictor
+    table: AccuracyTable
+    n_images: int  # that its rows were measured on
+    spread_pct: float  # of its rows around the predictor
+    left_out_pct: float  # and around one that does not know them, as it knows no other subnet
 
     @classmethod
     def of(cls, table: AccuracyTable, predictor: AccuracyPredictor) -> Self | None:
@@ -36,15 +38,19 @@ class NewImages:
             return None
         if predictor.kind_ != "kernel":
             return None
-        gap = predictor.predict(table.genes)[0] - table.top1_error_pct
-        return cls(predictor, table.n_images, float(np.sqrt(np.mean(gap**2))))
+        said = predictor.predict(table.genes)[0], predictor.predict_left_out(table)
+        spreads = [float(np.sqrt(np.mean((x - table.top1_error_pct) ** 2))) for x in said]
+        return cls(predictor, table, table.n_images, *spreads)
 
     def __call__(self, genes: Genes) -> tuple[Floats, Floats]:
         """Error and standard error `(n, P)`, both in percent, of canonical subnets.
 
         The standard error is that of a share of `n_images` images, which all subnets have in
-        common, and the spread of the rows.
+        common, and the spread of the rows: of evaluated subnets around the predictor, of others
+        around what it says without them.
         """
         error, _ = self.predictor.predict(genes)
         sampled = error * (100 - error) / self.n_images
-        return error, np.sqrt(sampled + self.spread_pct**2)
+        evaluated = self.table.rows(genes) >= 0
+        spread = np.where(evaluated, self.spread_pct, self.left_out_pct)[:, None]
+        return error, np.sqrt(sampled + spread**2)

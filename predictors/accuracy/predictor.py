@@ -49,7 +49,7 @@ class AccuracyPredictor(BaseEstimator):
         self.kind_ = self._better_kind(table) if self.regressor == "auto" else self.regressor
         self.grid_, self.n_rows_ = table.grid, len(table)
         self.supernet_sha256_, self.table_sha256_ = table.supernet_sha256, table.sha256
-        blocks = table.top1_error_pct, table.exit_rate.reshape(len(table), -1)
+        blocks = _blocks(table)
         # Errors and rates get the same total variance, whatever their units and numbers.
         spread = [np.sqrt(block.var(axis=0, dtype=float).sum()) or 1.0 for block in blocks]
         self.scale_ = np.repeat(spread, [b.shape[1] for b in blocks]).astype(np.float32)
@@ -64,11 +64,21 @@ class AccuracyPredictor(BaseEstimator):
     def predict(self, genes: Genes) -> tuple[Floats, Floats]:
         """Error in percent `(n, P)` and exit rates `(n, P, E + 1)` of canonical subnets."""
         check_is_fitted(self)
-        scores = self.model_.predict(self._features(genes)).reshape(len(genes), -1)
-        response = (scores.astype(np.float32) @ self.components_ + self.mean_) * self.scale_
+        response = self._response(self.model_.predict(self._features(genes)))
         n_policies = len(self.grid_)
         rate = response[:, n_policies:].reshape(len(genes), n_policies, -1)
         return response[:, :n_policies].clip(0, 100), _as_rates(rate, self.grid_)
+
+    def predict_left_out(self, table: AccuracyTable) -> Floats:
+        """Error in percent `(n, P)` of the rows that it was fitted to, by what the others say.
+
+        Of a kernel alone, which knows it without another fit.
+        """
+        scores = (np.concatenate(_blocks(table), axis=1) / self.scale_ - self.mean_) @ (
+            self.components_.T
+        )
+        response = self._response(scores - self.model_.left_out(scores))
+        return response[:, : len(self.grid_)].clip(0, 100)
 
     def cross_validate(self, table: AccuracyTable, *, n_splits: int = 5) -> dict[str, float]:
         """Held-out quality over `n_splits` folds of subnets, or as many as there are.
@@ -136,6 +146,12 @@ class AccuracyPredictor(BaseEstimator):
                 predictor.model_ = load_trees(files["ubj"])
         return predictor
 
+    def _response(self, scores: Floats) -> Floats:
+        """Errors and rates `(n, P + P (E + 1))` of scores on the components."""
+        scores = scores.reshape(len(scores), -1).astype(np.float32)
+        response: Floats = (scores @ self.components_ + self.mean_) * self.scale_
+        return response
+
     def _features(self, genes: Genes) -> Floats:
         return encode(self.space, genes, np.ones((1, self.space.n_exits + 1), dtype=bool))
 
@@ -172,6 +188,11 @@ def lookup(
     if not known.all():
         error[~known], rate[~known] = predictor.predict(np.asarray(genes)[~known])
     return error, rate, known
+
+
+def _blocks(table: AccuracyTable) -> tuple[Floats, Floats]:
+    """Errors and rates, one row to a subnet."""
+    return table.top1_error_pct, table.exit_rate.reshape(len(table), -1)
 
 
 def _regressor(kind: str) -> KernelRegressor | XGBRegressor:
