@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from math import gcd
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class GroupSpace(StagedSpace):
     head_widths: tuple[int, ...] = ()  # channels inside the heads of the early exits
     head_side: int = 8  # early heads pool their input to at most this side
 
+    shapes: ClassVar[tuple[str, ...]] = SHAPES  # that groups come in, besides an elastic ResNet's
     block_letters = ""  # no block is ever skipped
 
     @classmethod

@@ -56,12 +56,11 @@ def supposed_side(data: Path | None, resolution: int | None) -> int:
 def check_grouped(shape: str, groups: int, start: str | None, side: int) -> None:
     """InputError for what needs no images to be seen: they may take minutes to read."""
     from search_spaces import GroupSpace, get_space, space_names
-    from search_spaces.groups import SHAPES
     from supernets.pruning import check_groupable
 
     if start is not None:
         raise InputError("`start` gives whole networks; groups begin anew: leave it out")
-    if shape in SHAPES:
+    if shape in GroupSpace.shapes:
         GroupSpace.of(shape, groups, side)
         return
     if shape not in space_names():
@@ -73,10 +72,9 @@ def check_grouped(shape: str, groups: int, start: str | None, side: int) -> None
 def grouped(shape: str, groups: int, dataset: Dataset) -> GroupSpace:
     """The space of `groups` groups for these images."""
     from search_spaces import GroupSpace, get_space
-    from search_spaces.groups import SHAPES
 
     images = dataset.resolution, dataset.channels, dataset.n_classes
-    if shape in SHAPES:
+    if shape in GroupSpace.shapes:
         return GroupSpace.of(shape, groups, *images)
     space = GroupSpace.of(get_space(shape), groups)
     if (space.resolution, space.in_channels, space.n_classes) != images:

@@ -15,7 +15,7 @@ from nas.devices import SAME_CLOCK, Device, Simulates, VoltageKnown
 from nas.pareto.provenance import ON_SIMULATED, SCALED, predicted_from
 from nas.pareto.records import PredictorEntry, TargetRow
 from nas.transfer.doubtful import doubtful_rows
-from nas.transfer.levels import clocks_mhz, own_level, with_clock
+from nas.transfer.levels import clocks_mhz, own_level, simulated_at, with_clock
 from nas.transfer.outlook import Outlook, outlook_of
 from nas.transfer.pool import Pool, proxies_beside
 from nas.transfer.programs import Programs
@@ -241,10 +241,10 @@ class _Fit:
 
     def _scaled(self, name: str) -> ScaledModel | None:
         """The device's model, scaled to the rows that hold this quantity; None of too few."""
-        if name not in self.reports:
+        if name not in self.reports or self.model is None:
             return None
         column = ("latency_ms", "energy_mj").index(name)
-        model = self.seen.simulated[column][own_level(self.clock, self.clocks)]
+        model = simulated_at(self.device, self.seen.programs.operators, self.clock)[column]
         cost = self.rows[name].to_numpy(dtype=float)
         known = ~np.isnan(cost)
         self.fallbacks[name] = held_out_report(

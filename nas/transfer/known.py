@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nas.devices import AnalyticDevice, Device, Simulates, load_profile, profile_names
-from nas.transfer.levels import clocks_mhz, own_level, with_clock
+from nas.transfer.levels import simulated_at, with_clock
 from nas.transfer.programs import Programs
 from search_spaces import Floats, InputError, Space
 
@@ -47,8 +47,7 @@ def known_of(rows: pd.DataFrame, space: Space, device: Device | None) -> Known:
         return Known("no model", least, unknown * MOST_MS, unknown, (LEAST_W, MOST_W), False)
     if isinstance(device, Simulates):
         clock = with_clock(rows, device.levels)["clock_mhz"].to_numpy()
-        level = own_level(clock, clocks_mhz(device.levels))
-        own, energy = (cost[level] for cost in device.cost(programs.operators))
+        own, energy = simulated_at(device, programs.operators, clock)
         power = _power_w(device) if isinstance(device, AnalyticDevice) else (LEAST_W, MOST_W)
         return Known(f"the model of {device.name}", own, own, energy / own, power, True)
     batch, unknown = the_one(rows, "batch") or 1, np.ones(len(rows))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from search_spaces import DvfsLevel, Floats, InputError, Ints
+from nas.devices import Clocked, Device, Simulates
+from search_spaces import DvfsLevel, Floats, InputError, Ints, Operators
 
 
 def clocks_mhz(levels: Sequence[DvfsLevel]) -> Floats:
@@ -19,6 +22,27 @@ def own_level(clock_mhz: Floats, clocks: Floats) -> tuple[Ints, Ints]:
     """Index of each row's own level, the nearest in clock, into costs `(rows, L)`."""
     nearest = np.abs(clocks - clock_mhz[:, None]).argmin(axis=1)
     return np.arange(len(nearest)), nearest
+
+
+def simulated_at(device: Device, operators: Operators, clock_mhz: Floats) -> tuple[Floats, Floats]:
+    """latency_ms and energy_mj `(n,)` of rows by the device's model, each at its own clock.
+
+    Rows of another power mode may have a clock that no level of this one is near. A model that
+    knows its levels alone is asked at the nearest.
+    """
+    levels = device.levels
+    row, nearest = own_level(clock_mhz, clocks_mhz(levels))
+    if not isinstance(device, Clocked):
+        latency, energy = cast(Simulates, device).cost(operators)
+        return latency[row, nearest], energy[row, nearest]
+    column = "gpu_mhz" if levels[0].gpu_mhz is not None else "cpu_mhz"
+    clocks, first, own = np.unique(clock_mhz, return_index=True, return_inverse=True)
+    settings = [
+        replace(levels[nearest[i]], **{column: float(mhz)})
+        for i, mhz in zip(first, clocks, strict=True)
+    ]
+    latency, energy = cast(Simulates, device.at(settings)).cost(operators)
+    return latency[row, own], energy[row, own]
 
 
 def with_clock(rows: pd.DataFrame, levels: Sequence[DvfsLevel]) -> pd.DataFrame:

@@ -112,7 +112,9 @@ def _check_setting(path: Path, rows: pd.DataFrame, device: Device, say: Say) -> 
     for column, asked in {"device": device.name, **wanted}.items():
         own = the_one(rows, column)
         if own not in (None, asked):
-            say(f"{path}: rows are of {column} {own}, asked is {asked}: costs are those of {own}")
+            clocks = "at the GPU clocks asked, with all others " if column == "power_mode" else ""
+            words = f"{path}: rows are of {column} {own}, asked is {asked}"
+            say(f"{words}: costs are {clocks or 'those '}of {own}")
     modes = rows.get("power_mode", pd.Series(dtype=str)).dropna().unique().tolist()
     if len(modes) > 1:
         say(

@@ -13,7 +13,8 @@ import optuna
 from nas.cli.spaces import _subnet
 from nas.export.one import is_configuration
 from nas.pareto.read import read_pareto
-from nas.search.folder import _devices_of, _same
+from nas.search import SearchSettings
+from nas.search.folder import _devices_of, _same, extent_of
 from nas.search.images.log import EvaluationLog
 from nas.search.study.storage import open_storage
 from nas.search.study.warm_start import read_warm_start
@@ -63,7 +64,7 @@ def read_evaluations(path: Path) -> Any:
 
 def read_state(path: Path) -> Any:
     _same(path, FINGERPRINT)
-    return _devices_of(path)
+    return _devices_of(path), SearchSettings("nano", "run", **extent_of(path.parent)).extent()
 
 
 FORMATS = {

@@ -152,5 +152,5 @@ def make_digits(folder: Path) -> None:
     assert nas(*train.split(), made.supernet).code == 0
     evaluate = "supernet evaluate --samples 20 --quiet"
     assert nas(*evaluate.split(), made.supernet).code == 0
-    measure = "measure --device host --space resnet-digits --samples 16 --seconds 0.01 --quiet"
+    measure = "measure --device host --space resnet-digits --samples 16 --seconds 0.03 --quiet"
     assert nas(*measure.split(), "--out", made.rows).code == 0

@@ -150,7 +150,7 @@ def test_a_folder_that_holds_a_run_is_not_touched(digits, tmp_path):
     fixed = ("search", "--device", "xavier-nx", "--supernet", digits.supernet)
     refused(nas(*fixed, "--proxy", digits.rows, "--out", tmp_path), "already holds a run")
     rows = tmp_path.with_suffix(".csv")
-    nas(*fixed, "--plan", rows, "--samples", 8)
+    nas(*fixed, "--plan", rows, "--samples", 8, "--levels", 14)
     rows.write_text(rows.read_text().replace(",,,,,,", ",,,0.3,,,"))
     told = nas(*fixed, "--proxy", rows, "--out", tmp_path).err
     assert "warning: the proxy's rows are of xavier-nx itself" in " ".join(told.split())

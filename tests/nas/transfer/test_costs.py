@@ -175,6 +175,19 @@ def test_rows_that_do_not_cover_the_clocks_leave_all_of_them_to_the_model(levels
         assert off(energy[..., level], TRUE[1][..., level]) < 0.15
 
 
+def test_rows_above_the_clocks_of_a_power_mode_are_scaled_at_their_own():
+    """1109 MHz is no level of a mode that ends at 803, where the model is a third slower."""
+    slow = get_device(DEVICE.name, power_mode="MODE_10W_4CORE")
+    at_top = ROWS[ROWS["level"] == 14]
+    assert slow.levels[-1].gpu_mhz < 0.8 * at_top["gpu_mhz"].min()
+    costs = target_costs(SPACE, slow, PROXY, at_top.drop(columns="level").assign(source="measured"))
+    assert costs.latency_source == "predicted (scaled simulation)"
+    latency, energy = costs(GENES, GRID)
+    true = slow.cost(EVERY.operators)
+    assert off(latency, true[0].reshape(latency.shape)) < 0.1
+    assert off(energy, true[1].reshape(energy.shape)) < 0.1
+
+
 def test_energy_at_neighbouring_clocks_alone_is_the_models():
     at_top = ROWS["level"] == ROWS["level"].max()
     costs = target_costs(
