@@ -22,7 +22,7 @@ def bare(net: Any, name: str = "`net`") -> nn.Module:
     while isinstance(net, _PARALLEL) or hasattr(net, "_orig_mod"):
         net = net.module if isinstance(net, _PARALLEL) else net._orig_mod
     if not isinstance(net, nn.Module):
-        raise InputError(f"{name} must be a torch network, got a {type(net).__name__}")
+        raise InputError(f"{name} must be a torch network, got {type(net).__name__}")
     return net
 
 

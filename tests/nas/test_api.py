@@ -156,7 +156,7 @@ WRONG = [  # what Python lets anybody type, and the words that name it
     (lambda: nas.get_device("nano", batch="2"), "`batch` must be a whole number, got '2'"),
     (
         lambda: nas.prune(3, "x"),
-        "`net`, where it is no name or path, must be a torch network, got a int",
+        "`net`, where it is no name or path, must be a torch network, got int",
     ),
     (lambda: nas.prune(nn.ReLU(), "x", mean=0.3, std=0.4), "`mean` must be a list of one number"),
 ]

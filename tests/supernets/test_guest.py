@@ -34,7 +34,7 @@ class Net(nn.Module):
 def test_what_is_around_a_network_is_taken_off() -> None:
     net = Net()
     assert bare(nn.DataParallel(nn.DataParallel(net))) is net
-    with pytest.raises(InputError, match="`net` must be a torch network, got a list"):
+    with pytest.raises(InputError, match="`net` must be a torch network, got list"):
         bare([net])
 
 

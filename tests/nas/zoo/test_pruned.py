@@ -148,7 +148,7 @@ def test_accuracy_that_pruning_costs_is_remarked(network, after, warned, monkeyp
 
 def test_what_is_no_network_is_refused_in_one_line(network) -> None:
     with pytest.raises(
-        InputError, match="a_net_of_mine:number returns must be a torch network, got a int"
+        InputError, match="a_net_of_mine:number returns must be a torch network, got int"
     ):
         named_network("a_net_of_mine:number", None, None)
     with pytest.raises(InputError, match="a_net_of_mine:none makes no network: AttributeE"):

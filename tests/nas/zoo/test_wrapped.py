@@ -179,7 +179,7 @@ def test_weights_of_another_network_are_named(
 BAD = {
     "colours": ("does not run on these images: ", "these are grey digits, give others with --data"),
     "three": ("fc of three tells 3 classes apart", "has 10"),
-    "nothing": ("returns must be a torch network, got a int",),
+    "nothing": ("returns must be a torch network, got int",),
     "broken": ("makes no network: RuntimeError: no weights here",),
     "absent": ("AttributeError",),
 }
