@@ -115,7 +115,8 @@ def is_evaluated(folder: Path) -> bool:
 
 def to_evaluate(folder: Path) -> list[str]:
     """The command that measures accuracies of the weights in `folder`, behind `nas`."""
-    images = [] if read_checkpoint(folder / WEIGHTS)[1]["dataset"] == DIGITS else ["--data", IMAGES]
+    dataset = read_checkpoint(folder / WEIGHTS)[1].get("dataset")  # weights from Python name none
+    images = [] if dataset == DIGITS else ["--data", IMAGES]
     return ["supernet", "evaluate", str(folder), *images]
 
 

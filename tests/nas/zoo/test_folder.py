@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from nas.search.model import load_model
 from nas.transfer.quality import held_out, training_data
 from nas.zoo.folder import STATISTICS, by_hand, folder_table, supernet_folder
 from predictors import LatencyPredictor, read_rows
-from search_spaces import Genes, Space
-from supernets import load_supernet, read_bn_cache, sha256
+from search_spaces import Genes, InputError, Space, get_space
+from supernets import build_supernet, load_supernet, read_bn_cache, save_supernet, sha256
 from tests.nas.conftest import nas
 
 FOLDER = supernet_folder("auto")
@@ -167,3 +168,12 @@ def test_groups_ship_with_all_that_search_and_export_need():
     told = nas("supernet", "points", "alexnet-g4-cifar10", "--device", "odroid-xu3", "--json")
     (reach,) = json.loads(told.out)
     assert reach["all_points"]["n_points"] == 4 * 4 * (19 + 13)
+
+
+def test_weights_from_python_ask_for_images_to_evaluate(tmp_path):
+    """Their file names no dataset."""
+    net = build_supernet(get_space("resnet-digits"))
+    save_supernet(net, tmp_path / "weights.safetensors")
+    asked = f"nas supernet evaluate {tmp_path} --data IMAGES"
+    with pytest.raises(InputError, match=re.escape(f"without accuracies: `{asked}`")):
+        folder_table(tmp_path, net.space)
