@@ -116,9 +116,16 @@ def _contradictions(content: ParetoContent) -> Iterator[str]:
     levels = [level["level"] for level in content["levels"]]
     if levels != list(range(len(levels))):
         yield f"levels are numbered {levels}; expected 0, 1, 2, ... in this order"
+    held = content.get("constant_latency", {})
+    lists = {"points": content["points"], "constant_latency.points": held.get("points", [])}
+    lists["every_subnet"] = content.get("every_subnet", [])
+    named = [(f"constant_latency.levels[{i}]", x) for i, x in enumerate(held.get("levels", ()))]
+    for name, points in lists.items():
+        named += [(f"{name}[{i}].level", point["level"]) for i, point in enumerate(points)]
+    for name, level in named:
+        if level not in levels:
+            yield f"{name} is {level}; expected one of the file's levels"
     for i, point in enumerate(content["points"]):
-        if point["level"] not in levels:
-            yield f"points[{i}].level is {point['level']}; expected one of the file's levels"
         last, after = len(point["exit_rates"]) - 1, point["exits"]["after"]
         if after and after[-1] >= last:
             yield (
@@ -132,12 +139,6 @@ def _contradictions(content: ParetoContent) -> Iterator[str]:
     for i, id_ in enumerate(content["front"]):
         if id_ not in ids:
             yield f"front[{i}] is {id_!r}; expected the id of a point"
-    held = content.get("constant_latency", {})
-    of = [(f"levels[{i}]", level) for i, level in enumerate(held.get("levels", ()))]
-    of += [(f"points[{i}].level", p["level"]) for i, p in enumerate(held.get("points", ()))]
-    for name, level in of:
-        if level not in levels:
-            yield f"constant_latency.{name} is {level}; expected one of the file's levels"
     if "verified_cost" not in content:
         for i, point in enumerate(content["points"]):
             if "verified_cost" in point:

@@ -47,6 +47,12 @@ def test_another_file_is_refused(tmp_path: Path, text: str | None, message: str)
     assert message in said(path)
 
 
+def test_the_level_of_every_subnet_is_one_of_the_files(tmp_path: Path) -> None:
+    content: Content = {**small_result()}
+    content["every_subnet"] = [content["points"][0] | {"level": 7}]
+    assert "every_subnet[0].level is 7; expected one" in said(written(tmp_path, content))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
