@@ -80,17 +80,17 @@ def trained(run: str, seed: int, setting: Setting, data: Dataset, out: Path) -> 
     settings = TrainSettings(
         epochs=setting.epochs,
         seed=seed,
-        sandwich=False,
         bf16=False,
         exit_weight=setting.exit_weight,
         exit_distil=0.0,
     )
     if run == "incremental":
-        tell(run, train_groups(space, data, replace(settings, sandwich=True), out))
+        tell(run, train_groups(space, data, settings, out))
     else:
         torch.manual_seed(seed)
         net = build_supernet(space)
-        tell(run, train(Increment(net), data, settings, out))  # type: ignore[arg-type]
+        alone = replace(settings, sandwich=False)  # one network takes each step
+        tell(run, train(Increment(net), data, alone, out))  # type: ignore[arg-type]
     return load_supernet(out / "weights.safetensors")[0]
 
 

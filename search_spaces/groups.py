@@ -67,10 +67,8 @@ class GroupSpace(StagedSpace):
         unknown shape, a space of other blocks, a width `groups` does not divide.
         """
         groups = _whole("groups", groups)
-        resolution, in_channels = (
-            _whole("resolution", resolution),
-            _whole("in_channels", in_channels),
-        )
+        resolution = _whole("resolution", resolution)
+        in_channels = _whole("in_channels", in_channels)
         n_classes = _whole("n_classes", n_classes)
         if shape == "alexnet":
             return _alexnet(groups, resolution, in_channels, n_classes)

@@ -30,7 +30,11 @@ from predictors import (
 )
 from search_spaces import Bools, DvfsLevel, Floats, Genes, Space
 
-COVERED = 1 / 3  # of the range of clocks: what rows know of less is no law of all clocks
+COVERED = 1 / 3
+"""Of the range of clocks: what rows know of less is no law of all clocks.
+
+Chosen on Jetson Nano and TX2, judged on Xavier NX and AGX Orin, all simulated.
+"""
 COMPARED = ("subnet", "heads", "gpu_mhz", "cpu_mhz", "latency_ms", "energy_mj", "source")
 
 
@@ -273,6 +277,7 @@ class _Fit:
 
         Held-out rows tell nothing of clocks that no row has: where the model predicts, it may be
         off there by its uncertainty, and by as much again at e times the nearest clock of a row.
+        (How much wider was chosen on Nano and TX2, judged on Xavier NX and AGX Xavier, simulated.)
         Nor can rows that a model simulated tell how far it is from the board; its profile does.
         """
         scaled = self.fallbacks.get("latency_ms")

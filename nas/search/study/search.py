@@ -32,7 +32,6 @@ def search_study(
         "on_generation": listener.generation,
     }
     if batches is not None:
-        batches.restart()  # it may have served another search
         batches.start_from(begin)
         if not settings.ray_async:
             return generations.run(study, problem, settings.n_trials, shared=shared, **how)
@@ -43,6 +42,8 @@ def search_study(
 
         listener.stage("asynchronous: what is bred depends on which node answers first")
         by_one = AsyncSearch
+        if batches is not None:
+            batches.restart()  # it may have served another search
     search = by_one(study, problem, population=population, shared=shared)
     if batches is None:
         search.start_from(begin)
